@@ -28,6 +28,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 
 
 class NeuroArraysError(Exception):
@@ -228,9 +229,10 @@ class MissingDependency(NeuroArraysError, ImportError):
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called into this package, however far up it is."""
-    frame, level = sys._getframe(1), 2
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("neuroarrays."):
-        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+        frame, level = frame.f_back, level + 1
     warnings.warn(text, category, stacklevel=level)
 
 

@@ -64,3 +64,77 @@ def test_every_room_says_what_it_is():
     for folder in sorted(path.parent for path in PACKAGE.glob("*/__init__.py")):
         text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
         assert text, f"{folder.name}/__init__.py has no docstring"
+
+
+# ------------------------------------------------------------------------------------------- size
+
+
+LINES, OF_A_FUNCTION, IGNORES = 400, 60, 15
+
+
+def sources():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "_sample" not in path.parts:
+            yield str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")
+
+
+def bodies(text):
+    """Functions by name, with the lines of their statements: without signature and docstring."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            statements = node.body[bool(ast.get_docstring(node)) :]
+            yield node.name, node.end_lineno - statements[0].lineno + 1 if statements else 0
+
+
+def test_files_and_functions_are_of_a_size_to_be_read():
+    files = {name: text.count("\n") for name, text in sources()}
+    assert {name: n for name, n in files.items() if n > LINES} == {}
+    functions = {(name, f): n for name, text in sources() for f, n in bodies(text)}
+    assert {key: n for key, n in functions.items() if n > OF_A_FUNCTION} == {}
+    assert len(functions) > 3000
+
+
+def test_a_long_function_is_noticed():
+    body = "    x = 1\n"
+    for lines in (OF_A_FUNCTION, OF_A_FUNCTION + 1):
+        text = f'def f(\n    a,\n):\n    """Long.\n\n    text.\n    """\n{body * lines}'
+        assert dict(bodies(text)) == {"f": lines}
+
+
+def test_types_are_rarely_ignored():
+    ignored = [name for name, text in sources() for _ in range(text.count("# type: " + "ignore"))]
+    assert len(ignored) <= IGNORES, ignored
+
+
+def imported(name, text, modules):
+    """Modules of the package that one imports, for its types too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("neuroarrays"):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in modules else node.module
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("neuroarrays"))
+
+
+def circles(graph):
+    """Modules on a circle, or that lead to one: what is left when those that need no other are taken away."""
+    graph = {name: {at for at in to if at in graph and at != name} for name, to in graph.items()}
+    while leaves := [name for name, to in graph.items() if not to]:
+        graph = {name: to.difference(leaves) for name, to in graph.items() if to}
+    return sorted(graph)
+
+
+def test_no_circle_of_files_not_even_of_types():
+    """import-linter does not look at what is imported for types alone."""
+    texts = {
+        ".".join(("neuroarrays", *name.removesuffix(".py").split("/"))).removesuffix(
+            ".__init__"
+        ): text
+        for name, text in sources()
+    }
+    graph = {name: set(imported(name, text, texts)) for name, text in texts.items()}
+    del graph["neuroarrays"]  # its names are looked up when they are asked for
+    assert circles(graph) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["a", "b", "c"]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

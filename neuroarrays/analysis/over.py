@@ -78,6 +78,10 @@ class _How:
     apart: bool = False
 
 
+#: The attribute that says it of a function of one area that takes several too.
+_HOW = "_how"
+
+
 def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function of one area take a session or a whole tree too.
 
@@ -111,12 +115,13 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
             first: Any = next(iter(bound.arguments.values()), None)
             if not _is_several(first, wanted):
                 return function(*bound.args, **bound.kwargs)
-            asked: Any = over(first, whole, *bound.args[1:], **bound.kwargs, **options)
-            return asked  # type: ignore[no-any-return]
+            answer: R = over(first, whole, *bound.args[1:], **bound.kwargs, **options)
+            return answer
 
-        whole.__signature__ = signature  # type: ignore[attr-defined]
-        whole.__doc__ = _documented(function.__doc__ or "", _APART if apart else _ALONG)
-        whole._how = _How(wanted, apart)  # type: ignore[attr-defined]
+        _describe(
+            whole, signature, _documented(function.__doc__ or "", _APART if apart else _ALONG)
+        )
+        vars(whole)[_HOW] = _How(wanted, apart)
         return whole
 
     return decorate
@@ -124,9 +129,13 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
 
 def takes_options(function: Callable[P, R]) -> Callable[P, R]:
     """Write the keywords of `Over` into the signature and docstring of a function that passes them on."""
-    function.__signature__ = _signature(function)  # type: ignore[attr-defined]
-    function.__doc__ = _documented(function.__doc__ or "")
+    _describe(function, _signature(function), _documented(function.__doc__ or ""))
     return function
+
+
+def _describe(function: Any, signature: inspect.Signature, text: str) -> None:
+    """Let `help` show a signature and a docstring, whatever the function is written with."""
+    function.__signature__, function.__doc__ = signature, text
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -217,7 +226,7 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     ('path',)
     """
     _check(missing, errors)
-    how = getattr(function, "_how", _How())
+    how = getattr(function, _HOW, _How())
     if not isinstance(tree, xr.DataTree) or _is_area(tree, how.wanted):
         return function(tree, *args, **kwargs)
     places = places_of(tree, how.wanted, areas)

@@ -20,7 +20,7 @@ from neuroarrays.files.locating import locate
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats import registry, rows
-from neuroarrays.formats.allen_binned import tables as mlynarski
+from neuroarrays.formats.allen_binned import presentations as published
 from neuroarrays.formats.door import checked_probe
 from neuroarrays.schema import given
 from neuroarrays.schema.names import chosen
@@ -324,7 +324,7 @@ def _without_arrow(
                 if not skip:
                     raise
                 asked.notes.append(f"left out: {error}")
-    frame = mlynarski.joined(frames)
+    frame = published.joined(frames)
     for frame_ in frames:
         frame.attrs.setdefault("units", {}).update(frame_.attrs.get("units", {}))
     if condition is not None:

@@ -20,6 +20,7 @@ from neuroarrays.collection.scanning import CATALOG, PRESENTATIONS, SESSIONS, TA
 from neuroarrays.errors import FormatError, PathExists, option
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import probe_of
+from neuroarrays.formats.allen_binned import presentations as published
 from neuroarrays.formats.allen_binned import tables as mlynarski
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.schema.names import chosen
@@ -106,7 +107,7 @@ def units(
     wanted = Wanted(UNITS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
-        return mlynarski.joined(mlynarski.units_of(tree) for tree in trees)
+        return published.joined(mlynarski.units_of(tree) for tree in trees)
     return gathering.frame_of(wanted, paths, engine, options)
 
 
@@ -134,7 +135,7 @@ def presentations(
     compat : {"mlynarski"}, optional
         The rows and columns of ``03_presentations_filtered_by_duration.csv`` of the published binned
         archive of Allen Visual Coding: whole movies, none of odd duration, medians over all `paths`.
-        `neuroarrays.formats.allen_binned.tables` has the steps before, and the summary.
+        `neuroarrays.formats.allen_binned.presentations` has the steps before, and the summary.
     **options
         As for `units`.
 
@@ -160,8 +161,8 @@ def presentations(
     wanted = Wanted(PRESENTATIONS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
-        originals = mlynarski.joined(mlynarski.presentations_of(tree) for tree in trees)
-        filtered = mlynarski.of_usual_length(mlynarski.whole_movies(originals))
+        originals = published.joined(mlynarski.presentations_of(tree) for tree in trees)
+        filtered = published.of_usual_length(published.whole_movies(originals))
         names = filtered["stimulus_name"].tolist() if len(filtered) else []
         kept = set(chosen(dict.fromkeys(names), tables, "stimulus"))
         return filtered[[name in kept for name in names]].reset_index(drop=True)
@@ -211,7 +212,7 @@ def sessions(
     wanted = Wanted(SESSIONS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
-        return mlynarski.joined(mlynarski.sessions_of(tree) for tree in trees)
+        return published.joined(mlynarski.sessions_of(tree) for tree in trees)
     return gathering.frame_of(wanted, paths, engine, options)
 
 

@@ -237,7 +237,8 @@ def _of_clock(nap: Any, tree: xr.DataTree, path: str, times: np.ndarray) -> Any:
     """The time support of a clock: its session's, if that is known and all samples lie in it."""
     if schema.kind_of(tree) != schema.RECORDING or not times.size:
         return None
-    whole = of_session(tree.root[f"{tree.path}/{path}".strip("/").partition("/")[0]])  # type: ignore[arg-type]
+    session = f"{tree.path}/{path}".strip("/").partition("/")[0]
+    whole = of_session(tree.root.children[session])
     inside = len(whole.rows) and whole.hold(times, times).all()
     return _support(nap, [whole]) if inside else None
 

@@ -12,7 +12,7 @@ from bokeh.models import BasicTicker, FixedTicker, LegendItem, Range1d
 from neuroarrays import schema
 from neuroarrays.explorer.figures import COLORS, Figures
 from neuroarrays.explorer.panels import ROWS, View
-from neuroarrays.explorer.sources import GROUPS, behind, text_of
+from neuroarrays.explorer.sources import GROUPS, behind, ends_of_counts, ends_of_traces, text_of
 from neuroarrays.explorer.state import State
 
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
@@ -159,43 +159,8 @@ class Plots(Figures):
         few = len(names) <= GROUPS
         # As in the mean: a colour for each group of one unit, or for each of several units.
         n_colors = n_units if n_units > 1 else len(names) if few else 1
-        colors = [COLORS[k % len(COLORS)] for k in range(n_colors)]
-        stacked = value.values.reshape(n_units * n_rows, -1)
-        counts = value.dtype.kind in "iu"
-        known = stacked[np.isfinite(stacked)] if not counts else stacked
-        low = 0.0 if counts else float(np.percentile(known, 2)) if known.size else 0.0
-        high = (
-            max(1.0, float(np.percentile(stacked[stacked > 0], 90)) if (stacked > 0).any() else 1.0)
-            if counts
-            else float(np.percentile(known, 99.5))
-            if known.size
-            else 1.0
-        )
-        with np.errstate(invalid="ignore"):
-            shade = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1)) * (
-                _SHADES - 1
-            )
-        shade = np.ceil(shade).astype(np.int64)
         rows = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
-        group = rows[:, None] * _SHADES
-        self._mappers["trials"].palette = [
-            c + f"{round(255 * k / (_SHADES - 1)):02x}" for c in colors for k in range(_SHADES)
-        ]
-        self._mappers["trials"].low, self._mappers["trials"].high = (
-            0,
-            len(self._mappers["trials"].palette) - 1,
-        )
-        time = value[schema.TIME].values
-        step = float(time[1] - time[0]) if time.size > 1 else 1.0
-        small = (
-            stacked.astype(np.uint8)
-            if counts and stacked.max(initial=0) < 256
-            else stacked.astype(np.float32)
-        )
-        self.sources["trials"].data = {
-            "image": [(group + shade).astype(np.uint8)], "responses": [small], "x": [time[0] - step / 2],
-            "y": [0], "dw": [step * time.size], "dh": [n_units * n_rows],
-        }  # fmt: skip
+        self._shade_trials(value, rows, n_colors)
         plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
         plot.y_range.start, plot.y_range.end = 0, n_units * n_rows
@@ -217,6 +182,41 @@ class Plots(Figures):
             if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]
         ]
         _tick(plot.ygrid[0], edges if few else [])
+
+    def _shade_trials(self, value: xr.DataArray, color: np.ndarray, n_colors: int) -> None:
+        """The image of the event raster.
+
+        Parameters
+        ----------
+        value : (unit_id, presentation_id, time) DataArray
+            Spikes per bin, or a trace in its own unit.
+        color : (unit x presentation,) int
+            Number of the colour of each row.
+        n_colors : int
+            How many colours there are.
+        """
+        stacked = value.values.reshape(color.size, -1)
+        is_count = value.dtype.kind in "iu"
+        low, high = ends_of_counts(stacked) if is_count else ends_of_traces(stacked)
+        with np.errstate(invalid="ignore"):
+            share = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1))
+        shade = np.ceil(share * (_SHADES - 1)).astype(np.int64)
+        mapper = self._mappers["trials"]
+        mapper.palette = [
+            COLORS[c % len(COLORS)] + f"{round(255 * k / (_SHADES - 1)):02x}"
+            for c in range(n_colors)
+            for k in range(_SHADES)
+        ]
+        mapper.low, mapper.high = 0, len(mapper.palette) - 1
+        time = value[schema.TIME].values
+        step = float(time[1] - time[0]) if time.size > 1 else 1.0
+        small = is_count and stacked.max(initial=0) < 256
+        responses = stacked.astype(np.uint8 if small else np.float32)
+        image = (color[:, None] * _SHADES + shade).astype(np.uint8)
+        self.sources["trials"].data = {
+            "image": [image], "responses": [responses], "x": [time[0] - step / 2], "y": [0],
+            "dw": [step * time.size], "dh": [color.size],
+        }  # fmt: skip
 
     def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
         response: xr.Dataset = view.value

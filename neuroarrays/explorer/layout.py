@@ -26,6 +26,11 @@ TITLES = {
     "stimulus": "Stimulus at the cursor",
     "units": "Units",
 }
+#: Controls above all panels.
+_TOP = (
+    "session", "area", "table", "event", "by", "trials", "before", "after", "bin_width", "smooth",
+    "theme", "svg",
+)  # fmt: skip
 _COPY = "navigator.clipboard.writeText(code.value)"
 _STYLE = """
 :host { color: var(--ink); font-size: 13px; }
@@ -117,7 +122,6 @@ class Layout:
         self.panes["session"] = pn.pane.Bokeh(
             self.plots.figure("session"), sizing_mode="stretch_width"
         )
-        panes = self.panes
         self.notice = plain_text(color="#b45309")
         self.status = plain_text()
         self.notes = {name: plain_text() for name in VIEWS}
@@ -128,67 +132,54 @@ class Layout:
         copy = pn.widgets.Button(label="copy", width=60, visible=False, stylesheets=[_STYLE])
         copy.js_on_click(args={"code": self.code}, code=_COPY)
         self._copy = copy
-        keys = self.controls
-        top = pn.FlexBox(
-            *[
-                keys[k]
-                for k in (
-                    "session",
-                    "area",
-                    "table",
-                    "event",
-                    "by",
-                    "trials",
-                    "before",
-                    "after",
-                    "bin_width",
-                    "smooth",
-                )
-            ],
-            keys["theme"],
-            keys["svg"],
-        )
         left = pn.Column(
-            self._head("units"),
-            keys["query"],
-            self.notes["units"],
-            pn.pane.Bokeh(self.table),
-            width=310,
-        )
-        along = pn.Column(
-            self._head("session", keys["black"]), self.status, self.notes["session"],
-            panes["session"],
-            self._head("signals", keys["signals"]), self.notes["signals"],
-            panes["signals"],
-            sizing_mode="stretch_width",
-        )  # fmt: skip
-        event = pn.Column(
-            self._head("trials"), self.notes["trials"], panes["trials"],
-            self._head("psth"), self.notes["psth"], panes["psth"],
-            sizing_mode="stretch_width", min_width=380,
-        )  # fmt: skip
-        tuning = pn.Column(
-            self._head("tuning", keys["feature"], keys["other"]), self.notes["tuning"], panes["tuning"], panes["rate map"],
-            self._head("correlogram"), self.notes["correlogram"], panes["correlogram"],
-            sizing_mode="stretch_width", min_width=380,
-        )  # fmt: skip
-        rest = pn.Column(
-            self._head("waveform"), self.notes["waveform"], panes["waveform"],
-            self._head("stimulus"), self.notes["stimulus"], panes["stimulus"],
-            sizing_mode="stretch_width", min_width=300,
+            self._head("units"), self.controls["query"], self.notes["units"],
+            pn.pane.Bokeh(self.table), width=310,
         )  # fmt: skip
         main = pn.Column(
-            along, pn.Row(event, tuning, rest, sizing_mode="stretch_width"), pn.Row(self.code, copy),
+            self._along_the_session(), self._beside_each_other(), pn.Row(self.code, copy),
             sizing_mode="stretch_width", margin=(0, 40, 0, 0),
         )  # fmt: skip
         page = pn.Column(
-            top,
+            pn.FlexBox(*(self.controls[name] for name in _TOP)),
             self.notice,
             pn.Row(left, main, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
         page.styles = self._colors()
         return page
+
+    def _along_the_session(self) -> Any:
+        """The panels on the clock of the session, one below the other."""
+        panes, controls = self.panes, self.controls
+        return pn.Column(
+            self._head("session", controls["black"]), self.status, self.notes["session"],
+            panes["session"],
+            self._head("signals", controls["signals"]), self.notes["signals"],
+            panes["signals"],
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+
+    def _beside_each_other(self) -> Any:
+        """The panels that answer something about units, in three columns."""
+        panes, notes, controls = self.panes, self.notes, self.controls
+        event = pn.Column(
+            self._head("trials"), notes["trials"], panes["trials"],
+            self._head("psth"), notes["psth"], panes["psth"],
+            sizing_mode="stretch_width", min_width=380,
+        )  # fmt: skip
+        tuning = pn.Column(
+            self._head("tuning", controls["feature"], controls["other"]), notes["tuning"],
+            panes["tuning"], panes["rate map"],
+            self._head("correlogram"), notes["correlogram"], panes["correlogram"],
+            sizing_mode="stretch_width", min_width=380,
+        )  # fmt: skip
+        rest = pn.Column(
+            self._head("waveform"), notes["waveform"], panes["waveform"],
+            self._head("stimulus"), notes["stimulus"], panes["stimulus"],
+            sizing_mode="stretch_width", min_width=300,
+        )  # fmt: skip
+        return pn.Row(event, tuning, rest, sizing_mode="stretch_width")
 
     def _head(self, name: str, *controls: Any) -> Any:
         """The title of a panel, with its code and its values."""

@@ -103,7 +103,8 @@ class Recording:
     def table(self, state: State) -> xr.Dataset:
         """The table that is aligned to; empty for point events."""
         if self.is_aligned:
-            return self.node(self.area(state).path)  # type: ignore[union-attr]
+            area = self.area(state)
+            return xr.Dataset() if area is None else self.node(area.path)
         path = f"{state.session}/{schema.PRESENTATIONS}/{state.table}"
         return self.node(path) if state.table and has(self.tree, path) else xr.Dataset()
 

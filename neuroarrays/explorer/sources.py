@@ -64,3 +64,16 @@ def table_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
         plain = values.dtype.kind in "iufb"
         columns[f"c{k}"] = values.tolist() if plain else [str(v)[:80] for v in values]
     return columns
+
+
+def ends_of_counts(counts: np.ndarray) -> tuple[float, float]:
+    """Spikes per bin that are white and black: none, and what 90 % of the bins with spikes have at most."""
+    positive = counts[counts > 0]
+    return 0.0, max(1.0, float(np.percentile(positive, 90))) if positive.size else 1.0
+
+
+def ends_of_traces(values: np.ndarray) -> tuple[float, float]:
+    """Values of a trace, in its unit, that are white and black."""
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, [2, 99.5]) if known.size else (0.0, 1.0)
+    return float(low), float(high)

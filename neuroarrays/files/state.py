@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence, Sized
@@ -23,11 +21,12 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, overload
 
+from neuroarrays.files import forks
+
 V = TypeVar("V")
 
 #: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
 ENTRY = 512
-_IMPORTS = 10.0  # seconds that a fork waits for imports of other threads
 _CACHES: list[Cache[Any] | Shared[Any]] = []
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _POOLS: dict[str, ThreadPoolExecutor] = {}
@@ -185,8 +184,10 @@ class Cache(Generic[V]):
         self.drop()
 
     def _let_go(self, values: list[V]) -> None:
-        for value in values if self._close is not None else ():
-            self._close(value)  # type: ignore[misc]
+        close = self._close
+        if close is not None:
+            for value in values:
+                close(value)
 
     def after_fork(self) -> None:
         """In a child: what is open belongs to the parent."""
@@ -329,34 +330,6 @@ def keep_for(what: object) -> None:
 # ------------------------------------------------------------------------------------------ forks
 
 
-def _compiling() -> list[Any]:
-    """Numba's lock, if numba is loaded: a child that inherits it held cannot compile."""
-    module = sys.modules.get("numba.core.compiler_lock")
-    lock = getattr(module, "global_compiler_lock", None)
-    return [] if lock is None else [lock]
-
-
-def _import_locks() -> dict[str, Any]:
-    """The locks of modules by name, as weak references."""
-    bootstrap = getattr(sys.modules.get("importlib"), "_bootstrap", None)
-    table: dict[str, Any] = getattr(bootstrap, "_module_locks", {})
-    return table
-
-
-def _imported_elsewhere() -> list[str]:
-    """Modules that another thread is in the middle of importing."""
-    owners = {n: getattr(ref(), "owner", None) for n, ref in list(_import_locks().items())}
-    return [n for n, owner in owners.items() if owner not in (None, threading.get_ident())]
-
-
-def _import_anew() -> None:
-    """In a child: forget what a lost thread was importing, which began after `before_fork` looked."""
-    for name in _imported_elsewhere():
-        _import_locks().pop(name, None)
-        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
-            del sys.modules[name]
-
-
 #: Of each guard that runs, what it holds; the libraries after which there is one.
 _HELD: list[list[Any]] = []
 _GUARDED: set[str] = set()
@@ -364,13 +337,11 @@ _GUARDED: set[str] = set()
 
 def before_fork() -> None:
     """Wait until no other thread is where a child could not go on from."""
-    locks = [hdf5, _tables, *_compiling()]
+    locks = [hdf5, _tables, *forks.compiling()]
     for lock in locks:
         lock.__enter__()
     _HELD.append(locks)
-    deadline = time.monotonic() + _IMPORTS
-    while _imported_elsewhere() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    forks.wait_for_imports()
 
 
 def after_fork_in_parent() -> None:
@@ -383,7 +354,7 @@ def after_fork_in_child() -> None:
     """Locks that no lost thread holds, no threads, and nothing that the parent has open."""
     for lock in _HELD.pop()[2:]:
         lock.__exit__(None, None, None)
-    _import_anew()
+    forks.import_anew()
     for renewable in list(_LOCKS):
         renewable.renew()
     for cache in _CACHES:

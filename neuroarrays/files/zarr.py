@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import posixpath
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +19,9 @@ from neuroarrays.files import outer, safety, state, zarr_ahead
 from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.location import Folder
 from neuroarrays.files.outer import Key
-from neuroarrays.files.positioned import changed
-from neuroarrays.files.source import Info, Source, in_order, text_array
+from neuroarrays.files.source import Info, in_order, text_array
 from neuroarrays.files.zarr_chunks import ZarrChunks, chunks_of
+from neuroarrays.files.zarr_files import ZarrFiles, below
 
 #: Codecs of cells that are text; others (pickle) are never run.
 _TEXT_CODECS = ("vlen-utf8", "vlen-bytes", "json2")
@@ -32,13 +31,13 @@ _MAX_CHUNKS = 100_000
 
 
 @dataclass(frozen=True)
-class ZarrSource(Source):
+class ZarrSource(ZarrFiles):
     """A Zarr group in a folder, format 2 or 3."""
 
     def names(self, group: str = "/") -> list[str]:
         above = self._resolve(group)
         folder = self.folder()
-        names = [name for name in folder.names(above) if _is_node(folder, _below(above, name))]
+        names = [name for name in folder.names(above) if _is_node(folder, below(above, name))]
         return in_order({*names, *(str(link["name"]) for link in _links(folder, above))})
 
     def _resolve(self, name: str) -> str:
@@ -80,7 +79,7 @@ class ZarrSource(Source):
     def link(self, name: str) -> str | None:
         parent, _, last = name.strip("/").rpartition("/")
         folder, above = self.folder(), self._resolve(parent)
-        is_node = _is_node(folder, _below(above, last))
+        is_node = _is_node(folder, below(above, last))
         target = None if is_node else _link_at(folder, above, last)
         if target is None:
             return None
@@ -108,7 +107,7 @@ class ZarrSource(Source):
         array = _zarr_array(self, resolved)
         if array is None:
             raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
-        self._check_metadata(resolved)
+        self.check_metadata(resolved)
         if self.location.local_path is None:
             zarr_ahead.fetch_siblings(self.folder(), resolved, self.not_known)
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
@@ -126,93 +125,28 @@ class ZarrSource(Source):
                     np.dtype(array.dtype),
                     tuple(array.chunks),
                     key,
-                    lambda nbytes: self._check_size(resolved, nbytes, key == ()),
+                    lambda nbytes: self.check_size(resolved, nbytes, key == ()),
                 )
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
     def _check_values(self, name: str, array: ZarrChunks, key: Key) -> None:
         """Refuse to read more than the store can hold."""
         taken = outer.result_shape(outer.normalise(key, array.shape), array.shape)
-        self._check_size(name, math.prod(taken) * array.dtype.itemsize, key == ())
-
-    def fetch(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
-        """Bytes of files of the store: name, first byte (the last ones from a negative one), count (None: all).
-
-        Several are fetched side by side where they come from a server; None for a file that is not there.
-        """
-        files: list[bytes | None] = []
-        folder = self.folder()
-        for (name, _, count), raw in zip(parts, folder.read_parts(parts), strict=True):
-            if count is None and raw is not None:
-                self.check_bytes(name, raw)
-            files.append(raw)
-        return files
-
-    def folder(self) -> Folder:
-        """The files of the store as they were when it was opened."""
-        return _folders.get_or_make(self, lambda: self.location.folder(self.stamp))
-
-    def check_bytes(self, name: str, raw: bytes | None) -> None:
-        """Compare what is read of a file (None: it is not there) with what is known of it."""
-
-    def check_part(self, name: str, number: int | None, raw: bytes) -> None:
-        """Compare a chunk of a file of several, or their index (None), with what is known of it."""
-
-    def not_known(self, files: list[str]) -> list[str]:
-        """Those of some files whose content is not known already."""
-        return files
-
-    def _check_metadata(self, name: str) -> None:
-        """See that the store is there and the array in it is the one that was opened."""
-        folder = self.folder()
-        for marker in (".zarray", "zarr.json"):
-            path = _below(name, marker)
-            if path in folder.files if folder.complete else folder.has(path):
-                folder.check(path)
-                return
-        raise changed(f"{self.path}/{name}")
-
-    def _metadata(self, name: str) -> Any:
-        """A document of an array, compared with what is known of it; None if there is none."""
-        folder = self.folder()
-        if not folder.complete:
-            return folder.document(name)  # out of one that has all
-        if (raw := folder.read(name)) is None:
-            return None
-        self.check_bytes(name, raw)
-        return json.loads(raw)
-
-    def _check_size(self, name: str, nbytes: int, whole: bool = False) -> None:
-        if whole:
-            safety.check_whole(self.path, name, nbytes, self.stamp[1])
-        if nbytes > safety.ALWAYS_ALLOWED:
-            prefix = f"{name}/".lstrip("/")
-            folder = self.folder()
-            stored = sum(status[1] for at, status in folder.files.items() if at.startswith(prefix))
-            if folder.complete:
-                safety.check_allocation(self.path, name, nbytes, stored)
-
-
-#: What is known of the files of each source.
-_folders: state.Cache[Folder] = state.Cache(64 << 20, lambda _: 1 << 16)
-
-
-def _below(group: str, name: str) -> str:
-    return f"{group}/{name}" if group else name
+        self.check_size(name, math.prod(taken) * array.dtype.itemsize, key == ())
 
 
 def _is_node(folder: Folder, name: str) -> bool:
-    return any(folder.has(_below(name, marker)) for marker in ("zarr.json", ".zgroup", ".zarray"))
+    return any(folder.has(below(name, marker)) for marker in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _json(folder: Folder, group: str, key: str | None = None) -> Any:
     """User attributes of a Zarr node, read from its metadata file."""
     for name in ("zarr.json", ".zattrs"):
-        content = folder.document(_below(group, name))
+        content = folder.document(below(group, name))
         if content is not None:
             attrs = content.get("attributes", {}) if name == "zarr.json" else content
             if not isinstance(attrs, dict):
-                where = f"{folder.path}/{_below(group, name)}"
+                where = f"{folder.path}/{below(group, name)}"
                 raise FormatError(where, "", "a mapping", type(attrs).__name__)
             return attrs if key is None else attrs.get(key)
     return None if key else {}
@@ -249,7 +183,7 @@ def _zarr_array(source: ZarrSource, name: str) -> Any:
 
 def _opened(source: ZarrSource, name: str) -> Any:
     try:
-        if (meta := source._metadata(_below(name, ".zarray"))) is not None:
+        if (meta := source.metadata(below(name, ".zarray"))) is not None:
             is_object = meta.get("dtype") == "|O"
             filters = [] if is_object else meta.get("filters") or []
             codecs = [*filters, *([meta["compressor"]] if meta.get("compressor") else [])]
@@ -257,7 +191,7 @@ def _opened(source: ZarrSource, name: str) -> Any:
             if is_object:
                 return _ObjectArray(source, name, meta)
             return _open_zarr(source, name, codecs, 2)
-        node = source._metadata(_below(name, "zarr.json"))
+        node = source.metadata(below(name, "zarr.json"))
         if node is not None and node["node_type"] == "array":
             _refuse_pickle(source, name, node.get("codecs") or [])
             array = chunks_of(source, name, node)
@@ -295,7 +229,7 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any], version: Litera
     with safety.readable(source.path, name, "a Zarr array"):
         array = zarr.open_array(store=store, path=name, mode="r", zarr_format=version)
         chunk = math.prod(int(n) for n in array.chunks) * np.dtype(array.dtype).itemsize
-    source._check_size(name, chunk)
+    source.check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
     of_file = getattr(array, "shards", None) or array.chunks

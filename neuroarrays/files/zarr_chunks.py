@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, state
 from neuroarrays.files.outer import Key, Part
 from neuroarrays.files.zarr_codecs import CRC_BYTES, Decoder, crc32c
-
-if TYPE_CHECKING:
-    from neuroarrays.files.zarr import ZarrSource
+from neuroarrays.files.zarr_files import ZarrFiles
 
 #: Names of the data types that are read here.
 _NUMBERS = frozenset(
@@ -71,7 +69,7 @@ class ZarrChunks:
         Whether a checksum follows the index.
     """
 
-    source: ZarrSource
+    source: ZarrFiles
     name: str
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -247,7 +245,7 @@ def _texts(raw: bytes, count: int) -> np.ndarray:
 # --------------------------------------------------------------------------- what metadata say
 
 
-def chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
+def chunks_of(source: ZarrFiles, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
     """The reader of an array from its metadata; None where it is left to the library zarr."""
     try:
         return _chunks_of(source, name, meta)
@@ -255,7 +253,7 @@ def chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrChu
         return None  # the library says what is wrong with it
 
 
-def _chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
+def _chunks_of(source: ZarrFiles, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
     grid, keys = meta["chunk_grid"], meta["chunk_key_encoding"]
     kind, codecs = meta["data_type"], list(meta["codecs"])
     is_text = kind == "string"
@@ -286,7 +284,7 @@ def _chunks_of(source: ZarrSource, name: str, meta: Mapping[str, Any]) -> ZarrCh
             return None
         codecs[0] = {"name": "bytes"}
     nbytes = None if is_text else math.prod(chunks) * dtype.itemsize
-    source._check_size(name, nbytes or 8 * math.prod(chunks))
+    source.check_size(name, nbytes or 8 * math.prod(chunks))
     fill = meta["fill_value"]
     fill = str(fill) if is_text else np.array(float(fill) if dtype.kind == "f" else fill, dtype)[()]
     separator = (keys.get("configuration") or {}).get("separator", "/")

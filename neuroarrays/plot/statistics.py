@@ -144,7 +144,7 @@ def _bars(
 ) -> None:
     """A bar for each row of the grid, a colour for each column."""
     n, k = grid.shape
-    several = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]  # of a listed colour map
+    several = plt.get_cmap("tab20")(range(20))
     colors = PALETTE if k <= len(PALETTE) else several
     width = 0.85 if stacked else 0.85 / max(k, 1)
     bottom = np.zeros(n)

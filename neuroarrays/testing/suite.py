@@ -9,7 +9,7 @@ import pickle
 import random
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +38,7 @@ from neuroarrays.testing.comparing import (
     variables,
 )
 from neuroarrays.testing.damage import damages, strangers
+from neuroarrays.testing.golden import Golden
 from neuroarrays.testing.processes import PATIENCE, in_processes, reading
 from neuroarrays.testing.reads import build, innermost, record_reads, stored
 
@@ -45,7 +46,7 @@ from neuroarrays.testing.reads import build, innermost, record_reads, stored
 SAMPLES = (schema.SPIKE, schema.TIME, schema.FRAME, "event")
 
 
-class ReaderTests:
+class ReaderTests(Golden):
     """What any reader must do, as tests to inherit.
 
     Attributes
@@ -72,8 +73,6 @@ class ReaderTests:
         Endings of the archives that the tree is saved to and opened from.
     """
 
-    reader: ClassVar[Any]
-    path: ClassVar[Any]
     values: ClassVar[Mapping[tuple[str, str, Any], Any]] = {}
     options: ClassVar[Mapping[str, Any]] = {}
     inert_options: ClassVar[Mapping[str, str]] = {}
@@ -84,53 +83,6 @@ class ReaderTests:
         {"fork", "forkserver"} & {*multiprocessing.get_all_start_methods()} or {"spawn"}
     )
     archives: ClassVar[Sequence[str]] = (".h5", ".zarr")
-
-    # ------------------------------------------------------------------------------ fixtures
-
-    @pytest.fixture
-    def golden(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-        """The golden file."""
-        if callable(self.path):
-            yield Path(self._once("golden", lambda: self.path(tmp_path_factory.mktemp("golden"))))
-        else:
-            yield Path(self.path)
-        opening.close_all()
-
-    @pytest.fixture
-    def engine(self) -> Reader:
-        """An instance of the reader."""
-        if isinstance(self.reader, str):
-            known = registry.named(self.reader)
-            assert known is not None, f"no format is called {self.reader!r}"
-            return known.load()
-        reader: Reader = self.reader() if isinstance(self.reader, type) else self.reader
-        return reader
-
-    @pytest.fixture
-    def tree(self, engine: Reader, golden: Path) -> xr.DataTree:
-        """The golden file, opened, and nothing of it read: a copy does not share what is read."""
-        tree: xr.DataTree = self._once("tree", lambda: opened(engine, golden)).copy()
-        return tree
-
-    @pytest.fixture
-    def read(self, engine: Reader, golden: Path) -> xr.DataTree:
-        """The golden file with all its values, read once: what others are compared with."""
-
-        def made() -> xr.DataTree:
-            tree = opened(engine, golden)
-            for _, variable in variables(tree):
-                _ = variable.values  # xarray keeps them
-            return tree
-
-        tree: xr.DataTree = self._once("read", made)
-        return tree
-
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        """What all tests of a class have in common, made by the first that needs it."""
-        name = f"_{name}_of_{type(self).__qualname__}"
-        if not hasattr(type(self), name):
-            setattr(type(self), name, make())
-        return getattr(type(self), name)
 
     # ------------------------------------------------------------------------- what is there
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from torch.utils.data import Dataset
 from neuroarrays import schema
 from neuroarrays.batches import gathering
 from neuroarrays.batches.base import Gathered
-from neuroarrays.batches.movies import MovieChunks, MovieFields, frame_dim
+from neuroarrays.batches.movies import MovieChunks, MovieFields, MovieStarts, frame_dim
 from neuroarrays.errors import SchemaError, many
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 BY_TRIAL = "responses_by_trial"
+#: Sides that are no test.
+SIDES = ("train", "validation", "val")
 
 
 class MovieDataset(MovieChunks, Dataset[Any]):
@@ -116,3 +119,39 @@ def movie_fields(area: xr.DataTree, movie: str, response: str, cache: bool | str
         raise SchemaError(msg)
     shown, answers = (gathering.field(area, name, dim, cache) for name in (movie, response))
     return MovieFields(gathering.location(area), shown, answers)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How batches are drawn: chunks in one, frames of a chunk, the seed, and whether chunks run across clips."""
+
+    batch_size: int
+    chunk: int
+    seed: int
+    over: bool
+
+    def side(
+        self, source: MovieFields, side: str, order: np.ndarray, length: int
+    ) -> tuple[MovieDataset, MovieStarts]:
+        """The data of "train", "validation" or a test block, and the chunks of its batches.
+
+        Parameters
+        ----------
+        source : MovieFields
+            Of one area.
+        side : str
+            Which it is.
+        order : (frame,) int64
+            The frames of the side, in their order.
+        length : int, frames
+            Of a clip.
+        """
+        is_test = side not in SIDES
+        chunk, size = self.chunk if side == "train" else length, self.batch_size
+        if is_test and self.over:
+            chunk = order.size
+        if is_test and chunk > self.chunk:
+            size = max(1, self.batch_size * self.chunk // chunk)
+        data = MovieDataset(source, order, chunk)
+        seed = self.seed if side == "train" else None
+        return data, MovieStarts(data, size, length, seed=seed, over=self.over)

@@ -22,7 +22,15 @@ from neuroarrays.formats.retina.session_info import session_info
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.given import check, whole_number, yes_or_no
 from neuroarrays.torch.loading import Loader
-from neuroarrays.torch.movies import BY_TRIAL, DataPoint, MovieDataset, by_trial, movie_fields
+from neuroarrays.torch.movies import (
+    BY_TRIAL,
+    SIDES,
+    DataPoint,
+    Drawn,
+    MovieDataset,
+    by_trial,
+    movie_fields,
+)
 
 __all__ = [
     "DataPoint",
@@ -36,7 +44,6 @@ __all__ = [
 _NORMALIZED = ("maheswaranathan_2023", "karamanlis_2024", "goldin_2022")
 #: Seconds that its reader of a dataset divides counts by.
 _COUNTED_IN = {"goldin_2022": 0.3}
-_SIDES = ("train", "validation", "val")
 
 
 def openretina(  # noqa: PLR0913  its own options
@@ -118,6 +125,7 @@ def openretina(  # noqa: PLR0913  its own options
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
     dataset = tree.root.attrs.get("source")
+    drawn = Drawn(batch_size, train_chunk_size, seed, allow_over_boundaries)
     if normalize_stimuli is None:
         normalize_stimuli = dataset in _NORMALIZED
     scales = {
@@ -148,22 +156,10 @@ def openretina(  # noqa: PLR0913  its own options
             )
             sides, length = {"train": clips.training, "validation": clips.validation}, clips.length
         for side, order in sides.items():
-            whole = side not in _SIDES and allow_over_boundaries
-            chunk = train_chunk_size if side == "train" else order.size if whole else length
-            data = MovieDataset(source, order, chunk)
+            data, starts = drawn.side(source, side, order, length)
             data.session_info = session_info(area.parent, area)
-            if side not in _SIDES:
+            if side not in SIDES:
                 data.test_responses_by_trial = by_trial(area, source)
-            size = batch_size
-            if side not in _SIDES and chunk > train_chunk_size:
-                size = max(1, batch_size * train_chunk_size // chunk)
-            starts = MovieStarts(
-                data,
-                size,
-                length,
-                seed=seed if side == "train" else None,
-                over=allow_over_boundaries,
-            )
             by_side.setdefault(side, {})[session] = Loader(data, starts, **loading)
     if not by_side["train"]:
         blocks = [name for name in by_side if by_side[name]]
@@ -289,7 +285,7 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
     ValueError
         On another split, or chunks that do not fit.
     """
-    if split not in (*_SIDES, "test"):
+    if split not in (*SIDES, "test"):
         msg = f"split={split!r}: expected one of 'train', 'validation', 'val', 'test'"
         raise ValueError(msg)
     both = responses if isinstance(responses, Mapping) else {"avg": responses}

@@ -85,7 +85,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         if not _amount(kept.values()):
             raise _nothing_within(next(iter(sessions.values())))
         for session in {path.split("/")[0] for path in groups if path}:
-            whole = of_session(tree.root[session]).extent  # type: ignore[arg-type]
+            whole = of_session(tree.root.children[session]).extent
             _note_what_is_cut(groups, kept, session, (whole, within(session)))
         return _groups.rebuilt(tree, kept)
     owners = _groups.owners(groups, schema.PRESENTATION)

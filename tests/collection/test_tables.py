@@ -8,7 +8,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError
-from neuroarrays.formats.allen_binned import tables
+from neuroarrays.formats.allen_binned import presentations, tables
 from neuroarrays.synthetic.allen import FUNCTIONAL_CONNECTIVITY, write_allen
 
 FIRST, SECOND = 715093703, 766640955
@@ -37,7 +37,7 @@ def paths(recorded):
 
 @pytest.fixture(scope="module")
 def originals(paths):
-    return tables.joined(tables.presentations_of(na.open_datatree(path)) for path in paths)
+    return presentations.joined(tables.presentations_of(na.open_datatree(path)) for path in paths)
 
 
 # ------------------------------------------------------------------------------ of any recording
@@ -160,7 +160,7 @@ def test_a_condition_is_numbered_by_its_first_presentation(originals):
 
 
 def test_whole_movies_and_usual_durations(originals):
-    whole = tables.whole_movies(originals)
+    whole = presentations.whole_movies(originals)
     movies, last, key = [], np.inf, None
     for row in originals[originals["stimulus_name"].str.contains("movie")].itertuples():
         same = row.frame >= last and (row.session_id, row.stimulus_name) == key
@@ -176,9 +176,9 @@ def test_whole_movies_and_usual_durations(originals):
     assert rows["frame"].isna().all()
     for _, of_session in whole.groupby("session_id"):
         assert of_session["stimulus_presentation_id"].is_monotonic_increasing
-    usual = tables.of_usual_length(whole)
-    medians = tables.median_durations(whole).set_index("stimulus_name")["median_duration"]
-    summary = tables.filter_summary(whole, usual).set_index("stimulus_name")
+    usual = presentations.of_usual_length(whole)
+    medians = presentations.median_durations(whole).set_index("stimulus_name")["median_duration"]
+    summary = presentations.filter_summary(whole, usual).set_index("stimulus_name")
     assert list(summary.index) == list(dict.fromkeys(whole["stimulus_name"]))
     for name in summary.index:
         durations = whole.loc[whole["stimulus_name"] == name, "duration"].to_numpy()
@@ -192,7 +192,7 @@ def test_whole_movies_and_usual_durations(originals):
 
 
 def test_presentations_of_the_archive_are_those_of_the_last_table(paths, originals):
-    usual = tables.of_usual_length(tables.whole_movies(originals))
+    usual = presentations.of_usual_length(presentations.whole_movies(originals))
     pd.testing.assert_frame_equal(na.presentations(paths, compat="mlynarski"), usual)
     for _, rows in usual.groupby("session_id"):
         names = rows["stimulus_name"]

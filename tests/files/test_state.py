@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import hdf5, state
+from neuroarrays.files import forks, hdf5, state
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.opening import open_source
 from neuroarrays.tree import trains
@@ -298,10 +298,10 @@ def test_a_module_that_another_thread_is_importing_is_imported_anew(tmp_path, mo
     """Also where that began after the fork had looked."""
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\nvalue = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(state, "_IMPORTS", 0.0)
+    monkeypatch.setattr(forks, "_IMPORTS", 0.0)
     thread = threading.Thread(target=__import__, args=("slow_to_import",))
     thread.start()
-    while "slow_to_import" not in state._imported_elsewhere():
+    while "slow_to_import" not in forks.imported_elsewhere():
         time.sleep(0.01)
     if (child := os.fork()) == 0:
         signal.alarm(20)

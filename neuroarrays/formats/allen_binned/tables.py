@@ -1,8 +1,8 @@
 """The tables of the published binned archive, made again from session files.
 
 ``units.csv`` and ``sessions.csv`` are AllenSDK's `get_units` and `get_session_table`;
-``01_presentations_original.csv`` its `stimulus_presentations` of all sessions, ``02_...`` with whole
-movies, ``03_...`` without odd durations, and two summaries. Columns have the published names, values
+``01_presentations_original.csv`` its `stimulus_presentations` of all sessions (what is made of that
+stands in `presentations`). Columns have the published names, values
 are theirs; what only the database of the Allen Institute knows is left out (`NOT_IN_FILES`), and the
 order of rows within a session is that of the tree. Written from the names of columns and the rules
 above; no code of the repository or of AllenSDK is used.
@@ -10,7 +10,6 @@ above; no code of the repository or of AllenSDK is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.formats.allen import stimuli
 from neuroarrays.formats.allen.units import CCF
 from neuroarrays.formats.allen_binned.pipeline import NEVER
+from neuroarrays.formats.allen_binned.presentations import ID, NAME, SESSION, joined
 from neuroarrays.schema import given
 from neuroarrays.tree import groups
 
@@ -108,7 +108,6 @@ _NO_PARAMETERS = (
     "stimulus_name",
     "duration",
 )
-_ID, _NAME, _SESSION = "stimulus_presentation_id", "stimulus_name", "session_id"
 
 
 def units_of(tree: xr.DataTree) -> pd.DataFrame:
@@ -222,151 +221,24 @@ def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
         columns = groups.columns(dataset, schema.PRESENTATION)
         frame = pd.DataFrame({column: values.values for column, values in columns.items()})
         parameters |= set(columns) - set(_NO_PARAMETERS)
-        frames.append(frame.assign(**{_NAME: table.removesuffix(stimuli.FRAMES)}))
+        frames.append(frame.assign(**{NAME: table.removesuffix(stimuli.FRAMES)}))
     if not frames:
         return pd.DataFrame()  # a session without stimuli
-    rows = joined(frames).rename(columns={schema.PRESENTATION: _ID})
-    rows = rows.sort_values(_ID, kind="stable").reset_index(drop=True)
+    rows = joined(frames).rename(columns={schema.PRESENTATION: ID})
+    rows = rows.sort_values(ID, kind="stable").reset_index(drop=True)
     # A condition has the number of its first presentation among all, invalid ones too.
-    named = [_NAME, *sorted(parameters)]
+    named = [NAME, *sorted(parameters)]
     condition = rows.groupby(named, sort=False, dropna=False).ngroup()
     rows["stimulus_condition_id"] = condition.astype(float)
     rows["duration"] = rows[schema.STOP_TIME] - rows[schema.START_TIME]
-    rows.insert(0, _SESSION, _number(name))
+    rows.insert(0, SESSION, _number(name))
     if "color" in rows:  # of flashes; elsewhere red, green and blue of how it was drawn
         rows["color"] = pd.to_numeric(rows["color"], errors="coerce")
     shown = sorted(parameters - set(_DETAILS))
-    first = [_SESSION, _ID, "stimulus_block", schema.START_TIME, schema.STOP_TIME]
-    kept = ~rows["invalid"].astype(bool) & ~rows[_NAME].str.contains("|".join(NEVER))
-    last = [_NAME, "duration", "stimulus_condition_id"]
+    first = [SESSION, ID, "stimulus_block", schema.START_TIME, schema.STOP_TIME]
+    kept = ~rows["invalid"].astype(bool) & ~rows[NAME].str.contains("|".join(NEVER))
+    last = [NAME, "duration", "stimulus_condition_id"]
     return rows.loc[kept, [*first, *shown, *last]].reset_index(drop=True)
-
-
-def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with whole movies in the place of their frames: ``02_presentations_whole_movies.csv``.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        From `presentations_of`, of all sessions.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By session and id. A showing begins where the number of the frame decreases, and lasts as long
-        as its frames together, s.
-    """
-    import pandas as pd
-
-    is_movie = rows[_NAME].str.contains("natural_movie") if len(rows) else pd.Series(dtype=bool)
-    if not is_movie.any():
-        return rows
-    frames = rows[is_movie]
-    showing = (frames["frame"].diff() < 0).cumsum().rename("showing")
-    grouped = frames.groupby([frames[_SESSION], showing, frames[_NAME]], sort=False)
-    movies = grouped.agg(
-        **{
-            _ID: (_ID, "first"),
-            "stimulus_block": ("stimulus_block", "first"),
-            schema.START_TIME: (schema.START_TIME, "min"),
-            schema.STOP_TIME: (schema.STOP_TIME, "max"),
-            "duration": ("duration", "sum"),
-        }
-    ).reset_index()
-    together = joined([rows[~is_movie], movies.drop(columns="showing")])
-    order = pd.Series({s: i for i, s in enumerate(rows[_SESSION].unique())}, dtype="int64")
-    rank = together[_SESSION].map(order)
-    by = np.lexsort([together[_ID], rank])
-    return together.iloc[by].reindex(columns=rows.columns).reset_index(drop=True)
-
-
-def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows near the median duration: ``03_presentations_filtered_by_duration.csv``.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        From `whole_movies`, of all sessions: medians are over them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By session, within it by stimulus. Rows that are 1 ms or more (of movies 10 ms) from the median
-        of their stimulus are left out.
-    """
-    if not len(rows):
-        return rows
-    limit = np.where(
-        rows[_NAME].str.contains("natural_movie"),
-        stimuli.MAX_DEVIATION_OF_MOVIES,
-        stimuli.MAX_DEVIATION,
-    )
-    median = rows.groupby(_NAME)["duration"].transform("median")
-    stimulus = rows[_NAME].map({name: i for i, name in enumerate(rows[_NAME].unique())})
-    session = rows[_SESSION].map({name: i for i, name in enumerate(rows[_SESSION].unique())})
-    order = np.lexsort([stimulus, session])
-    kept = ((rows["duration"] - median).abs() < limit).to_numpy()
-    return rows.iloc[order[kept[order]]].reset_index(drop=True)
-
-
-def filter_summary(rows: pd.DataFrame, filtered: pd.DataFrame) -> pd.DataFrame:
-    """How many presentations have an odd duration: ``presentations_filtered_summary.csv``.
-
-    Parameters
-    ----------
-    rows, filtered : DataFrame
-        From `whole_movies`, and from `of_usual_length` of it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per stimulus: numbers before and after, removed, and removed in percent.
-    """
-    import pandas as pd
-
-    names = rows[_NAME].unique()
-    before = rows[_NAME].value_counts().reindex(names).to_numpy()
-    after = filtered[_NAME].value_counts().reindex(names, fill_value=0).to_numpy()
-    removed = before - after
-    return pd.DataFrame(
-        {
-            _NAME: names,
-            "num_presentations_before": before,
-            "num_presentations_after": after,
-            "num_presentations_removed": removed,
-            "percent_presentations_removed": (removed / before * 100).round(2),
-        }
-    )
-
-
-def median_durations(rows: pd.DataFrame) -> pd.DataFrame:
-    """The median duration of each stimulus, s: ``presentations_median_durations.csv``.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        From `whole_movies`, of all sessions.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``stimulus_name`` and ``median_duration``, s, to a tenth of a millisecond.
-    """
-    medians = rows.groupby(_NAME, sort=False)["duration"].median().round(4)
-    return medians.rename("median_duration").reset_index()
-
-
-def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Frames one below the other; a column that one lacks is missing in its rows."""
-    import pandas as pd
-
-    several = [frame for frame in frames if len(frame)]
-    if not several:
-        return pd.DataFrame()
-    names = dict.fromkeys(name for frame in several for name in frame.columns)
-    # Of an empty column pandas could not say which type it has.
-    known = [frame.dropna(axis="columns", how="all") for frame in several]
-    return pd.concat(known, ignore_index=True).reindex(columns=list(names))
 
 
 def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
