@@ -10,7 +10,10 @@ import neuroarrays as na
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
-pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+#: Those that start processes of their own, for half a minute.
+SLOW = ("03_large_archives",)
+
+every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def code_cells(path):
@@ -18,6 +21,13 @@ def code_cells(path):
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
 def test_runs(path, tmp_path, monkeypatch):
     """In this process, so a warning of ours is an error; building the documentation takes kernels."""
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -36,12 +46,14 @@ def test_runs(path, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "it leaves files behind"
 
 
+@every
 def test_is_kept_without_outputs(path):
     for cell in code_cells(path):
         assert cell["outputs"] == []
         assert cell["execution_count"] is None
 
 
+@every
 def test_uses_the_public_names_only(path):
     for cell in code_cells(path):
         source = "".join(cell["source"])
