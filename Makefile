@@ -75,7 +75,7 @@ with-peers: $(VENV)/.installed-peers
 
 # An environment of its own for each peer, laid over $(VENV): what it brings along stays there. torch and the other
 # versions stay those of the constraints. One of them: make peers PEERS=flox
-PEERS ?= flox lightning neuralpredictors openretina driada
+PEERS ?= flox lightning neuralpredictors openretina driada torch_brain
 # What a peer imports and does not say.
 WITH_neuralpredictors := scikit-image
 # open-retina's own requirements cannot be met with these constraints (pip falls back on 0.1.0): this release as it is,

@@ -80,7 +80,7 @@ def compile_kernels():
     """Load what ours compiles, so that it does not count as memory of the data."""
     import numpy as np
 
-    from neuroarrays.kernels import events
+    from neuroarrays.kernels import events, tokens
 
     sizes, places = events.compress(np.ones((2, 3), np.uint8))
     first = np.concatenate([[0], np.cumsum(sizes)])
@@ -88,6 +88,10 @@ def compile_kernels():
         events.expand(first, places, np.arange(2), np.empty((2, 3), dtype))
     spikes = events.slice_by_time(np.arange(4.0), np.array([0]), np.array([4]))
     events.count_windows(spikes, np.zeros(1), 0.02, np.empty((1, 5, 1), np.uint8))
+    begin, end = tokens.find(tokens.in_order(spikes), np.zeros(1), np.ones(1))
+    arrays = tokens.Tokens(*(np.empty(3, kind) for kind in ("f4", "i4", "i4", "?")))
+    windows, places = (begin, end, np.zeros(1), 1.0), (np.zeros(1, int), np.full(1, 3))
+    tokens.write(spikes, windows, np.ones(1, np.int32), places, arrays)
 
 
 def run(cases, write, script, doc, sizes, argv):

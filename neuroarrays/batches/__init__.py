@@ -18,6 +18,8 @@ from neuroarrays.batches.loading import NumpyLoader, cycle
 from neuroarrays.batches.plan import loaders
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
 from neuroarrays.batches.scaling import Scaling
+from neuroarrays.batches.tokens import SpikeEventSamples
+from neuroarrays.batches.vocabulary import Vocabulary
 from neuroarrays.batches.windows import SpikeWindowSamples
 
 __all__ = [
@@ -28,9 +30,11 @@ __all__ = [
     "NumpyLoader",
     "RepeatSamples",
     "Scaling",
+    "SpikeEventSamples",
     "SpikeWindowSamples",
     "StackedSamples",
     "TrialSamples",
+    "Vocabulary",
     "balanced",
     "cycle",
     "loaders",

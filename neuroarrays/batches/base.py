@@ -26,6 +26,11 @@ class Samples(ABC):
     #: What errors call it: session and area.
     location: str
 
+    @property
+    def ragged(self) -> Mapping[str, str]:
+        """Arrays of a batch whose samples stand one after another, and the names of their offsets."""
+        return {}
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -44,11 +49,11 @@ class Samples(ABC):
         if isinstance(index, slice):
             msg = f"{self.location}: a sample has one number; several come with .batch(range(0, 8))"
             raise TypeError(msg)
-        sample: Batch = Gathered(self.batch([operator.index(index)]), 1)[0]
+        sample: Batch = self.__getitems__([operator.index(index)])[0]
         return sample
 
     def __getitems__(self, indices: Sequence[int]) -> Gathered:
-        return Gathered(self.batch(indices), len(indices))
+        return Gathered(self.batch(indices), len(indices), self.ragged)
 
     def __repr__(self) -> str:
         variables = "".join(f", {name} {shape}" for name, shape in self.shapes().items())
@@ -98,10 +103,12 @@ class Gathered(Sequence[Any]):
         What was gathered.
     n : int
         Number of samples.
+    ragged : mapping of str to str, optional
+        Arrays in which the samples stand one after another, and the names of their offsets.
     """
 
-    def __init__(self, batch: Any, n: int):
-        self.batch, self.n = batch, n
+    def __init__(self, batch: Any, n: int, ragged: Mapping[str, str] | None = None):
+        self.batch, self.n, self.ragged = batch, n, ragged or {}
 
     def __len__(self) -> int:
         return self.n
@@ -112,7 +119,7 @@ class Gathered(Sequence[Any]):
             return batch[key]
         i = range(self.n)[operator.index(key)]
         if isinstance(batch, Mapping):
-            return {k: v[i] if is_per_sample(k, v) else v for k, v in batch.items()}
+            return self._sample(batch, i)
         if hasattr(batch, "_fields"):
             return type(batch)(*(value[i] for value in batch))
         msg = (
@@ -120,6 +127,17 @@ class Gathered(Sequence[Any]):
             "the loader collate_fn=na.torch.collate, which hands it out whole"
         )
         raise TypeError(msg)
+
+    def _sample(self, batch: Mapping[str, Any], i: int) -> dict[str, Any]:
+        """Sample i of a dict of arrays; offsets are of the batch alone."""
+        sample = {}
+        for name, value in batch.items():
+            if name in self.ragged:
+                offsets = batch[self.ragged[name]]
+                sample[name] = value[int(offsets[i]) : int(offsets[i + 1])]
+            elif name not in self.ragged.values():
+                sample[name] = value[i] if is_per_sample(name, value) else value
+        return sample
 
 
 class AreaSamples(Samples):

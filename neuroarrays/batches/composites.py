@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from neuroarrays import schema
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
 from neuroarrays.batches.encoding import check_alike
 from neuroarrays.batches.labels import Labels
+from neuroarrays.batches.tokens import Part, SpikeEventSamples
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import LazyArray
 
@@ -114,7 +116,8 @@ class StackedSamples(Samples):
     Parameters
     ----------
     datasets : sequence of dataset
-        With the same variables, shapes and units: sessions of one population.
+        With the same variables, shapes and units: sessions of one population. Windows of tokens
+        (`SpikeEventSamples`) are of any units, by one vocabulary, and come in one batch.
 
     Attributes
     ----------
@@ -146,8 +149,13 @@ class StackedSamples(Samples):
         check_alike(self.datasets)
         self.transform: Callable[[Batch], Batch] | None = None
         self.encodings = getattr(self.datasets[0], "encodings", {})
+        self._of_tokens = isinstance(self.datasets[0], SpikeEventSamples)
         self.ends = np.cumsum([len(d) for d in self.datasets])
         self.owner = np.repeat(np.arange(len(self.datasets)), np.diff(self.ends, prepend=0))
+
+    @property
+    def ragged(self) -> Mapping[str, str]:
+        return self.datasets[0].ragged
 
     def load(self) -> None:
         for dataset in self.datasets:
@@ -168,21 +176,32 @@ class StackedSamples(Samples):
         order = np.argsort(owner, kind="stable")
         numbers = chosen[order] - (self.ends - np.diff(self.ends, prepend=0))[owner[order]]
         used, begins = np.unique(owner[order], return_index=True)
-        parts = [
-            self.datasets[d].batch(rows.tolist())
-            for d, rows in zip(used, np.split(numbers, begins[1:]), strict=True)
-        ]
-        back = np.argsort(order, kind="stable")
-        batch: Batch = {}
-        for name, value in parts[0].items():
-            if is_per_sample(name, value):
-                batch[name] = self.joined([part[name] for part in parts])[back]
-            elif isinstance(value, str):
-                names = [d.session if name == "session" else d.area for d in self.datasets]
-                batch[name] = [names[d] for d in owner]
-            else:
-                batch[name] = value
+        rows, numbers_of = (np.split(values, begins[1:]) for values in (order, numbers))
+        parts = [(self.datasets[d], n, r) for d, n, r in zip(used, numbers_of, rows, strict=True)]
+        batch = self._mixed(parts, chosen.size) if self._of_tokens else self._joined(parts, order)
+        for name in (schema.SESSION, schema.AREA):
+            if name in batch:
+                batch[name] = [getattr(self.datasets[d], name) for d in owner]
         return batch if self.transform is None else self.transform(batch)
+
+    def _joined(self, parts: list[tuple[Any, np.ndarray, np.ndarray]], order: np.ndarray) -> Batch:
+        """The batches of several datasets as one."""
+        batches = [dataset.batch(numbers.tolist()) for dataset, numbers, _ in parts]
+        back = np.argsort(order, kind="stable")
+        return {
+            name: self.joined([batch[name] for batch in batches])[back]
+            if is_per_sample(name, value)
+            else value
+            for name, value in batches[0].items()
+        }
+
+    def _mixed(self, parts: list[tuple[Any, np.ndarray, np.ndarray]], n: int) -> Batch:
+        """Windows of tokens of several datasets, which differ in length."""
+        first = self.datasets[0]
+        assert isinstance(first, SpikeEventSamples)
+        arrays = first.gather([Part(*part) for part in parts], n)
+        labels = dict.fromkeys([schema.SESSION, schema.AREA], "") if first.labels else {}
+        return {name: first.delivered(values) for name, values in arrays.items()} | labels
 
     @staticmethod
     def joined(parts: list[Any]) -> Any:
@@ -192,10 +211,14 @@ class StackedSamples(Samples):
 
 def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
     shapes, others = first.shapes(), other.shapes()
-    if list(shapes) != list(others) or type(first) is not type(other):
+    tokens = isinstance(first, SpikeEventSamples)
+    if type(first) is not type(other) or (list(shapes) != list(others) and not tokens):
         kinds = [f"{type(d).__name__} of {list(d.shapes())}" for d in (other, first)]
         msg = f"{other.location} is a {kinds[0]}, {first.location} a {kinds[1]}: they cannot be stacked"
         raise SchemaError(msg)
+    if isinstance(first, SpikeEventSamples) and isinstance(other, SpikeEventSamples):
+        first.check_alike(other)
+        return
     same_units = (first.unit_id is None) == (other.unit_id is None) and (
         first.unit_id is None or np.array_equal(first.unit_id, other.unit_id)
     )

@@ -47,8 +47,17 @@ def names(*lists: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for each in lists for name in each))
 
 
-def find(area: xr.DataTree, name: str) -> xr.DataArray:
+def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArray:
     """A variable by its path below the area, or by its name in the session or block above it.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of a tree.
+    name : str
+        The variable.
+    of_recording : bool
+        Whether signals of a recording are wanted, as they are.
 
     Raises
     ------
@@ -71,11 +80,12 @@ def find(area: xr.DataTree, name: str) -> xr.DataArray:
         node = node.parent
     if label is not None:
         return label
+    top = area.parent if of_recording and area.parent is not None else area
     known = [
-        f"{path}/{v}".removeprefix("./") for path, n in area.subtree_with_keys for v in n.data_vars
+        f"{path}/{v}".removeprefix("./") for path, n in top.subtree_with_keys for v in n.data_vars
     ]
     hint = f"looked in {location(area)} and above it"
-    if schema.UNIT not in area.sizes:  # no area of an aligned tree
+    if schema.UNIT not in area.sizes and not of_recording:  # no area of an aligned tree
         hint = f"{hint}; {given.instead(area, 'trials')}"
     raise NotInTree("variable", name, known, hint=hint)
 

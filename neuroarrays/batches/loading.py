@@ -63,7 +63,7 @@ class Resumable:
         """
         expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
         if expected is not None and expected != found:
-            msg = f"the state is of encodings {expected}, this dataset has {found}: give it encode="
+            msg = f"the state is of encodings {expected}, this dataset has {found}: give it the same encode= or vocabulary="
             raise ValueError(msg)
         self._position.go_to(state)
 

@@ -20,6 +20,7 @@ import xarray as xr
 from neuroarrays.batches import gathering, splits
 from neuroarrays.batches.plan import Kinds, LoaderPlan, SplitRule
 from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.vocabulary import Vocabulary
 from neuroarrays.errors import MissingDependency
 from neuroarrays.schema.given import check
 
@@ -31,6 +32,7 @@ except ImportError as error:
 from neuroarrays.torch.datasets import (
     ClipDataset,
     RepeatDataset,
+    SpikeEventDataset,
     SpikeWindowDataset,
     Stack,
     TrialDataset,
@@ -48,9 +50,11 @@ __all__ = [
     "Normalize",
     "OnDevice",
     "RepeatDataset",
+    "SpikeEventDataset",
     "SpikeWindowDataset",
     "Stack",
     "TrialDataset",
+    "Vocabulary",
     "balanced",
     "collate",
     "cycle",

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
+from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.windows import SpikeWindowSamples
 
 
@@ -39,6 +40,10 @@ class TrialDataset(Tensors, TrialSamples):  # noqa: D101
 
 class ClipDataset(Tensors, ClipSamples):  # noqa: D101
     __doc__ = ClipSamples.__doc__
+
+
+class SpikeEventDataset(Tensors, SpikeEventSamples):  # noqa: D101
+    __doc__ = SpikeEventSamples.__doc__
 
 
 class SpikeWindowDataset(Tensors, SpikeWindowSamples):  # noqa: D101

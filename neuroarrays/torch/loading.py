@@ -29,10 +29,26 @@ def collate(batch: Any) -> Any:
     -------
     dict of tensors
         What ``dataset.batch(indices)`` gives.
+
+    Raises
+    ------
+    ValueError
+        If samples of several datasets differ in length.
     """
     if isinstance(batch, Gathered):
         return batch.batch
-    return default_collate(batch) if isinstance(batch, list) else batch
+    if not isinstance(batch, list):
+        return batch
+    try:
+        return default_collate(batch)
+    except RuntimeError as error:
+        if "equal size" not in str(error):
+            raise
+        msg = (
+            "samples differ in length, so that they cannot be stacked: take the datasets together "
+            "with na.torch.Stack, which pads, or give tokens a width="
+        )
+        raise ValueError(msg) from error
 
 
 class Loader(Resumable, DataLoader[Batch]):

@@ -1,0 +1,316 @@
+"""Windows of raw spikes as tokens, for models that read spikes instead of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.batches import fields
+from neuroarrays.batches.base import Batch
+from neuroarrays.batches.gathering import names
+from neuroarrays.batches.layouts import Layout, Pairs, empty, known
+from neuroarrays.batches.recorded import RecordedSamples
+from neuroarrays.batches.vocabulary import Vocabulary
+from neuroarrays.errors import SchemaError
+from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.schema.given import check, whole_number
+from neuroarrays.tree.columns import duration
+
+#: Names of the arrays of a batch.
+UNIT_INDEX, TOKEN_TYPE, TOKEN_MASK, TOKEN_OFFSETS = (
+    "unit_index", "token_type", "token_mask", "token_offsets",
+)  # fmt: skip
+LATENT_INDEX, LATENT_TIMES = "latent_index", "latent_times"
+SESSION_INDEX, SUBJECT_INDEX = "session_index", "subject_index"
+
+
+class Part(NamedTuple):
+    """The windows of one dataset in a batch."""
+
+    samples: SpikeEventSamples
+    #: Numbers of the windows, (k,) int64.
+    numbers: np.ndarray
+    #: Where they stand in the batch, (k,) int64.
+    rows: np.ndarray
+
+
+class SpikeEventSamples(RecordedSamples):
+    """Windows of raw spikes as samples: a time and the index of a unit for each spike.
+
+    Parameters
+    ----------
+    area : DataTree node
+        An area of a recording tree, with a `spikes` node.
+    length : float, s
+        Length of a window, which is half-open.
+    starts : (n,) float, s, optional
+        Starts of the windows on the session clock, anywhere in the time that was recorded. Every
+        `stride` unless given.
+    stride : float, s, optional
+        From one start to the next one's; `length` unless given.
+    window : (float, float) or (n, 2) float, s, optional
+        Stretches that windows lie in entirely: a side of a split. All the time that was recorded
+        unless given.
+    targets : sequence of str
+        Signals of the recording, at their own samples: ``"running/speed"``.
+    ragged : bool
+        The spikes of all windows one after another, without padding.
+    width : int, optional
+        Tokens of every window; as many as the fullest window of a batch has, rounded up to a
+        multiple of 8, unless given.
+    unit_tokens : bool
+        Begin each window with two tokens for every unit, of the begin and the end of the window, as
+        POYO has them (Azabou et al. 2023, https://arxiv.org/abs/2310.16046).
+    latents : (float, int), optional
+        POYO's latents: the step between them in s, and how many there are at each step.
+    vocabulary : Vocabulary, optional
+        The numbers of units, sessions and subjects, of all recordings that are trained on; of this
+        area alone unless given.
+    cache : {"auto", True, False}
+        Whether values of targets are kept in memory, as for `TrialSamples`.
+    labels : bool
+        Put `session`, `area` and `unit_id` into every batch.
+    transform : callable, optional
+        From batch to batch.
+
+    Attributes
+    ----------
+    unit_index : (unit_id,) int32
+        The number of each unit of the area.
+    starts : (n,) float64, s
+        Starts of the windows.
+
+    Notes
+    -----
+    A batch of n windows has, padded:
+
+    - `spike_times` ``(n, token)`` float32, s from the begin of the window, in order; `unit_index`
+      ``(n, token)`` int32; `token_mask` ``(n, token)`` bool, False where there is padding, which is
+      0; with `unit_tokens` also `token_type` ``(n, token)`` int32: 0 a spike, 1 begin, 2 end.
+    - of every target `<name>` ``(n, item, ...)`` float32 in its unit, `<name>_times` ``(n, item)``
+      float32 in s from the begin of the window, and `<name>_mask` ``(n, item)`` bool, where the
+      value is known; padding is NaN.
+    - with `latents`: `latent_index` ``(n, latent)`` int32, `latent_times` ``(n, latent)`` float32, s.
+    - `session_index`, `subject_index` ``(n,)`` int64, and the starts as `time` ``(n,)`` float64, s.
+
+    With `ragged` the tokens and items stand one after another: ``(token,)`` and ``(item, ...)``, with
+    `token_offsets` and `<name>_offsets` ``(n + 1,)`` int64, where each window begins, instead of
+    the masks. Times are subtracted in float64 before they become float32.
+
+    Raises
+    ------
+    NotInTree
+        If there is no such target, or a unit has no number in the vocabulary.
+    SchemaError
+        If the area has no spikes, or a target no times.
+    ValueError
+        If no window fits, one of `starts` lies where not all units were recorded, or a window has
+        more tokens than `width`.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        area: xr.DataTree,
+        length: float,
+        starts: Any = None,
+        *,
+        stride: float | None = None,
+        window: Any = None,
+        targets: Sequence[str] = (),
+        ragged: bool = False,
+        width: int | None = None,
+        unit_tokens: bool = False,
+        latents: tuple[float, int] | None = None,
+        vocabulary: Vocabulary | None = None,
+        cache: bool | str = "auto",
+        labels: bool = False,
+        transform: Callable[[Batch], Batch] | None = None,
+    ):
+        self.length = duration(length, "length")
+        step = self.length if stride is None else duration(stride, "stride")
+        extent = self.length, self.length, step
+        super().__init__(area, extent, starts, window, labels, transform, ordered=True)
+        expected = f"{self.location}: vocabulary: expected na.batches.Vocabulary.of(tree), or None"
+        check(vocabulary, Vocabulary | None, expected, TypeError)
+        self.vocabulary = Vocabulary.of(area) if vocabulary is None else vocabulary
+        self.unit_index = self.vocabulary.unit_index(area)
+        self.numbers_of = self.vocabulary.session_index(area), self.vocabulary.subject_index(area)
+        if ragged and width is not None:
+            msg = "width= is of padded windows: leave it out, or ragged=True"
+            raise ValueError(msg)
+        self.is_ragged, self.unit_tokens = ragged, unit_tokens
+        self.width = None if width is None else whole_number(width, "width", 1)
+        self.latents = None if latents is None else _latents(latents, self.length)
+        fields.check_cache(cache)
+        self.targets = [Pairs(area, name, cache) for name in names(targets)]
+
+    @property
+    def ragged(self) -> dict[str, str]:
+        """Arrays of a batch that stand one after another, and the names of their offsets."""
+        if not self.is_ragged:
+            return {}
+        tokens = [schema.SPIKE_TIMES, UNIT_INDEX, *([TOKEN_TYPE] if self.unit_tokens else [])]
+        found = dict.fromkeys(tokens, TOKEN_OFFSETS)
+        for pairs in self.targets:
+            found |= dict.fromkeys([pairs.name, f"{pairs.name}_times"], f"{pairs.name}_offsets")
+        return found
+
+    @property
+    def encodings(self) -> dict[str, str]:
+        """What the numbers of units mean; loaders keep it in their state."""
+        return {UNIT_INDEX: self.vocabulary.label}
+
+    def load(self) -> None:
+        super().load()
+        for pairs in self.targets:
+            pairs.field.load()
+
+    def unread(self) -> list[LazyArray]:
+        return [array for pairs in self.targets for array in pairs.field.unread()]
+
+    def shapes(self) -> dict[str, str]:
+        width = "" if self.width is None else f"{self.width:,} "
+        shown = {schema.SPIKE_TIMES: f"({width}token) float32", UNIT_INDEX: f"({width}token) int32"}
+        items = {
+            p.name: f"({', '.join(['item', *map(str, p.field.shape[1:])])}) float32"
+            for p in self.targets
+        }
+        return shown | items
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        numbers = self._numbers(indices)
+        return self._finish(
+            self.gather([Part(self, numbers, np.arange(numbers.size))], numbers.size)
+        )
+
+    def gather(self, parts: Sequence[Part], n: int) -> dict[str, np.ndarray]:
+        """The arrays of a batch of windows of several datasets, with the options of this one."""
+        arrays = self._tokens(parts, n)
+        for i, pairs in enumerate(self.targets):
+            arrays |= self._items(
+                [(part, part.samples.targets[i]) for part in parts], pairs.name, n
+            )
+        if self.latents is not None:
+            index, times = self.latents
+            arrays[LATENT_INDEX] = np.tile(index, (n, 1))
+            arrays[LATENT_TIMES] = np.tile(times, (n, 1))
+        session, subject = np.empty((2, n), np.int64)
+        begins = np.empty(n)
+        for samples, numbers, rows in parts:
+            session[rows], subject[rows] = samples.numbers_of
+            begins[rows] = samples.starts[numbers]
+        return arrays | {SESSION_INDEX: session, SUBJECT_INDEX: subject, schema.TIME: begins}
+
+    def _tokens(self, parts: Sequence[Part], n: int) -> dict[str, np.ndarray]:
+        """Times and units of the tokens of a batch."""
+        from neuroarrays.kernels import tokens
+
+        needed, spans = np.empty(n, np.int64), []
+        for samples, numbers, rows in parts:
+            starts = samples.starts[numbers]
+            begin, end = tokens.find(samples.slices, starts, starts + self.length)
+            needed[rows] = end - begin + (2 * samples.unit_index.size if self.unit_tokens else 0)
+            spans.append((begin, end, starts))
+        if self.width is not None and needed.max(initial=0) > self.width:
+            msg = f"{self.location}: a window has {needed.max():,} tokens, more than width={self.width:,}"
+            raise ValueError(msg)
+        layout = Layout.of(needed, self.is_ragged, self.width)
+        size = int(np.prod(layout.shape))
+        kinds, mask = (size if wanted else 0 for wanted in (self.unit_tokens, not self.is_ragged))
+        get = self.buffers.get
+        out = tokens.Tokens(
+            get((size,), np.dtype(np.float32)),
+            get((size,), np.dtype(np.int32)),
+            get((kinds,), np.dtype(np.int32)),
+            get((mask,), np.dtype(bool)),
+        )
+        for (samples, _, rows), (begin, end, starts) in zip(parts, spans, strict=True):
+            windows = begin, end, starts, self.length
+            places = layout.at[rows], layout.room[rows]
+            tokens.write(samples.slices, windows, samples.unit_index, places, out)
+        arrays = {schema.SPIKE_TIMES: out.times, UNIT_INDEX: out.units}
+        arrays |= {TOKEN_TYPE: out.kinds} if self.unit_tokens else {}
+        if self.is_ragged:
+            return arrays | {TOKEN_OFFSETS: layout.offsets}
+        return {k: v.reshape(layout.shape) for k, v in {**arrays, TOKEN_MASK: out.known}.items()}
+
+    def _items(
+        self, parts: Sequence[tuple[Part, Pairs]], name: str, n: int
+    ) -> dict[str, np.ndarray]:
+        """Times and values of a target in a batch."""
+        counts, spans = np.zeros(n, np.int64), []
+        for (samples, numbers, rows), pairs in parts:
+            starts = samples.starts[numbers]
+            first, end = pairs.find(starts, starts + self.length)
+            counts[rows] = end - first
+            spans.append((first, starts))
+        layout = Layout.of(counts, self.is_ragged)
+        rest = parts[0][1].field.shape[1:]
+        times = empty(self.buffers, layout, (), np.float32, 0)
+        values = empty(self.buffers, layout, rest, np.float32, np.nan)
+        for (part, pairs), (first, starts) in zip(parts, spans, strict=True):
+            of_part = counts[part.rows]
+            stamps, items = pairs.read(first, of_part)
+            places = layout.places(part.rows, of_part)
+            times[places] = stamps - np.repeat(starts, of_part)
+            values[places] = items
+        if self.is_ragged:
+            found = {name: values, f"{name}_times": times}
+            return found | {f"{name}_offsets": layout.offsets}
+        return {
+            name: values.reshape(*layout.shape, *rest),
+            f"{name}_times": times.reshape(layout.shape),
+            f"{name}_mask": known(values).reshape(layout.shape),
+        }
+
+    def check_alike(self, other: SpikeEventSamples) -> None:
+        """Refuse a dataset whose windows do not go into one batch with those of this one.
+
+        Raises
+        ------
+        SchemaError
+            Names both, and what differs.
+        """
+        if self.vocabulary != other.vocabulary:
+            both = f"{self.location} and {other.location} have vocabularies of their own"
+            msg = f"{both}: give all of them one, vocabulary=Vocabulary.of(tree)"
+            raise SchemaError(msg)
+        names_here, names_there = ([p.name for p in s.targets] for s in (self, other))
+        if missing := [name for name in names_here if name not in names_there]:
+            msg = f"{other.location} has no target {missing[0]!r}, which {self.location} has"
+            raise SchemaError(f"{msg}: leave it out, or the session")
+        if self.transform is not None or other.transform is not None:
+            msg = f"{other.location}: the windows of a batch are of several datasets: set the transform of the stack"
+            raise SchemaError(msg)
+        for option in ("length", "is_ragged", "width", "unit_tokens", "labels"):
+            if getattr(self, option) != getattr(other, option):
+                values = f"{getattr(other, option)} in {other.location}"
+                msg = f"{option} is {getattr(self, option)} in {self.location}, {values}"
+                raise SchemaError(f"{msg}: windows of one batch have the same")
+        for pairs, others in zip(self.targets, other.targets, strict=False):
+            for what, here, there in (
+                ("the target", pairs.name, others.name),
+                ("the shape of its values", pairs.field.shape[1:], others.field.shape[1:]),
+                ("its unit", pairs.unit, others.unit),
+            ):
+                if here != there:
+                    msg = (
+                        f"{pairs.location}: {what} is {here!r}, but {there!r} in {others.location}"
+                    )
+                    raise SchemaError(f"{msg}: windows of one batch have the same")
+
+
+def _latents(given: Any, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (latent,) int32 and times (latent,) float32 in s of POYO's latents in a window."""
+    expected = "latents: expected the step in s and a number, as (0.125, 32)"
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ValueError(f"{expected}, found {given!r:.60}")
+    step = duration(given[0], "latents: the step")
+    number = whole_number(given[1], "latents: the number at each step", 1)
+    times = np.arange(0, length, step) + step / 2
+    index = np.tile(np.arange(number, dtype=np.int32), times.size)
+    return index, np.repeat(times, number).astype(np.float32)

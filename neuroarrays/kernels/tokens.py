@@ -1,0 +1,185 @@
+"""Windows of raw spikes as tokens: a time and the index of a unit for each spike.
+
+The spikes are those of `neuroarrays.kernels.events.Slices`, put in order of time once, so that a
+window is one stretch of them that is copied.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from neuroarrays.kernels import events
+from neuroarrays.kernels.jit import compiled
+
+#: What a token is: a spike, or the begin or the end of the window for a unit.
+SPIKE, START, END = 0, 1, 2
+
+
+class Tokens(NamedTuple):
+    """Arrays that tokens are written to, one after another.
+
+    Attributes
+    ----------
+    times : (token,) float32, s
+        From the begin of the window.
+    units : (token,) int32
+        Index of the unit.
+    kinds : (token,) or (0,) int32
+        0 a spike, 1 the begin and 2 the end of the window; not written if it is empty.
+    known : (token,) or (0,) bool
+        False for padding; not written if it is empty.
+    """
+
+    times: np.ndarray
+    units: np.ndarray
+    kinds: np.ndarray
+    known: np.ndarray
+
+
+def in_order(spikes: events.Slices) -> events.Slices:
+    """Put spikes in order of time, in place; those at one time by unit.
+
+    Parameters
+    ----------
+    spikes : Slices
+        What `events.slice_by_time` gives.
+
+    Returns
+    -------
+    Slices
+        The same.
+    """
+    _in_order(spikes.bounds, spikes.times, spikes.units)
+    return spikes
+
+
+def find(
+    spikes: events.Slices, starts: np.ndarray, stops: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The spikes of half-open windows.
+
+    Parameters
+    ----------
+    spikes : Slices
+        In order of time, from `in_order`.
+    starts, stops : (window,) float64, s
+        Begin and end of each window; finite.
+
+    Returns
+    -------
+    begin, end : (window,) int64
+        Window w has the spikes ``begin[w]`` to ``end[w] - 1``.
+    """
+    begin, end = np.empty((2, len(starts)), np.int64)
+    _find(spikes, np.ascontiguousarray(starts, np.float64), begin)
+    _find(spikes, np.ascontiguousarray(stops, np.float64), end)
+    return begin, np.maximum(begin, end)
+
+
+def write(
+    spikes: events.Slices,
+    windows: tuple[np.ndarray, np.ndarray, np.ndarray, float],
+    units: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+    out: Tokens,
+) -> None:
+    """Write the tokens of windows.
+
+    With `kinds`, each window begins with two tokens for each unit, of the window's begin (0 s) and
+    of its end, as POYO has them (Azabou et al. 2023). Places that are left are padding: 0 in all
+    arrays, and not known.
+
+    Parameters
+    ----------
+    spikes : Slices
+        In order of time, from `in_order`.
+    windows : begin, end, starts, length
+        Two (window,) int64 of `find`, (window,) float64 in s, and the length of all in s.
+    units : (unit,) int32
+        Index that stands for each unit.
+    places : at, room
+        Two (window,) int64: where in `out` each window begins, and for how many tokens there is room.
+    out : Tokens
+        Written to.
+
+    Raises
+    ------
+    ValueError
+        If a window has more tokens than there is room for, or `out` ends before it.
+    """
+    begin, end, starts, length = windows
+    at, room = places
+    needed = end - begin + (2 * len(units) if len(out.kinds) else 0)
+    if (needed > room).any():
+        raise ValueError(
+            f"room: a window has {needed.max()} tokens, there is room for {room.min()}"
+        )
+    sizes = {array.size for array in out if array.size}
+    if len(at) and (at.min() < 0 or (at + room).max() > min(sizes, default=0)):
+        raise ValueError(f"out: expected {(at + room).max()} places, got {min(sizes, default=0)}")
+    if len(units) != spikes.n_units:
+        raise ValueError(f"units: {len(units)} indices, spikes of {spikes.n_units} units")
+    spans = np.stack([begin, end, at, room])
+    starts = np.ascontiguousarray(starts, np.float64)
+    _write(spikes, spans, (starts, float(length)), np.ascontiguousarray(units, np.int32), out)
+
+
+@compiled
+def _in_order(bounds, times, units):
+    """Shell's sort of each slice, with the gaps of Ciura (2001): few spikes, often in order."""
+    gaps = (701, 301, 132, 57, 23, 10, 4, 1)
+    for k in range(len(bounds) - 1):
+        low, high = bounds[k], bounds[k + 1]
+        for gap in gaps:
+            for i in range(low + gap, high):
+                time, unit = times[i], units[i]
+                j = i
+                while j >= low + gap and (
+                    times[j - gap] > time or (times[j - gap] == time and units[j - gap] > unit)
+                ):
+                    times[j] = times[j - gap]
+                    units[j] = units[j - gap]
+                    j -= gap
+                times[j] = time
+                units[j] = unit
+
+
+@compiled
+def _find(spikes, at, first):
+    n_slices = len(spikes.bounds) - 1
+    for w in range(len(at)):
+        k = events._slice_of(at[w], spikes)
+        i = spikes.bounds[k]
+        stop = spikes.bounds[min(k + 1, n_slices)]
+        while i < stop and spikes.times[i] < at[w]:
+            i += 1
+        first[w] = i
+
+
+@compiled
+def _write(spikes, spans, windows, indices, out):
+    starts, length = windows
+    times, units, kinds, known = out
+    for w in range(len(starts)):
+        begin, end, at, room = spans[0, w], spans[1, w], spans[2, w], spans[3, w]
+        i = at
+        if len(kinds) > 0:
+            for u in range(len(indices)):
+                times[i], times[i + 1] = np.float32(0.0), np.float32(length)
+                units[i], units[i + 1] = indices[u], indices[u]
+                kinds[i], kinds[i + 1] = START, END
+                i += 2
+            kinds[i : at + room] = SPIKE
+        start = starts[w]
+        n = end - begin
+        for k in range(n):
+            times[i + k] = np.float32(spikes.times[begin + k] - start)
+        for k in range(n):
+            units[i + k] = indices[spikes.units[begin + k]]
+        times[i + n : at + room] = 0.0
+        units[i + n : at + room] = 0
+        if len(known) > 0:
+            known[at : i + n] = True
+            known[i + n : at + room] = False
