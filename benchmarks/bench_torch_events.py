@@ -79,9 +79,7 @@ def torch_brain(folder, size):
     order = np.argsort(times, kind="stable")
     unit = np.repeat(np.arange(counts.size), counts)[order]
     names = np.arange(counts.size).astype(str)
-    model = POYO(
-        sequence_length=1.0, latent_step=0.125, num_latents_per_step=16, dim=64, dim_out=1
-    )
+    model = POYO(sequence_length=1.0, latent_step=0.125, num_latents_per_step=16, dim=64, dim_out=1)
     model.unit_emb.initialize_vocab(names.tolist())
     model.session_emb.initialize_vocab(["s"])
     stamps, values = signal(size)

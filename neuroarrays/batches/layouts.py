@@ -57,11 +57,13 @@ class Layout:
     @property
     def offsets(self) -> np.ndarray:
         """Where each sample begins, and where the last one ends: (n + 1,) int64."""
-        return np.append(self.at, self.shape[0])
+        offsets: np.ndarray = np.append(self.at, self.shape[0])
+        return offsets
 
     def places(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """The places of the items of some samples: (counts.sum(),) int64."""
-        return np.repeat(self.at[rows], counts) + within(counts)
+        places: np.ndarray = np.repeat(self.at[rows], counts) + within(counts)
+        return places
 
 
 def within(counts: np.ndarray) -> np.ndarray:
@@ -129,7 +131,8 @@ class Pairs:
 
 def known(values: np.ndarray) -> np.ndarray:
     """Items of which every value is a number: (items,) bool."""
-    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite: np.ndarray = np.isfinite(values)
+    return finite if values.ndim == 1 else finite.reshape(len(values), -1).all(axis=1)
 
 
 def empty(
