@@ -87,7 +87,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         each bin where bins are wider than the sampling interval (of an angle the circular mean),
         else linear interpolation at their centres. `history` says which series were averaged.
     max_gap : float, s, optional
-        Longest gap in a series that is bridged.
+        Longest gap in a series that is bridged: by default the clock's own, see `interpolate`;
+        `numpy.inf` for any.
     dtype : integer dtype
         Of the counts.
     binarize : bool

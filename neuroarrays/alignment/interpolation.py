@@ -17,7 +17,7 @@ from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema import given
-from neuroarrays.tree.columns import duration, seconds
+from neuroarrays.tree.columns import check_seconds, duration, seconds
 
 #: What becomes of samples between which a time lies, and of those that lie in a bin.
 POINTS = ("linear", "previous", "nearest")
@@ -25,6 +25,8 @@ REDUCTIONS = ("mean", "max", "sum", "any")
 METHODS = (*POINTS, *REDUCTIONS)
 #: Attribute of what is on bins, as CF has it.
 CELL_METHODS = "cell_methods"
+#: Attribute of what was taken between samples: how far apart these may lie, s.
+MAX_GAP = "max_gap"
 #: Bins are wider than the sampling interval where they are by more than rounding.
 _WIDER = 1 + 1e-6
 
@@ -129,7 +131,9 @@ def interpolate(
         "any" are over bins around the times (see Notes), whose width is the attribute `bin_width`
         of `times`, as the clock of an aligned area has it.
     max_gap : float, s, optional
-        Between two good samples further apart than this, the result is NaN.
+        Between two good samples further apart than this, the result is NaN. Unless given: one and a
+        half sampling intervals of a regular clock, ten usual steps of another one; the attribute
+        `max_gap` of the result says it. `numpy.inf` bridges any gap.
 
     Returns
     -------
@@ -206,14 +210,14 @@ def check_method(method: str) -> None:
 
 
 def check_gap(max_gap: float | None) -> float | None:
-    """The longest gap that is bridged, s; None for any.
+    """The longest gap that is bridged, s; None where the clock is to say it, infinite for any.
 
     Raises
     ------
     ValueError
         If it is no positive number of seconds, nor such a duration.
     """
-    return None if max_gap is None or max_gap == np.inf else duration(max_gap, "max_gap")
+    return max_gap if max_gap is None or max_gap == np.inf else duration(max_gap, "max_gap")
 
 
 def other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
@@ -274,9 +278,10 @@ def series_at(
         msg = f"no `time` coordinate; expected a series along time, found {dict(series.sizes)}"
         raise SchemaError(msg)
     times = series.variables[schema.TIME]
+    check_seconds(times, "the series' clock")
     clock = array_of(times)
     if not isinstance(clock, LazyArray):
-        clock = seconds(times.values, "the series' clock")
+        clock = seconds(times, "the series' clock")
     variables = {}
     for name, raw in series.variables.items():
         along = raw.dims[:1] == (schema.TIME,) and raw.dtype.kind in "iufb"
@@ -291,19 +296,20 @@ def series_at(
             every=method in REDUCTIONS and method != "mean",
         )
         how = method or _by_width(samples, bin_width)
+        gap = samples.longest_step if max_gap is None else float(max_gap)
         lazy = Interpolated(
             samples=samples,
             origins=origins,
             offsets=offsets,
             method=how,
-            max_gap=np.inf if max_gap is None else float(max_gap),
+            max_gap=gap,
             period=raw.attrs.get("period") if how in ("linear", "mean") else None,
             rest=raw.shape[1:],
             dtype=raw.dtype if raw.dtype.kind == "f" else np.dtype("f8"),
             shifts=shifts,
             bin_width=bin_width,
         )
-        attrs = dict(raw.attrs)
+        attrs = dict(raw.attrs) | ({MAX_GAP: gap} if gap < np.inf else {})
         if bin_width is not None:
             attrs[CELL_METHODS] = f"time: {'point' if how in POINTS else how}"
         variables[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), attrs)

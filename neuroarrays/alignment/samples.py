@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files.state import cached_property
+from neuroarrays.kernels import steps
 from neuroarrays.kernels.resample import Prepared
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import RegularClock
@@ -64,12 +65,20 @@ class Samples:
         """
         if isinstance(self.clock, RegularClock):
             return 1 / self.clock.rate
+        return steps.usual_step(self._first_stamps)
+
+    @cached_property
+    def longest_step(self) -> float:
+        """How far apart two samples may lie without a hole between them, s: see `kernels.steps`."""
+        if isinstance(self.clock, RegularClock):
+            return steps.HOLE / self.clock.rate
+        return steps.longest_step(self._first_stamps)
+
+    @cached_property
+    def _first_stamps(self) -> np.ndarray:
         if isinstance(self.clock, LazyArray):
-            stamps = np.asarray(self.clock._raw((slice(0, _FIRST),)), float)
-        else:
-            stamps = self.clock[:_FIRST]
-        steps = np.diff(np.sort(stamps[np.isfinite(stamps)]))
-        return float(np.median(steps[steps > 0])) if (steps > 0).any() else math.nan
+            return np.asarray(self.clock._raw((slice(0, _FIRST),)), float)
+        return np.asarray(self.clock[:_FIRST], float)
 
     def evaluate(self, begin: np.ndarray, end: np.ndarray, evaluate: Evaluate) -> np.ndarray:
         """Values at some times, from the samples around them.

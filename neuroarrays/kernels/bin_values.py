@@ -6,11 +6,10 @@ import numpy as np
 
 from neuroarrays.kernels import resample
 from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.steps import HOLE
 
 _REDUCTIONS = {"mean": 0, "max": 1, "sum": 2, "any": 3}
 _MEAN, _MAX, _SUM = 0, 1, 2
-#: Two samples further apart than so many usual steps have a hole between them.
-_HOLE = 1.5
 
 
 def bin_values(
@@ -105,11 +104,11 @@ def _share(times, k, within):
     """For how long sample k stands in a bin; below 0 if its time begins after the bin."""
     a, b, step, _ = within
     before = times[k] - times[k - 1] if k > 0 else np.inf
-    low = times[k] - (step if before > _HOLE * step else before) / 2
+    low = times[k] - (step if before > HOLE * step else before) / 2
     if low >= b:
         return -1.0
     after = times[k + 1] - times[k] if k < len(times) - 1 else np.inf
-    high = times[k] + (step if after > _HOLE * step else after) / 2
+    high = times[k] + (step if after > HOLE * step else after) / 2
     return max(0.0, min(high, b) - max(low, a))
 
 
@@ -148,8 +147,8 @@ def _whole_single(times, values, rows, step):
     weights = total = 0.0
     for k in range(first, last + 1):
         before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > _HOLE * step else before) / 2
-        weight += (step if after > _HOLE * step else after) / 2
+        weight = (step if before > HOLE * step else before) / 2
+        weight += (step if after > HOLE * step else after) / 2
         weights += weight
         total += weight * (values[k] - start)
     return weights, total
@@ -162,8 +161,8 @@ def _whole(times, values, rows, step, total):
     weights = 0.0
     for k in range(first, last + 1):
         before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > _HOLE * step else before) / 2
-        weight += (step if after > _HOLE * step else after) / 2
+        weight = (step if before > HOLE * step else before) / 2
+        weight += (step if after > HOLE * step else after) / 2
         weights += weight
         for c in range(values.shape[1]):
             total[c] += weight * (np.float64(values[k, c]) - values[i, c])

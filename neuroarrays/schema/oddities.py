@@ -87,8 +87,8 @@ def odd_clock(times: np.ndarray) -> Iterator[str]:
         longest = float(steps[holes].max())
         many = f"{holes.size} holes of up to" if holes.size > 1 else "a hole of"
         yield (
-            f"the clock has {many} {longest:g} s (its step is {usual:g} s); max_gap= of align "
-            "leaves bins in them empty"
+            f"the clock has {many} {longest:g} s (its step is {usual:g} s): bins in them are NaN, "
+            "max_gap= of align bridges them"
         )
 
 

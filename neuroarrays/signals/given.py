@@ -11,18 +11,12 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError, many
+from neuroarrays.kernels.steps import HOLE, JITTER
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.computed import RegularClock, as_lazy
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
-from neuroarrays.tree.columns import seconds
-
-#: By how much of a step a clock may be off a regular one, root mean square.
-_JITTER = 0.02
-#: A step of more than so many usual ones is a hole.
-_HOLE = 1.5
-#: Units that a clock may state; a clock that states none is in seconds.
-_SECONDS = ("", "s", "sec", "secs", "second", "seconds")
+from neuroarrays.tree.columns import check_seconds, seconds
 
 Signal = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -248,14 +242,11 @@ def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled
 def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:
     """The signal on a clock in seconds: durations are converted, numbers of another unit refused."""
     clock = signal[schema.TIME]
-    unit = str(clock.attrs.get("units", "")).strip().lower()
+    check_seconds(clock, f"the clock of {name}")
     if clock.dtype.kind == "m":
         return signal.assign_coords(
             {schema.TIME: (schema.TIME, seconds(clock, "the clock"), {"units": "s"})}
         )
-    if unit not in _SECONDS:
-        msg = f"{name}: its clock is in {unit!r} (attribute units of time): expected seconds"
-        raise ValueError(msg)
     return signal
 
 
@@ -271,11 +262,11 @@ def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
         raise ValueError(msg)
     steps = np.diff(stamps)
     usual = float(np.median(steps))
-    within = steps[(steps > 0) & (steps <= _HOLE * usual)] if usual > 0 else steps[:0]
+    within = steps[(steps > 0) & (steps <= HOLE * usual)] if usual > 0 else steps[:0]
     step = float(within.mean()) if within.size else np.nan
     off = float(np.sqrt(np.mean((within - step) ** 2)) / step) if within.size else np.inf
     short = int((steps <= 0).sum())
-    if not off <= _JITTER or short > 1 + 0.001 * steps.size:
+    if not off <= JITTER or short > 1 + 0.001 * steps.size:
         raise ValueError(_irregular(name, purpose, steps, usual, off))
     return 1 / step
 

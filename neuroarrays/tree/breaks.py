@@ -6,10 +6,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.kernels.steps import HOLE
 from neuroarrays.tree.columns import seconds
-
-#: A step of more than so many usual ones is a hole of the clock.
-HOLE = 1.5
 
 Area = xr.DataTree | xr.Dataset | xr.DataArray
 

@@ -11,14 +11,40 @@ import xarray as xr
 
 from neuroarrays.errors import option
 
+#: What a clock in seconds may state as its unit; one that states none is in seconds.
+_SECONDS = ("", "s", "sec", "secs", "second", "seconds")
+
+
+def check_seconds(times: Any, what: str) -> None:
+    """Refuse numbers that state another unit of time than seconds, such as ms or samples.
+
+    Parameters
+    ----------
+    times : DataArray, Variable or anything
+        What has an attribute ``units`` and no durations (timedelta64), which know their own.
+    what : str
+        What to call them in the error.
+
+    Raises
+    ------
+    ValueError
+        Says which unit.
+    """
+    if not isinstance(times, xr.DataArray | xr.Variable) or times.dtype.kind not in "iuf":
+        return
+    unit = times.attrs.get("units", "")
+    if str(unit).strip().lower() not in _SECONDS:
+        msg = f"{what}: in {str(unit)!r:.60} (attribute units): expected seconds"
+        raise ValueError(msg)
+
 
 def seconds(times: Any, what: str = "times") -> np.ndarray:
     """Times as seconds, whatever they are stored as.
 
     Parameters
     ----------
-    times : array, Series, Index, DataArray or sequence
-        Numbers are seconds. Durations (timedelta64, Timedelta) are converted by their unit;
+    times : array, Series, Index, DataArray, Variable or sequence
+        Numbers are seconds; where an attribute ``units`` says otherwise they are refused. Durations (timedelta64, Timedelta) are converted by their unit;
         missing ones (NaT, NA, None) are NaN.
     what : str
         What to call them in an error.
@@ -31,9 +57,11 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
     Raises
     ------
     ValueError
-        If they are dates, whose zero on the session clock nobody said, or text.
+        If they are dates, whose zero on the session clock nobody said, or text, or in another unit.
     """
-    values = np.asarray(times.values if isinstance(times, xr.DataArray) else times)
+    check_seconds(times, what)
+    labelled = isinstance(times, xr.DataArray | xr.Variable)
+    values = np.asarray(times.values if labelled else times)
     if values.dtype.kind == "O":
         values = _unboxed(values, what)
     if values.dtype.kind == "M":

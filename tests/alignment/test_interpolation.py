@@ -132,7 +132,7 @@ def test_only_numbers_along_time_are_interpolated_and_other_labels_stay():
     assert list(found.data_vars) == ["speed"]
     assert set(found.coords) == {"time", "unit_id"}
     assert found.attrs == {"about": "a wheel"}
-    assert found["speed"].attrs == {"units": "cm/s"}
+    assert found["speed"].attrs == {"units": "cm/s", "max_gap": 1.5}
     labelled = xr.DataArray([1.5], {"event": [4], "odour": ("event", ["a"])}, "event")
     found = na.interpolate(series, labelled)
     assert set(found.coords) == {"event", "odour", "unit_id"}
@@ -262,3 +262,43 @@ def test_amounts_at_one_time_add_up_and_a_missing_one_is_no_zero():
     want = {"sum": [3, np.nan, 4], "max": [2, np.nan, 4], "any": [1, np.nan, 1]}
     for method, values in want.items():
         np.testing.assert_array_equal(na.interpolate(amounts, bins, method), values)
+
+
+def test_a_hole_of_the_clock_is_not_bridged_unless_asked():
+    """Dropped frames, missing samples, and what an irregular clock has instead."""
+    times = np.delete(np.arange(100) / 10, np.s_[40:60])
+    speed = xr.DataArray(times, {"time": times}, "time", "speed")
+    at = [3.95, 5.0, 6.05]
+    for method in ("linear", "nearest", "previous"):
+        found = na.interpolate(speed, at, method=method)
+        assert np.isnan(found.values).tolist() == [True, True, False]
+        assert found.attrs["max_gap"] == pytest.approx(0.15)
+    np.testing.assert_allclose(na.interpolate(speed, at, max_gap=np.inf), at)
+    assert "max_gap" not in na.interpolate(speed, at, max_gap=np.inf).attrs
+    blink = speed.copy(data=np.where(np.arange(80) == 10, np.nan, times))
+    assert np.isnan(na.interpolate(blink, [1.0])).all()
+    np.testing.assert_allclose(na.interpolate(blink, [1.0], max_gap=0.2), 1.0)
+    uneven = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 100))
+    place = xr.DataArray(uneven, {"time": uneven}, "time")
+    np.testing.assert_allclose(na.interpolate(place, uneven[:-1] + 0.004), uneven[:-1] + 0.004)
+
+
+def test_bins_in_a_hole_are_nan_whatever_their_width():
+    times = np.delete(np.arange(100) / 10, np.s_[40:60])
+    running = xr.Dataset({"speed": ("time", times)}, {"time": times})
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    tree = xr.DataTree.from_dict({"/": root, "/s/running": running})
+    for width in (0.05, 0.5):
+        aligned = na.align(tree, bin_width=width, window=(0, 9.5))["s"]
+        centres = aligned.time.values
+        inside = (centres > 4.0 + width / 2) & (centres < 5.95 - width / 2)
+        assert np.isnan(aligned["speed"].values[inside]).all()
+        assert np.isfinite(aligned["speed"].values[centres < 3.5]).all()
+
+
+@pytest.mark.parametrize("unit", ["ms", "samples"])
+def test_a_clock_of_another_unit_is_refused_everywhere(unit):
+    series = xr.DataArray(CLOCK, {"time": ("time", CLOCK, {"units": unit})}, "time", "speed")
+    for call in (lambda: na.interpolate(series, [1.0]), lambda: na.resample(series, 5)):
+        with pytest.raises(ValueError, match=f"clock.*{unit}.*expected seconds"):
+            call()

@@ -184,7 +184,7 @@ def test_clocks_are_seconds_durations_or_refused(noise):
     ):
         np.testing.assert_allclose(of(durations), of(lfp))
     in_ms = lfp.assign_coords(time=("time", lfp["time"].values * 1e3, {"units": "ms"}))
-    with pytest.raises(ValueError, match="clock is in 'ms'"):
+    with pytest.raises(ValueError, match="the clock of 'lfp': in 'ms'"):
         na.power(in_ms)
     with pytest.raises(ValueError, match="sortby"):
         na.power(lfp[::-1])

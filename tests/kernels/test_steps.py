@@ -1,0 +1,34 @@
+"""Steps of clocks, and from where on there is a hole."""
+
+import numpy as np
+import pytest
+
+from neuroarrays.kernels.steps import longest_step, usual_step
+
+REGULAR = np.arange(100) / 50
+
+
+@pytest.mark.parametrize(
+    ("times", "step", "longest"),
+    [
+        (REGULAR, 0.02, 0.03),
+        (np.delete(REGULAR, np.s_[30:50]), 0.02, 0.03),
+        (np.concatenate([trial * 3 + np.arange(5) / 50 for trial in range(20)]), 0.02, 0.03),
+        (REGULAR[::-1], 0.02, 0.03),
+        (np.repeat(REGULAR, 2), 0.02, 0.03),
+        (np.append(REGULAR, np.nan), 0.02, 0.03),
+        (np.array([0, 1, 3, 4, 6, 7.0]), 1.0, 1.5),
+        (np.array([0.0]), np.nan, np.inf),
+        (np.zeros(5), np.nan, np.inf),
+        (np.empty(0), np.nan, np.inf),
+    ],
+)
+def test_of_regular_clocks_with_holes(times, step, longest):
+    np.testing.assert_allclose(usual_step(times), step)
+    np.testing.assert_allclose(longest_step(times), longest)
+
+
+def test_of_clocks_that_are_not_regular():
+    times = np.cumsum(np.random.default_rng(0).exponential(0.1, 2000))
+    assert longest_step(times) == 10 * usual_step(times)
+    assert (np.diff(times) > longest_step(times)).mean() < 0.005
