@@ -229,7 +229,8 @@ def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Optio
     for name, table in tables.items():
         check_length(name, sessions[name].node, window)
         stops = table.stops if options.clip else None
-        bins[name] = Bins.within(window, options.bin_width, table.onsets, stops)
+        event = None if options.event == schema.START_TIME else options.event
+        bins[name] = Bins.within(window, options.bin_width, table.onsets, stops, event)
     return _Targets(
         bins=bins,
         tables={name: table.with_durations() for name, table in tables.items()},

@@ -37,6 +37,8 @@ class Bins:
         Onsets on the session clock.
     stops : (presentation_id,) float64, s, optional
         Where each presentation ends; NaN where it is not known. What is later is not counted.
+    event : str, optional
+        What the onsets are, where they are not those of the presentations: "go_cue_time".
     """
 
     start: float
@@ -44,6 +46,7 @@ class Bins:
     width: float
     onsets: np.ndarray | None = None
     stops: np.ndarray | None = None
+    event: str | None = None
 
     @classmethod
     def within(
@@ -52,6 +55,7 @@ class Bins:
         width: float,
         onsets: np.ndarray | None = None,
         stops: np.ndarray | None = None,
+        event: str | None = None,
     ) -> Bins:
         """The bins that cover a window, in seconds: relative to onsets, or on the session clock.
 
@@ -71,7 +75,8 @@ class Bins:
             )
             raise ValueError(msg)
         far = max(abs(begin), abs(end))
-        return cls(begin, grid.bins_to_cover(end - begin, width, far), width, onsets, stops)
+        count = grid.bins_to_cover(end - begin, width, far)
+        return cls(begin, count, width, onsets, stops, event)
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
@@ -134,8 +139,9 @@ class Bins:
 
     @property
     def axis(self) -> xr.Variable:
-        """The centres as the coordinate `time`."""
+        """The centres as the coordinate `time`, which says what they are relative to if not to onsets."""
         attrs = {"units": "s", "long_name": "bin centre", "bin_width": self.width}
+        attrs |= {"event": self.event} if self.event else {}
         return xr.Variable(schema.TIME, self.centres, attrs)
 
     def whole(self) -> np.ndarray | None:

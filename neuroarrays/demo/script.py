@@ -44,9 +44,9 @@ def main(out: str | Path = "demo-output", say: Callable[[str], Any] = print) -> 
     clock = na.align(tree, bin_width=0.02)
     say(outline(clock))
 
-    say("\n3. Spikes around every ripple of sleep, in 10 ms bins\n")
+    say("\n3. Spikes around every ripple of sleep, in 5 ms bins\n")
     ripples = na.align(
-        tree, "sleep_ripples", bin_width=0.01, window=(-0.2, 0.3), clip=False, series=[]
+        tree, "sleep_ripples", bin_width=0.005, window=(-0.2, 0.3), clip=False, series=[]
     )
     say(outline(ripples))
 
@@ -153,7 +153,7 @@ def _error(angle: np.ndarray, truth: np.ndarray) -> float:
 
 
 def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path) -> None:
-    """One figure: rasters with the head's direction, its tuning curves, the ripple response."""
+    """One figure: the head's direction in a raster, tuning to it, and the response to ripples."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -164,31 +164,26 @@ def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path
     order = np.argsort(preferred)
     units = curves["unit_id"].values[order]
     hues = plt.get_cmap("hsv")(preferred[order] / (2 * np.pi))
-    colors = np.clip(hues * [0.85, 0.8, 0.85, 1], 0, 1)
-
-    with plt.rc_context(
-        {
-            "font.size": 8.5,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 9.5,
-            "axes.titlelocation": "left",
-        }
-    ):
+    colors = np.clip(hues * [0.8, 0.62, 0.8, 1], 0, 1)
+    look: Any = {"font.size": 8.5, "axes.titlesize": 9.5, "axes.titlelocation": "left"}
+    with plt.rc_context(look):
         figure = plt.figure(figsize=(10, 7.2), layout="constrained")
-        grid = figure.add_gridspec(3, len(units) + 1, height_ratios=(1.1, 0.9, 1.15))
-        _draw_wake(figure.add_subplot(grid[0, :]), tree, clock, units, colors)
+        grid = figure.add_gridspec(3, 1, height_ratios=(1.1, 0.9, 1.3))
+        _draw_wake(figure.add_subplot(grid[0]), tree, clock, units, colors)
+        polar = grid[1].subgridspec(1, units.size)
         for i, unit in enumerate(units):
-            ax = figure.add_subplot(grid[1, i], projection="polar")
+            ax = figure.add_subplot(polar[i], projection="polar")
             na.plot.tuning(curves.sel(unit_id=[unit]), colors=[colors[i]], ax=ax)
             peak = float(curves.sel(unit_id=unit).max())
-            ax.set_title(f"unit {unit}\n{peak:.0f} spikes/s", fontsize=8, loc="center")
-            ax.set(xticks=np.arange(4) * np.pi / 2, xticklabels=[], yticklabels=[])
-            ax.grid(lw=0.4)
-        note = figure.add_subplot(grid[1, len(units)])
-        note.axis("off")
-        note.text(0, 0.5, "Head-direction\ntuning of the\nadn units\n(peak rates)", va="center")
-        _draw_ripples(figure, grid[2, :], tree, ripples)
+            ax.set_title(f"unit {unit}\nup to {peak:.0f} spikes/s", fontsize=8, loc="center")
+            ax.set(yticklabels=[], xticklabels=[] if i else ["0°", "", "180°", ""])
+        lower = grid[2].subgridspec(1, 2)
+        left, right = figure.add_subplot(lower[0]), figure.add_subplot(lower[1])
+        area = ripples["A2929-200711/ca1"]
+        na.plot.peri_event(area, unit=14, smooth=0.01, ax=left)
+        left.set_title("CA1, sleep: unit 14 around 594 ripples")
+        na.plot.psth(na.psth(area, smooth=0.01), ax=right)
+        right.set_title("The ripple responses of all 8 units")
         with written(path, overwrite=True) as work:
             figure.savefig(work, dpi=150)
         plt.close(figure)
@@ -197,33 +192,13 @@ def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path
 def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, colors: Any) -> None:
     window = (867.0, 897.0)
     na.plot.raster(tree[f"{AREA}/spikes"], window, order=units, colors=colors, ax=ax)
-    ax.set_title("Anterodorsal nucleus, wake: spikes by preferred direction, and the head's")
+    ax.set_title(
+        "Anterodorsal nucleus, wake: head-direction cells by preferred direction, and where the head points"
+    )
     angle = clock[f"{AREA}/head_direction"].to_dataset()["ry"].sel(time=slice(*window))
     jumps = np.abs(np.diff(angle, prepend=angle[0])) > np.pi
     twin = ax.twinx()
-    twin.plot(angle["time"], np.where(jumps, np.nan, angle), color="0.25", lw=1)
-    twin.set(ylim=(0, 2 * np.pi), ylabel="head direction (rad)")
-    twin.set_yticks([0, np.pi, 2 * np.pi], ["0", "π", "2π"])
-    twin.spines["right"].set_visible(True)
-
-
-def _draw_ripples(figure: Any, cell: Any, tree: xr.DataTree, ripples: xr.DataTree) -> None:
-    left, right = cell.subgridspec(1, 2, width_ratios=(1, 1.1))
-    area = ripples["A2929-200711/ca1"].to_dataset()
-    ax = figure.add_subplot(left)
-    onsets = area["start_time"].values
-    spikes = np.sort(tree["A2929-200711/ca1/spikes"].to_dataset()["spike_times"].values)
-    first, last = np.searchsorted(spikes, onsets - 0.2), np.searchsorted(spikes, onsets + 0.3)
-    for row, (begin, end) in enumerate(zip(first, last, strict=True)):
-        ax.plot(spikes[begin:end] - onsets[row], np.full(end - begin, row), ",", color="0.1")
-    ax.axvline(0, color="tab:red", lw=0.8)
-    ax.set(xlim=(-0.2, 0.3), ylim=(0, onsets.size), xlabel="time from ripple onset (s)")
-    ax.set(ylabel="ripple", title="CA1, sleep: spikes of 8 units around 594 ripples")
-    response = na.psth(area)
-    ax = figure.add_subplot(right)
-    for unit in response["unit_id"].values:
-        na.plot.psth(response.sel(unit_id=unit), ax=ax)
-        ax.lines[-2].set_label(f"unit {unit}")
-    ax.set(title="Ripple-triggered response (mean ± s.e.m.)", ylim=(0, None), xlim=(-0.2, 0.3))
-    ax.set_xlabel("time from ripple onset (s)")
-    ax.legend(frameon=False, fontsize=7, ncols=2, loc="upper right")
+    twin.plot(angle["time"], np.degrees(np.where(jumps, np.nan, angle)), color="0.25", lw=1)
+    twin.set(ylim=(0, 360), ylabel="head direction", yticks=[0, 90, 180, 270, 360])
+    twin.yaxis.set_major_formatter("{x:.0f}°")
+    twin.spines["top"].set_visible(False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError, printable
@@ -13,11 +16,25 @@ from neuroarrays.schema import given
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.lines import Line2D
 
 #: Colours that colour-blind readers tell apart (Okabe & Ito 2008), without the yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Units that ticks may name.
 TICKS = 30
+#: Colours of units, as many as have their names beside their lines.
+UNIT_COLORS = (*PALETTE, "0.55")
+NAMED = len(UNIT_COLORS)
+#: Steps in degrees that the ticks of an angle may have.
+_DEGREES = (5, 10, 15, 30, 45, 90)
+
+
+def axes_of(ax: Axes | None) -> Axes:
+    """The axes that were given, else the current ones; a figure made for them clips no label."""
+    if ax is not None:
+        return ax
+    return plt.gca() if plt.get_fignums() else plt.figure(layout="constrained").gca()
 
 
 def check(values: Any, kind: Any, call: str, line: str) -> None:
@@ -87,6 +104,85 @@ def quantity_of(values: xr.DataArray) -> str:
     return label_of(values, values.attrs["long_name"])
 
 
+def time_label(time: xr.DataArray) -> str:
+    """What the time around an event is called: "time from onset (s)", or from the column it was aligned to."""
+    event = str(time.attrs.get("event", schema.START_TIME))
+    name = "onset" if event == schema.START_TIME else event.removesuffix("_time").replace("_", " ")
+    return text_of(f"time from {name} (s)")
+
+
+def turn_of(values: xr.DataArray) -> float | None:
+    """A full turn of an angle in its own unit; None of what is no angle."""
+    period = values.attrs.get("period")
+    return float(period) if period and values.dtype.kind in "iuf" else None
+
+
+def angle_axis(axis: Axis, labels: xr.DataArray) -> bool:
+    """Write the ticks of an angle in radians in degrees; False where it is no such angle."""
+    turn = turn_of(labels)
+    if turn is None or not np.isclose(turn % np.pi, 0) or not labels.size:
+        return False
+    reach = np.degrees(float(labels.max() - labels.min()))
+    step = next((degrees for degrees in _DEGREES if reach / degrees <= 6), 90)
+    axis.set_major_locator(MultipleLocator(np.radians(step)))
+    axis.set_major_formatter(FuncFormatter(lambda angle, _: f"{np.degrees(angle):.0f}°"))
+    return True
+
+
+def axis_label(ax: Axes, which: Literal["x", "y"], labels: xr.DataArray) -> None:
+    """Name an axis after the labels along it: texts one by one, angles in degrees, numbers with their unit."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    if labels.dtype.kind not in "iuf":
+        axis.set_ticks(numbers_of(labels), [text_of(label) for label in labels.values])
+    is_angle = angle_axis(axis, labels)
+    axis.set_label_text(text_of(str(labels.name)) if is_angle else label_of(labels))
+
+
+def name_lines(ax: Axes, lines: Sequence[Line2D], at: Literal["end", "peak"] = "end") -> None:
+    """Write the label of each line beside it, in its colour: at its right end, or at its peak.
+
+    Names at the right end keep a distance from each other. Call it when the limits are set.
+    """
+    if at == "peak":
+        for line in lines:
+            x, y = (np.asarray(data, float) for data in line.get_data())
+            if np.isfinite(y).any():
+                top = int(np.nanargmax(y))
+                _name(ax, line, (x[top], y[top]), (0, 3), ha="center", va="bottom")
+        return
+    low, high = ax.get_ylim()
+    height = ax.get_window_extent().height * 72 / ax.figure.dpi
+    last = [np.asarray(line.get_ydata(), float) for line in lines]
+    ends = [float(y[np.isfinite(y)][-1]) if np.isfinite(y).any() else low for y in last]
+    points = (np.array(ends) - low) / ((high - low) or 1) * height
+    order = np.argsort(points, kind="stable")
+    apart = points[order].copy()
+    for i in range(1, apart.size):
+        apart[i] = max(apart[i], apart[i - 1] + 9)
+    apart -= max(0.0, float(apart[-1]) - max(height, 9.0 * (apart.size - 1))) if apart.size else 0
+    for i in range(apart.size - 2, -1, -1):
+        apart[i] = min(apart[i], apart[i + 1] - 9)
+    for i, row in enumerate(order):
+        shift = (4, float(apart[i] - points[row]))
+        right = ax.get_yaxis_transform()
+        _name(ax, lines[row], (1, ends[row]), shift, xycoords=right, ha="left", va="center")
+
+
+def _name(
+    ax: Axes, line: Line2D, point: tuple[float, float], shift: tuple[float, float], **how: Any
+) -> None:
+    ax.annotate(
+        str(line.get_label()),
+        point,
+        shift,
+        textcoords="offset points",
+        color=line.get_color(),
+        fontsize="small",
+        annotation_clip=False,
+        **how,
+    )
+
+
 def from_zero(ax: Axes, values: np.ndarray) -> None:
     """Let the vertical axis begin at 0, unless there are values below."""
     if not np.nanmin(values, initial=0) < 0:
@@ -134,26 +230,34 @@ def edges(centres: np.ndarray) -> np.ndarray:
 def trace(ax: Axes, signal: xr.DataArray, time: np.ndarray, row: float) -> tuple[float, float]:
     """Draw a signal in a row of height 1, and give its range.
 
-    Lines break where it is missing; an angle, which jumps, is drawn as dots. No more points are
-    drawn than a page can show: the extremes of each stretch, or, of an angle, samples.
+    Lines break where it is missing. An angle is shown over the half circles on both sides of its
+    circular mean, and its line breaks where it goes round; its range is that of the shown values.
+    No more points are drawn than a page can show: the extremes of each stretch, or, of an angle,
+    samples.
     """
     values = signal.values.astype(float)
-    angle = bool(signal.attrs.get("period"))
-    known = values[np.isfinite(values)]
-    if not known.size:
+    turn = turn_of(signal)
+    known = np.isfinite(values)
+    if not known.any():
         return np.nan, np.nan
-    low, high = float(known.min()), float(known.max())
     step = -(-values.size // 4000)
-    if step > 1 and angle:
+    if turn is not None:
+        middle = np.angle(np.exp(2j * np.pi / turn * values[known]).mean()) * turn / (2 * np.pi)
+        middle = middle % turn
+        values = (values - middle + turn / 2) % turn + middle - turn / 2
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if step > 1 and turn is not None:
         time, values = time[::step], values[::step]
     elif step > 1:
         n = values.size // step * step
         parts = values[:n].reshape(-1, step)
         time, values = (
             np.repeat(time[:n:step], 2),
-            np.stack([parts.min(1), parts.max(1)], 1).ravel(),
+            np.stack([np.fmin.reduce(parts, 1), np.fmax.reduce(parts, 1)], 1).ravel(),
         )
+    if turn is not None:
+        breaks = np.flatnonzero(np.abs(np.diff(values)) > turn / 2) + 1
+        time, values = np.insert(time, breaks, time[breaks]), np.insert(values, breaks, np.nan)
     heights = (values - low) / (high - low) - 0.5 if high > low else 0 * values
-    how: dict[str, Any] = {"ls": "", "marker": ".", "ms": 1.2} if angle else {"lw": 0.7}
-    ax.plot(time, row + 0.76 * heights, color=PALETTE[0], rasterized=True, **how)
+    ax.plot(time, row + 0.76 * heights, color=PALETTE[0], lw=0.7, rasterized=True)
     return low, high

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.cm import ScalarMappable
@@ -13,28 +13,35 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from neuroarrays import schema
 from neuroarrays.plot.areas import are_labelled, mean_by_area
 from neuroarrays.plot.drawing import (
+    NAMED,
     PALETTE,
+    UNIT_COLORS,
+    axes_of,
     check,
     frameless,
     from_zero,
     label_of,
     legend,
+    name_lines,
     quantity_of,
     scale,
     text_of,
+    time_label,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Colours in order, without the lightest, which white paper swallows.
-_ORDERED = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.88, 256)), "ordered")
+_ORDERED = ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.88, 256)), "ordered")
 #: Colours that go round, each step one that colour-blind readers can tell.
 _CYCLIC = LinearSegmentedColormap.from_list(
     "angles", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"]
 )
 #: Lines that a legend may name.
 _LEGEND = 10
+#: Bands of standard errors that can be told apart.
+_BANDS = 4
 
 
 def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axes:
@@ -44,12 +51,14 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     ----------
     response : Dataset
         From `neuroarrays.psth`, of one unit: ``mean`` and ``sem``, spikes/s or the unit of the
-        responses, along ``(time,)`` or ``(condition, time)``. Or of a session or tree, along
-        ``unit_id`` with its label `area`: the mean over units of each area, with the standard
-        error over units; of several conditions a panel for each area. Conditions that are numbers have colours in order; angles, with the attribute `period`,
-        colours that go round.
+        responses, along ``(time,)`` or ``(condition, time)``; or of up to eight units, a line for
+        each. Or of a session or tree, along ``unit_id`` with its label `area`: the mean over units
+        of each area, with the standard error over units; of several conditions a panel for each
+        area. Conditions that are numbers have colours in order; angles, with the attribute
+        `period`, colours that go round. More than four lines have no bands, which would hide one
+        another; of more units than eight, `grid` draws a panel for each.
     color : colour, optional
-        Of the line, where there is one condition.
+        Of the line, where there is one.
     ax : Axes, optional
         Where to draw.
 
@@ -57,46 +66,73 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     -------
     matplotlib.axes.Axes
         Of several areas and conditions its ``child_axes`` are the panels.
+
+    Raises
+    ------
+    ValueError
+        If there are more than eight units, or several parameters.
     """
     is_answer = isinstance(response, xr.Dataset) and {"mean", "sem"} <= set(response.data_vars)
     call = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"
     check(response, xr.Dataset if is_answer else (), "na.psth", call)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     if are_labelled(response):
         response = mean_by_area(response)
         if response["mean"].ndim > 2:
             return _panels(response, ax)
-    time = response[schema.TIME].values
     lines = response["mean"].transpose(..., schema.TIME)
-    if lines.ndim > 2 or schema.UNIT in lines.dims:
-        what = "unit" if schema.UNIT in lines.dims else "parameter"
-        more = schema.UNIT if what == "unit" else lines.dims[0]
-        first = np.atleast_1d(lines[more].values)[:1].tolist()
-        msg = f"expected one {what}, found dims {lines.dims}; take one: .sel({more}={first[0]!r})"
-        raise ValueError(msg)
+    _check_lines(lines)
+    time = lines[schema.TIME].values
     names = lines[lines.dims[0]].values if lines.ndim == 2 else np.array([None])
     errors = response["sem"].transpose(..., schema.TIME).values.reshape(len(names), -1)
     turn = lines[lines.dims[0]].attrs.get("period") if lines.ndim == 2 else None
-    colors = [color] if lines.ndim == 1 else _condition_colors(names, turn)
-    for name, c, mean, sem in zip(
-        names, colors, lines.values.reshape(len(names), -1), errors, strict=True
-    ):
-        (line,) = ax.plot(time, mean, color=c, lw=1.4, label=_named(name))
-        if len(names) <= len(PALETTE):  # bands of more than that hide one another
-            ax.fill_between(time, mean - sem, mean + sem, color=line.get_color(), alpha=0.25, lw=0)
+    are_units = schema.UNIT in lines.dims
+    if lines.ndim == 1:
+        colors = [color]
+    else:
+        colors = list(UNIT_COLORS) if are_units else condition_colors(names, turn)
+    noun = "unit " if are_units else ""
+    means = lines.values.reshape(len(names), -1)
+    drawn = []
+    for name, c, mean, sem in zip(names, colors, means, errors, strict=False):
+        label = None if name is None else _named(name, noun)
+        drawn += ax.plot(time, mean, color=c, lw=1.4, label=label)
+        if len(names) <= _BANDS:
+            band = drawn[-1].get_color()
+            ax.fill_between(time, mean - sem, mean + sem, color=band, alpha=0.25, lw=0)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
-    ax.set(xlabel="time from onset (s)", ylabel=quantity_of(lines), xlim=(time[0], time[-1]))
+    ax.set(xlabel=time_label(lines[schema.TIME]), ylabel=quantity_of(lines))
+    ax.set_xlim(time[0], time[-1])
     from_zero(ax, lines.values)
-    if lines.ndim == 2:
-        title = label_of(lines[lines.dims[0]])
-        if len(names) > _LEGEND and names.dtype.kind in "iuf":
-            limits = (0, turn) if turn else (names.min(), names.max())
-            colours = ScalarMappable(Normalize(*limits), _CYCLIC if turn else _ORDERED)
-            scale(ax, colours, title)
-        else:
-            legend(ax, len(names), title)
     frameless(ax)
+    if lines.ndim == 2 and len(names) > _LEGEND and names.dtype.kind in "iuf":
+        limits = (0, turn) if turn else (names.min(), names.max())
+        colours = ScalarMappable(Normalize(*limits), _CYCLIC if turn else _ORDERED)
+        scale(ax, colours, label_of(lines[lines.dims[0]]))
+    elif are_units:
+        name_lines(ax, drawn)
+    elif lines.ndim == 2:
+        legend(ax, len(names), label_of(lines[lines.dims[0]]))
     return ax
+
+
+def _check_lines(lines: xr.DataArray) -> None:
+    """Raise a ValueError unless there is a line per condition, or per unit of up to eight."""
+    if lines.ndim > 2:
+        more = schema.UNIT if schema.UNIT in lines.dims else str(lines.dims[0])
+        first = np.atleast_1d(lines[more].values)[:1].tolist()
+        what = "unit" if more == schema.UNIT else "parameter"
+        msg = f"expected one {what}, found dims {lines.dims}; take one: .sel({more}={first[0]!r})"
+        if more == schema.UNIT and lines.ndim == 3:
+            msg += ", or draw a panel for each: na.plot.grid(response)"
+        raise ValueError(msg)
+    if lines.sizes.get(schema.UNIT, 0) > NAMED:
+        msg = (
+            f"expected up to {NAMED} units, found {lines.sizes[schema.UNIT]:,}; choose some with "
+            ".sel(unit_id=[...]), draw a panel for each with na.plot.grid(response), or all as rows "
+            "of a map with na.plot.population(response)"
+        )
+        raise ValueError(msg)
 
 
 def _panels(response: xr.Dataset, ax: Axes) -> Axes:
@@ -127,15 +163,13 @@ def _panels(response: xr.Dataset, ax: Axes) -> Axes:
     return ax
 
 
-def _named(condition: Any) -> str | None:
-    """A condition in a legend: numbers without needless zeros."""
-    if condition is None:
-        return None
-    text = f"{condition:g}" if isinstance(condition, float) else text_of(condition)
+def _named(condition: Any, noun: str) -> str:
+    """A condition or unit as the name of its line: numbers without needless zeros."""
+    text = noun + (f"{condition:g}" if isinstance(condition, float) else text_of(condition))
     return f" {text}" if text.startswith("_") else text  # such labels are left out of legends
 
 
-def _condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
+def condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
     """Colours of conditions: around a circle for angles, ordered for numbers, else told apart."""
     if turn and names.dtype.kind in "iuf":
         return list(_CYCLIC(names % turn / turn))

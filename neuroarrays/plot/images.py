@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
@@ -13,6 +12,8 @@ from neuroarrays.analysis.activity import shares_of_peak
 from neuroarrays.errors import NotInTree
 from neuroarrays.plot.drawing import (
     TICKS,
+    axes_of,
+    axis_label,
     check,
     edges,
     label_of,
@@ -21,6 +22,7 @@ from neuroarrays.plot.drawing import (
     rows_of,
     scale,
     text_of,
+    time_label,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
         "na.plot.rate_map(na.tuning_curve(area, ['position/x', 'position/y']).sel(unit_id={unit}))"
     )
     check(curve, xr.DataArray, "na.tuning_curve", line)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     if curve.ndim != 2 or schema.UNIT in curve.dims:
         msg = f"expected two features of one unit, found dims {curve.dims}; take .sel(unit_id=...)"
         raise ValueError(msg)
@@ -63,10 +65,8 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax.set_facecolor("0.85")
     least = min(0.0, float(np.nanmin(curve.values, initial=0)))
     mesh = ax.pcolormesh(*map(edges, centres), curve.values.T, cmap="viridis", vmin=least)
-    for axis, values, at in zip((ax.xaxis, ax.yaxis), (across, up), centres, strict=True):
-        if values.dtype.kind not in "iuf":
-            axis.set_ticks(at, [text_of(label) for label in values.values])
-    ax.set(xlabel=label_of(across), ylabel=label_of(up))
+    axis_label(ax, "x", across)
+    axis_label(ax, "y", up)
     if across.attrs.get("units") == up.attrs.get("units") and "occupancy" in curve.coords:
         ax.set_aspect("equal")
     scale(ax, mesh, quantity_of(curve))
@@ -105,7 +105,7 @@ def population(
     )
     wanted = (xr.Dataset, xr.DataArray) if is_answer else ()
     check(response, wanted, "na.psth or na.tuning_curve", "na.plot.population(na.psth(area))")
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     rates = response["mean"] if isinstance(response, xr.Dataset) else response
     rows = rows_of(rates)
     if rates.ndim != 2 or rows not in rates.dims:
@@ -129,8 +129,6 @@ def population(
         vmax=1,
         rasterized=True,
     )
-    if along.dtype.kind not in "iuf":
-        ax.set_xticks(x, [text_of(label) for label in along.values])
     # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
     trials = rates.dims[1] == schema.TIME and rates.name not in (
         schema.SPIKE_DATA,
@@ -139,12 +137,14 @@ def population(
     if trials and x[0] < 0 < x[-1]:
         ax.axvline(0, color="white", lw=0.8)
     sorted_by = "" if by is None else f", by {text_of(by)}"
-    ax.set(
-        xlabel="time from onset (s)" if trials else label_of(along), ylim=(-0.5, order.size - 0.5)
-    )
+    if trials:
+        ax.set_xlabel(time_label(along))
+    else:
+        axis_label(ax, "x", along)
+    ax.set_ylim(-0.5, order.size - 0.5)
     if order.size <= TICKS:
         ax.set_yticks(range(order.size), [text_of(row) for row in rates[rows].values[order]])
-        ax.set_ylabel(f"{rows}{sorted_by}")
+        ax.set_ylabel(f"{'unit' if rows == schema.UNIT else rows}{sorted_by}")
     else:
         ax.set(ylabel=f"units ({order.size:,}{sorted_by})", yticks=[])
     scale(ax, mesh, "share of peak")
@@ -174,7 +174,7 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
     call = "na.spike_triggered_average(area)"
     line = f"na.plot.receptive_field({call}['average'].sel(unit_id={{unit}}))"
     check(average, xr.DataArray, "na.spike_triggered_average", line)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     frames = _frames(average, "lag")
     limit = float(np.nanmax(np.abs(frames.values), initial=0)) or 1.0
     seconds = frames["lag"].attrs.get("units", "s") == "s"
@@ -207,7 +207,7 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     """
     line = "na.plot.stimulus(tree['session']['stimulus'][:12])"
     check(frames, xr.DataArray, "a stimulus, a variable of frames,", line)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     along = str(frames.dims[0])
     shown = _frames(frames, along)
     labels = shown[along].values if along in shown.coords else np.arange(shown.sizes[along])

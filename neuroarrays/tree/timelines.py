@@ -80,6 +80,28 @@ def of_recording(session: Any) -> list[TimelineRow]:
     return signals + events + tables + recorded
 
 
+def tables_of(session: Any) -> dict[str, np.ndarray]:
+    """Starts and stops of the tables of a session.
+
+    Parameters
+    ----------
+    session : DataTree node
+        A session of a recording tree; onsets and ends of its tables are read.
+
+    Returns
+    -------
+    dict of str to (n, 2) float64, s
+        Name of the table -> its intervals; a stop that is not known is the start.
+    """
+    return {
+        path.rpartition("/")[2]: _intervals(node)
+        for path, node in session.subtree_with_keys
+        if path != "."
+        and node.sizes.get(schema.PRESENTATION, 0)
+        and schema.START_TIME in node.data_vars
+    }
+
+
 def _signals(path: str, node: Any) -> list[TimelineRow]:
     """The signals of a clock, one row each; of one that has several values a time, the clock."""
     rows = [

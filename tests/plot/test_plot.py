@@ -93,9 +93,14 @@ def test_tuning_curves_of_any_number(ax, units):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), found.values[0])
     assert ax.get_xlabel() == "angle (degrees)"
     assert ax.get_ylabel() == "rate (spikes/s)"
-    named = [t.get_text() for t in ax.get_legend().get_texts()] if units > 1 else []
+    legend = ax.get_legend()
+    named = [text.get_text() for text in (legend.get_texts() if legend else ax.texts)]
     each = [f"unit {k}" for k in range(7)]
     assert named == {1: [], 7: each, 1000: ["mean of 1,000 units"]}[units]
+    if units == 7:  # each name stands at the peak of its line, in its colour
+        peaks = [found["angle"].values[i] for i in found.values.argmax(axis=1)]
+        assert [text.xy[0] for text in ax.texts] == peaks
+        assert [t.get_color() for t in ax.texts] == [line.get_color() for line in ax.lines]
 
 
 def test_a_full_turn_is_a_full_turn_in_any_unit():
@@ -137,8 +142,10 @@ def test_a_line_for_each_condition(ax, conditions):
     else:
         shown = ax.get_legend().get_texts() if conditions else []
         assert [t.get_text() for t in shown] == [str(k) for k in range(conditions or 0)]
-    with pytest.raises(ValueError, match="expected one unit"):
-        na.plot.psth(response(3), ax=ax)
+    with pytest.raises(ValueError, match=r"expected one unit.*na\.plot\.grid"):
+        na.plot.psth(response(3, 2), ax=ax)
+    with pytest.raises(ValueError, match=r"expected up to 8 units, found 9.*na\.plot\.grid"):
+        na.plot.psth(response(9), ax=ax)
     two = response(1, 2).isel(unit_id=0).expand_dims(contrast=2)
     with pytest.raises(ValueError, match="expected one parameter.*contrast="):
         na.plot.psth(two, ax=ax)

@@ -1,0 +1,131 @@
+"""Pictures of trials: ticks of each presentation above the mean rate around its onset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.analysis.conditions import dataset_of
+from neuroarrays.analysis.rates import psth as rates_around
+from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.plot.drawing import axes_of, frameless
+from neuroarrays.plot.histograms import condition_colors, psth
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Ticks that a vector graphic may hold.
+_VECTORS = 20_000
+
+
+def peri_event(
+    area: xr.DataTree | xr.Dataset,
+    unit: Any = None,
+    by: str | None = None,
+    smooth: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Spikes of one unit in each presentation as ticks, above its PSTH on the same time axis.
+
+    Parameters
+    ----------
+    area : DataTree node or Dataset
+        With ``spike_data (presentation_id, unit_id, time)``, counts: a tick stands for each bin
+        with spikes, so align in bins of 1 to 5 ms.
+    unit : int or str, optional
+        Label of the unit; not needed where there is one.
+    by : str, optional
+        A parameter of the presentations: they are sorted by it, and both panels have a colour for
+        each of its values.
+    smooth : float, s, optional
+        As `neuroarrays.psth` has it.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Its ``child_axes`` are the ticks and the PSTH.
+
+    Raises
+    ------
+    SchemaError
+        If there are no counts along presentations.
+    NotInTree
+        If there is no such unit, or it has to be said which.
+    """
+    counts = dataset_of(area, "trials")
+    if schema.SPIKE_DATA not in counts or schema.PRESENTATION not in counts[schema.SPIKE_DATA].dims:
+        msg = (
+            "expected spike_data (presentation_id, unit_id, time), counts around presentations; write "
+            "na.align(tree, 'trials', bin_width=0.005, window=(-0.5, 1))"
+        )
+        raise SchemaError(msg)
+    labels = np.atleast_1d(counts[schema.UNIT].values)
+    unit = labels[0] if unit is None and labels.size == 1 else unit
+    if unit is None or unit not in labels:
+        raise NotInTree("unit", unit, labels.tolist())
+    one = counts.sel({schema.UNIT: [unit]})
+    response = rates_around(one, by=by, smooth=smooth).isel({schema.UNIT: 0})
+    ax = axes_of(ax)
+    ax.axis("off")
+    upper, lower = ax.inset_axes((0, 0.46, 1, 0.54)), ax.inset_axes((0, 0, 1, 0.42))
+    _ticks(upper, one, by)
+    psth(response, ax=lower)
+    upper.sharex(lower)
+    upper.tick_params(labelbottom=False)
+    ax.set_title(f"unit {unit}", loc="left", fontsize="medium")
+    return ax
+
+
+def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
+    """A row for each presentation, in the order of `by`; grey where its bins are not valid."""
+    spikes = counts[schema.SPIKE_DATA].transpose(schema.PRESENTATION, schema.UNIT, schema.TIME)
+    values, time = spikes.values[:, 0], spikes[schema.TIME].values
+    order, colors = np.arange(len(values)), np.full(len(values), "black", object)
+    if by is not None:
+        column = counts[by]
+        names, codes = np.unique(column.values, return_inverse=True)
+        order = np.argsort(codes, kind="stable")
+        shades = condition_colors(names, column.attrs.get("period"))
+        colors = np.array([*shades, None], object)[:-1][codes[order]]
+    rows, bins = np.nonzero(values[order] > 0)
+    half = max(0.4, len(values) / 200)  # none too low to see
+    ax.vlines(
+        time[bins],
+        rows - half,
+        rows + half,
+        colors=list(colors[rows]),
+        lw=1,
+        rasterized=rows.size > _VECTORS,
+    )
+    if schema.VALID in counts:
+        valid = counts[schema.VALID].transpose(schema.PRESENTATION, schema.TIME).values[order]
+        shade = np.where(valid, np.nan, 0.88)
+        extent = (*_reach(time), -0.5, len(values) - 0.5)
+        ax.imshow(
+            shade,
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+            aspect="auto",
+            extent=extent,
+            origin="lower",
+            zorder=0,
+            interpolation="none",
+        )
+    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+    ax.set(
+        ylim=(-0.7, len(values) - 0.3),
+        ylabel="presentation" if by is None else f"presentation, by {by}",
+    )
+    frameless(ax)
+
+
+def _reach(time: np.ndarray) -> tuple[float, float]:
+    """Outer edges of the bins around these centres."""
+    half = (time[1] - time[0]) / 2 if time.size > 1 else 0.5
+    return float(time[0] - half), float(time[-1] + half)
