@@ -38,9 +38,6 @@ from neuroarrays.files.writing import new_hdf5
 if TYPE_CHECKING:
     import h5py
 
-#: Pages of the file. A chunk takes whole ones: of 64 kB they waste 25 % on floats, of 16 kB 50 % on
-#: sparse counts, of 4 kB 10 %.
-PAGE = 1 << 12
 #: Bytes of an array up to which its chunks are compressed without threads.
 _ALONE = 1 << 20
 #: netCDF's mark of a dimension without a coordinate.
@@ -83,7 +80,7 @@ class Stored:
 def create_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """A new file in the form that netCDF-4 has, and what raises where a write to it failed.
 
-    Creation order is kept, and the file is paged for remote readers.
+    Creation order is kept.
     """
     import h5py
     import hdf5plugin  # noqa: F401  registers zstd
@@ -92,9 +89,6 @@ def create_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
         path,
         libver=("v110", "v110"),
         track_order=True,
-        fs_strategy="page",
-        fs_page_size=PAGE,
-        fs_persist=False,
     ) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)
@@ -123,8 +117,16 @@ class HDF5Writer:
         self.scales: dict[tuple[str, Any], str] = {}
         self.opened: dict[str, h5py.Dataset] = {}
         self.extents: set[tuple[int, int]] = set()
+        self.bounds: list[int] = []
+        self.begun: set[str] = set()
         self.attrs: dict[str, dict[str, Any]] = {}
         self.entries: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def begin(self, paths: Iterable[str]) -> None:
+        """Make groups that are to come, in their order: the lists of them are together then."""
+        for path in filter(None, paths):
+            self.file.create_group(path, track_order=True)
+            self.begun.add(path)
 
     def node(self, node: Node, part: h5py.File | None = None) -> None:
         """Write a node: attributes, dimensions, variables.
@@ -133,7 +135,12 @@ class HDF5Writer:
         """
         group = self.file
         if node.path:
-            group = self.file.create_group(node.path, track_order=True)
+            begun = node.path in self.begun
+            group = (
+                self.file[node.path]
+                if begun
+                else self.file.create_group(node.path, track_order=True)
+            )
         for name, value in node.attrs.items():
             _set_attr(group, name, value)
         self.attrs[node.path], self.entries[node.path] = node.attrs, {}
@@ -158,17 +165,19 @@ class HDF5Writer:
         HDF5 takes 20 kB for each dataset that is open.
         """
         self.file.flush()  # chunks have their places now
+        self.bounds.append(self.file.id.get_filesize())
         for dataset in self.opened.values():
             self.extents.update(extents_of(dataset))
         self.opened = {}
 
     def finish(self) -> Written:
         """Put everything into the file, and say what is there by `node`."""
-        self.settle()
         # The order of looking: all nodes of a level before those below them.
         ordered = sorted(self.attrs, key=lambda path: path.count("/") + bool(path))
         nodes = {path: node_entry(_plain(self.attrs[path]), self.entries[path]) for path in ordered}
-        return Written(with_places(nodes, self.file.filename), sorted(self.extents), PAGE)
+        return Written(
+            with_places(nodes, self.file.filename), sorted(self.extents), self.bounds[:-1]
+        )
 
     def _scale(self, path: str, dim: Any) -> str:
         """The scale of a dimension in a node or above."""

@@ -1,7 +1,8 @@
 """What an archive holds: every node's variables and attributes, without visiting them.
 
-An HDF5 archive ends with this index, after the last byte that HDF5 uses: one compressed JSON text
-per session, a table of contents, a seal (`neuroarrays.archive.seal`), and a footer. What writes the
+An HDF5 archive ends with this index, after the last byte that HDF5 uses: copies of what HDF5 goes by
+(`neuroarrays.archive.structure`), one compressed JSON text per session, a table of contents, a seal
+(`neuroarrays.archive.seal`), and a footer. What writes the
 file hands it over. HDF5 does not see it, and drops it when any program opens the file to write, so
 it is never out of date; then, and in a Zarr store (where it is the consolidated metadata), it is
 made by looking.
@@ -24,10 +25,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuroarrays import schema
-from neuroarrays.archive import seal
+from neuroarrays.archive import seal, structure
 from neuroarrays.archive.nodes import Nodes, Written
 from neuroarrays.archive.scan import scan_hdf5, scan_zarr
 from neuroarrays.errors import FormatError
+from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe
 from neuroarrays.tree import contents
 from neuroarrays.tree.records import NodeRecord
@@ -213,8 +215,9 @@ def append(path: str | os.PathLike[str], written: Written) -> None:
         What is in it.
     """
     index = from_nodes(os.fspath(path), written.nodes)
-    sealed = seal.make(os.fspath(path), written.page, written.extents)
-    with open(path, "ab") as file:
+    with locate(path).open() as raw, open(path, "ab") as file:
+        size = file.tell()
+        runs = structure.between(written.extents, size)
 
         def put(content: Any) -> list[int]:
             packed = content
@@ -224,11 +227,19 @@ def append(path: str | os.PathLike[str], written: Written) -> None:
             file.write(packed)
             return [offset, len(packed), zlib.crc32(packed)]
 
+        def copy(number: int) -> structure.Copied:
+            begin, end = bounds[number : number + 2]
+            return structure.Copied(begin, *put(structure.packed(raw, runs, begin, end)))
+
+        bounds = [0, *written.bounds, size]
+        copies = [copy(number) for number in range(1, len(bounds) - 1)]
         places = {name: put(nodes) for name, nodes in index.loaded.items()}
+        copies.insert(0, copy(0))  # near the end, which comes with the first request
         table = {
             "nodes": index.nodes,
             "sessions": index.sessions,
             "rows": index.rows,
             "places": places,
         }
-        file.write(seal.FOOTER.pack(*put(table), *put(sealed), seal.MAGIC))
+        sealed = seal.Seal(size, runs, seal.checksum_of(raw, runs), copies)
+        file.write(seal.FOOTER.pack(*put(table), *put(sealed.packed()), seal.MAGIC))

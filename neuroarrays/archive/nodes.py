@@ -37,14 +37,15 @@ class Written:
     nodes : dict
         All nodes, for the index.
     extents : list of (int, int)
-        Where values lie: offset and number of bytes, both in bytes.
-    page : int
-        Bytes of a page of the file.
+        Where chunks lie: offset and number of bytes, both in bytes.
+    bounds : list of int
+        Where the file ended when the first of the sessions were to be written, and after each but the last,
+        bytes.
     """
 
     nodes: Nodes
     extents: list[tuple[int, int]]
-    page: int
+    bounds: list[int]
 
 
 def variable_entry(

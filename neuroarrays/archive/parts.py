@@ -98,6 +98,7 @@ def _write_part(
     path.unlink(missing_ok=True)
     with create_hdf5(path) as (file, check):
         writer = HDF5Writer(file, compression, _both(bar.add, check))
+        _begin(writer, units)
         deadline = time.monotonic() + PART
         try:
             for name, nodes in units.items():
@@ -140,11 +141,18 @@ def copied(
     path.unlink(missing_ok=True)
     with create_hdf5(path) as (file, check):
         writer = HDF5Writer(file, compression, _both(bar.add, check))
+        _begin(writer, units)
         for part, names in itertools.groupby(units, parts.get):
             with _opened(part) as source:
                 for name in names:
                     _write_nodes(writer, units[name], source, bar, check)
         return writer.finish()
+
+
+def _begin(writer: HDF5Writer, units: Units) -> None:
+    """Make the groups of all sessions, and those above and beside them."""
+    beside = [node.path for node in units.get(None, ())]
+    writer.begin(dict.fromkeys([*beside, *(name for name in units if name)]))
 
 
 def _write_nodes(

@@ -1,38 +1,37 @@
 """The seal of an HDF5 archive: a checksum of everything in it that HDF5 itself goes by.
 
-Chunks and small arrays have checksums of their own. What is between them (headers, lists of
-chunks, heaps) has a seal, which is checked before HDF5 opens the file: on some damage there it
-would go round in circles for ever, or read fill values.
+Chunks have checksums of their own. What is between them (headers, lists of chunks, heaps, small arrays) has
+a seal, which is checked before HDF5 opens the file: on some damage there it would go round in circles for
+ever, or read fill values. Behind an address HDF5 is given copies of all that (`neuroarrays.archive.structure`),
+each with its own checksum: only that of the session that is read is fetched.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroarrays.archive import structure
 from neuroarrays.errors import FormatError
-from neuroarrays.files.hdf5 import HDF5Source
-from neuroarrays.files.locating import locate
-from neuroarrays.files.location import Location, Stamp
+from neuroarrays.files.hdf5 import HDF5Source, open_file
 from neuroarrays.files.positioned import PositionedFile
 from neuroarrays.files.source import HDF5_MAGIC
 
 if TYPE_CHECKING:
     import h5py
 
-MAGIC = b"neuroarrays\x002"
+MAGIC = b"neuroarrays\x003"
 #: Offset, length and checksum of the table of contents, then of the seal, then the mark.
 FOOTER = struct.Struct(f"<QQIQQI{len(MAGIC)}s")
-#: The seal: bytes of the HDF5 file and of a page, checksum of the sealed pages; then their runs.
-_SEAL = struct.Struct("<QQI")
+#: The seal: bytes of the HDF5 file, checksum of the sealed bytes, how many runs and copies; then the runs
+#: (first byte, byte behind the last), and where the copies are.
+_SEAL = struct.Struct("<QIII")
 #: Of a superblock of version 2 or 3: signature, version, size of an offset, and where HDF5 ends.
 _SUPERBLOCK = struct.Struct("<8sBB18xQ")
-_PIECE = 1 << 22
 
 
 def footer_of(tail: bytes) -> tuple[Any, ...] | None:
@@ -48,84 +47,109 @@ def read_footer(file: PositionedFile) -> tuple[Any, ...] | None:
     return footer_of(file.read(max(0, file.size - FOOTER.size), FOOTER.size))
 
 
-def take(file: PositionedFile, offset: int, length: int, checksum: int) -> bytes | None:
-    """Bytes at an offset of a file; None if their checksum differs from the stored one."""
-    if offset + length > file.size:
-        return None
-    packed = file.read(offset, length)
-    return packed if zlib.crc32(packed) == checksum else None
+@dataclass(frozen=True)
+class Seal:
+    """What is sealed in a file.
 
-
-def make(path: str, page: int, extents: Iterable[tuple[int, int]]) -> bytes:
-    """The seal of a finished file: all of its pages in which there are no values.
-
-    Parameters
+    Attributes
     ----------
-    path : str
-        The file.
-    page : int
-        Bytes of one of its pages.
-    extents : iterable of (int, int)
-        Where values lie: offset and number of bytes, both in bytes.
+    size : int
+        Bytes of the HDF5 file.
+    runs : (run, 2) int64
+        The parts that are sealed, all but the chunks: first byte, byte behind the last.
+    checksum : int
+        Of all their bytes.
+    copies : list of Copied
+        Where they stand once more.
     """
-    with locate(path).open() as raw:
-        size = raw.size
-        values = np.zeros(-(-size // page) + 1, bool)
-        for offset, nbytes in extents:
-            values[offset // page : (offset + nbytes - 1) // page + 1] = True
-        values[-1] = True
-        edges = np.flatnonzero(np.diff(values, prepend=True))
-        runs = edges.reshape(-1, 2).astype("<u8")
-        checksum = _checksum(raw, runs, page, size)
-    return zlib.compress(_SEAL.pack(size, page, checksum) + runs.tobytes(), 6)
+
+    size: int
+    runs: np.ndarray
+    checksum: int
+    copies: list[structure.Copied]
+
+    def packed(self) -> bytes:
+        """The form in which it stands in the file."""
+        head = _SEAL.pack(self.size, self.checksum, len(self.runs), len(self.copies))
+        copies = [structure.ENTRY.pack(*astuple(copied)) for copied in self.copies]
+        return zlib.compress(b"".join([head, self.runs.astype("<u8").tobytes(), *copies]), 6)
+
+    @classmethod
+    def of(cls, packed: bytes, most: int) -> Seal:
+        """The seal of that form, which becomes at most some bytes.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            content = zlib.decompressobj().decompress(packed, most)
+            size, checksum, runs, copies = _SEAL.unpack_from(content)
+            table = np.frombuffer(content, "<u8", 2 * runs, _SEAL.size).reshape(-1, 2)
+            tail = content[_SEAL.size + 16 * runs :]
+            places = [structure.Copied(*each) for each in structure.ENTRY.iter_unpack(tail)]
+        except (zlib.error, struct.error) as error:
+            raise ValueError(str(error)) from error
+        if len(places) != copies:
+            msg = f"{len(places)} copies where {copies} are said"
+            raise ValueError(msg)
+        return cls(size, table.astype(np.int64), checksum, places)
 
 
 def extents_of(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Where the values of a dataset lie: (offset, number of bytes) of each piece, in bytes."""
+    """Where the chunks of a dataset lie: (offset, number of bytes) of each, in bytes."""
     runs: list[tuple[int, int]] = []
     if dataset.chunks is not None:
         dataset.id.chunk_iter(lambda info: runs.append((info.byte_offset, info.size)))
-    elif (offset := dataset.id.get_offset()) is not None:
-        runs.append((offset, dataset.id.get_storage_size()))
     return [(offset, nbytes) for offset, nbytes in runs if nbytes]
 
 
-def _checksum(file: PositionedFile, runs: np.ndarray, page: int, size: int) -> int:
+def checksum_of(file: PositionedFile, runs: np.ndarray) -> int:
+    """The checksum of the bytes of some parts of a file: (run, 2) int64, bytes."""
     checksum = 0
-    file.prefetch([(first * page, (last - first) * page) for first, last in runs.tolist()])
-    for first, last in runs.tolist():
-        at, end = first * page, min(last * page, size)
-        while at < end and (piece := file.read(at, min(_PIECE, end - at))):
+    for first, end in runs.tolist():
+        for piece in structure.pieces(file, first, end):
             checksum = zlib.crc32(piece, checksum)
-            at += len(piece)
     return checksum
 
 
-def check(location: Location, known: Stamp) -> None:
-    """Refuse an archive whose seal is broken.
+def read(file: PositionedFile) -> Seal | None:
+    """The seal of an open archive.
 
-    A file without a footer, and that ends where HDF5 does, was written to by another program:
-    it has no seal.
+    A file without a footer, and that ends where HDF5 does, was written to by another program: it has no seal,
+    which is None.
 
     Raises
     ------
     FormatError
-        If it is cut short or damaged, or has changed since its stamp was `known`.
+        If it is cut short or damaged.
     """
-    path = location.path
-    with location.open(known) as file:
-        footer = read_footer(file)
-        if footer is None:
-            check_end(path, file.read(0, _SUPERBLOCK.size), file.size)
-            return
-        packed = take(file, *footer[3:6])
-        if packed is None:
-            raise _damaged(path, "the seal at its end")
-        content = zlib.decompress(packed)
-        size, page, checksum = _SEAL.unpack_from(content)
-        runs = np.frombuffer(content, "<u8", offset=_SEAL.size).reshape(-1, 2)
-        if _checksum(file, runs, page, size) != checksum:
-            raise _damaged(path, "the bytes that were saved, outside of values")
+    footer = read_footer(file)
+    if footer is None:
+        check_end(file.path, file.read(0, _SUPERBLOCK.size), file.size)
+        return None
+    packed = structure.take(file, *footer[3:6])
+    try:
+        if packed is not None:
+            return Seal.of(packed, 2 * file.size)
+    except ValueError:
+        pass
+    raise _damaged(file.path, "the seal at its end")
+
+
+def check(file: PositionedFile, sealed: Seal) -> None:
+    """Refuse an archive whose seal is broken.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged.
+    """
+    if checksum_of(file, sealed.runs) != sealed.checksum or not all(
+        structure.take(file, *astuple(copied)[1:]) is not None for copied in sealed.copies
+    ):
+        raise _damaged(file.path, "the bytes that were saved, outside of values")
 
 
 def check_end(path: str, head: bytes, size: int) -> None:
@@ -170,6 +194,22 @@ def _damaged(path: str, expected: str) -> FormatError:
 class SealedSource(HDF5Source):
     """An HDF5 archive, whose seal is checked each time before HDF5 opens it."""
 
-    def _file(self) -> h5py.File:
-        check(self.location, self.stamp)
+    def _file(self) -> tuple[h5py.File, PositionedFile | None]:
+        """As of any; HDF5 is given copies of what it goes by where each read waits.
+
+        Raises
+        ------
+        FormatError
+            If it is cut short or damaged, or has changed since the stamp was taken.
+        """
+        file = self.location.open(self.stamp)
+        sealed = read(file)
+        if sealed is None:
+            file.close()
+            return super()._file()
+        if file.waits:
+            copied = structure.CopiedFile(file, sealed.copies)
+            return open_file(self.location, copied), copied
+        with file:
+            check(file, sealed)
         return super()._file()

@@ -39,8 +39,14 @@ _BLOCK = 1 << 18
 class _Handle:
     """An open file and the objects already looked up in it, by name; None where there is no object."""
 
-    def __init__(self, file: h5py.File, location: Location, stamp: Stamp):
-        self.file, self.location, self.stamp = file, location, stamp
+    def __init__(
+        self,
+        file: h5py.File,
+        location: Location,
+        stamp: Stamp,
+        behind: PositionedFile | None,
+    ):
+        self.file, self.location, self.stamp, self.behind = file, location, stamp, behind
         self.objects: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
         #: Those of them that values were read of: HDF5 keeps chunks of each.
         self.datasets: OrderedDict[str, None] = OrderedDict()
@@ -56,15 +62,15 @@ class _Handle:
         from h5py import h5fd
 
         if self.location.local_path is None:
-            return self.location.open(self.stamp)
+            return self.behind
         default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
         if not (default and hasattr(os, "preadv")):  # no descriptor of ours on Windows
             return None
         return LocalFile(self.location.path, os.dup(self.file.id.get_vfd_handle()))
 
 
-def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
-    """Open read-only, with h5py's own default for locking.
+def open_file(location: Location, behind: PositionedFile | None = None) -> h5py.File:
+    """Open read-only, with h5py's own default for locking; through another file where one is given.
 
     HDF5 lets one process open a file only with one locking flag, so any other flag here would
     make every other library's `h5py.File(path)` fail. Where locks cannot be had (some network and
@@ -73,8 +79,8 @@ def open_file(location: Location, known: Stamp | None = None) -> h5py.File:
     import h5py
 
     path = location.local_path
-    if path is None:
-        return h5py.File(Stream(hdf5_structure.opened(location, known)), "r")
+    if behind is not None or path is None:
+        return h5py.File(Stream(behind or hdf5_structure.opened(location, None)), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -130,18 +136,21 @@ class HDF5Source(Source):
         # HDF5 would take a file that was written anew in place for the one it has open.
         handles.drop(lambda other: other.location == self.location and other.stamp != self.stamp)
         try:
-            file = self._file()
+            file, behind = self._file()
         except OSError as error:
             if not safety.too_many_open(error):
                 raise
             handles.release()  # others may need as many as we had
             with safety.named(self.path):
-                file = self._file()
-        return handles.put(self, _Handle(file, self.location, self.stamp))
+                file, behind = self._file()
+        return handles.put(self, _Handle(file, self.location, self.stamp, behind))
 
-    def _file(self) -> h5py.File:
-        """The file, opened."""
-        return open_file(self.location, self.stamp)
+    def _file(self) -> tuple[h5py.File, PositionedFile | None]:
+        """The file, opened, and what it is read through where it is not on this machine."""
+        behind = None
+        if self.location.local_path is None:
+            behind = hdf5_structure.opened(self.location, self.stamp)
+        return open_file(self.location, behind), behind
 
     def _positioned(self, handle: _Handle) -> PositionedFile | None:
         """The open file for positioned reads past HDF5; None where HDF5 alone can read it."""

@@ -20,12 +20,12 @@ class ZippedHDF5(HDF5Source):
 
     member: str = ""
 
-    def _file(self) -> h5py.File:
+    def _file(self) -> tuple[h5py.File, None]:
         import h5py
 
         file = zips.open_member(self.location, self.stamp, self.member)
         try:
-            return h5py.File(file, "r")
+            return h5py.File(file, "r"), None
         except Exception:
             file.close()
             raise
