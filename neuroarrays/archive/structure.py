@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from neuroarrays.errors import FormatError
+from neuroarrays.files.kept import Kept
 from neuroarrays.files.positioned import PositionedFile
-from neuroarrays.files.remote_file import Kept
 
 #: HDF5 reads that much of a header before it knows how long it is, bytes.
 _AHEAD = 512

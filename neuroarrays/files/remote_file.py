@@ -7,7 +7,6 @@ fetched once and kept; those that lie side by side come in one request, others s
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, typed_word
 from neuroarrays.files import buckets, network, openings, state
 from neuroarrays.files.answers import Answer, NetworkError
+from neuroarrays.files.kept import Kept
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.positioned import PositionedFile, changed
 from neuroarrays.files.progress import Bar, is_watched
@@ -33,27 +33,6 @@ _SHOWN = 1.0
 _blocks: state.Cache[bytes] = state.Cache(KEPT, len)
 #: What earlier openings read, by version.
 _kept: state.Cache[Kept] = state.Cache(64 << 20, lambda kept: state.ENTRY + kept.nbytes)
-
-
-@dataclass
-class Kept:
-    """Ranges of a file that opening read: where they begin, and their bytes."""
-
-    starts: list[int] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
-
-    def get(self, at: int, count: int) -> memoryview | None:
-        """Bytes that lie in one of the ranges, None if they do not."""
-        number = bisect_right(self.starts, at) - 1
-        if number < 0:
-            return None
-        begin, piece = at - self.starts[number], self.pieces[number]
-        return memoryview(piece)[begin : begin + count] if begin + count <= len(piece) else None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all ranges."""
-        return sum(map(len, self.pieces))
 
 
 @dataclass

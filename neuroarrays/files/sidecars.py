@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroarrays.files.remote_file import Kept, Version, is_below
+from neuroarrays.files.kept import Kept
+from neuroarrays.files.remote_file import Version, is_below
 
 if TYPE_CHECKING:
     from neuroarrays.files.location import Location, Stamp
