@@ -21,8 +21,8 @@ from neuroarrays.errors import (
 )
 from neuroarrays.files import state
 from neuroarrays.files.progress import Bar, is_watched
-from neuroarrays.lazy.tasks import Outcome, Runner, cpus, current_client, error_text
 from neuroarrays.lazy.trees import tree_of
+from neuroarrays.tasks.runner import Outcome, Runner, cpus, current_client, error_text
 from neuroarrays.tree.places import Place
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from neuroarrays.cli import (
     remote_commands,
     table_commands,
 )
-from neuroarrays.cli.options import bins, values
+from neuroarrays.cli.options import bins, recordings, values
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
 
 PROGRAM = "neuroarrays"
@@ -209,21 +209,10 @@ def _trying(add: archive_commands.Add) -> None:
 
 
 def _input(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="+",
-        help="a file, a folder, an address (https, s3, gs, az), or several of one format",
-    )
-    command.add_argument(
-        "--engine",
-        metavar="FORMAT",
-        help="name of the format, or package.module:Class of a reader; found by looking when not given",
-    )
-    command.add_argument(
-        "--skip-damaged",
-        action="store_true",
-        help="leave out sessions that cannot be read, with a note",
+    recordings(
+        command,
+        "a file, a folder, an address (https, s3, gs, az), or several of one format",
+        "sessions",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from neuroarrays.cli.options import bins, seconds, values
+from neuroarrays.cli.options import bins, engine, seconds, values
 from neuroarrays.cli.printing import say
 from neuroarrays.errors import many
 
@@ -34,7 +34,7 @@ def register(add: Add) -> None:
     )
     _chosen(subset, "stimuli", "sessions", "areas")
     _layout(subset)
-    _engine(subset)
+    engine(subset)
     export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
     export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
     export.add_argument("stimulus", metavar="STIMULUS")
@@ -46,7 +46,7 @@ def register(add: Add) -> None:
         default="spike_data",
         help="units x presentations x time, or presentations x time (default: %(default)s)",
     )
-    _engine(export)
+    engine(export)
 
 
 def _register_build(add: Add) -> None:
@@ -76,7 +76,7 @@ def _register_build(add: Add) -> None:
         help="make the published archive of Allen Visual Coding, file for file",
     )
     _layout(build)
-    _engine(build)
+    engine(build)
     build.add_argument(
         "--workers", metavar="N", type=int, default=1, help="tasks at a time (default: %(default)s)"
     )
@@ -108,14 +108,6 @@ def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
 
 
 _EXAMPLES = {"stimuli": "'natural_*'", "areas": "'VIS*'", "sessions": "session_715093703"}
-
-
-def _engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--engine",
-        metavar="FORMAT",
-        help="name of the format, or package.module:Class of a reader; found by looking when not given",
-    )
 
 
 def _layout(command: argparse.ArgumentParser) -> None:

@@ -24,6 +24,26 @@ def seconds(text: str) -> float:
     return number / per_second
 
 
+def engine(command: argparse.ArgumentParser) -> None:
+    """Which format it is."""
+    command.add_argument(
+        "--engine",
+        metavar="FORMAT",
+        help="name of the format, or package.module:Class of a reader; found by looking when not given",
+    )
+
+
+def recordings(command: argparse.ArgumentParser, about: str, damaged: str) -> None:
+    """What is opened, in which format, and whether damaged sessions or recordings are left out."""
+    command.add_argument("path", metavar="PATH", nargs="+", help=about)
+    engine(command)
+    command.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help=f"leave out {damaged} that cannot be read, with a note",
+    )
+
+
 def bins(add: Callable[..., Any], otherwise: str = "") -> None:
     """Which times are aligned, and in what bins."""
     add(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import neuroarrays as na
 from neuroarrays.cli import printing
 from neuroarrays.cli.archive_commands import Add
+from neuroarrays.cli.options import recordings
 from neuroarrays.errors import many, option
 from neuroarrays.files.writing import written
 
@@ -70,21 +71,10 @@ def register(add: Add) -> None:
 
 
 def _recordings(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="+",
-        help="files, folders of recordings, archives, addresses (https, s3, gs, az), or an index",
-    )
-    command.add_argument(
-        "--engine",
-        metavar="FORMAT",
-        help="name of the format, or package.module:Class of a reader; found by looking when not given",
-    )
-    command.add_argument(
-        "--skip-damaged",
-        action="store_true",
-        help="leave out recordings that cannot be read, with a note",
+    recordings(
+        command,
+        "files, folders of recordings, archives, addresses (https, s3, gs, az), or an index",
+        "recordings",
     )
     command.add_argument(
         "--workers", metavar="N", type=int, help="recordings that are opened at a time"

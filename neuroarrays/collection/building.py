@@ -4,7 +4,7 @@
 and how long a presentation lasts (the bins) are pooled over them. Then each session and stimulus is
 aligned and saved as a part, a finished archive of its own, in ``ARCHIVE/.build``; the parts of a
 stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are. All of
-this runs as tasks (`neuroarrays.lazy.tasks`), unless told otherwise in child processes, where one that
+this runs as tasks (`neuroarrays.tasks.runner`), unless told otherwise in child processes, where one that
 hangs or dies is named and the others go on.
 
 A part has its name only when it is complete, and its name says what it was made from: an
@@ -40,8 +40,8 @@ from neuroarrays.files import partials
 from neuroarrays.files.writing import replace
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
-from neuroarrays.lazy.tasks import Progress, Runner
 from neuroarrays.schema.given import check
+from neuroarrays.tasks.runner import Progress, Runner
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from neuroarrays.errors import WriteFailed
 from neuroarrays.files import state
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.formats.allen_binned.writing import LeftOut
-from neuroarrays.lazy.tasks import Outcome, error_text
+from neuroarrays.tasks.runner import Outcome, error_text
 from neuroarrays.tree.selection import select_units
 
 #: Folder in that of a build for files that are whole and have no name yet.

@@ -18,9 +18,9 @@ from neuroarrays.files.probe import Probe
 from neuroarrays.formats import checking
 from neuroarrays.formats.allen.stimuli import PARAMETERS
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
-from neuroarrays.lazy.tasks import Outcome, error_text
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import matches
+from neuroarrays.tasks.runner import Outcome, error_text
 from neuroarrays.tree import contents
 from neuroarrays.tree.selection import select_units
 from neuroarrays.tree.sessions import events_of

@@ -160,7 +160,7 @@ def _of_rows(
             return reader.open_groups_as_dict(asked, **reader._checked(options | wanted))
 
     with opening(cache):
-        tree, paths = rows.tree_of(table, open_groups, options)
+        tree, paths = rows.open_rows(table, open_groups, options)
     return _finished(tree, f"a table of {paths[0]}", chunks, paths)
 
 

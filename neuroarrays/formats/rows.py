@@ -19,6 +19,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, many, shorten
 from neuroarrays.files.locating import locate
 from neuroarrays.formats.groups import plain
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import chosen
 from neuroarrays.tree import groups
 from neuroarrays.tree.selection import take_units
@@ -44,7 +45,7 @@ def is_table(given: object) -> bool:
     return pandas is not None and isinstance(given, pandas.DataFrame)
 
 
-def tree_of(
+def open_rows(
     table: pd.DataFrame, open_groups: OpenGroups, options: dict[str, Any]
 ) -> tuple[xr.DataTree, list[str]]:
     """The sessions, areas and units of the rows of a table as one lazy tree.
@@ -106,7 +107,7 @@ def tree_of(
                 own = apart | ({NAME_IN_FILE: _leaf(session)} if new != name else {})
                 node = node.assign_attrs(own | node.attrs)
             merged[f"/{new}"] = node
-    return xr.DataTree.from_dict(merged), list(opened)
+    return tree_of(merged), list(opened)
 
 
 def _opened(

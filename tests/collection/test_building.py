@@ -36,9 +36,9 @@ from neuroarrays.files import opening, writing
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen_binned.pipeline import published
-from neuroarrays.lazy import tasks
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
+from neuroarrays.tasks import runner as tasks
 from neuroarrays.testing import assert_same_trees
 
 #: In this process, which costs a test no other one.
@@ -89,7 +89,7 @@ def test_the_archive_is_what_align_gives(sessions, tmp_path):
 
 
 def test_workers_change_nothing(sessions, tmp_path, monkeypatch):
-    """Of processes that need not import everything anew; `tests/lazy/test_tasks.py` has spawned ones."""
+    """Of processes that need not import everything anew; `tests/tasks/test_runner.py` has spawned ones."""
     damage(sessions[1])
     if "forkserver" in multiprocessing.get_all_start_methods():
         multiprocessing.set_forkserver_preload(["neuroarrays.testing.processes", "h5py"])

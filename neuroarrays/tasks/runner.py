@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from neuroarrays._version import __version__
 from neuroarrays.errors import MissingDependency, NeuroArraysError, option, shorten
 from neuroarrays.files.safety import on_purpose
-from neuroarrays.lazy.children import Children
+from neuroarrays.tasks.children import Children
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,8 +10,8 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.lazy.tasks import Outcome, Runner, current_client
 from neuroarrays.synthetic.trees import write_archive
+from neuroarrays.tasks.runner import Outcome, Runner, current_client
 
 
 def silent(*_):
