@@ -56,8 +56,8 @@ def test_a_psth_shows_mean_and_error_with_units():
     aligned = na.align(na.load_sample(), "sleep_ripples", 0.01, (-0.1, 0.1), clip=False)
     response = na.psth(aligned["A2929-200711/ca1"])
     _, ax = plt.subplots()
-    with pytest.raises(ValueError, match=r"take one: .sel\(unit_id="):
-        na.plot.psth(response, ax=ax)
+    with pytest.raises(ValueError, match=r"expected one parameter"):
+        na.plot.psth(response.isel(unit_id=0).expand_dims(a=2, b=2), ax=ax)
     na.plot.psth(response.sel(unit_id=14), ax=ax)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), response["mean"].sel(unit_id=14))
     assert "spikes/s" in ax.get_ylabel()
