@@ -1,6 +1,7 @@
-"""Make the README's table of measurements from the results beside this file.
+"""Make the tables of measurements from the results beside this file.
 
-`python benchmarks/table.py` puts it between the markers of the README.
+`python benchmarks/table.py` puts all rows between the markers of docs/measurements.md, and a few of them between those
+of the README.
 """
 
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "measurements.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 NUMBER = r"([\d.,]+)"
 
@@ -22,7 +24,7 @@ ROWS = [
         "numpy `searchsorted` as AllenSDK does it",
     ),
     (
-        "the same, trials spread over the session",
+        "counts of 5,900 trials x 13 bins, 800 units, 44 M spikes, trials spread over the session",
         "bench_trial_counts",
         rf"spread.*?count_trials +{NUMBER} s",
         rf"spread.*?as AllenSDK +{NUMBER} s",
@@ -38,7 +40,7 @@ ROWS = [
         "pynapple `count`",
     ),
     (
-        "the same, uint8 asked of both",
+        "continuous 20 ms counts, 800 units, 9,000 s, uint8 asked of both",
         "bench_clock_counts",
         rf"pynapple uint8.*?count_clock uint8 +{NUMBER}",
         rf"pynapple uint8 +{NUMBER}",
@@ -78,7 +80,7 @@ ROWS = [
         "the same through dask",
     ),
     (
-        "one unit of it, 6,000 presentations x 250 bins",
+        "one unit of a lazily aligned session, 6,000 presentations x 250 bins",
         "bench_lazy",
         rf"one unit +ours +{NUMBER}",
         rf"one unit.*?graph +{NUMBER}",
@@ -286,6 +288,17 @@ ROWS = [
         "open-retina",
     ),
 ]
+#: Rows that the README shows: one of each kind of work.
+SHOWN = (
+    "counts of 5,900 trials x 13 bins, 800 units, 44 M spikes, trials spread over the session",
+    "continuous 20 ms counts, 800 units, 9,000 s, uint8 asked of both",
+    "open an NWB file of 800 units and read one",
+    "one unit of a lazily aligned session, 6,000 presentations x 250 bins",
+    "256 random presentations from an archive on disk",
+    "PSTHs by 8 conditions, (3,000, 200, 250) uint8, with standard errors",
+    "tuning of 800 units to head direction, 1,200 s, from spikes",
+    "training: an image trial of 8,000 neurons from disk, batches of 128, CPU",
+)
 
 
 def short(number, digits=3):
@@ -293,10 +306,10 @@ def short(number, digits=3):
     return f"{float(f'{number:.{digits}g}'):,.10g}"
 
 
-def table():
-    """Return the table as Markdown."""
+def table(rows=ROWS):
+    """Return rows as a table in Markdown."""
     lines = ["| work | neuroarrays | beside it | ratio |", "| --- | ---: | --- | ---: |"]
-    for work, file, ours, theirs, unit, peer in ROWS:
+    for work, file, ours, theirs, unit, peer in rows:
         text = (HERE / "results" / f"{file}.txt").read_text()
         found = []
         for pattern in (ours, theirs):
@@ -312,12 +325,14 @@ def table():
     return "\n".join(lines)
 
 
-def readme(text):
-    """Return the README with the table put in."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+def put_in(path):
+    """Return the text of a page with its table put in: all rows, in the README those of `SHOWN`."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    shown = [row for row in ROWS if row[0] in SHOWN]
+    return f"{before}{BEGIN}\n{table(shown if path == README else ROWS)}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(readme(README.read_text()))
+    for path in (README, PAGE):
+        path.write_text(put_in(path), encoding="utf-8")
