@@ -96,7 +96,9 @@ def test_reference_has_every_public_name():
     assert len(documented) == len(set(documented))
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "measurements.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", DOCS / "measurements.md"], ids=lambda p: p.stem
+)
 def test_benchmarks_have_their_place(page):
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- benchmarks -->") == text.count("<!-- /benchmarks -->") == 1
