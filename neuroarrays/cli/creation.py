@@ -60,6 +60,7 @@ LAYOUTS: dict[str, Layout] = {
     "phy": Layout("phy", "write_phy"),
     "movement": Layout("movement", "write_movement", ".nc"),
     "suite2p": Layout("suite2p", "write_suite2p"),
+    "spikeinterface": Layout("spikeinterface", "write_spikeinterface"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

@@ -162,6 +162,50 @@ class ArraySource(MemberSource):
         )
 
 
+@dataclass(frozen=True)
+class RecordsSource(MemberSource):
+    """An npy file of records, of a structured dtype: each field is an array.
+
+    Attributes
+    ----------
+    records : Member
+        Where the records lie.
+    """
+
+    records: Member
+
+    def members(self) -> Mapping[str, Member]:
+        return {
+            name: Member(field[0].newbyteorder("="), self.records.shape)
+            for name, field in (self.records.dtype.fields or {}).items()
+        }
+
+    def _scan(self) -> dict[str, Member]:
+        return dict(self.members())
+
+    def read(self, name: str, key: Key = ()) -> np.ndarray:
+        key = outer.normalise(key, self.known(name).shape)
+        values = placed.read(self.location, self.stamp, name, self.records, key)[name.strip("/")]
+        return np.array(values, self.members()[name.strip("/")].dtype)
+
+
+def npy_records(path: str | os.PathLike[str] | Header) -> RecordsSource:
+    """The fields of an npy file of records (a structured dtype); only the header is read.
+
+    Raises
+    ------
+    FormatError
+        If it is no npy file of records of numbers, or is cut short.
+    """
+    file = header_of(path)
+    file.check(FILE)
+    header = npy.header(file.beginning, file.path, any_kind=True)
+    fields = (header.dtype.fields or {}).values()
+    if not fields or any(field[0].kind not in "biuf" for field in fields):
+        raise FormatError(file.path, "", "records of numbers", f"values of dtype {header.dtype}")
+    return RecordsSource(file.location, file.stamp, _whole(file, header))
+
+
 def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
     """The source of a single npy file; its array has the name of the file without suffix.
 
@@ -174,7 +218,12 @@ def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
     """
     file = header_of(path)
     file.check(FILE)
-    header = npy.header(file.beginning, file.path)
+    member = _whole(file, npy.header(file.beginning, file.path))
+    return ArraySource(file.location, file.stamp, os.path.splitext(file.name)[0], member)
+
+
+def _whole(file: Header, header: npy.NpyHeader) -> Member:
+    """The values that a header declares, all of which the file has."""
     begin = len(header.raw)
     if begin + header.nbytes > file.size:
         raise FormatError(
@@ -184,5 +233,4 @@ def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
             f"{file.size - begin:,}",
             "the file is truncated; compare its size with the original",
         )
-    member = Member(header.dtype, header.shape, header.fortran, begin)
-    return ArraySource(file.location, file.stamp, os.path.splitext(file.name)[0], member)
+    return Member(header.dtype, header.shape, header.fortran, begin)

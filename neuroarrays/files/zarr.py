@@ -90,6 +90,9 @@ class ZarrSource(ZarrFiles):
         raw = _json(self.folder(), self._resolve(name)) or {}
         return {key: _zarr_reference(value) for key, value in raw.items()}
 
+    def exists(self, name: str) -> bool:
+        return _is_node(self.folder(), self._resolve(name)) or bool(self.names(name))
+
     def identity(self, name: str) -> object:
         return self._resolve(name)
 

@@ -37,6 +37,10 @@ class UnitOfSpikes:
         """How many there are."""
         return int(np.prod(self.source.known(self.array).shape, dtype=np.int64))
 
+    def stored(self) -> np.ndarray:
+        """The unit of each spike as the file has it, (spike,) or (spike, 1)."""
+        return self.source.read(self.array)
+
     def labels(self) -> np.ndarray:
         """The unit of each spike, (spike,) int64.
 
@@ -45,7 +49,7 @@ class UnitOfSpikes:
         FormatError
             If they are no whole numbers.
         """
-        values = self.source.read(self.array).ravel()
+        values = self.stored().ravel()
         if values.dtype.kind not in "iufb":
             expected, found = "numbers of units", f"values of dtype {values.dtype}"
             raise FormatError(self.source.path, self.array, expected, found)
@@ -68,7 +72,7 @@ class UnitOfSpikes:
 
     def order(self) -> np.ndarray:
         """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
-        token = "order of spikes by unit", self.source, self.array
+        token = "order of spikes by unit", self
         return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
 
 

@@ -95,6 +95,8 @@ FORMATS: tuple[Format, ...] = (
            "movement: poses and boxes of tracked animals (netCDF)"),
     Format("suite2p", "neuroarrays.formats.suite2p:Suite2pReader", "beta", "",
            "suite2p: folders of F.npy, Fneu.npy, spks.npy, iscell.npy, stat.npy for each plane"),
+    Format("spikeinterface", "neuroarrays.formats.spikeinterface:SpikeInterfaceReader", "beta",
+           "zarr", "spikeinterface: SortingAnalyzer (folder or Zarr), saved sortings"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

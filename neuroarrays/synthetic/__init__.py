@@ -29,6 +29,7 @@ _HOME = {
     "write_phy": "phy",
     "write_movement": "movement",
     "write_suite2p": "suite2p",
+    "write_spikeinterface": "spikeinterface",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

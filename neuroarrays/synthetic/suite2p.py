@@ -64,8 +64,8 @@ def write_suite2p(
 
 
 def phase(times: np.ndarray) -> np.ndarray:
-    """The phase, radians, of a rhythm of 0.2 Hz at times (n,) in s."""
-    return np.asarray(2 * np.pi * 0.2 * times)
+    """The phase, radians, of a rhythm that grows faster, from 0.1 Hz to 0.5 Hz after 60 s, at times (n,) in s."""
+    return np.asarray(2 * np.pi * (0.1 * times + times**2 / 300))
 
 
 def _plane(rng: np.random.Generator, rois: int, frames: int) -> dict[str, Any]:

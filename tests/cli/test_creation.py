@@ -146,7 +146,7 @@ def headings(path, layout):
 
 def rhythm(path, layout):
     """Spikes in bins of 0.1 s, and the phase of the rhythm at the middle of each."""
-    spikes = na.open_datatree(path)["phy/unknown/spikes"].to_dataset()
+    spikes = na.open_datatree(path)[f"{layout}/unknown/spikes"].to_dataset()
     edges = np.linspace(0, 30, 301)
     trains = [spikes.sel(unit_id=unit).spike_times.values for unit in spikes.unit_id.values]
     counts = np.stack([np.histogram(train, edges)[0] for train in trains], axis=1)
@@ -169,7 +169,7 @@ MODELS = {
     **dict.fromkeys(("goldin_2022", "sensorium_static"), images),
     "sensorium_dynamic": films,
     "experanto": screens,
-    "phy": rhythm,
+    **dict.fromkeys(("phy", "spikeinterface"), rhythm),
     "suite2p": imaged,
 }
 

@@ -31,7 +31,7 @@ class TestGolden(ReaderTests):
         (NODE, "Fneu", (0, 0)): 199.40695190429688,
         (NODE, "Fneu", (28, 6)): 202.1267852783203,
         (NODE, "spks", (0, 0)): 14.150585174560547,
-        (NODE, "spks", (28, 2)): 75.33460998535156,
+        (NODE, "spks", (5, 0)): 66.1610107421875,
         (NODE, "time", 1): 1 / 15,
         (NODE, "time", -1): 29 / 15,
         (NODE, "unit_id", -1): 6,

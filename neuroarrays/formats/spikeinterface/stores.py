@@ -1,0 +1,122 @@
+"""Where spikeinterface keeps arrays, tables and facts: a folder of npy, csv and json, or a Zarr store."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroarrays.errors import FormatError
+from neuroarrays.files import safety
+from neuroarrays.files.members import npy_records
+from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import Source
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.computed import Elementwise
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder or Zarr store by the names that things have in both.
+
+    Attributes
+    ----------
+    probe : Probe
+        Of the folder or store.
+    """
+
+    probe: Probe
+
+    @property
+    def is_zarr(self) -> bool:
+        """Whether it is a Zarr store."""
+        return self.probe.container == "zarr"
+
+    def facts(self, group: str, name: str) -> dict[str, Any]:
+        """What a json file in a folder says, or the attribute of that name of a group; {} without.
+
+        Raises
+        ------
+        FormatError
+            If it is no json of names and values.
+        """
+        if self.is_zarr:
+            stated = self.probe.source.attrs(group or "/").get(name, {})
+        else:
+            file = self.probe.child(f"{group}/{name}.json".lstrip("/"))
+            stated = file.read_json() if file.is_file else {}
+        if not isinstance(stated, dict):
+            where = f"{group}/{name}".lstrip("/")
+            raise FormatError(self.probe.given, where, "names and values", f"{stated!r:.80}")
+        return stated
+
+    def children(self, group: str) -> list[str]:
+        """Names of what is in a group, without suffixes; [] without such a group."""
+        if self.is_zarr:
+            return self.probe.source.names(group)
+        return [child.stem for child in self.probe.child(group).children]
+
+    def source(self, name: str) -> tuple[Source, str] | None:
+        """The source of an array of plain values, and its name in it; None without."""
+        if self.is_zarr:
+            source = self.probe.source
+            return (source, name) if source.info(name) is not None else None
+        file = self.probe.child(f"{name}.npy")
+        return (file.source, file.stem) if file.is_file else None
+
+    def array(self, name: str) -> LazyArray | None:
+        """An array of plain values; None without.
+
+        Raises
+        ------
+        FormatError
+            If it is damaged, or of Python objects.
+        """
+        found = self.source(name)
+        return None if found is None else file_array(*found)
+
+    def fields(self, name: str) -> dict[str, LazyArray]:
+        """The fields of an array of records; {} without one."""
+        if not self.is_zarr:
+            file = self.probe.child(f"{name}.npy")
+            if not file.is_file:
+                return {}
+            records = npy_records(file)
+            return {field: file_array(records, field) for field in records.members()}
+        array = self.array(name)
+        if array is None:
+            return {}
+        return {
+            field: Elementwise(_field, (array,), kind[0], (field,))
+            for field, kind in (array.dtype.fields or {}).items()
+        }
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """A table by the text of its first column; None without.
+
+        Raises
+        ------
+        FormatError
+            If it cannot be read.
+        """
+        if not self.is_zarr:
+            file = self.probe.child(f"{name}.csv")
+            if not file.is_file:
+                return None
+            text = file.read_text()
+            with safety.readable(file.given, "", "a table"):
+                table = pd.read_csv(io.StringIO(text), dtype={0: str})
+                return table.set_index(table.columns[0])
+        source = self.probe.source
+        columns = {key: source.read(f"{name}/{key}") for key in source.names(name)}
+        if "index" not in columns:
+            return None
+        with safety.readable(self.probe.given, name, "columns of one length"):
+            return pd.DataFrame(columns).astype({"index": str}).set_index("index")
+
+
+def _field(records: np.ndarray, name: str) -> np.ndarray:
+    return np.asarray(records[name])
