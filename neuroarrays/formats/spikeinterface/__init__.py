@@ -26,7 +26,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.by_unit import ByUnit
+from neuroarrays.formats.by_unit import by_unit
 from neuroarrays.formats.clocks import seconds
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
@@ -97,7 +97,7 @@ class SpikeInterfaceReader(Reader):
             labels = labels_of_properties(store, properties, sorting, notes) | labels
         for label, values in labels_of_analyzer(store, sorting, notes).items() if analyzer else ():
             labels[f"{label}_" if label in labels else label] = values
-        times = wrap(ByUnit(seconds(sorting.samples, sorting.rate), sorting.rows))
+        times = wrap(by_unit(seconds(sorting.samples, sorting.rate), sorting.rows))
         variables = {
             schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, times),
             schema.ROW_SIZE: schema.var(

@@ -13,7 +13,7 @@ from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files.members import npy_records
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
-from neuroarrays.formats.by_unit import ByUnit, UnitOfSpikes
+from neuroarrays.formats.by_unit import UnitOfSpikes, by_unit
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.views import sliced
 
@@ -105,7 +105,7 @@ class Sorting:
             raise FormatError(
                 path, str(getattr(values, "name", "")), expected, f"{values.shape[0]:,}"
             )
-        return ByUnit(sliced(values, slice(*self.rows.span)), self.rows)
+        return by_unit(sliced(values, slice(*self.rows.span)), self.rows)
 
 
 def read_sorting(place: Probe, group: str, segment: int) -> Sorting:
