@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError, many, warn
+from neuroarrays.errors import NothingLeft, NotInTree, SchemaError, many, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
@@ -259,8 +259,10 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     ------
     NotInTree
         If there is no such parameter.
+    NothingLeft
+        If it is missing in all presentations.
     ValueError
-        If it is missing in all presentations, or named twice.
+        If it is named twice.
     """
     names = [] if by is None else [by] if isinstance(by, str) else list(by)
     if len(set(names)) < len(names):
@@ -282,7 +284,7 @@ def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     unknown = missing(labels)
     if unknown.all():
         msg = f"the parameter {name!r} is missing in all of {many(unknown.size, 'presentation')}"
-        raise ValueError(msg)
+        raise NothingLeft(msg)
     values, index = np.unique(labels[~unknown], return_inverse=True)
     codes = np.full(unknown.size, -1, np.int64)
     codes[~unknown] = index

@@ -14,6 +14,7 @@ import xarray as xr
 from neuroarrays.errors import (
     FormatError,
     NeuroArraysError,
+    NothingLeft,
     NotInTree,
     SchemaError,
     many,
@@ -33,7 +34,7 @@ KEPT = 256 << 20
 #: Where tasks see the tree itself.
 _HERE = ("sync", "threads")
 #: Errors whose only argument is their text.
-_PLAIN = (SchemaError, NeuroArraysError, ValueError, TypeError, RuntimeError, OSError)
+_PLAIN = (SchemaError, NothingLeft, NeuroArraysError, ValueError, TypeError, RuntimeError, OSError)
 
 
 @dataclass
@@ -135,7 +136,7 @@ class Run:
     def _in_order(self, results: Sequence[_Answers]) -> dict[Place, Any]:
         """Answers in the order of the areas; what sessions lacked and warned of is said once."""
         by_area: dict[Place, Any] = {}
-        lacking: dict[Place, NotInTree] = {}
+        lacking: dict[Place, NotInTree | NothingLeft] = {}
         caught: dict[tuple[type[Warning], str], list[str]] = {}
         for result in results:
             by_area |= result.by_area
@@ -173,7 +174,7 @@ class _Answers:
     """What a session gave: answers, what areas lacked, and warnings (kind, text, path)."""
 
     by_area: dict[Place, Any] = field(default_factory=dict)
-    lacking: dict[Place, NotInTree] = field(default_factory=dict)
+    lacking: dict[Place, NotInTree | NothingLeft] = field(default_factory=dict)
     warned: list[tuple[type[Warning], str, str]] = field(default_factory=list)
 
 
@@ -192,7 +193,7 @@ def _session(task: _Task) -> Outcome:
                         answer = function(tree[at], *args, **kwargs)
                         is_lazy = task.load and isinstance(answer, xr.DataArray | xr.Dataset)
                         answers.by_area[place] = answer.compute() if is_lazy else answer
-                    except NotInTree as error:
+                    except (NotInTree, NothingLeft) as error:
                         answers.lacking[place] = error
     except Exception as error:
         named = located(error, at)

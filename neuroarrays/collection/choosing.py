@@ -10,7 +10,7 @@ import numpy as np
 from neuroarrays.collection.scanning import CATALOG, PRESENTATIONS, SESSIONS, UNITS
 from neuroarrays.errors import NothingLeft, NotInTree, many, quoted
 from neuroarrays.formats import rows
-from neuroarrays.tree.query import Query
+from neuroarrays.tree.query import Coded, Query
 from neuroarrays.tree.selection import range_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,14 @@ def fitting(condition: Query, frame: pd.DataFrame) -> np.ndarray:
 
 
 def _reader(frame: pd.DataFrame) -> Any:
-    return lambda name: frame[name].to_numpy()
+    def column(name: str) -> Any:
+        values = frame[name]
+        if values.dtype != "category":
+            return values.to_numpy()
+        distinct = [*values.cat.categories.tolist(), None]
+        return Coded(np.array(distinct, object), values.cat.codes.to_numpy())
+
+    return column
 
 
 def nothing_left(condition: Query, frame: pd.DataFrame, table: str) -> NothingLeft:

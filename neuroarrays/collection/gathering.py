@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from neuroarrays.collection.indexing import Asked, Rows, picked, rows_of, stamps
 from neuroarrays.collection.layout import Entry, Stored
 from neuroarrays.collection.recordings import Recording, recordings_of
 from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
+from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.files.locating import locate
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, probe_of
+from neuroarrays.files.stamps import stamp_of, stamp_text
 from neuroarrays.formats import registry, rows
 from neuroarrays.formats.allen_binned import presentations as published
 from neuroarrays.formats.door import checked_probe
@@ -102,18 +104,29 @@ def frame_of(
             raise NotInTree(f"column of the {wanted.table}", name, names)
 
     def read(columns: Sequence[str] | None) -> Any:
-        return layout.joined([part.read(columns) for part in parts])
+        return joined([part.read(columns) for part in parts])
 
-    mask = None
-    if condition is not None or any(value is not None for value in choices.values()):
-        looked_at = [rows.PATH, rows.BLOCK, rows.SESSION, rows.AREA, TABLE]
-        looked_at += condition.names if condition is not None else []
-        frame = layout.to_pandas(read([name for name in dict.fromkeys(looked_at) if name in names]))
-        mask = _mask(frame, condition, choices, wanted.table)
-    table = read(wanted.columns)
-    if wanted.columns is not None:
-        table = table.select(list(wanted.columns))
-    return _finished(layout.to_pandas(table if mask is None else table.filter(mask)), wanted, asked)
+    looked_at = [] if condition is None else condition.names
+    looked_at += [_CHOICES[name][0] for name, value in choices.items() if value is not None]
+    looked_at = [name for name in dict.fromkeys(looked_at) if name in names] or names[:1]
+    is_choice = condition is not None or any(value is not None for value in choices.values())
+    some = (
+        wanted.columns if wanted.columns is None else dict.fromkeys([*wanted.columns, *looked_at])
+    )
+    table = read(None if some is None else list(some))
+    if is_choice:
+        frame = layout.to_pandas(layout.coded(table.select(looked_at)))
+        places = [name for name in (rows.PATH, rows.BLOCK, rows.SESSION) if name in names]
+        mask = _mask(
+            frame,
+            condition,
+            choices,
+            wanted.table,
+            lambda: layout.to_pandas(layout.plain(read([*looked_at, *places]))),
+        )
+        table = table.filter(mask)
+    table = table if wanted.columns is None else table.select(list(wanted.columns))
+    return _finished(layout.to_pandas(layout.plain(table)), wanted, asked)
 
 
 def _finished(frame: pd.DataFrame, wanted: Wanted, asked: Asked) -> pd.DataFrame:
@@ -127,16 +140,22 @@ def _finished(frame: pd.DataFrame, wanted: Wanted, asked: Asked) -> pd.DataFrame
 
 
 def _mask(
-    frame: pd.DataFrame, condition: Query | None, choices: dict[str, Any], table: str
+    frame: pd.DataFrame,
+    condition: Query | None,
+    choices: dict[str, Any],
+    table: str,
+    placed: Callable[[], pd.DataFrame],
 ) -> np.ndarray:
-    """The rows that are wanted: (row,) bool."""
+    """The rows that are wanted: (row,) bool; `placed` gives them with what says where they lie."""
     mask = np.ones(len(frame), bool)
     for option, (column, kind) in _CHOICES.items():
         names = choices[option]
         if names is None:
             continue
-        known = frame[column].astype(str) if column in frame else None
-        there = [] if known is None else list(known[mask].unique())
+        known = frame.get(column)
+        if known is not None and known.dtype != "category":
+            known = known.astype(str)
+        there = [] if known is None else list(known[mask].dropna().unique())
         wanted = chosen([name for name in there if name], names, kind)
         if known is not None:
             mask &= known.isin(wanted).to_numpy()
@@ -144,7 +163,7 @@ def _mask(
         left = frame if mask.all() else frame[mask]
         fits = choosing.fitting(condition, left)
         if not fits.any():
-            raise choosing.nothing_left(condition, left, table)
+            raise choosing.nothing_left(condition, placed()[mask], table)
         mask[mask] = fits
     return mask
 
@@ -319,7 +338,10 @@ def _without_arrow(
             try:
                 probe = Probe(recording.location)
                 made = rows_of(probe, wanted.table, recording.engine, options, skip)
-                frames.append(made[wanted.table].frame())
+                frame = made[wanted.table].frame()
+                stamp = stamp_text(stamp_of(recording.location, recording.status))
+                frame.insert(list(frame.columns).index(rows.PATH), rows.STAMP, stamp)
+                frames.append(frame)
             except FormatError as error:
                 if not skip:
                     raise
@@ -329,7 +351,9 @@ def _without_arrow(
         frame.attrs.setdefault("units", {}).update(frame_.attrs.get("units", {}))
     if condition is not None:
         choosing.check_names(condition, list(frame.columns), wanted.table)
-    frame = frame[_mask(frame, condition, choices, wanted.table)].reset_index(drop=True)
+    frame = frame[_mask(frame, condition, choices, wanted.table, lambda: frame)].reset_index(
+        drop=True
+    )
     if wanted.columns is not None:
         frame = frame[list(wanted.columns)]
     return _finished(frame, wanted, asked)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroarrays.collection import layout
 from neuroarrays.collection.layout import Entry, Stored
-from neuroarrays.collection.recordings import Recording, Shelf, stamp_of
+from neuroarrays.collection.recordings import Recording, Shelf
 from neuroarrays.collection.scanning import (
     CATALOG,
     PRESENTATIONS,
@@ -32,11 +32,13 @@ from neuroarrays.collection.scanning import (
     catalogued,
     scanned,
 )
+from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NeuroArraysError, option
 from neuroarrays.files import guard, state
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.progress import Bar
+from neuroarrays.files.stamps import stamp_of
 from neuroarrays.files.together import MOST
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import reader_of
@@ -188,7 +190,7 @@ def _extended(
     order = sorted(every, key=lambda path: (path not in wanted, path))
     if set(wanted) >= set(order):
         order = [path for path in wanted if path in every]
-    table = layout.joined([every[path][1] for path in order])
+    table = joined([every[path][1] for path in order])
     together = [every[path][0] for path in order]
     path = Shelf(root, asked.engine, asked.options).table(asked.table) if asked.keeps else None
     if path is not None:
@@ -246,7 +248,8 @@ def scan_all(
             bar.add(1)
             if not isinstance(outcome, NeuroArraysError):
                 stamp = stamps[recording.path]
-                for table, (rows, notes) in outcome.items():
+                for table, (unstamped, notes) in outcome.items():
+                    rows = layout.with_stamp(unstamped, stamp)
                     entry = Entry(recording.path, stamp, _format_of(rows), rows.num_rows, notes)
                     fresh.setdefault(table, {})[recording.path] = entry, rows
             elif asked.skip_damaged:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays._version import __version__
-from neuroarrays.collection.scanning import FIRST, LAST, Columns
+from neuroarrays.collection.scanning import Columns
 from neuroarrays.errors import FormatError, MissingDependency
 from neuroarrays.files import state
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.stamps import stamp_text
 from neuroarrays.files.writing import written
 from neuroarrays.formats import rows
 from neuroarrays.tree.columns import plain_column
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 #: Version of the layout, the key of our metadata, rows of a row group, and of a row that JSON stands in.
 VERSION, KEY, ROW_GROUP = 1, b"neuroarrays", 1 << 18
 #: Metadata of a column whose values are dicts, written as JSON, and of its unit of measurement.
-_JSON, _UNIT = b"json", b"units"
+IS_JSON, UNIT = b"json", b"units"
 #: Values that are looked at to see whether a column is dicts.
 _LOOKED = 64
 _warned: state.Cache[bool] = state.Cache(1, lambda _: 1)
@@ -113,9 +114,9 @@ def to_arrow(content: Columns) -> pa.Table:
     arrays, fields = [], []
     for name, values in content.values.items():
         array, is_json = _array(values)
-        about = {_JSON: b"1"} if is_json else {}
+        about = {IS_JSON: b"1"} if is_json else {}
         if unit := content.units.get(name):
-            about[_UNIT] = str(unit).encode()
+            about[UNIT] = str(unit).encode()
         arrays.append(array)
         fields.append(pa.field(str(name), array.type, metadata=about or None))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -151,98 +152,58 @@ def _array(values: np.ndarray) -> tuple[pa.Array, bool]:
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table of arrow as a frame; dicts are dicts again, units of measurement in ``attrs["units"]``."""
+    """A table of arrow as a frame; dicts are dicts again, units of measurement in ``attrs["units"]``.
+
+    Dictionaries become categories.
+    """
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
     measured: dict[str, str] = {}
     for column in table.schema:
         about = column.metadata or {}
-        if about.get(_JSON):
+        if about.get(IS_JSON):
             texts = frame[column.name]
             values = [json.loads(t) if isinstance(t, str) else t for t in texts]
             frame[column.name] = np.array([*values, None], object)[:-1]
-        if _UNIT in about:
-            measured[column.name] = about[_UNIT].decode()
+        if UNIT in about:
+            measured[column.name] = about[UNIT].decode()
     if measured:
         frame.attrs["units"] = measured
     return frame
+
+
+def _converted(table: pa.Table, wanted: Callable[[pa.DataType], pa.DataType | None]) -> pa.Table:
+    """A table whose columns have the types that `wanted` gives for theirs; None keeps a type."""
+    import pyarrow as pa
+
+    for at, column in enumerate(table.schema):
+        kind = wanted(column.type)
+        if kind is not None:
+            as_wanted = pa.field(column.name, kind, metadata=column.metadata)
+            table = table.set_column(at, as_wanted, table.column(at).cast(kind))
+    return table
+
+
+def coded(table: pa.Table) -> pa.Table:
+    """A table whose texts are dictionaries, each with one of all rows: few of them are distinct."""
+    import pyarrow as pa
+
+    texts = pa.dictionary(pa.int32(), pa.string())
+    table = _converted(table, lambda kind: texts if pa.types.is_string(kind) else None)
+    return table.unify_dictionaries()
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """A table whose texts are texts, not dictionaries."""
+    import pyarrow as pa
+
+    text = pa.string()
+    return _converted(table, lambda kind: text if pa.types.is_dictionary(kind) else None)
 
 
 def some(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
     """A table with some of its columns, those that it has; all for None."""
     names = table.column_names
     return table if columns is None else table.select([n for n in columns if n in names])
-
-
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables one below the other; a column that one lacks is missing in its rows.
-
-    Of numbers the wider type is taken; where one table has numbers and another text, both are text. A
-    unit of measurement in which tables differ is written with all of theirs.
-    """
-    import pyarrow as pa
-
-    tables = [table for table in tables if table.num_columns]
-    if len(tables) <= 1:
-        return tables[0] if tables else pa.table({})
-    fields = _fields(tables)
-    order = [*(n for n in FIRST if n in fields), *(n for n in fields if n not in (*FIRST, *LAST))]
-    order += [name for name in LAST if name in fields]
-    schema = pa.schema([fields[name] for name in order])
-    columns = []
-    for wanted in schema:
-        chunks: list[pa.Array] = []
-        for table in tables:
-            if wanted.name in table.column_names:
-                column = table.column(wanted.name)
-                if column.type != wanted.type:
-                    column = _cast(column, wanted.type)
-                chunks += column.chunks
-            else:
-                chunks.append(pa.nulls(table.num_rows, wanted.type))
-        columns.append(pa.chunked_array(chunks, wanted.type))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _fields(tables: Sequence[pa.Table]) -> dict[str, pa.Field]:
-    """The type and unit of each column of several tables."""
-    import pyarrow as pa
-
-    types: dict[str, list[pa.DataType]] = {}
-    abouts: dict[str, list[dict[bytes, bytes]]] = {}
-    for table in tables:
-        for column in table.schema:
-            types.setdefault(column.name, []).append(column.type)
-            abouts.setdefault(column.name, []).append(column.metadata or {})
-    fields = {}
-    for name, kinds in types.items():
-        units = dict.fromkeys(about.get(_UNIT, b"") for about in abouts[name])
-        about = {_JSON: b"1"} if any(_JSON in each for each in abouts[name]) else {}
-        if any(units):
-            about[_UNIT] = b" or ".join(unit or b"none" for unit in units)
-        fields[name] = pa.field(name, _common(kinds), metadata=about or None)
-    return fields
-
-
-def _common(kinds: Sequence[pa.DataType]) -> pa.DataType:
-    """The type that values of several types have in one column."""
-    import pyarrow as pa
-
-    known = list(dict.fromkeys(kind for kind in kinds if not pa.types.is_null(kind)))
-    if len(known) <= 1:
-        return known[0] if known else pa.null()
-    numbers = [k for k in known if pa.types.is_integer(k) or pa.types.is_floating(k)]
-    if len(numbers) == len(known):
-        return pa.from_numpy_dtype(np.result_type(*(k.to_pandas_dtype() for k in known)))
-    return pa.string()
-
-
-def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    if pa.types.is_string(wanted) and not pa.types.is_string(column.type):
-        texts = [None if value is None else str(value) for value in column.to_pylist()]
-        return pa.chunked_array([pa.array(texts, pa.string())])
-    return column.cast(wanted, safe=False)
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -273,7 +234,7 @@ def write(path: Path, table: pa.Table, name: str, entries: Sequence[Entry], rela
         "table": name,
         "recordings": [asdict(entry) for entry in entries],
     }
-    kept = {KEY: json.dumps(about, separators=(",", ":")).encode()}
+    kept, table = {KEY: json.dumps(about, separators=(",", ":")).encode()}, plain(table)
     with written(path, overwrite=True) as work:
         export(table.replace_schema_metadata(kept), work)
 
@@ -305,7 +266,21 @@ def with_paths(table: pa.Table, entries: Iterable[Entry]) -> pa.Table:
     number = np.repeat(np.arange(len(entries), dtype=np.int32), [e.n_rows for e in entries])
     paths = pa.DictionaryArray.from_arrays(number, pa.array([e.path for e in entries], pa.string()))
     at = table.column_names.index(rows.PATH)
-    return table.set_column(at, table.schema.field(at), paths.cast(pa.string()))
+    field = table.schema.field(at)
+    texts = paths if pa.types.is_dictionary(field.type) else paths.cast(field.type)
+    return table.set_column(at, field, texts)
+
+
+def with_stamp(table: pa.Table, stamp: Sequence[int]) -> pa.Table:
+    """The rows of one recording with its stamp, by which opening them sees whether it changed."""
+    import pyarrow as pa
+
+    if rows.PATH not in table.column_names or rows.STAMP in table.column_names:
+        return table
+    texts = pa.array([stamp_text(stamp)], pa.string()).take(
+        pa.array(np.zeros(table.num_rows, np.int8))
+    )
+    return table.add_column(table.column_names.index(rows.PATH), rows.STAMP, texts)
 
 
 @dataclass
@@ -322,24 +297,22 @@ class Stored:
         Its recordings, with absolute paths.
     moved : bool
         Whether paths in the rows are relative to the folder of the file.
+    columns : list of str
+        The names of its columns.
     """
 
     file: Any
     name: str
     entries: list[Entry]
     moved: bool
+    columns: list[str]
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows; some columns of them, where they are there."""
+        """The rows, texts as dictionaries; some columns of them, where they are there."""
         picked = None if columns is None else [n for n in columns if n in self.columns]
         table = self.file.read(columns=picked)
         table = table.replace_schema_metadata(None)
         return with_paths(table, self.entries) if self.moved else table
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of its columns."""
-        return list(self.file.schema_arrow.names)
 
 
 def stored(probe: Probe) -> Stored | None:
@@ -359,7 +332,8 @@ def stored(probe: Probe) -> Stored | None:
     source = local if local is not None else pa.py_buffer(probe.read_bytes())
     try:
         file = parquet.ParquetFile(source)
-        about = (file.schema_arrow.metadata or {}).get(KEY)
+        columns = file.schema_arrow
+        about = (columns.metadata or {}).get(KEY)
         if about is None:
             return None
         content = json.loads(about)
@@ -374,6 +348,8 @@ def stored(probe: Probe) -> Stored | None:
             )
         entries = [Entry(**entry) for entry in content["recordings"]]
         name = str(content["table"])
+        texts = [column.name for column in columns if pa.types.is_string(column.type)]
+        file = parquet.ParquetFile(source, metadata=file.metadata, read_dictionary=texts)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         if isinstance(error, FormatError):
             raise
@@ -383,4 +359,4 @@ def stored(probe: Probe) -> Stored | None:
     for entry in entries:
         if "://" not in entry.path and not os.path.isabs(entry.path):
             entry.path, moved = folder.child(entry.path).path, True
-    return Stored(file, name, entries, moved)
+    return Stored(file, name, entries, moved, list(columns.names))

@@ -77,29 +77,6 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-def stamp_of(location: Location, status: Status | None = None) -> list[int]:
-    """What tells one content of a recording from another, the same for a copy that keeps its times.
-
-    Of a file its size and time of change (ns), of a folder the size and a digest of the names, sizes and
-    times of all files; behind an address what the server says. [] where nothing can be reached. A `status` that is known is
-    not asked for again.
-    """
-    try:
-        status = status or location.status()
-        if status.kind == FOLDER:
-            known = location.folder_stamp()
-            files = location.folder(known).files
-            if location.local_path is None:
-                return list(known)
-            hasher = hashlib.blake2b(digest_size=8)
-            for name in sorted(files):
-                hasher.update(f"{name}\0{files[name][1:]}\n".encode("utf-8", "surrogateescape"))
-            return [known[1], int.from_bytes(hasher.digest(), "little") >> 1]
-    except (OSError, NeuroArraysError):
-        return []
-    return list(status.stamp[1:] if location.local_path is not None else status.stamp)
-
-
 class Shelf:
     """The folder of the user's cache in which the tables of one root are kept.
 

@@ -29,7 +29,7 @@ TABLE, SPIKES, DURATION = "table", "spikes", "duration"
 #: Columns that say where a row lies, at the front and at the end of each table. Paths are long, and
 #: pandas prints the first columns of a table whole.
 FIRST = (rows.BLOCK, rows.SESSION, rows.AREA, TABLE)
-LAST = (rows.ROW, rows.NODE, rows.FORMAT, rows.PATH)
+LAST = (rows.ROW, rows.NODE, rows.FORMAT, rows.STAMP, rows.PATH)
 #: Attributes of a session that are no fact about the recording.
 _NO_FACTS = ("notes", "metadata_in_file")
 #: Some rows: the values of each column, (row,) each or one for all.

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns of a table of units that say what of a recording is opened.
-_PLACES = (rows.PATH, rows.FORMAT, rows.BLOCK, rows.SESSION, rows.AREA, UNIT, rows.ROW)
+_PLACES = (
+    rows.PATH,
+    rows.FORMAT,
+    rows.STAMP,
+    rows.BLOCK,
+    rows.SESSION,
+    rows.AREA,
+    UNIT,
+    rows.ROW,
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import xarray as xr
 from neuroarrays.collection import gathering, layout
 from neuroarrays.collection.gathering import Given, Wanted
 from neuroarrays.collection.scanning import CATALOG, PRESENTATIONS, SESSIONS, TABLES, UNITS
+from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, PathExists, option
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import probe_of
@@ -329,7 +330,7 @@ def index(
     wanted = Wanted(table, cache=cache, workers=workers)
     with opening(cache):
         parts, _ = gathering.parts_of(wanted, several, engine, options, looking=True)
-    rows = layout.joined([part.read(None) for part in parts])
+    rows = joined([part.read(None) for part in parts])
     layout.write(out, rows, table, [e for part in parts for e in part.entries], relative=True)
     return out
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, many, shorten
 from neuroarrays.files.locating import locate
+from neuroarrays.files.stamps import stamp_of, stamp_text
 from neuroarrays.formats.groups import plain
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import chosen
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns that say where a row lies: the file, the reader of it, the group of sessions in it, the session,
-#: the area, the path of the area's node, and the position of the unit in the area.
+#: the area, the path of the area's node, the position of the unit in the area, and the stamp of the file.
 PATH, FORMAT, BLOCK, SESSION, AREA = "path", "format", "block", "session", "area"
-NODE, ROW = "node", "row"
+NODE, ROW, STAMP = "node", "row", "stamp"
 #: Attributes of a root that say how one file was opened, not what is in it.
 _OF_OPENING = ("source", "notes", schema.SESSIONS_ASKED)
 #: Attribute of a session that has another name in the tree than in its file.
@@ -78,10 +79,13 @@ def open_rows(
         If a column is missing, there is no row, or the files hold trees of both kinds.
     NotInTree
         If a file has no such session, area or unit.
+    FormatError
+        If a file changed since its rows were made.
     """
     named = _named(_checked(table, options))
     opened: dict[str, groups.Groups] = {}
     for path, rows in named.items():
+        _check_unchanged(path, rows.stamps)
         wanted: dict[str, Any] = {"sessions": list(dict.fromkeys(rows.names))}
         if rows.areas and all(rows.areas):
             wanted["areas"] = list(dict.fromkeys(rows.areas))
@@ -124,6 +128,20 @@ def _opened(
             "rows with paths in full"
         )
         raise MissingPath(msg) from error
+
+
+def _check_unchanged(path: str, stamps: Sequence[str]) -> None:
+    """Refuse rows of a file that is another one now: they may name other units than they did."""
+    today = stamp_text(stamp_of(locate(path))) if stamps else ""
+    if today and any(stamp != today for stamp in stamps):
+        raise FormatError(
+            path,
+            "",
+            "the recording that the table was made from",
+            "one that changed since",
+            f"make the table again with na.units; without its column {STAMP!r} rows open as the "
+            "recording is now",
+        )
 
 
 def check(table: pd.DataFrame) -> None:
@@ -188,6 +206,8 @@ class _Rows:
         The path of the session of each: with its block.
     ids, rows : list
         The unit (None for all of the area) and its position of each, where the table has them.
+    stamps : list of str
+        The stamps that the rows have of the file, each once.
     """
 
     format: str
@@ -196,6 +216,7 @@ class _Rows:
     sessions: list[str]
     ids: list[Any]
     rows: list[int]
+    stamps: list[str] = field(default_factory=list)
 
     def by_area(self) -> dict[str, _Rows]:
         """The rows of each area by its path in the tree."""
@@ -217,7 +238,7 @@ def _named(table: pd.DataFrame) -> dict[str, _Rows]:
     def column(name: str, of_file: np.ndarray) -> list[Any]:
         return values[name][of_file].tolist() if name in values else []
 
-    wanted = (PATH, FORMAT, BLOCK, SESSION, AREA, schema.UNIT, ROW)
+    wanted = (PATH, FORMAT, STAMP, BLOCK, SESSION, AREA, schema.UNIT, ROW)
     values = {name: table[name].to_numpy(object) for name in wanted if name in table}
     if schema.UNIT in values:
         values[schema.UNIT] = np.where(_known(table[schema.UNIT]), values[schema.UNIT], None)
@@ -237,6 +258,7 @@ def _named(table: pd.DataFrame) -> dict[str, _Rows]:
             [_key(block, name) for block, name in zip(blocks, sessions, strict=True)],
             column(schema.UNIT, of_file),
             column(ROW, of_file),
+            [s for s in dict.fromkeys(column(STAMP, of_file)) if isinstance(s, str) and s],
         )
     return named
 

@@ -14,6 +14,8 @@ from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, Unkno
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.probe import Probe, asked
 
+#: Indexes of the recordings of a folder, as `neuroarrays.index` calls them: they are used, not passed over.
+INDEXES = tuple(f"{name}.parquet" for name in ("units", "presentations", "sessions", "catalog"))
 Question = Callable[[Probe], bool]
 
 
@@ -76,7 +78,7 @@ def find(
     children = [
         member
         for member in probe.children
-        if probe.is_list or (member.name[0] != "_" and member.name != shared)
+        if probe.is_list or (member.name[0] != "_" and member.name not in (shared, *INDEXES))
     ]
     answers = {child: _answer(accepts, child) for child in children}
     kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}

@@ -56,6 +56,22 @@ Column = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
+class Coded:
+    """A column of few distinct values, such as names of areas: each is compared once.
+
+    Attributes
+    ----------
+    values : (value,) array
+        The distinct values, and at the end None, for what is missing.
+    codes : (row,) int
+        Which of them each row has; -1 where it is missing.
+    """
+
+    values: np.ndarray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
 class Query:
     """A parsed condition.
 
@@ -90,7 +106,7 @@ class Query:
         Parameters
         ----------
         column : callable
-            Gives the (size,) values of a name, or one value for all.
+            Gives the (size,) values of a name, `Coded` or not, or one value for all.
         size : int
             Number of rows.
 
@@ -134,7 +150,17 @@ class Query:
     def _comparison(
         self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
     ) -> Truth:
-        subject = _spread(self._value(left, column), size)
+        value = self._value(left, column)
+        if isinstance(value, Coded) and not isinstance(right, ast.Name):
+            yes, no = self._compared(left, value.values, sign, right, column)
+            return yes[value.codes], no[value.codes]
+        return self._compared(left, _spread(value, size), sign, right, column)
+
+    def _compared(
+        self, left: ast.expr, subject: np.ndarray, sign: ast.cmpop, right: ast.expr, column: Column
+    ) -> Truth:
+        """Where a comparison of values, (value,), holds and where it does not."""
+        size = len(subject)
         known = ~missing(subject)
         compare: Callable[[Any, Any], Any] = _COMPARISONS.get(type(sign), operator.eq)
         if isinstance(sign, ast.In | ast.NotIn) and isinstance(
@@ -147,8 +173,12 @@ class Query:
         yes = np.zeros(size, bool)
         for other in others:
             self._check_kinds(left, subject, right, other)
+            whole = subject.dtype.kind != "O" and other.dtype.kind != "O"
             try:
-                yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
+                if whole:  # numbers: what is missing compares without harm, and is left out below
+                    yes |= np.asarray(compare(subject, other), bool)
+                else:
+                    yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
             except (TypeError, ValueError, OverflowError) as error:
                 what = f"cannot be compared with {_text(right)} ({error})"
                 raise self._error(left, what) from error
@@ -167,16 +197,23 @@ class Query:
     def _value(self, node: ast.expr, column: Column) -> Any:
         if not isinstance(node, ast.Name):
             return ast.literal_eval(node)
-        values = np.asarray(column(node.id))
+        values = column(node.id)
+        if isinstance(values, Coded):
+            self._check_types(node, values.values)
+            return values
+        values = np.asarray(values)
         if values.dtype.kind not in "biufOUST":
             raise self._error(node, f"has values of type {values.dtype}, which cannot be compared")
         if values.dtype.kind == "S":
             return np.char.decode(values, "utf-8", "replace")
+        self._check_types(node, values)
+        return values
+
+    def _check_types(self, node: ast.expr, values: np.ndarray) -> None:
         for value in values.ravel().tolist() if values.dtype.kind == "O" else ():
             if not isinstance(value, str | numbers.Real | None) and not _is_missing(value):
                 what = f"has values of type {type(value).__name__}, which cannot be compared"
                 raise self._error(node, what)
-        return values
 
     def _error(self, node: ast.AST, what: str) -> QueryError:
         return QueryError(f"{quoted(self.text)}: {_text(node)!r} {what}")
@@ -193,7 +230,7 @@ def _text(node: ast.AST) -> str:
 
 def _spread(value: Any, size: int) -> np.ndarray:
     """A value, or one value for all, as an array; fixed-width text as objects."""
-    values = np.asarray(value)
+    values = value.values[value.codes] if isinstance(value, Coded) else np.asarray(value)
     values = values.astype(object) if values.dtype.kind in "UST" else values
     return np.broadcast_to(values, (size,)) if values.ndim == 0 else values
 

@@ -302,6 +302,19 @@ def test_a_session_without_the_parameter_is_left_out_or_an_error(tree):
         na.tuning_curve(tree, "direction")
 
 
+def test_a_parameter_that_is_missing_in_all_presentations_of_a_session(tree):
+    def blank(node):
+        return node.assign_coords(orientation=node["orientation"].astype(float) * np.nan)
+
+    without = changed(tree, ONE, blank)
+    found = na.tuning_curve(without, "orientation", missing="skip")
+    assert ONE not in areas_of(found)
+    (note,) = found.attrs["notes"]
+    assert note.startswith(f"{ONE}: not in this answer, the parameter 'orientation' is missing in")
+    with pytest.raises(na.errors.NothingLeft, match=f"{ONE}: the parameter 'orientation' is miss"):
+        na.tuning_curve(without, "orientation", missing="raise")
+
+
 def test_a_session_without_the_area(tree):
     nodes = {"/" if p == "." else p: n.to_dataset(inherit=False) for p, n in tree.subtree_with_keys}
     nodes = {p: n for p, n in nodes.items() if not p.startswith("session_1/CA1")}

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import neuroarrays as na
 from neuroarrays.collection import indexing, layout
+from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import (
     FormatError,
     NothingLeft,
@@ -22,6 +24,7 @@ from neuroarrays.errors import (
 )
 from neuroarrays.files import guard
 from neuroarrays.synthetic.nwb import write_nwb
+from neuroarrays.tree.query import Coded, parse
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'neuroarrays[parquet]'")
 SMALL = {"parts": ("units", "trials"), "units": 6, "duration": 5.0}
@@ -190,7 +193,7 @@ def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
         layout.of_frame(pd.DataFrame({"path": "a", "x": [1, 2], "y": [1, 2], "z": [True, None]})),
         layout.of_frame(pd.DataFrame({"path": "b", "x": ["p"], "y": [0.5]})),
     ]
-    frame = layout.to_pandas(layout.joined(tables))
+    frame = layout.to_pandas(joined(tables))
     assert frame["x"].tolist() == ["1", "2", "p"]
     assert frame["y"].tolist() == [1.0, 2.0, 0.5]
     assert frame["z"].tolist()[0] is True
@@ -198,7 +201,7 @@ def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
     apart = [pd.DataFrame({"a": [1.0]}) for _ in "ab"]
     for frame, unit in zip(apart, ("uV", "V"), strict=True):
         frame.attrs["units"] = {"a": unit}
-    both = layout.to_pandas(layout.joined([layout.of_frame(frame) for frame in apart]))
+    both = layout.to_pandas(joined([layout.of_frame(frame) for frame in apart]))
     assert both.attrs["units"] == {"a": "uV or V"}
 
 
@@ -249,6 +252,47 @@ def test_what_changed_since_an_index_was_written_is_read_again_and_said(folder, 
     assert opened == ["s1.nwb"]
     assert len(frame) == 20
     assert "s1.nwb changed since it was indexed" in frame.attrs["notes"][0]
+
+
+def test_rows_of_a_recording_that_changed_since_do_not_open(folder):
+    rows = na.units(folder, "area == 'VISp'")
+    assert na.open_datatree(rows).sizes is not None
+    write_nwb(folder / "s1.nwb", seed=7, **SMALL)  # the same units, other spikes
+    with pytest.raises(FormatError, match=r"s1\.nwb.*found one that changed since.*na\.units"):
+        na.open_datatree(rows)
+    report = na.build(rows, folder / "archive", scheduler="sync")
+    ((failed, why),) = report.failures
+    assert failed.endswith("s1.nwb")
+    assert "changed since" in why
+    assert "s1" in na.open_datatree(rows.drop(columns="stamp")).children
+    assert "s1" in na.open_datatree(na.units(folder)).children
+
+
+def test_an_index_beside_the_recordings_is_no_note_of_theirs(folder):
+    na.index(folder, folder / "units.parquet")
+    (folder / "other.txt").write_text("x")
+    assert na.open_datatree(folder).attrs["notes"] == ["passed over: 'other.txt'"]
+
+
+def test_texts_of_conditions_are_compared_once_each():
+    random = np.random.default_rng(0)
+    values = np.array(["VISp", "CA1", "", None], object)
+    codes = random.integers(-1, 3, 40)
+    size = random.normal(size=40)
+    names = np.array([*values], object)[codes]
+    for text in (
+        "a == 'VISp'",
+        "a != 'VISp'",
+        "not a in ['CA1', 'x']",
+        "'CA1' == a or s > 0",
+        "a < 'D'",
+    ):
+        plain = parse(text).where({"a": names, "s": size}.__getitem__, 40)
+        coded = parse(text).where({"a": Coded(values, codes), "s": size}.__getitem__, 40)
+        assert (plain == coded).all(), text
+        assert set(plain) == {True, False}
+    with pytest.raises(QueryError, match="'a' is a text, and 3 is a number"):
+        parse("a > 3").where({"a": Coded(values, codes)}.__getitem__, 40)
 
 
 def test_an_index_is_large_groups_of_rows_with_dictionaries(folder):
