@@ -70,7 +70,8 @@ def within(counts: np.ndarray) -> np.ndarray:
     """The number of each item in its sample, 0, 1, ...: (counts.sum(),) int64."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if counts.size else 0
-    return np.arange(total) - np.repeat(ends - counts, counts)
+    numbers: np.ndarray = np.arange(total) - np.repeat(ends - counts, counts)
+    return numbers
 
 
 class Pairs:
@@ -131,8 +132,8 @@ class Pairs:
 
 def known(values: np.ndarray) -> np.ndarray:
     """Items of which every value is a number: (items,) bool."""
-    finite: np.ndarray = np.isfinite(values)
-    return finite if values.ndim == 1 else finite.reshape(len(values), -1).all(axis=1)
+    finite: np.ndarray = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return finite
 
 
 def empty(

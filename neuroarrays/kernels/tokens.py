@@ -171,15 +171,16 @@ def _write(spikes, spans, windows, indices, out):
                 units[i], units[i + 1] = indices[u], indices[u]
                 kinds[i], kinds[i + 1] = START, END
                 i += 2
-            kinds[i : at + room] = SPIKE
-        start = starts[w]
+            for k in range(i, at + room):
+                kinds[k] = SPIKE
         n = end - begin
         for k in range(n):
-            times[i + k] = np.float32(spikes.times[begin + k] - start)
+            times[i + k] = np.float32(spikes.times[begin + k] - starts[w])
         for k in range(n):
             units[i + k] = indices[spikes.units[begin + k]]
-        times[i + n : at + room] = 0.0
-        units[i + n : at + room] = 0
+        for k in range(i + n, at + room):
+            times[k] = np.float32(0.0)
+            units[k] = 0
         if len(known) > 0:
-            known[at : i + n] = True
-            known[i + n : at + room] = False
+            for k in range(at, at + room):
+                known[k] = k < i + n
