@@ -239,6 +239,41 @@ def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled
     return Sampled(signal, rate, _stretches(signal))
 
 
+def regular(signal: xr.DataArray) -> Sampled | None:
+    """A signal with its rate and its stretches; None where its clock is not regular.
+
+    Parameters
+    ----------
+    signal : (time, ...) DataArray
+        With a clock in seconds and 2 samples or more.
+    """
+    signal = _in_seconds(signal, repr(signal.name or "the signal"))
+    try:
+        rate = _rate(signal, "", "")
+    except ValueError:
+        return None
+    return Sampled(signal, rate, _stretches(signal))
+
+
+def outside(rows: np.ndarray, stretches: np.ndarray) -> np.ndarray:
+    """Which samples lie in none of the stretches.
+
+    Parameters
+    ----------
+    rows : (n,) int64
+        Numbers of samples.
+    stretches : (stretch, 2) int64
+        First sample and the one past the last of each, in order.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    begun = np.searchsorted(stretches[:, 0], rows, side="right")
+    ends = np.append(0, stretches[:, 1])  # before the first stretch nothing counts
+    return np.asarray(rows >= ends[begun])
+
+
 def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:
     """The signal on a clock in seconds: durations are converted, numbers of another unit refused."""
     clock = signal[schema.TIME]

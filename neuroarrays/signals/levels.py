@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
-from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
+from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import duration
 
@@ -84,9 +84,7 @@ def _standardized(*arguments: Any) -> np.ndarray:
     values = np.asarray(base.outer(tuple(map(outer.compact, picked))), np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = np.where(sd > 0, (values - mean) / sd, np.nan)
-    begun = np.searchsorted(stretches[:, 0], rows, side="right")
-    ends = np.append(0, stretches[:, 1])  # before the first stretch nothing counts
-    scaled[rows >= ends[begun]] = np.nan
+    scaled[outside(rows, stretches)] = np.nan
     return scaled
 
 

@@ -12,7 +12,7 @@ from neuroarrays.errors import NotInTree, SchemaError, shorten
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Computed
-from neuroarrays.signals.given import Sampled, Signal, each, sampled
+from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled
 
 #: Distances along a probe may differ by this share of their median.
 _UNEVEN = 0.01
@@ -31,19 +31,25 @@ def _mixed(known: Sampled, weights: np.ndarray) -> LazyArray:
     Returns
     -------
     (time, column of the result) LazyArray
-        In the same unit.
+        In the same unit; NaN where time is not valid.
     """
     shape = (known.base.shape[0], weights.shape[1])
-    return Computed(_sums, shape, known.dtype, (known.base, weights))
+    return Computed(_sums, shape, known.dtype, (known.base, weights, known.stretches))
 
 
 def _sums(
-    rows: np.ndarray, columns: np.ndarray, base: LazyArray, weights: np.ndarray
+    rows: np.ndarray,
+    columns: np.ndarray,
+    base: LazyArray,
+    weights: np.ndarray,
+    stretches: np.ndarray,
 ) -> np.ndarray:
     weights = weights[:, columns]
     needed = np.flatnonzero((weights != 0).any(axis=1))
     values = base.outer((outer.compact(rows), outer.compact(needed)))
-    return np.asarray(np.asarray(values, np.float64) @ weights[needed])
+    sums = np.asarray(values, np.float64) @ weights[needed]
+    sums[outside(rows, stretches)] = np.nan  # time that is not valid
+    return np.asarray(sums)
 
 
 def reference(signal: Signal, by: str | None = None) -> Any:
@@ -60,8 +66,8 @@ def reference(signal: Signal, by: str | None = None) -> Any:
     Returns
     -------
     (time, channel) DataArray, or Dataset
-        ``x_c(t) - mean_k x_k(t)`` in the same unit, float32 or float64; where one channel of the
-        group is missing (NaN) all of them are.
+        ``x_c(t) - mean_k x_k(t)`` in the same unit, float32 or float64; NaN in time that is not
+        valid, and where one channel of the group is missing (NaN) in all of them.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
     -------
     (time, channel) DataArray, or Dataset
         Channels in order of position; the first and the last are NaN, as they have a neighbour on
-        one side only. Sinks are negative.
+        one side only, and so is time that is not valid. Sinks are negative.
 
     Raises
     ------

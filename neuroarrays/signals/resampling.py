@@ -11,15 +11,22 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.interpolation import series_at
 from neuroarrays.errors import SchemaError
-from neuroarrays.lazy.computed import RegularClock, as_dtype
+from neuroarrays.files import outer
+from neuroarrays.kernels import sinc, steps
+from neuroarrays.lazy.arrays import data_of, wrap
+from neuroarrays.lazy.computed import Computed, RegularClock, as_dtype
 from neuroarrays.schema import given
 from neuroarrays.signals.filters import Taps, frequency, long_enough
-from neuroarrays.signals.given import Signal, each, sampled, scipy_signal
+from neuroarrays.signals.given import Sampled, Signal, each, regular, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
-from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.columns import check_seconds, seconds
 
 #: What is kept of the band below the new Nyquist frequency, and by how much the rest is damped.
 _KEPT, _DAMPED = 0.8, 80.0
+#: Samples that are read at once are at most so many times half of the filter, or this many.
+_TIMES, _LEAST = 24, 1 << 15
+#: How far a time may lie beside a sample, in samples, by rounding.
+_ROUNDING = 1e-6
 
 
 def decimate(signal: Signal, factor: int) -> Any:
@@ -77,22 +84,26 @@ def resample(signal: Signal, rate: float) -> Any:
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        From the first to the last sample, in the same unit: the mean of each new step where that is
-        longer than the usual one (see `na.interpolate`), else interpolated linearly; an angle along
-        the shorter arc. NaN in holes of more than one and a half usual and new steps.
+        From the first to the last sample, in the same unit, float32 or float64. From a regular clock
+        band-limited: flat up to 0.8 of the lower of both Nyquist frequencies, 80 dB down from there
+        on; NaN within `settling_time` (attribute, s) of ends and gaps, and where a sample is
+        missing. From another clock, and of an angle, as `na.interpolate` has it: the mean of each
+        new step where that is longer than the usual one, else linear (of an angle along the shorter arc),
+        and NaN in holes. The attribute ``resampled`` says which.
 
     Raises
     ------
     ValueError
-        If `rate` is not positive, or there are fewer than 2 samples or no clock.
+        If `rate` is not positive, there are fewer than 2 samples or no clock, or the filter is
+        longer than the longest stretch between gaps.
     SchemaError
         If time is not the first dimension.
 
     Notes
     -----
-    From a regular clock to one that is a whole number of times slower, `na.decimate` is exact
-    to a higher frequency: a mean over steps damps by 3.9 dB at the new Nyquist frequency and
-    does not take away all that is above it.
+    A sinc with a Kaiser window at each new time (Smith & Gossett 1984, ICASSP 2:112), its weights
+    made to add up to 1. Where the new rate is the old one divided by a whole number, `na.decimate`
+    gives the samples at the old times.
     """
     wanted = frequency(rate, "rate")
 
@@ -104,26 +115,21 @@ def resample(signal: Signal, rate: float) -> Any:
         if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
             msg = f"{name}: expected a coordinate `time` in seconds with 2 samples or more"
             raise ValueError(msg)
-        clock = seconds(array[schema.TIME], "the clock")
-        clock = clock[np.isfinite(clock)]
-        steps = np.diff(np.sort(clock))
-        usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else math.nan
+        check_seconds(array[schema.TIME], f"the clock of {name}")
+        known = None if "period" in array.attrs else regular(array)
+        clock = seconds(array[schema.TIME][[0, -1]] if known else array[schema.TIME], "the clock")
+        usual = 1 / known.rate if known else steps.usual_step(clock)
         if not usual > 0:
             msg = f"{name}: all time stamps are the same or missing"
             raise ValueError(msg)
-        first = math.ceil(float(clock.min()) * wanted - 1e-6)
-        last = math.floor(float(clock.max()) * wanted + 1e-6)
+        bounds = np.array([np.nanmin(clock), np.nanmax(clock)]) * wanted
+        first, last = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
         times = RegularClock(first / wanted, wanted, max(0, last - first + 1))
-        width = 1 / wanted
-        named = array.to_dataset(name="_signal")
-        method = "mean" if width > usual * (1 + 1e-6) else "linear"
-        gap = 1.5 * max(usual, width)
-        dims = (schema.TIME,)
-        at = series_at(named, None, times.load(), method, gap, dims, width)["_signal"]
+        new = _band_limited(known, times) if known else _interpolated(array, times, usual)
         coords = {k: c.variable for k, c in array.coords.items() if schema.TIME not in c.dims}
-        coords[schema.TIME] = times.variable(dims, {"units": "s"})
-        out = xr.DataArray(at, coords, name=array.name)
-        out.attrs = dict(array.attrs) | {"sampling_rate": wanted}
+        coords[schema.TIME] = times.variable((schema.TIME,), {"units": "s"})
+        out = xr.DataArray(new, coords, name=array.name)
+        out.attrs = dict(array.attrs) | new.attrs | {"sampling_rate": wanted}
         if array.chunks is not None:
             along = dict(zip(array.dims, array.chunks, strict=True))
             samples = max(1, round(max(along[schema.TIME]) * usual * wanted))
@@ -131,6 +137,67 @@ def resample(signal: Signal, rate: float) -> Any:
         return out
 
     return each(signal, transform)
+
+
+def _interpolated(array: xr.DataArray, times: RegularClock, usual: float) -> xr.Variable:
+    """A signal of any clock at regular times: means of the new steps, or what lies between samples."""
+    width = 1 / times.rate
+    method = "mean" if width > usual * (1 + 1e-6) else "linear"
+    named, dims = array.to_dataset(name="_signal"), (schema.TIME,)
+    variable = series_at(named, None, times.load(), method, None, dims, width)["_signal"]
+    return xr.Variable(variable.dims, data_of(variable), variable.attrs | {"resampled": method})
+
+
+# -------------------------------------------------------------------------------- band-limited
+
+
+def _band_limited(known: Sampled, times: RegularClock) -> xr.Variable:
+    """A signal of a regular clock at other regular times, lazily."""
+    edge = min(known.rate, times.rate) / known.rate  # of the Nyquist frequency of the samples
+    number, beta = scipy_signal("na.resample").kaiserord(_DAMPED, (1 - _KEPT) * edge)
+    half = math.ceil(number / 2)
+    kernel = sinc.sinc((1 + _KEPT) / 2 * edge, half, beta)
+    if known.longest <= 2 * half:
+        msg = (
+            f"{known.name}: the filter of {2 * half / known.rate:.4g} s is longer than the longest "
+            f"stretch between gaps, {known.longest / known.rate:.4g} s"
+        )
+        raise ValueError(msg)
+    bounds = known.stamps(known.stretches - [0, 1])
+    whole = np.diff(known.stretches, axis=1)[:, 0] > 2 * half
+    shape = (times.length, *known.base.shape[1:])
+    arguments = (known.base, known.stretches[whole], bounds[whole], times, kernel)
+    values = Computed(_at_times, shape, known.dtype, arguments)
+    attrs = {"resampled": "band-limited", "settling_time": half / known.rate}
+    return xr.Variable(known.signal.dims, wrap(values), attrs)
+
+
+def _at_times(*arguments: Any) -> np.ndarray:
+    """Values of a signal at some of the new times: (time, ...) float64, NaN beside ends and gaps."""
+    *picked, base, stretches, bounds, times, kernel = arguments
+    rest = tuple(map(outer.compact, picked[1:]))
+    shape = tuple(part.size for part in picked)
+    out = np.full((shape[0], math.prod(shape[1:])), np.nan)
+    order = np.argsort(picked[0], kind="stable")
+    wanted = times.outer((picked[0][order],))
+    for (begin, end), (start, stop) in zip(stretches.tolist(), bounds.tolist(), strict=True):
+        places = (wanted - start) * ((end - begin - 1) / (stop - start))
+        past = end - begin - 1 - kernel.half
+        inside = (places >= kernel.half - _ROUNDING) & (places <= past + _ROUNDING)
+        rows, places = np.flatnonzero(inside), places[inside]
+        most = max(_LEAST, _TIMES * kernel.half)
+        low = 0
+        while low < rows.size:
+            high = low + int(np.searchsorted(places[low:], places[low] + most, side="right"))
+            apart = np.flatnonzero(np.diff(places[low:high]) > 2 * kernel.half + 1)
+            high = low + int(apart[0]) + 1 if apart.size else high
+            first = math.ceil(places[low] - kernel.half)
+            last = math.floor(places[high - 1] + kernel.half) + 1
+            read = base.outer((slice(begin + first, begin + last, 1), *rest))
+            samples = np.asarray(read, np.float64).reshape(last - first, -1)
+            out[order[rows[low:high]]] = sinc.evaluate(samples, first, places[low:high], kernel)
+            low = high
+    return out.reshape(shape)
 
 
 def _anti_alias(rate: float, new: float) -> Taps:

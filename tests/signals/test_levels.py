@@ -129,3 +129,15 @@ def test_two_channels_have_no_second_derivative_and_other_options_are_checked(no
     for ask, message in cases:
         with pytest.raises(ValueError, match=message):
             ask()
+
+
+@pytest.mark.parametrize("what", [na.reference, lambda array: na.csd(array, [0.0, 20.0, 40.0])])
+def test_weighted_sums_of_channels_are_nan_in_time_that_is_not_valid(what):
+    values = np.random.default_rng(0).normal(size=(60, 3))
+    array = xr.DataArray(values, {"time": np.arange(60) / 50}, ("time", "channel"), "lfp")
+    valid = (np.arange(60) < 20) | (np.arange(60) >= 40)
+    whole = what(array).values
+    found = what(array.assign_coords(valid=("time", valid)))
+    assert np.isnan(found.values[~valid]).all()
+    np.testing.assert_array_equal(found.values[valid], whole[valid])
+    np.testing.assert_array_equal(found[[45, 3, 25]].values, found.values[[45, 3, 25]])

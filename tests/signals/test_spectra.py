@@ -101,8 +101,47 @@ def test_an_irregular_clock_becomes_a_regular_one():
     assert known.mean() > 0.7
     np.testing.assert_allclose(found.values[known], np.sin(found["time"].values[known]), atol=0.03)
     assert na.filter(found.interpolate_na("time"), 1, 5).sizes == found.sizes
-    finer = na.resample(signal(np.arange(10.0), 0.0), 400)
-    np.testing.assert_allclose(finer.values, np.arange(19) / 2)
+
+
+@pytest.mark.parametrize("rate", [50.0, 133.3, 200.0, 1000.0])
+def test_a_regular_clock_is_resampled_within_its_band(rate):
+    """What both rates hold comes through, what the new one does not is gone, and holes stay."""
+    clock = 0.1234 + np.arange(6000) / RATE
+    slow, fast = np.sin(2 * np.pi * 8 * clock), np.sin(2 * np.pi * 90 * clock)
+    array = signal(np.stack([slow, fast], axis=1), clock=clock)
+    found = na.resample(array, rate)
+    values, times = found.values, found["time"].values
+    known = np.isfinite(values[:, 0])
+    edge = found.attrs["settling_time"]
+    np.testing.assert_array_equal(
+        known, (times >= clock[0] + edge - 1e-9) & (times <= clock[-1] - edge + 1e-9)
+    )
+    np.testing.assert_allclose(values[known, 0], np.sin(2 * np.pi * 8 * times[known]), atol=1e-4)
+    if rate < 180:
+        assert np.abs(values[known, 1]).max() < 2e-4
+    picked = [700, 3, 250, 251, 40]
+    np.testing.assert_array_equal(found[picked].values, values[picked])
+    parts = na.resample(array.chunk(time=700), rate)
+    np.testing.assert_array_equal(parts.values, values)
+    constant = na.resample(array * 0 + 3.5, rate).values
+    np.testing.assert_allclose(constant[known], 3.5, rtol=1e-12)
+
+
+def test_holes_and_missing_samples_stay_when_a_clock_is_resampled():
+    values = np.sin(np.arange(4000) / 20)
+    holes = np.delete(np.arange(4000), np.s_[2000:2100])
+    found = na.resample(signal(values[holes], clock=holes / RATE), 100)
+    edge, times = found.attrs["settling_time"], found["time"].values
+    beside = (times > 1999 / RATE - edge + 1e-9) & (times < 2100 / RATE + edge - 1e-9)
+    assert np.isnan(found.values[beside]).all()
+    ends = (times < edge - 1e-9) | (times > 3999 / RATE - edge + 1e-9)
+    np.testing.assert_array_equal(np.isnan(found.values), beside | ends)
+    values[1000] = np.nan
+    gone = np.isnan(na.resample(signal(values, 0.0), 100).values)
+    assert gone[round(1000 / RATE * 100)]
+    assert np.abs(times[np.flatnonzero(gone[30:-30]) + 30] - 1000 / RATE).max() <= edge
+    with pytest.raises(ValueError, match="longer than the longest stretch"):
+        na.resample(signal(np.arange(10.0), 0.0), 400)
 
 
 def test_events_are_found_with_their_peaks_across_parts(monkeypatch):

@@ -135,7 +135,7 @@ def _values(source: HDF5Source, name: str, dims: tuple[str, ...]) -> xr.Variable
     array = Arranged(file_array(source, name), tuple(renamed.index(dim) for dim in wanted))
     attrs = {key: _number(value) for key, value in source.attrs(name).items()}
     fill = attrs.get("_FillValue")
-    coded = {key: attrs[key] for key in ("scale_factor", "add_offset") if key in attrs}
+    coded: dict[str, Any] = {k: attrs[k] for k in ("scale_factor", "add_offset") if k in attrs}
     if fill is not None and fill == fill:  # NaN is NaN
         coded["_FillValue"] = fill
     own = {k: v for k, v in attrs.items() if k[0] != "_" and not k.isupper() and k != "coordinates"}
