@@ -25,11 +25,14 @@ class Opening:
         What is called when it ends well, by whom.
     keeps : bool
         Whether what it reads from behind an address is kept on disk, and what is kept there is used.
+    listed : dict
+        Address of a prefix -> the files below it; None where there are too many to be listed at once.
     """
 
     compared: set[tuple[Any, tuple[int, ...]]] = field(default_factory=set)
     keep: dict[object, Callable[[], None]] = field(default_factory=dict)
     keeps: bool = True
+    listed: dict[str, dict[str, tuple[int, ...]] | None] = field(default_factory=dict)
 
 
 _current: ContextVar[Opening | None] = ContextVar("opening", default=None)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import addresses, dandi, network, state
+from neuroarrays.files import addresses, dandi, network, openings, state
 from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.folders import MAX_FILES, MAX_TEXT, digest
 from neuroarrays.files.location import FILE, Folder, Location, Stamp
@@ -22,17 +22,16 @@ from neuroarrays.files.state import cached_property
 
 #: Metadata of a whole Zarr store, then of its root.
 _ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
-#: Files of a prefix by its location and stamp; small documents by location, stamp and name.
+#: Prefixes of too many files to be listed at once, after which an opening lists level by level.
+_LARGE = 4
+#: Files of a prefix by its location and stamp.
 _listings: state.Cache[Mapping[str, Stamp]] = state.Cache(
     256 << 20, lambda files: 256 * (1 + len(files))
 )
-_documents: state.Cache[tuple[bytes | None]] = state.Cache(
-    64 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
-)
-
-#: Small files that were fetched before they are read, by location, stamp and name.
-_ahead: state.Cache[tuple[bytes | None]] = state.Cache(
-    64 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
+#: Content of small files that were read, or fetched before they are, by location, stamp (of the roots of a
+#: store, which say what its stamp is, none) and name; None where there is no file.
+_contents: state.Cache[tuple[bytes | None]] = state.Cache(
+    128 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
 )
 
 
@@ -53,11 +52,35 @@ def markers(location: Location, anew: bool = False) -> dict[str, str]:
     """
     address = _base(location)
     if anew:
-        _documents.drop(lambda key: key[0] == location and len(key) == 2)
+        _contents.drop(lambda key: key[:2] == (location, ()))
     if not _is_listed(address):
         roots = _roots(location)
         return {name: FILE for name, raw in zip(_ROOTS, roots, strict=True) if raw is not None}
-    return network.listed(address)
+    files = None if dandi.is_store(location.name) else _few_below(address)
+    if files is None:
+        return network.listed(address)
+    kinds = {name.partition("/")[0]: "folder" for name in files if "/" in name}
+    return {name: FILE for name in files if "/" not in name} | kinds
+
+
+def _few_below(address: str) -> dict[str, Stamp] | None:
+    """The files below a prefix of a bucket, listed once in the opening that is under way; None of too many."""
+    under_way = openings.current()
+    if under_way is None or address.startswith("dandi://"):
+        return None
+    listed, top = under_way.listed, address
+    while not listed.get(top) and "/" in top.partition("://")[2]:
+        top = top.rpartition("/")[0]
+    if not listed.get(top):
+        top = address
+        if top not in listed and list(listed.values()).count(None) < _LARGE:
+            entries = network.few_below(address)
+            listed[top] = None if entries is None else {n: stamp_of(said) for n, said in entries}
+    files = listed.get(top)
+    if files is None or top == address:
+        return files
+    inner = address.removeprefix(top).strip("/") + "/"
+    return {n.removeprefix(inner): stamp for n, stamp in files.items() if n.startswith(inner)}
 
 
 def is_opaque(location: Location) -> bool:
@@ -123,7 +146,9 @@ def _is_complete(location: Location) -> bool:
 
 
 def _walked(location: Location) -> dict[str, Stamp]:
-    files: dict[str, Stamp] = {}
+    files = _few_below(_base(location)) or {}
+    if files:
+        return files
     for name, answer in network.walked(_base(location)):
         files[name] = stamp_of(answer)
         if len(files) > MAX_FILES:
@@ -133,11 +158,8 @@ def _walked(location: Location) -> dict[str, Stamp]:
 
 def _root(location: Location, name: str) -> bytes | None:
     """A document at the root of a store; None where there is none."""
-    key = (location, name)
-    kept = _documents.get(key)
-    if kept is None:
-        kept = _documents.put(key, (_whole(addresses.child(_base(location), name)),))
-    return kept[0]
+    path = addresses.child(_base(location), name)
+    return _contents.get_or_make((location, (), name), lambda: (_whole(path),))[0]
 
 
 def _whole(address: str, start: int = 0, size: int | None = None, tag: str = "") -> bytes | None:
@@ -213,9 +235,7 @@ class Prefix(Folder):
         elif name not in self.files:
             return None
         else:
-            key = (self.location, self.known, name)
-            kept = _documents.get(key)
-            raw = (kept or _documents.put(key, (self.read(name, 0, MAX_TEXT),)))[0]
+            raw = _contents.get_or_make(self._key(name), lambda: (self.read(name, 0, MAX_TEXT),))[0]
         return None if raw is None else _mapping(raw, f"{self.path}/{name}")
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
@@ -223,7 +243,7 @@ class Prefix(Folder):
             return raw[start : None if size is None else start + size]
         if self.complete and name not in self.files:
             return None
-        kept = _ahead.get((self.location, self.known, name))
+        kept = _contents.get(self._key(name))
         if kept is not None:
             whole = kept[0]
             return whole if whole is None else whole[start : None if size is None else start + size]
@@ -247,10 +267,13 @@ class Prefix(Folder):
     def ahead(self, names: Sequence[str]) -> None:
         missing = self.not_ahead(list(names))
         for name, raw in zip(missing, network.side_by_side(self.read, missing), strict=True):
-            _ahead.put((self.location, self.known, name), (raw,))
+            _contents.put(self._key(name), (raw,))
 
     def not_ahead(self, names: list[str]) -> list[str]:
-        return [name for name in names if _ahead.get((self.location, self.known, name)) is None]
+        return [name for name in names if _contents.get(self._key(name)) is None]
+
+    def _key(self, name: str) -> tuple[Location, Stamp, str]:
+        return self.location, self.known, name
 
     def check(self, name: str) -> None:
         """Nothing is asked for: what is read next says whether it is there."""
@@ -272,7 +295,7 @@ def consolidated(location: Location) -> dict[str, bytes]:
 
 def _roots(location: Location) -> Iterable[bytes | None]:
     """The documents at the root of a store, asked for side by side."""
-    kept = [_documents.get((location, name)) for name in _ROOTS]
+    kept = [_contents.get((location, (), name)) for name in _ROOTS]
     if all(kept):
         return [document[0] for document in kept if document is not None]
     return network.side_by_side(lambda name: _root(location, name), _ROOTS)

@@ -15,7 +15,7 @@ from neuroarrays.errors import (
     MissingPath,
     NeuroArraysError,
 )
-from neuroarrays.files import addresses
+from neuroarrays.files import addresses, network, openings
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
 from neuroarrays.synthetic.sensorium import StaticOptions, write_static
@@ -50,6 +50,23 @@ def test_a_prefix_is_a_folder_of_sessions(bucket, server):
         NeuroArraysError, match="s3://lab/texts: expected a file or folder that one"
     ):
         na.open_datatree("s3://lab/texts")
+
+
+def test_a_prefix_of_many_files_is_listed_level_by_level(bucket, server, monkeypatch):
+    """One list of all is given up where it would take several requests."""
+    for name in ("a/b/c.npy", "a/d.npy", "e.npy"):
+        (bucket / "top" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(bucket / "top" / name, np.arange(3))
+    monkeypatch.setattr(network.few_below, "__defaults__", (2,))
+    with openings.opening():
+        top = locate("s3://lab/top")
+        assert top.listing() == {"e.npy": "file", "a": "folder"}
+        assert top.child("a").listing() == {"d.npy": "file", "b": "folder"}
+        assert top.child("a").child("b").listing() == {"c.npy": "file"}
+        before = len(server.seen.log)
+        assert locate("s3://lab/top/a/b").listing() == {"c.npy": "file"}
+        assert len(server.seen.log) == before  # of few files, it is known in this opening
+        assert set(top.folder(top.folder_stamp()).files) == {"a/b/c.npy", "a/d.npy", "e.npy"}
 
 
 def test_empty_objects_are_no_sessions(bucket):
@@ -109,7 +126,9 @@ def test_a_folder_of_small_files_is_listed_once_and_each_asked_once(bucket, serv
     opened = na.open_datatree("s3://lab/static22846-10-16")
     asked = Counter(entry[2] for entry in server.seen.log)
     assert max(count for name, count in asked.items() if name.endswith(".npy")) == 1
-    assert not any(name.rstrip("/").endswith("statistics/behavior") for name in asked)
+    listings = [name for name in asked if name.endswith("/")]
+    assert listings == ["lab/static22846-10-16/"]
+    assert asked[listings[0]] == 1
     assert_same_trees(opened, na.open_datatree(path))
 
 
