@@ -61,6 +61,7 @@ LAYOUTS: dict[str, Layout] = {
     "movement": Layout("movement", "write_movement", ".nc"),
     "suite2p": Layout("suite2p", "write_suite2p"),
     "spikeinterface": Layout("spikeinterface", "write_spikeinterface"),
+    "temporaldata": Layout("temporaldata", "write_temporaldata", ".h5"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

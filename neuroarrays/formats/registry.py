@@ -97,6 +97,8 @@ FORMATS: tuple[Format, ...] = (
            "suite2p: folders of F.npy, Fneu.npy, spks.npy, iscell.npy, stat.npy for each plane"),
     Format("spikeinterface", "neuroarrays.formats.spikeinterface:SpikeInterfaceReader", "beta",
            "zarr", "spikeinterface: SortingAnalyzer (folder or Zarr), saved sortings"),
+    Format("temporaldata", "neuroarrays.formats.temporaldata:TemporalDataReader", "beta", "",
+           "temporaldata HDF5 of brainsets, torch_brain and POYO"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

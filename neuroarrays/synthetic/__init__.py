@@ -30,6 +30,7 @@ _HOME = {
     "write_movement": "movement",
     "write_suite2p": "suite2p",
     "write_spikeinterface": "spikeinterface",
+    "write_temporaldata": "temporaldata",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

@@ -146,9 +146,14 @@ def headings(path, layout):
 
 def rhythm(path, layout):
     """Spikes in bins of 0.1 s, and the phase of the rhythm at the middle of each."""
-    spikes = na.open_datatree(path)[f"{layout}/unknown/spikes"].to_dataset()
+    session = na.open_datatree(path)[layout]
     edges = np.linspace(0, 30, 301)
-    trains = [spikes.sel(unit_id=unit).spike_times.values for unit in spikes.unit_id.values]
+    trains = [
+        spikes.sel(unit_id=unit).spike_times.values
+        for area in session.children.values() if "spikes" in area.children
+        for spikes in [area["spikes"].to_dataset()]
+        for unit in spikes.unit_id.values[spikes.row_size.values > 0]
+    ]  # fmt: skip
     counts = np.stack([np.histogram(train, edges)[0] for train in trains], axis=1)
     angle = phase(edges[:-1] + 0.05)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1), counts
@@ -169,7 +174,7 @@ MODELS = {
     **dict.fromkeys(("goldin_2022", "sensorium_static"), images),
     "sensorium_dynamic": films,
     "experanto": screens,
-    **dict.fromkeys(("phy", "spikeinterface"), rhythm),
+    **dict.fromkeys(("phy", "spikeinterface", "temporaldata"), rhythm),
     "suite2p": imaged,
 }
 

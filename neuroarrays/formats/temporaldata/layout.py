@@ -1,0 +1,160 @@
+"""The groups of a file of temporaldata by their kinds, and what must agree in each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError
+from neuroarrays.files.source import Source
+from neuroarrays.lazy.arrays import file_array
+from neuroarrays.lazy.computed import RegularClock
+
+IRREGULAR, REGULAR = "IrregularTimeSeries", "RegularTimeSeries"
+INTERVAL, TABLE, DATA = "Interval", "ArrayDict", "Data"
+#: Attributes that say what a group is, and, as JSON, what it was of a tree (`na.to_temporaldata`).
+KIND, OURS = "object", "neuroarrays"
+#: What a series has besides its arrays: its domain, and where each second of it begins.
+NOT_ARRAYS = ("domain", "timestamp_indices_1s")
+#: Attributes of groups that say how they are stored.
+_OF_STORAGE = (KIND, OURS, "absolute_start")
+#: Facts by group and name that have other names here; others are ``<group>_<name>``.
+FACTS = {
+    ("subject", "id"): "subject", ("subject", "species"): "species", ("subject", "sex"): "sex",
+    ("subject", "age"): "age", ("subject", "genotype"): "genotype", ("session", "id"): "session_id",
+}  # fmt: skip
+#: Arrays without which a group is none of its kind.
+_NEEDED = {IRREGULAR: ("timestamps",), INTERVAL: ("start", "end")}
+
+
+class Layout:
+    """The groups of a file, looked at once.
+
+    Attributes
+    ----------
+    source : Source
+        The file.
+    kinds : dict of str to str
+        What each group is, by path, those of Data left out.
+    facts : dict
+        Attributes of the session.
+    notes : list of str
+        What is not read, and why.
+    written_here : bool
+        Whether `na.to_temporaldata` wrote it.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.kinds: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        self.notes: list[str] = []
+        root = self.ours("")
+        self.written_here = bool(root)
+        self._walk("")
+        self.facts = dict(root["attrs"]) if root else self.facts
+
+    def _walk(self, group: str) -> None:
+        for key, value in self.source.attrs(group or "/").items():
+            name = FACTS.get((group, key), f"{group.replace('/', '_')}_{key}" if group else key)
+            if key not in _OF_STORAGE or (key == "absolute_start" and not group and value):
+                self.facts.setdefault(schema.node_name(name), value)
+        for name in self.source.names(group or "/"):
+            path = f"{group}/{name}".strip("/")
+            kind = self.source.attr(path, KIND)
+            if self.source.info(path) is not None:
+                self.notes.append(f"{path} not read: an array of which nothing says the times")
+            elif kind == DATA:
+                self._walk(path)
+            elif kind in (IRREGULAR, REGULAR, INTERVAL, TABLE):
+                self.kinds[path] = kind
+            else:
+                self.notes.append(f"{path} not read: a group that says it is {kind!r}")
+
+    def ours(self, path: str) -> dict[str, Any]:
+        """What `na.to_temporaldata` said of a group; {} of one that it did not write.
+
+        Raises
+        ------
+        FormatError
+            If it cannot be understood.
+        """
+        stated = self.source.attr(path or "/", OURS)
+        if stated is None:
+            return {}
+        try:
+            return dict(json.loads(stated))
+        except (TypeError, ValueError) as error:
+            where, expected = f"/{path}", f"JSON in the attribute {OURS}"
+            raise FormatError(self.source.path, where, expected, str(error)) from error
+
+    def spikes(self) -> list[str]:
+        """Series that say the unit of each of their times."""
+        return [
+            path for path, kind in self.kinds.items()
+            if kind == IRREGULAR and "unit_index" in self.source.names(path)
+        ]  # fmt: skip
+
+    def arrays(self, path: str) -> list[str]:
+        """Names of the arrays of a group, its times first."""
+        names = [name for name in self.source.names(path) if name not in NOT_ARRAYS]
+        return sorted(names, key=lambda name: name not in ("timestamps", "start"))
+
+    def size(self, path: str) -> int:
+        """The length of all arrays of a group.
+
+        Raises
+        ------
+        FormatError
+            If it lacks its times, these are no numbers, or lengths disagree.
+        """
+        needed = _NEEDED.get(str(self.source.attr(path, KIND)), ())
+        for name in needed:
+            info = self.source.info(f"{path}/{name}")
+            if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
+                found = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
+                raise FormatError(self.source.path, f"/{path}/{name}", "(n,) numbers, s", found)
+        shapes = {name: self.source.known(f"{path}/{name}").shape for name in self.arrays(path)}
+        first = next(iter(shapes), "")
+        for name, shape in shapes.items():
+            if not shape or shape[0] != shapes[first][0]:
+                expected = (
+                    f"{shapes[first][0] if shapes[first] else 'several'} rows, as {first} has"
+                )
+                raise FormatError(self.source.path, f"/{path}/{name}", expected, f"shape {shape}")
+        return shapes[first][0] if shapes else 0
+
+    def domain(self, path: str) -> list[float]:
+        """Start and end of the domain of a series, s; [] where it has several stretches, or none."""
+        if self.source.attr(f"{path}/domain", KIND) != INTERVAL or self.size(f"{path}/domain") != 1:
+            return []
+        ends = [self.source.read(f"{path}/domain/{end}") for end in ("start", "end")]
+        return [float(values[0]) for values in ends]
+
+    def clock(self, path: str, size: int) -> Any:
+        """The clock of a series, a (size,) LazyArray, s.
+
+        Raises
+        ------
+        FormatError
+            If a regular one lacks its rate or start.
+        """
+        if self.kinds[path] == IRREGULAR:
+            return file_array(self.source, f"{path}/timestamps")
+        rate = self.source.attr(path, "sampling_rate")
+        if not isinstance(rate, int | float) or not 0 < rate < np.inf:
+            expected = "a positive attribute sampling_rate, Hz"
+            raise FormatError(self.source.path, f"/{path}", expected, repr(rate))
+        where = f"{path}/domain/start"
+        start = self.source.info(where)
+        if (
+            start is None
+            or start.dtype.kind not in "iuf"
+            or (size and start.shape[:1] in ((), (0,)))
+        ):
+            raise FormatError(self.source.path, f"/{where}", "when the series starts, s", "nothing")
+        first = float(self.source.read(where, (slice(0, 1, 1),))[0]) if size else 0.0
+        return RegularClock(first, float(rate), size)

@@ -1,0 +1,171 @@
+"""The units of a file of temporaldata: their spikes by area, and the columns of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.errors import FormatError, shorten
+from neuroarrays.files.source import Source
+from neuroarrays.formats.by_unit import ByUnit, UnitOfSpikes
+from neuroarrays.formats.nwb.units import area_name
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.computed import as_lazy
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Segments, Taken
+from neuroarrays.tree.observed import OF_UNITS
+
+#: Columns of a table of units that name the area, the first that is there.
+AREA_OF = ("area", "location", "brain_area", "brain_region", "structure_acronym")
+#: Names of a node of spikes that no column may take.
+_RESERVED = {
+    schema.SPIKE,
+    schema.TIME,
+    schema.INTERVAL,
+    schema.SPIKE_TIMES,
+    schema.ROW_SIZE,
+    *OF_UNITS,
+}
+#: Attribute of a column: the areas that have it, where `to_temporaldata` wrote several.
+OF_AREAS = "neuroarrays_areas"
+
+
+def table_columns(source: Source, table: str, size: int, dim: str) -> dict[str, xr.Variable]:
+    """The columns of a table of units or channels, lazy, by name.
+
+    The coordinate `dim` is the column of that name where it numbers the rows, else their position;
+    `area` is the area of each unit, where a column says it.
+    """
+    columns: dict[str, xr.Variable] = {dim: xr.Variable(dim, np.arange(size))}
+    for name in source.names(table):
+        array = file_array(source, f"{table}/{name}")
+        if name == dim and array.dtype.kind in "iu" and array.ndim == 1:
+            ids = array.load()
+            if np.unique(ids).size == size:
+                columns[dim] = xr.Variable(dim, ids, source.attrs(f"{table}/{name}"))
+                continue
+        of_stretches = name in OF_UNITS and array.ndim == 2
+        is_taken = name in (dim, schema.AREA) or (name in _RESERVED and not of_stretches)
+        called = f"{name}_" if is_taken else name
+        dims = (dim, *(f"{called}_axis{axis}" for axis in range(1, array.ndim)))
+        dims = (dim, schema.INTERVAL) if of_stretches else dims
+        columns[called] = array.variable(dims, source.attrs(f"{table}/{name}"))
+    said = next((n for n in AREA_OF if _is_text(source, f"{table}/{n}")), "")
+    if dim == schema.UNIT and said:
+        texts = source.read(f"{table}/{said}").tolist()
+        areas = {text: area_name(str(text)) for text in dict.fromkeys(texts)}
+        columns.pop(f"{schema.AREA}_" if said == schema.AREA else "", None)
+        columns[schema.AREA] = xr.Variable(
+            dim, np.array([areas[t] for t in texts] + [None], object)[:-1]
+        )
+    return columns
+
+
+def _is_text(source: Source, path: str) -> bool:
+    info = source.info(path)
+    return info is not None and info.text and len(info.shape) == 1
+
+
+def spikes_nodes(
+    source: Source, path: str, table: str, skip: Sequence[str], notes: list[str]
+) -> dict[str, xr.Dataset]:
+    """The spikes of a series with `unit_index`, by area.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    path : str
+        Of the series: timestamps (spike,) s, in order, unit_index (spike,) rows of the table.
+    table : str
+        Of the units; "" where there is none, so that units are those that have spikes.
+    skip : sequence of str
+        Names in the series that are no arrays of spikes.
+    notes : list of str
+        Takes what is not in the tree.
+
+    Raises
+    ------
+    FormatError
+        If a spike is of a unit that the table does not have.
+    """
+    of_spikes = UnitOfSpikes(source, f"{path}/unit_index")
+    ids, counts = of_spikes.units()
+    if table:
+        names = source.names(table)
+        size = source.known(f"{table}/{names[0]}").shape[0] if names else 0
+        if ids.size and not 0 <= ids[0] <= ids[-1] < size:
+            wrong = shorten(ids[(ids < 0) | (ids >= size)].tolist(), 4)
+            expected = f"rows of the {size} units in /{table}"
+            raise FormatError(source.path, f"/{path}/unit_index", expected, wrong)
+        sizes = np.zeros(size, np.int64)
+        sizes[ids] = counts
+        columns = table_columns(source, table, size, schema.UNIT)
+    else:
+        notes.append(f"{path}: no table of units; they are those that have spikes")
+        sizes, columns = counts, {schema.UNIT: xr.Variable(schema.UNIT, ids)}
+    each = area_rows(columns.pop(schema.AREA, None))
+    per_spike = {
+        name: file_array(source, f"{path}/{name}")
+        for name in source.names(path) if name not in (*skip, "unit_index")
+    }  # fmt: skip
+    starts, nodes = np.cumsum(sizes) - sizes, {}
+    for area, rows in each.items():
+        variables: dict[str, xr.Variable] = {}
+        for name, stored in per_spike.items():
+            array: LazyArray = ByUnit(stored, of_spikes)
+            if len(each) > 1 and stored.ndim > 1:
+                notes.append(
+                    f"{path}/{name} not read: several values of each spike, and several areas"
+                )
+                continue
+            array = array if rows is None else Segments(array, starts[rows], sizes[rows])
+            called = schema.SPIKE_TIMES if name == "timestamps" else name
+            called = f"{name}_" if called in (schema.SPIKE, schema.ROW_SIZE, *columns) else called
+            dims = (schema.SPIKE, *(f"{called}_axis{axis}" for axis in range(1, stored.ndim)))
+            told = source.attrs(f"{path}/{name}")
+            variables[called] = schema.var("spikes", called, wrap(array), dims, **told)
+        variables[schema.ROW_SIZE] = schema.var(
+            "spikes",
+            schema.ROW_SIZE,
+            sizes if rows is None else sizes[rows],
+            sample_dimension=schema.SPIKE,
+        )
+        kept = {
+            name: rows_of(_without_areas(column), rows)
+            for name, column in columns.items()
+            if area in column.attrs.get(OF_AREAS, [area])
+        }
+        variables |= {n: c for n, c in kept.items() if c.ndim > 1}
+        nodes[area] = dataset(variables, {n: c for n, c in kept.items() if c.ndim == 1})
+    return nodes
+
+
+def area_rows(areas: xr.Variable | None) -> dict[str, np.ndarray | None]:
+    """Rows of the units of each area, (n,) int64; None for all of the only one."""
+    names = [] if areas is None else areas.values.tolist()
+    each = list(dict.fromkeys(names)) or [schema.UNKNOWN_AREA]
+    if len(each) == 1:
+        return {each[0]: None}
+    return {area: np.flatnonzero(np.array(names, object) == area) for area in each}
+
+
+def rows_of(variable: xr.Variable, rows: np.ndarray | None) -> xr.Variable:
+    """A variable of some units, lazily; of all of them for None."""
+    if rows is None or schema.UNIT not in variable.dims:
+        return variable
+    if variable.dims[0] == schema.UNIT:
+        return variable.isel({schema.UNIT: rows})
+    axis = variable.dims.index(schema.UNIT)
+    return Taken(as_lazy(variable), rows, axis).variable(
+        list(map(str, variable.dims)), variable.attrs
+    )
+
+
+def _without_areas(column: xr.Variable) -> xr.Variable:
+    plain = column.copy(deep=False)
+    plain.attrs = {key: value for key, value in column.attrs.items() if key != OF_AREAS}
+    return plain
