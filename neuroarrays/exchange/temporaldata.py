@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _GROUPS = ("subject", "session", "device", "brainset")
 #: Attributes of a session that are about another file, or that this one says in another way.
 _NOT_FACTS = ("notes", "metadata_in_file", "domain", "absolute_start")
+#: Values without times that a series may have.
+_MOST = 1000
 #: Tables of what columns are, by the dimension.
 _TABLES = {schema.UNIT: "rois", schema.CHANNEL: "channels"}
 
@@ -246,6 +248,7 @@ class _Writer:
             "dims": dims,
             "clock": clock.attrs,
         }
+        facts["others"] = self._others(path, node, clock.dims[0])
         times, regular, name = clock.values.astype(float), array_of(clock), self._name(path)
         rows = _domain_of(node, times[[0, -1]] if times.size else np.zeros(2))
         if isinstance(regular, RegularClock) and arrays:
@@ -266,6 +269,21 @@ class _Writer:
                 self._labels(file, facts["table"], dim, {area: node}, arrays)
                 break
         _tell(group, facts)
+
+    def _others(self, path: str, node: xr.Dataset, dim: Any) -> dict[str, Any]:
+        """What a series has that is neither along its times nor of units or channels, as plain values."""
+        others = {}
+        for name, variable in node.variables.items():
+            if variable.dims[:1] in ((dim,), (schema.UNIT,), (schema.CHANNEL,)):
+                continue
+            if variable.size > _MOST or variable.dtype.kind not in "OUiufb":
+                self.left_out.append(f"{path}/{name}: {variable.size:,} values without times")
+                continue
+            others[str(name)] = {
+                "dims": list(map(str, variable.dims)), "values": variable.values.tolist(),
+                "dtype": variable.dtype.str, "attrs": variable.attrs, "coord": name in node.coords,
+            }  # fmt: skip
+        return others
 
     def _table(self, file: h5py.File, path: str, node: xr.Dataset) -> None:
         """A table of presentations as intervals, which all need a start and an end."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files.source import Source
-from neuroarrays.formats.by_unit import ByUnit, UnitOfSpikes
+from neuroarrays.formats.by_unit import UnitOfSpikes, by_unit
 from neuroarrays.formats.nwb.units import area_name
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.computed import as_lazy
@@ -95,53 +96,75 @@ def spikes_nodes(
     of_spikes = UnitOfSpikes(source, f"{path}/unit_index")
     ids, counts = of_spikes.units()
     if table:
-        names = source.names(table)
-        size = source.known(f"{table}/{names[0]}").shape[0] if names else 0
-        if ids.size and not 0 <= ids[0] <= ids[-1] < size:
-            wrong = shorten(ids[(ids < 0) | (ids >= size)].tolist(), 4)
-            expected = f"rows of the {size} units in /{table}"
-            raise FormatError(source.path, f"/{path}/unit_index", expected, wrong)
-        sizes = np.zeros(size, np.int64)
-        sizes[ids] = counts
-        columns = table_columns(source, table, size, schema.UNIT)
+        sizes = _sizes_of_rows(source, path, table, ids, counts)
+        columns = table_columns(source, table, sizes.size, schema.UNIT)
     else:
         notes.append(f"{path}: no table of units; they are those that have spikes")
         sizes, columns = counts, {schema.UNIT: xr.Variable(schema.UNIT, ids)}
     each = area_rows(columns.pop(schema.AREA, None))
-    per_spike = {
-        name: file_array(source, f"{path}/{name}")
-        for name in source.names(path) if name not in (*skip, "unit_index")
-    }  # fmt: skip
-    starts, nodes = np.cumsum(sizes) - sizes, {}
-    for area, rows in each.items():
-        variables: dict[str, xr.Variable] = {}
-        for name, stored in per_spike.items():
-            array: LazyArray = ByUnit(stored, of_spikes)
-            if len(each) > 1 and stored.ndim > 1:
-                notes.append(
-                    f"{path}/{name} not read: several values of each spike, and several areas"
-                )
-                continue
-            array = array if rows is None else Segments(array, starts[rows], sizes[rows])
-            called = schema.SPIKE_TIMES if name == "timestamps" else name
-            called = f"{name}_" if called in (schema.SPIKE, schema.ROW_SIZE, *columns) else called
-            dims = (schema.SPIKE, *(f"{called}_axis{axis}" for axis in range(1, stored.ndim)))
-            told = source.attrs(f"{path}/{name}")
-            variables[called] = schema.var("spikes", called, wrap(array), dims, **told)
-        variables[schema.ROW_SIZE] = schema.var(
-            "spikes",
-            schema.ROW_SIZE,
-            sizes if rows is None else sizes[rows],
-            sample_dimension=schema.SPIKE,
-        )
-        kept = {
-            name: rows_of(_without_areas(column), rows)
-            for name, column in columns.items()
-            if area in column.attrs.get(OF_AREAS, [area])
-        }
-        variables |= {n: c for n, c in kept.items() if c.ndim > 1}
-        nodes[area] = dataset(variables, {n: c for n, c in kept.items() if c.ndim == 1})
-    return nodes
+    per_spike: dict[str, LazyArray] = {}
+    for name in source.names(path):
+        if name in (*skip, "unit_index"):
+            continue
+        stored = file_array(source, f"{path}/{name}")
+        if len(each) > 1 and stored.ndim > 1:
+            notes.append(f"{path}/{name} not read: several values of each spike, and several areas")
+            continue
+        called = schema.SPIKE_TIMES if name == "timestamps" else name
+        called = f"{name}_" if called in (schema.SPIKE, schema.ROW_SIZE, *columns) else called
+        per_spike[called] = by_unit(stored, of_spikes)
+    told = {schema.SPIKE_TIMES: source.attrs(f"{path}/timestamps")}
+    told |= {
+        name: source.attrs(f"{path}/{name.removesuffix('_')}")
+        for name in per_spike
+        if name not in told
+    }
+    return {
+        area: _spikes_node(area, rows, sizes, per_spike, told, columns)
+        for area, rows in each.items()
+    }
+
+
+def _sizes_of_rows(
+    source: Source, path: str, table: str, ids: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """The number of spikes of each row of a table of units, (unit,) int64."""
+    names = source.names(table)
+    size = source.known(f"{table}/{names[0]}").shape[0] if names else 0
+    wrong = ids[(ids < 0) | (ids >= size)]
+    if wrong.size:
+        where, expected = f"/{path}/unit_index", f"rows of the {size} units in /{table}"
+        raise FormatError(source.path, where, expected, shorten(wrong.tolist(), 4))
+    sizes = np.zeros(size, np.int64)
+    sizes[ids] = counts
+    return sizes
+
+
+def _spikes_node(
+    area: str,
+    rows: np.ndarray | None,
+    sizes: np.ndarray,
+    per_spike: Mapping[str, LazyArray],
+    told: Mapping[str, Mapping[str, Any]],
+    columns: Mapping[str, xr.Variable],
+) -> xr.Dataset:
+    """The spikes of the units of an area, those in some rows of the table."""
+    starts, variables = np.cumsum(sizes) - sizes, dict[str, xr.Variable]()
+    for name, values in per_spike.items():
+        array = values if rows is None else Segments(values, starts[rows], sizes[rows])
+        dims = (schema.SPIKE, *(f"{name}_axis{axis}" for axis in range(1, values.ndim)))
+        variables[name] = schema.var("spikes", name, wrap(array), dims, **told[name])
+    of_area = sizes if rows is None else sizes[rows]
+    variables[schema.ROW_SIZE] = schema.var(
+        "spikes", schema.ROW_SIZE, of_area, sample_dimension=schema.SPIKE
+    )
+    kept = {
+        name: rows_of(_without_areas(column), rows)
+        for name, column in columns.items()
+        if area in column.attrs.get(OF_AREAS, [area])
+    }
+    variables |= {name: column for name, column in kept.items() if column.ndim > 1}
+    return dataset(variables, {name: column for name, column in kept.items() if column.ndim == 1})
 
 
 def area_rows(areas: xr.Variable | None) -> dict[str, np.ndarray | None]:
