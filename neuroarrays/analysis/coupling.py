@@ -14,6 +14,7 @@ from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import series_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.signals.given import Sampled, sampled
+from neuroarrays.signals.moments import Moments
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 
@@ -190,7 +191,7 @@ def _around(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard error and number of a signal's values around events (n,), s: (lag, ...)."""
     shape = (lags.size, *known.signal.shape[1:])
-    n, mean, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
+    moments = Moments(shape)
     events = events[np.isfinite(events)]
     some = max(1, _AT_ONCE // max(1, int(np.prod(shape))))
     for low in range(0, events.size, some):
@@ -198,15 +199,8 @@ def _around(
         values = interpolate(known.signal, when.ravel(), "linear", 1.5 / known.rate).values
         values = values.reshape(len(when), *shape).astype(float)
         counted = known.counts(when).reshape(*when.shape, *[1] * (len(shape) - 1))
-        there = np.isfinite(values) & counted
-        count = there.sum(axis=0)
-        part_mean = np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1)
-        off = np.where(there, values - part_mean, 0)
-        # Chan, Golub & LeVeque 1983: two sets of events put together
-        both = np.maximum(n + count, 1)
-        squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
-        mean += (part_mean - mean) * count / both
-        n += count
+        moments.add(values, np.isfinite(values) & counted)
+    n = moments.n
     with np.errstate(divide="ignore", invalid="ignore"):
-        sem = np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan)
-    return np.where(n > 0, mean, np.nan), sem, n
+        sem = np.where(n > 1, np.sqrt(moments.squares / (n - 1) / n), np.nan)
+    return np.where(n > 0, moments.mean, np.nan), sem, n

@@ -142,7 +142,7 @@ class HDF5Writer:
                 else self.file.create_group(node.path, track_order=True)
             )
         for name, value in node.attrs.items():
-            _set_attr(group, name, value)
+            group.attrs[name] = value
         self.attrs[node.path], self.entries[node.path] = node.attrs, {}
         ordered = sorted(
             node.variables, key=lambda encoded: encoded.variable.dims != (encoded.name,)
@@ -223,7 +223,7 @@ class HDF5Writer:
             self._variable(group, index, index.name, None)
         attrs = encoded.attrs()
         for attr, value in attrs.items():
-            _set_attr(stored.dataset, attr, value)
+            stored.dataset.attrs[attr] = value
         entries[encoded.name] = entry = stored.entry(encoded, dims, _plain(attrs), place)
         if is_scale:
             stored.dataset.make_scale(name)
@@ -366,12 +366,3 @@ def _copy(
 def _plain(attrs: dict[str, Any]) -> dict[str, Any]:
     """Attributes as they are read from a file."""
     return {name: plain(value) for name, value in attrs.items()}
-
-
-def _set_attr(node: Any, name: str, value: Any) -> None:
-    import h5py
-
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        node.attrs.create(name, value, dtype=h5py.string_dtype())
-    else:
-        node.attrs[name] = value

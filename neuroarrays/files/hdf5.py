@@ -13,9 +13,10 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import hdf5_ahead, hdf5_structure, outer, safety, state
+from neuroarrays.files.hdf5_values import decode, is_object_reference, is_text, path_of
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import LocalFile, Stream
-from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain, text_array
+from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain
 from neuroarrays.files.state import cached_property
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class HDF5Source(Source):
         except (OSError, TypeError, ValueError):
             return None  # an attribute type h5py cannot read is not worth losing the file for
         if isinstance(value, h5py.Reference):
-            return _place_of(handle, value)
+            return path_of(handle.file, value)
         if isinstance(value, h5py.Empty):
             return ""
         return plain(value)
@@ -295,7 +296,7 @@ class HDF5Source(Source):
         while len(handle.datasets) > MAX_DATASETS:
             handle.objects.pop(handle.datasets.popitem(last=False)[0], None)  # with its chunks
         if key == () and dataset.shape == ():
-            return _decode(handle, np.asarray(dataset[()]), dataset.dtype)
+            return decode(handle.file, np.asarray(dataset[()]), dataset.dtype)
         blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
         allowed = self._allowance(name, key)
         file = self._positioned(handle)
@@ -303,7 +304,7 @@ class HDF5Source(Source):
             hdf5_ahead.values(file, dataset, outer.normalise(key, dataset.shape))
         fetch = dataset.__getitem__
         raw = outer.read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
-        return _decode(handle, raw, dataset.dtype)
+        return decode(handle.file, raw, dataset.dtype)
 
     def _allowance(self, name: str, key: Key) -> Callable[[int], None]:
         """A check of bytes; nothing is said of what to read where it is read on opening."""
@@ -328,8 +329,8 @@ def _info(dataset: h5py.Dataset | None) -> Info | None:
     if dataset.shape is None:  # H5S_NULL: declared, without a value
         return Info((0,), np.dtype("f8"), None)
     stored = dataset.dtype  # h5py makes it anew each time
-    text = _is_text(stored)
-    plain_object = text or _is_object_reference(stored)
+    text = is_text(stored)
+    plain_object = text or is_object_reference(stored)
     dtype = np.dtype(object) if plain_object else stored
     return Info(dataset.shape, dtype, dataset.chunks, text)
 
@@ -338,54 +339,6 @@ def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Block shape in which rows are picked from a contiguous dataset."""
     row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
     return (max(1, min(_BLOCK // row, max(shape[0], 1))), *(max(n, 1) for n in shape[1:]))
-
-
-def _is_text(dtype: np.dtype) -> bool:
-    import h5py
-
-    return dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
-
-
-def _is_reference(dtype: np.dtype) -> bool:
-    import h5py
-
-    return h5py.check_ref_dtype(dtype) is not None
-
-
-def _is_object_reference(dtype: np.dtype) -> bool:
-    import h5py
-
-    return h5py.check_ref_dtype(dtype) is h5py.Reference
-
-
-def _decode(handle: _Handle, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Bytes to str, object references to paths, region references to row numbers."""
-    import h5py
-
-    if _is_text(dtype):
-        return text_array(raw)
-    if not _is_reference(dtype):
-        return raw
-    out = np.empty(raw.shape, object)
-    for index, reference in np.ndenumerate(raw):
-        if isinstance(reference, h5py.RegionReference) and reference:
-            space = h5py.h5r.get_region(reference, handle.file.id)
-            low, high = space.get_select_bounds()
-            out[index] = np.arange(low[0], high[0] + 1)
-        else:
-            out[index] = _place_of(handle, reference)
-    return out
-
-
-def _place_of(handle: _Handle, reference: h5py.Reference) -> str:
-    """The path that a reference points to; "" where the object was deleted or never existed."""
-    from h5py import h5r
-
-    try:  # by its name alone: opening the object takes ten times as long
-        name = h5r.get_name(reference, handle.file.id) if reference else None
-        return (name or b"").decode("utf-8", "surrogateescape")
-    except (KeyError, ValueError, RuntimeError, OSError):
-        return ""
 
 
 def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:

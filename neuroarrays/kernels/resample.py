@@ -176,18 +176,15 @@ def by_group(prepared: Prepared, n_columns: int, at: np.ndarray, fill: Any) -> n
 
     Parameters
     ----------
-    prepared : tuple of arrays
-        From `prepare`.
-    n_columns : int
-        Number of columns of the signal.
-    at : (time,) or (time, column) float64, s
-        Times to evaluate.
+    prepared, n_columns, at
+        As for `evaluate`.
     fill : callable
-        ``fill(times, values, at, out)`` writes values at the times (time,) into (time, column).
+        ``fill(times, values, at, out)`` writes values at the times (time,), s, into (time, column).
 
     Returns
     -------
     (time, column) float64 or float32
+        In the unit of the signal.
     """
     out = np.empty((len(at), n_columns), prepared[1].dtype if prepared else np.float64)
     if len(prepared) == 2 and prepared[1].shape[1] == n_columns and at.ndim == 1:

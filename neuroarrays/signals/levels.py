@@ -12,6 +12,7 @@ from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled, scipy_signal
+from neuroarrays.signals.moments import Moments
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import duration
 
@@ -92,24 +93,16 @@ def _moments(base: LazyArray, stretches: np.ndarray) -> tuple[np.ndarray, np.nda
     """Mean and standard deviation of each column over stretches, float64 of the shape of a sample."""
     rest = base.shape[1:]
     rows = max(1, _AT_ONCE // (8 * max(1, int(np.prod(rest, dtype=np.int64)))))
-    n, mean, squares = np.zeros(rest), np.zeros(rest), np.zeros(rest)
+    moments = Moments(rest)
     every = (slice(None),) * len(rest)
     for begin, end in stretches.tolist():
         for low in range(begin, end, rows):
             key = outer.normalise((slice(low, min(low + rows, end)), *every), base.shape)
             part = np.asarray(base.outer(key), np.float64)
-            known = np.isfinite(part)
-            count = known.sum(axis=0)
-            total = np.where(known, part, 0).sum(axis=0)
-            part_mean = total / np.maximum(count, 1)
-            off = np.where(known, part - part_mean, 0)
-            # Chan, Golub & LeVeque 1983: two sets of samples put together
-            both = np.maximum(n + count, 1)
-            squares += (off**2).sum(axis=0) + (part_mean - mean) ** 2 * n * count / both
-            mean += (part_mean - mean) * count / both
-            n += count
+            moments.add(part, np.isfinite(part))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n > 0, mean, np.nan), np.sqrt(squares / n)
+        sd = np.sqrt(moments.squares / moments.n)
+    return np.where(moments.n > 0, moments.mean, np.nan), sd
 
 
 def smooth(signal: Signal, sd: float) -> Any:

@@ -1,5 +1,6 @@
 """The reader of archives: the conformance suite, choosing, catalog, damage."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -13,11 +14,11 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
-from neuroarrays.archive.reader import ArchiveReader, has_footer
+from neuroarrays.archive.reader import ArchiveReader, _Builder, has_footer
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
-from neuroarrays.lazy.arrays import array_of
+from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
 
 
@@ -381,3 +382,54 @@ def test_rows_stored_once_are_read_into_a_buffer(tmp_path):
     stored, places = array.distinct()
     assert stored.shape == (3, 1, 24, 48)
     assert places.tolist() == [0, 1, 0, 2, 1]
+
+
+# ---------------------------------------------------------------------------- what is read at once
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "form", "kept", "in_memory"),
+    [
+        ("unit_id", "unit_id", "plain", True, True),
+        ("time", "time", "clock", True, False),  # a clock is divided, not read
+        ("row_size", "unit_id", None, True, True),
+        ("snr", "unit_id", None, True, False),
+        ("snr", "unit_id", None, False, False),
+    ],
+)
+def test_what_an_index_needs_is_in_memory_and_the_rest_is_lazy(name, dim, form, kept, in_memory):
+    values = np.array([3, 5, 8])
+    record = {"d": [dim], "s": [3], "t": "<i8", "a": {"units": "1"}, "k": "raw", "p": "x"}
+    record |= {"v": base64.b64encode(values.tobytes()).decode()} if kept else {}
+    variable = _Builder(None, "recording")._variable(name, record, form)
+    assert (variable.dims, variable.shape, variable.dtype) == ((dim,), (3,), values.dtype)
+    assert variable.attrs == {"units": "1"}
+    assert isinstance(array_of(variable), np.ndarray if in_memory else LazyArray)
+    assert not in_memory or variable.values.tolist() == values.tolist()
+
+
+def test_a_record_whose_sizes_are_not_those_of_its_dims_is_refused():
+    record = {"d": ["time", "unit_id"], "s": [3], "t": "<f8", "a": {}, "k": "raw", "p": "x"}
+    with pytest.raises(ValueError, match="x has 2 dims and 1 sizes"):
+        _Builder(None, "aligned")._variable("x", record)
+
+
+def test_attributes_of_the_root_are_those_of_the_first_part(tmp_path):
+    parts = []
+    for name in ("a", "b"):
+        tree = small(sessions=1, areas=("VISp",))
+        tree.attrs |= {"title": name, name: ["one", "é", ""]}
+        parts.append(store.save(_renamed(tree, name), tmp_path / f"{name}.h5"))
+    joined = na.open_datatree(store.join(parts, tmp_path / "joined.h5"))
+    assert set(joined.children) == {"a", "b"}
+    assert joined.attrs["title"] == "a"
+    assert joined.attrs["a"] == ["one", "é", ""]
+    assert "b" not in joined.attrs
+    with h5py.File(tmp_path / "a.h5") as file:  # as other programs read it
+        assert h5py.check_string_dtype(h5py.h5a.open(file.id, b"a").dtype).length is None
+
+
+def _renamed(tree, name):
+    """The tree with its one session under another name."""
+    nodes = {path.replace("/s0", f"/{name}", 1): node for path, node in tree.to_dict().items()}
+    return xr.DataTree.from_dict(nodes)

@@ -43,6 +43,13 @@ def test_a_bar_says_how_much_of_what_is_done(of_bytes, amount, capsys):
     assert "[red]x.h5" in err  # no markup
 
 
+def test_an_item_is_shown_before_any_of_it_is_done():
+    with Bar(True, "x", 10) as bar:
+        bar.at("first\x1b[31m")
+        task = task_of(bar)
+        assert (task.completed, task.fields["item"]) == (0, "first\\x1b[31m")
+
+
 def test_a_bar_of_what_failed_ends_where_it_was():
     bar = Bar(True, "x", 10)
     with contextlib.suppress(OSError), bar:

@@ -21,12 +21,8 @@ from neuroarrays.testing.processes import in_processes
 
 pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
 pytest.importorskip("obstore", reason="the extra `remote` is not installed")
+pytestmark = pytest.mark.usefixtures("alone")
 GOLDEN = Path(__file__).parents[1] / "golden" / "nwb" / "hdmf_zarr"
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("NEUROARRAYS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

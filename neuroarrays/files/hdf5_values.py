@@ -1,0 +1,63 @@
+"""Values as h5py gives them, as plain ones: text, and what points to other objects of the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuroarrays.files.source import text_array
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def is_text(dtype: np.dtype) -> bool:
+    """Whether values are text, of any length or of one."""
+    import h5py
+
+    return dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
+
+
+def is_reference(dtype: np.dtype) -> bool:
+    """Whether values point to objects of the file, or to regions of them."""
+    import h5py
+
+    return h5py.check_ref_dtype(dtype) is not None
+
+
+def is_object_reference(dtype: np.dtype) -> bool:
+    """Whether values point to whole objects of the file."""
+    import h5py
+
+    return h5py.check_ref_dtype(dtype) is h5py.Reference
+
+
+def decode(file: h5py.File, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Bytes to str, object references to paths, region references to row numbers."""
+    import h5py
+
+    if is_text(dtype):
+        return text_array(raw)
+    if not is_reference(dtype):
+        return raw
+    out = np.empty(raw.shape, object)
+    for index, reference in np.ndenumerate(raw):
+        if isinstance(reference, h5py.RegionReference) and reference:
+            space = h5py.h5r.get_region(reference, file.id)
+            low, high = space.get_select_bounds()
+            out[index] = np.arange(low[0], high[0] + 1)
+        else:
+            out[index] = path_of(file, reference)
+    return out
+
+
+def path_of(file: h5py.File, reference: h5py.Reference) -> str:
+    """The path that a reference points to; "" where the object was deleted or never existed."""
+    from h5py import h5r
+
+    try:  # by its name alone: opening the object takes ten times as long
+        name = h5r.get_name(reference, file.id) if reference else None
+        return (name or b"").decode("utf-8", "surrogateescape")
+    except (KeyError, ValueError, RuntimeError, OSError):
+        return ""
