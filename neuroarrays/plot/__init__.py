@@ -13,7 +13,7 @@ from neuroarrays.plot.histograms import psth
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.plot.pages import catalog, overview
 from neuroarrays.plot.rows import behaviour, raster
-from neuroarrays.plot.signals import csd, phases, power, spectrogram, traces
+from neuroarrays.plot.signals import coherence, csd, phases, power, spectrogram, traces
 from neuroarrays.plot.statistics import statistics
 from neuroarrays.plot.timelines import timeline
 from neuroarrays.plot.trials import peri_event
@@ -21,6 +21,7 @@ from neuroarrays.plot.trials import peri_event
 __all__ = [
     "behaviour",
     "catalog",
+    "coherence",
     "correlograms",
     "csd",
     "decoder",

@@ -173,23 +173,49 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     above = spectra.isel(frequency=spectra["frequency"].values > 0)
     frequency = above["frequency"].values
     values = above.values.reshape(frequency.size, -1)
-    if values.shape[1] <= _LINES:
-        names, _ = _channels(above)
-        for column in range(values.shape[1]):
-            colour = PALETTE[column % len(PALETTE)]
-            ax.plot(frequency, values[:, column], color=colour, lw=1, label=names[column])
-        if values.shape[1] > 1:
-            legend(ax, values.shape[1])
-    else:
-        low, middle, high = np.nanpercentile(values, (25, 50, 75), axis=1)
-        ax.fill_between(frequency, low, high, color=PALETTE[0], alpha=0.3, lw=0)
-        ax.plot(frequency, middle, color=PALETTE[0], lw=1)
-        ax.set_title(f"median and quartiles of {values.shape[1]} channels", fontsize=9)
+    _lines(ax, frequency, values, _channels(above)[0], "channels")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("frequency (Hz)")
     unit = spectra.attrs.get("units")
     ax.set_ylabel(text_of(f"power density ({unit})" if unit else "power density"))
+    frameless(ax)
+    return ax
+
+
+def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Spike-field coherence of units, above what units that do not follow the signal have.
+
+    Parameters
+    ----------
+    follow : Dataset
+        What `na.coherence` gives, of one channel: ``coherence (unit_id, frequency)`` from 0 to 1,
+        frequency in Hz, and ``level ()``.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each unit; of more than 8 the median, and the quartiles as a band. The level
+        is dashed.
+
+    Raises
+    ------
+    SchemaError
+        If it has other dimensions.
+    """
+    line = "na.coherence(area, signal.sel(channel=7))"
+    given.check(follow, xr.Dataset, f"follow: expected what {line} gives")
+    values = follow.data_vars.get("coherence")
+    _check_dims(values, (schema.UNIT, "frequency"), "coherence", line, exactly=True)
+    ax = plt.gca() if ax is None else ax
+    names = [f"unit {unit}" for unit in follow[schema.UNIT].values]
+    _lines(ax, follow["frequency"].values, values.values.T, names, "units")
+    ax.axhline(float(follow["level"]), color="0.4", ls="--", lw=1)
+    ax.set_xlabel("frequency (Hz)")
+    ax.set_ylabel("coherence")
+    ax.set_ylim(0, 1)
     frameless(ax)
     return ax
 
@@ -284,6 +310,24 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("position (µm)" if depth is not None else str(dim))
     ax.figure.colorbar(mesh, ax=ax, label=label_of(sources, "current source density"))
     return ax
+
+
+def _lines(ax: Axes, frequency: np.ndarray, values: np.ndarray, names: list[str], of: str) -> None:
+    """Columns of (frequency, column) as lines; of more than 8 the median and the quartiles."""
+    number = values.shape[1]
+    if number <= _LINES:
+        for column in range(number):
+            colour = PALETTE[column % len(PALETTE)]
+            ax.plot(frequency, values[:, column], color=colour, lw=1, label=names[column])
+        if number > 1:
+            legend(ax, number)
+        return
+    known = np.isfinite(values).any(axis=1)
+    low, middle, high = np.full((3, len(values)), np.nan)
+    low[known], middle[known], high[known] = np.nanpercentile(values[known], (25, 50, 75), axis=1)
+    ax.fill_between(frequency, low, high, color=PALETTE[0], alpha=0.3, lw=0)
+    ax.plot(frequency, middle, color=PALETTE[0], lw=1)
+    ax.set_title(f"median and quartiles of {number} {of}", fontsize=9)
 
 
 def _check_dims(

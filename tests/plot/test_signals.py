@@ -75,6 +75,29 @@ def test_spectra_and_current_sources(ax, lfp):
             wrong()
 
 
+@pytest.mark.parametrize("units", [1, 3, 12])
+def test_coherence_of_units_above_the_level(ax, lfp, units):
+    pytest.importorskip("scipy", reason="pip install 'neuroarrays[signals]' brings scipy")
+    times = np.sort(np.random.default_rng(0).uniform(lfp.time[0], lfp.time[-1], (units, 200)))
+    columns = {
+        "spike_times": ("spike", times.ravel()),
+        "row_size": ("unit_id", np.append(np.full(units - 1, 200), 0 if units > 1 else 200)),
+    }
+    columns["spike_times"] = ("spike", times.ravel()[: columns["row_size"][1].sum()])
+    follow = na.coherence(xr.Dataset(columns, {"unit_id": np.arange(units)}), lfp[:, 0], 0.5)
+    na.plot.coherence(follow, ax=ax)
+    *drawn, level = ax.lines
+    assert len(drawn) == (units if units <= 8 else 1)
+    assert level.get_ydata()[0] == follow["level"].item()
+    if units == 3:
+        np.testing.assert_array_equal(drawn[1].get_ydata(), follow["coherence"][1])
+        assert drawn[1].get_label() == "unit 1"
+    with pytest.raises(SchemaError, match="expected"):
+        na.plot.coherence(follow["coherence"], ax=ax)
+    with pytest.raises(SchemaError, match="expected"):
+        na.plot.coherence(follow.drop_vars("coherence"), ax=ax)
+
+
 def test_phases_are_shares_over_two_turns(ax):
     angles = xr.DataArray([0.1, 0.2, 3.0, 6.2, np.nan], dims="spike", attrs={"period": 2 * np.pi})
     na.plot.phases(angles, bins=4, ax=ax)
