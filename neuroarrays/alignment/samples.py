@@ -94,6 +94,7 @@ class Samples:
         Returns
         -------
         (n, column) float32 or float64
+            In the unit of the samples.
         """
         if self._is_held:
             return evaluate(self._prepared(), slice(None))

@@ -187,6 +187,7 @@ def blocks_of(
     ------
     rows : slice
     block : (row, unit, ...) array
+        In the unit of the responses.
     mask : (row, 1 or unit, ...) bool, or None
         As `counted` gives it; also False where a response is missing (NaN).
     """

@@ -84,9 +84,8 @@ def repeat_average(
 
     Returns
     -------
-    xr.DataArray
-        (image, unit_id[, time]) float64, in the unit of the responses; the first dimension is called
-        as the label of repeats, and ``repeats`` along it says how many presentations each mean is of.
+    (image, unit_id[, time]) float64 DataArray
+        In the unit of the responses; the first dimension is called as the label of repeats, and ``repeats`` along it says how many presentations each mean is of.
         NaN in frames that are not valid in all of them.
     """
     node, groups = _node(area), repeats(area, by, at_least)

@@ -26,17 +26,18 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
     Parameters
     ----------
     objects : mapping of str to object
-        By name: ``TsGroup`` becomes ``<name>/spikes`` (below ``presentations``, a table of starts and
-        stops; the values of its ``Tsd`` the variable `spike_values`), ``Ts`` the same with one unit
-        (below ``events``, events),
-        ``IntervalSet`` the table ``presentations/<name>``, ``Tsd``, ``TsdFrame`` and ``TsdTensor``
-        a node ``<name>`` on its own clock, s; with whole numbers as columns, which are units, one of
-        the area "unknown". Names may be paths. Time supports that were given
-        are the time that was recorded; those that pynapple found are not. A ``Folder`` of pynapple,
+        By name. ``TsGroup`` becomes ``<name>/spikes``; below ``presentations`` it is a table of starts
+        and stops. The values of its ``Tsd`` become the variable `spike_values`. ``Ts`` becomes the
+        same with one unit, and below ``events`` an event. ``IntervalSet`` becomes the table
+        ``presentations/<name>``. ``Tsd``, ``TsdFrame`` and ``TsdTensor`` become a node ``<name>`` on
+        its own clock, s; columns that are whole numbers are taken for units, of the area "unknown".
+        Names may be paths. Time supports that were given are the time that was recorded; those that
+        pynapple worked out itself are not. A ``Folder`` of pynapple,
         or a file of its ``NWBFile``, is such a mapping; each one inside it is a session of its own,
         called by its path in it (``sub-A_ses-1``).
     session : str, optional
-        Name of the session; of names that do not begin with one as those of `to_pynapple` do.
+        Name of the session, for names that do not begin with that of a session; those that
+        `to_pynapple` gives do.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What views returned, drawn: sources of the figures take their values."""
+"""Drawing what views returned: their values go into the sources of the figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHADES = 16
 
 
 class Plots(Figures):
-    """The figures with what views returned."""
+    """The figures, with methods that draw what each view returned."""
 
     # -------------------------------------------------------------------------------- showing values
 

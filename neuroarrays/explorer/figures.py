@@ -201,7 +201,7 @@ class Figures:
             self._bar(plot, name, title="spikes/s")
 
     def theme(self, name: str) -> None:
-        """Let all figures have the colours of a theme."""
+        """Draw all figures in the colours of a theme."""
         self._theme = name
         for made in self.figures:
             self._colour(made)

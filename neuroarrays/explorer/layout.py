@@ -235,6 +235,6 @@ def plain_text(text: str = "", color: str = "var(--ink)") -> Any:
 
 
 def error_page(error: BaseException) -> Any:
-    """What a page says that cannot be made."""
+    """The page that is shown where a recording cannot be: the error in one line."""
     text = str(error) if isinstance(error, NeuroArraysError) else repr(error)
     return pn.pane.Bokeh(plain_text(text))

@@ -335,7 +335,7 @@ class Page(Layout):
         return io.StringIO(text)
 
     def begin(self) -> None:
-        """Draw everything, and follow how far reading the spikes is; called once the page is there.
+        """Draw everything, and show how much of the spikes has been read; called once the page is there.
 
         In a browser one view after another, so that each is there as soon as it is ready.
         """

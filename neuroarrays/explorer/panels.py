@@ -245,7 +245,7 @@ def _aligned(recording: Recording, state: State, recipe: Recipe, width: float) -
 
 
 def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
-    """Where an area stands once it is aligned: traces beside spikes are an area of their own."""
+    """The path of an area in the aligned tree, where traces beside spikes are an area of their own."""
     place = f"{state.session}/{state.area}"
     alone = f"{place}_{path[0].rpartition('/')[2]}"
     return alone if path[1] != schema.SPIKE_TIMES and has(tree, alone) else place

@@ -31,8 +31,8 @@ def bin_values(
 
     Parameters
     ----------
-    prepared : tuple of arrays
-        Samples in any unit, from `resample.prepare`; but for the mean with ``every=True``.
+    prepared : tuple of (sample,) and (sample, column) arrays
+        Times, s, and samples in any unit, from `resample.prepare`; but for the mean with ``every=True``.
     n_columns : int
         Number of columns of the signal.
     edges : two of (bin,) or (bin, column) float64, s

@@ -145,8 +145,8 @@ def evaluate(
 
     Parameters
     ----------
-    prepared : tuple of arrays
-        From `prepare`.
+    prepared : tuple of (sample,) and (sample, column) arrays
+        Times, s, and values in any unit, from `prepare`.
     n_columns : int
         Number of columns of the signal.
     at : (time,) or (time, column) float64, s

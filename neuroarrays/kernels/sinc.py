@@ -19,7 +19,7 @@ class Sinc(NamedTuple):
     Attributes
     ----------
     table : (entry,) float64
-        Its response from `-half` to `half`, symmetric.
+        Its response from `-half` to `half`, symmetric; no unit.
     density : float
         Entries per sample.
     half : int

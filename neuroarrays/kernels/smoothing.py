@@ -37,7 +37,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
     Returns
     -------
     (presentation, unit, n_bins) float32
-        ``sum_j w_kj v_j x_j / sum_j w_kj v_j``: at the edges of the window and of the mask the
+        ``sum_j w_kj v_j x_j / sum_j w_kj v_j``, in the unit of `values`: at the edges of the window and of the mask the
         weights that are left are normalised. Bins that are not valid hold what their neighbours
         say; mask them.
     """

@@ -82,14 +82,14 @@ def peaks(values, least):
     Parameters
     ----------
     values : (sample,) float64
-        NaN ends a stretch.
+        In any unit; NaN ends a stretch.
     least : float
         The bound.
 
     Returns
     -------
     (sample,) float64
-        Of equal largest values the first.
+        In the unit of `values`; of equal largest values the first.
     """
     tops = np.empty(values.size)
     best = -1  # where the largest value of this stretch is so far

@@ -27,7 +27,7 @@ class Elementwise(LazyArray):
     function : callable
         ``function(*values, *arguments)``, of a module, so that it has a name and pickles.
     bases : tuple of LazyArray
-        The arrays, as numpy broadcasts them: the first has all axes, others may have the last ones.
+        The arrays, of any shape and unit, as numpy broadcasts them: the first has all axes, others may have the last ones.
     dtype : np.dtype
         Of the result, which is cast to it.
     arguments : tuple

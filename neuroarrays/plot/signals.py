@@ -116,7 +116,7 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     spectra : (time, frequency) DataArray
-        What `na.spectrogram` gives, of one channel.
+        What `na.spectrogram` gives, of one channel, in unit²/Hz.
     ax : Axes, optional
         Where to draw.
 
@@ -154,7 +154,7 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     spectra : (frequency,) or (frequency, channel) DataArray
-        What `na.power` gives.
+        What `na.power` gives, in unit²/Hz.
     ax : Axes, optional
         Where to draw.
 
@@ -275,7 +275,7 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     sources : (time, channel) or (lag, channel) DataArray
-        What `na.csd` gives, or its mean around events.
+        What `na.csd` gives, or its mean around events, in A/m³ of volts.
     ax : Axes, optional
         Where to draw.
 

@@ -115,12 +115,12 @@ def impulse_response(sections: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     sections : (section, 6) float64
-        Second-order sections.
+        Second-order sections; no unit.
 
     Returns
     -------
     (n,) float64
-        Long enough for its slowest pole to decay to 1e-10, at most 2^22 samples.
+        Output per unit of input, long enough for its slowest pole to decay to 1e-10, at most 2^22 samples.
     """
     from scipy import signal
 

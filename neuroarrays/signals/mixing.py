@@ -108,7 +108,7 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
     Parameters
     ----------
     signal : (time, channel) DataArray, Dataset or DataTree node
-        Potentials; in volts, the result is in A/m³.
+        Potentials in any unit; of volts, the result is in A/m³.
     positions : str or (channel,) array, um
         Where the channels are along the probe: a label of theirs, or numbers.
     conductivity : float, S/m

@@ -12,7 +12,7 @@ class Moments:
     ----------
     n : array of int
         How many values there were, of the shape of one row.
-    mean, squares : float64 arrays
+    mean, squares : float64 arrays of that shape
         Their mean, in their unit (0 where there were none), and the sum of the squares of their
         distances from it, in its square.
     """

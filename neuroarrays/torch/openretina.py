@@ -249,7 +249,7 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
     Parameters
     ----------
     movie : (channel, time, y, x) array or tensor
-        What was shown.
+        What was shown, in grey levels.
     responses : (time, unit) array or tensor, or dict of these
         What the units did, in counts or Hz; of a test also ``{"avg": ..., "by_trial": ...}`` with
         repeats (trial, unit, time).

@@ -125,7 +125,7 @@ def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> Non
     values : (...) float tensor
         In the unit of `mean`; changed, and without a unit after it.
     mean, factor : (...) tensor
-        They broadcast against its last axes.
+        In the unit of `values`, and one over it; they broadcast against its last axes.
     """
     if values.device.type == "cpu":  # torch's threads would wait for work longer than this takes
         scale_array(values.numpy(), mean.numpy(), factor.numpy())

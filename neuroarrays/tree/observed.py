@@ -252,7 +252,7 @@ def spikes_and_seconds(
 
     Returns
     -------
-    number, seconds : (unit,) float64
+    number, seconds : (unit,) float64, spikes and s
     """
     trains = trains_of(spikes)
     times = trains.load(np.arange(trains.first.size))

@@ -36,7 +36,7 @@ class Screen:
     names : tuple of str
         Its file, of frames (y, x) or (y, x, channel), one or several; "" for a blank.
     blanks : (trial, channel) float64
-        What a blank shows; NaN where it is not known.
+        What a blank shows, in grey levels as stored; NaN where it is not known.
     """
 
     files: FolderStore

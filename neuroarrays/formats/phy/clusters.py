@@ -60,7 +60,7 @@ class Templates:
     channels : LazyArray or None
         (template, channel) rows of channels that the waveforms are of; None: all channels.
     unwhiten : LazyArray or None
-        (channel, channel) matrix that undoes the whitening; None: they are not whitened.
+        (channel, channel) matrix without unit that undoes the whitening; None: they are not whitened.
     """
 
     clusters: Clusters

@@ -26,11 +26,11 @@ class Flashes:
     path : str
         The file they come from, for messages.
     images : (presentation, y, x) lazy array, optional
-        What was shown.
+        What was shown, in grey levels as stored.
     responses : (presentation, unit) lazy float array
-        What the units did.
+        What the units did, in `response_units`.
     by_trial : (trial, presentation, unit) lazy float array, optional
-        Repeats.
+        Repeats, in the same unit.
     units : dict of str to (unit,) array
         Labels of units; `unit_id` among them, else counted from 0.
     table : dict of str to (presentation,) array

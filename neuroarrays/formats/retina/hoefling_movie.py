@@ -24,7 +24,7 @@ class NaturalMovie:
     Attributes
     ----------
     train, test : (time, channel, y, x) lazy array
-        Clips one after another, as they are stored.
+        Clips one after another, in grey levels as they are stored.
     orders : (clip, scan) int64
         Which clip was shown at each place of each scan.
     """

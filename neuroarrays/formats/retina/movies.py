@@ -24,7 +24,7 @@ class FixationMovie:
     path, where : str
         The file, and the place of the fixations in it.
     images : (image, x, y) lazy array
-        As stored.
+        In grey levels, as stored.
     fixations : (time, 3) lazy array
         1-based image, and the column x and row y of it on the middle of the screen, pixels.
     screen, frame : (int, int), pixels

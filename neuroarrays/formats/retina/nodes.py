@@ -32,11 +32,11 @@ class BlockData:
     path : str
         The file it comes from, for messages.
     responses : (time, unit) lazy float array, optional
-        What the units did.
+        What the units did, in the unit that the reader states.
     by_trial : (trial, time, unit) lazy float array, optional
-        Repeats.
+        Repeats, in the same unit.
     stimulus : (time, channel, y, x) lazy array, optional
-        What was shown; longer or shorter than the responses only with `mismatch="cut"`.
+        What was shown, in grey levels; longer or shorter than the responses only with `mismatch="cut"`.
     time : (time,) lazy float64 array or None, s
         The clock; None where nobody knows the rate.
     frames : dict of str to (time,) array or lazy array

@@ -21,7 +21,7 @@ def blank(bases: tuple[LazyArray, ...], suspects: np.ndarray) -> LazyArray:
     Parameters
     ----------
     bases : tuple of (trial, ...) LazyArray
-        All of them must be blank.
+        In any unit; all of them must be blank.
     suspects : (trial,) bool
         Trials to look at; the others are False without a look.
     """
@@ -103,7 +103,7 @@ def same_as(stimulus: LazyArray, ids: np.ndarray) -> LazyArray:
     Parameters
     ----------
     stimulus : (trial, ...) LazyArray
-        As in the files.
+        Grey levels, as in the files.
     ids : (trial,) int64
         What each trial is called.
     """

@@ -52,7 +52,7 @@ class Shown:
     Attributes
     ----------
     movie : (trial x time, channel, y, x) lazy array, optional
-        Trials that have a stimulus, one after another.
+        Trials that have a stimulus, one after another, in grey levels.
     trials : (trial,) int64 array
         Which these are.
     frames : int
