@@ -6,12 +6,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
+import howto
 import pictures
 
 from neuroarrays import __version__
 
 generate.write()
 pictures.write()
+howto.write()
 
 project = "neuroarrays"
 author = "neuroarrays developers"
@@ -20,7 +22,7 @@ version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # Parts that other pages include, and the worked example, are no pages of their own.
-exclude_patterns = ["_build", "_generated/*.md", "jupyter_execute", "examples"]
+exclude_patterns = ["_build", "_generated/*.md", "howto", "jupyter_execute", "examples"]
 html_theme = "furo"
 html_title = f"neuroarrays {version}"
 html_copy_source = False

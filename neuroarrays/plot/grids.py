@@ -186,7 +186,11 @@ def _name_axes(
         figure.supxlabel(label_of(shown[features[0]]), fontsize="medium")
         figure.supylabel(label_of(shown[features[1]]), fontsize="medium")
         figure.suptitle(f"{quantity_of(response)}, a colour scale for each", fontsize="medium")
+    elif polar:
+        name = f"{features[0]}, 0° at the right; {quantity_of(response)}, each to its peak"
+        figure.supxlabel(name, fontsize="small")
     else:
-        name = f"{features[0]}, 0° at the right" if polar else label_of(shown[features[0]])
+        along = shown[features[0]]
+        name = label_of(along) if turn_of(along) is None else str(features[0])
         figure.supxlabel(name, fontsize="medium")
         figure.supylabel(quantity_of(response), fontsize="medium")

@@ -1,0 +1,137 @@
+"""Run the pages of docs/howto and write each with what its code prints and draws.
+
+A page is a question, a few sentences and a few lines of code. All pages run in one process, one after another, each with
+names of its own, in a folder with the files that they open. What a page shows is what its code gave when it was built.
+"""
+
+import ast
+import contextlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import neuroarrays as na
+from neuroarrays.files.writing import written
+from neuroarrays.synthetic import write_nwb, write_phy
+from neuroarrays.synthetic.allen import write_allen
+
+HERE = Path(__file__).parent
+PAGES = sorted((HERE / "howto").glob("*.md"))
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was run.
+
+    Attributes
+    ----------
+    name : str
+        Of its file.
+    text : str
+        Markdown, with what was printed below each block, and a line for each picture.
+    pictures : dict of str to bytes
+        Name of the file -> PNG.
+    """
+
+    name: str
+    text: str
+    pictures: dict[str, bytes]
+
+
+def prepare(folder: Path) -> None:
+    """Write the files that pages open: the bundled recording, and generated ones."""
+    (folder / "A2929-200711.nwb").write_bytes(na.sample_path().read_bytes())
+    write_nwb(folder / "session.nwb")
+    write_phy(folder / "kilosort")
+    (folder / "sessions").mkdir()
+    for number in range(3):
+        write_allen(
+            folder / "sessions" / f"session_{715093700 + number}.nwb",
+            session_id=715093700 + number,
+            units=30,
+            channels=48,
+            stimuli=("drifting_gratings", "natural_scenes"),
+            rows={"drifting_gratings": 120, "natural_scenes": 119},
+            parts=("running", "eye", "tuned"),
+            rate=3.0,
+            sampling=0.2,
+            seed=number,
+        )
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder with the files, which is the current one meanwhile."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name))
+        os.chdir(name)
+        try:
+            yield Path(name)
+        finally:
+            os.chdir(before)
+
+
+def run(page: Path) -> Page:
+    """Run the blocks of a page one after another; errors are the page's, with its name."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    namespace: dict[str, object] = {}
+    pictures: dict[str, bytes] = {}
+
+    def with_results(match: re.Match[str]) -> str:
+        parts = [match.group(0)]
+        printed = _execute(match.group(1), namespace, f"{page.name}, block {len(pictures)}")
+        if printed.strip():
+            parts.append(f"```text\n{printed.rstrip()}\n```")
+        for number in plt.get_fignums():
+            name = f"{page.stem}_{len(pictures)}.png"
+            picture = io.BytesIO()
+            plt.figure(number).savefig(picture, dpi=110)
+            pictures[name] = picture.getvalue()
+            parts.append(f"![{page.stem.replace('_', ' ')}]({name})")
+        plt.close("all")
+        return "\n\n".join(parts)
+
+    text = BLOCK.sub(with_results, page.read_text(encoding="utf-8"))
+    na.release()
+    return Page(page.stem, text, pictures)
+
+
+def _execute(code: str, namespace: dict[str, object], name: str) -> str:
+    """Run a block, and give what it printed and the value of its last line, as a notebook does."""
+    body = ast.parse(code, name)
+    last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(body, name, "exec"), namespace)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+            is_drawn = "na.plot." in ast.unparse(last) or ";" in code.rstrip()[-1:]
+            if value is not None and not is_drawn:
+                print(value)
+    return printed.getvalue()
+
+
+def write(folder: Path = HERE / "_generated" / "howto") -> None:
+    """Write all pages and their pictures, and the list of questions by subject."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with workplace():
+        pages = [run(page) for page in PAGES]
+    for page in pages:
+        for name, picture in page.pictures.items():
+            (folder / name).write_bytes(picture)
+        with written(folder / f"{page.name}.md", overwrite=True) as work:
+            Path(work).write_text(page.text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
