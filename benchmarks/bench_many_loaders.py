@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+RESULTS = Path(__file__).parent / "results" / "bench_many_loaders.txt"
 BATCH, TRIALS = 64, 160
 BATCHES = 3000
 
@@ -95,16 +96,19 @@ def main(argv=None):
     options = parser.parse_args(argv)
     count, batches = (4, 5) if options.small else (options.sessions, BATCHES)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    print(
-        f"{count} sessions of {TRIALS} trials, 20 units, 50 bins; batches of {BATCH}; load {load}"
-    )
+    lines = [
+        f"{count} sessions of {TRIALS} trials, 20 units, 50 bins; batches of {BATCH}; load {load}\n"
+    ]
+    print(lines[0], end="")
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), count)
         for what in ("all.h5", "files"):
-            print(f"\n{what}", flush=True)
             command = [sys.executable, __file__, "--measure", str(Path(folder, what)), str(batches)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            print(done.stdout, end="")
+            lines.append(f"\n{what}\n{done.stdout}")
+            print(lines[-1], end="", flush=True)
+    if not options.small:
+        RESULTS.write_text("".join(lines))
 
 
 if __name__ == "__main__":

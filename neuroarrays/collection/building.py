@@ -261,7 +261,8 @@ class _Build:
 
     def _surveys(self, sources: Sequence[Source]) -> list[Survey]:
         """What all sessions have, of those that can be read."""
-        looks = [Look(self.recipe, source, self.run.where == "processes") for source in sources]
+        in_child = self.run.where not in ("sync", "threads")
+        looks = [Look(self.recipe, source, in_child) for source in sources]
         # Half a minute of processor time for opening, or by the clock five times that and a minute.
         surveys = self.run(
             survey, looks, limit=lambda _: self.timeout if self.timeout < 60 else None

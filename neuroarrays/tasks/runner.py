@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroarrays._version import __version__
 from neuroarrays.errors import MissingDependency, NeuroArraysError, option, shorten
+from neuroarrays.files import state
 from neuroarrays.files.safety import on_purpose
 from neuroarrays.tasks.children import Children
 
@@ -135,8 +137,8 @@ class Runner:
         each : callable, optional
             Told each result in this process, as soon as it is there.
         limit : callable, optional
-            Seconds that a task may take. Tasks in "processes" are then those of `Children`, which a
-            task that hangs or dies may end; they have the attribute `path`.
+            Seconds that a task may take. In "processes" and on a cluster tasks are then done by
+            `Children`, which a task that hangs or dies may end; they have the attribute `path`.
         same : callable
             Tasks for which it gives the same should go to the same process.
 
@@ -179,7 +181,7 @@ class Runner:
         elif self.where == "processes":
             self._in_processes(function, tasks, done)
         else:
-            self._on_cluster(function, tasks, done)
+            self._on_cluster(function, tasks, done, limit)
         return results
 
     def close(self) -> None:
@@ -258,6 +260,7 @@ class Runner:
         function: Callable[[Any], Outcome],
         tasks: Sequence[Any],
         done: Callable[[Outcome], None],
+        limit: Callable[[Any], float | None] | None,
     ) -> None:
         try:
             from distributed import Client
@@ -268,7 +271,10 @@ class Runner:
         number: dict[Any, int] = {}
         try:
             check_workers(client)
-            futures = client.map(_on_worker, [(function, task) for task in tasks], pure=False)
+            calls = [
+                _Call(function, task, limit is not None, limit and limit(task)) for task in tasks
+            ]
+            futures = client.map(_on_worker, calls, pure=False)
             number |= {future: i for i, future in enumerate(futures)}
             del futures
             each = completed(list(number), with_results=True, raise_errors=False)
@@ -326,17 +332,46 @@ def _lost(error: BaseException) -> str:
     return error_text(error)
 
 
-def _on_worker(call: tuple[Callable[[Any], Outcome], Any]) -> Outcome:
+@dataclass(frozen=True)
+class _Call:
+    """A task on its way to a worker, and for how many seconds it may be at work there, if there is a limit."""
+
+    function: Callable[[Any], Outcome]
+    task: Any
+    is_limited: bool
+    seconds: float | None
+
+
+#: The process in which each thread of a worker does tasks that have a limit.
+_children: state.Cache[Children] = state.Cache(
+    0, lambda _: 0, close=lambda children: children.close(), any_session=True
+)
+
+
+def _on_worker(call: _Call) -> Outcome:
     """A task on a worker of a cluster; of a file that is not there it says which worker that is."""
-    function, task = call
-    outcome = function(task)
-    if isinstance(outcome.exception, FileNotFoundError):
+    outcome = _in_time(call) if call.is_limited else call.function(call.task)
+    path = str(getattr(call.task, "path", "://"))
+    is_gone = outcome.error and "://" not in path and not os.path.exists(path)
+    if is_gone or isinstance(outcome.exception, FileNotFoundError):
         from distributed import get_worker
 
         at = f"on the worker {get_worker().address} ({socket.gethostname()}): {_OTHER_FILES}"
         msg = f"{outcome.error}; {at}"
         return replace(outcome, error=msg, exception=NeuroArraysError(f"{outcome.name}: {msg}"))
     return outcome
+
+
+def _in_time(call: _Call) -> Outcome:
+    """A task in a process that is ended when the time of the task is over."""
+    children = _children.get_or_make(threading.get_ident(), lambda: Children(1))
+    outcomes: list[Outcome] = []
+
+    def came(task: Any, outcome: Outcome | None, why: str) -> None:
+        outcomes.append(outcome or Outcome(_name_of(task), error=why))
+
+    children.run(call.function, [call.task], lambda _: call.seconds, id, came)
+    return outcomes[0]
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:

@@ -9,7 +9,11 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
+from neuroarrays.collection.recipes import Recipe
+from neuroarrays.collection.sources import Source
+from neuroarrays.collection.surveys import Look, survey
 from neuroarrays.errors import NeuroArraysError
+from neuroarrays.files.locating import locate
 from neuroarrays.synthetic.trees import write_archive
 from neuroarrays.tasks.runner import Outcome, Runner, current_client
 
@@ -106,6 +110,18 @@ def test_a_cluster_changes_nothing_and_what_it_lacks_is_named(cluster, archive):
         client.run(lack)
         with pytest.raises(NeuroArraysError, match=r"do not have neuroarrays .*no neuroarrays \("):
             na.psth(tree, "orientation")
+
+
+@pytest.mark.slow
+def test_a_task_on_a_cluster_that_does_not_come_back_is_ended(cluster, archive):
+    there, gone = str(archive), str(archive.with_name("gone.nwb"))
+    run = Runner(1, cluster.scheduler_address, False, silent)
+    looks = [Look(Recipe(), Source(locate(path)), True) for path in (there, gone)]
+    assert run(survey, looks, limit=lambda look: 1e-3 if look.path == there else 60.0) == []
+    errors = dict(run.failures)
+    assert "reading that does not end within" in errors[there]
+    assert "on the worker tcp" in errors[gone]
+    assert "same files under the same paths" in errors[gone]
 
 
 def na_closed(tree):
