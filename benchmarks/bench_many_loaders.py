@@ -52,6 +52,10 @@ def measure(path, count):
         links = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
         return sum(link.endswith(".h5") for link in links)
 
+    begun = [time.process_time(), time.perf_counter()]
+    assert na.torch.loaders  # imports torch
+    spent = time.process_time() - begun[0]
+    print(f"{'torch imported':28s} {spent:7.2f} s CPU")
     before, begun = memory(), [time.process_time(), time.perf_counter()]
 
     def lap(what, samples=0):

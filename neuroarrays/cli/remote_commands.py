@@ -88,5 +88,6 @@ def _cache(arguments: argparse.Namespace) -> int:
     limit = size_text(sidecars.LIMIT)
     say(f"{top}: {many(len(kept), 'file')}, {size_text(total)} of at most {limit}")
     files = [file.stat().st_size for file in tables.rglob("*.parquet")]
-    say(f"{tables}: {many(len(files), 'table')} over recordings, {size_text(sum(files))}")
+    kept_size = f"{size_text(sum(files))} of at most {limit}"
+    say(f"{tables}: {many(len(files), 'table')} over recordings, {kept_size}")
     return FINE

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.collection import choosing, layout
-from neuroarrays.collection.indexing import Asked, Rows, picked, rows_of, stamps_of, up_to_date
+from neuroarrays.collection.indexing import Asked, Rows, picked, rows_of, up_to_date
 from neuroarrays.collection.layout import Entry, Stored
-from neuroarrays.collection.recordings import Recording, recordings_of
+from neuroarrays.collection.recordings import Recording, recordings_of, stamps_of
 from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NotInTree

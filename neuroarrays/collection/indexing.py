@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroarrays.collection import layout
 from neuroarrays.collection.layout import Entry, Stored
-from neuroarrays.collection.recordings import Recording, Shelf
+from neuroarrays.collection.recordings import Recording, Shelf, stamps_of
 from neuroarrays.collection.scanning import (
     CATALOG,
     PRESENTATIONS,
@@ -39,7 +39,6 @@ from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.progress import Bar
 from neuroarrays.files.stamps import stamp_of
-from neuroarrays.files.together import MOST
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import reader_of
 from neuroarrays.schema import given
@@ -148,17 +147,13 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
     return results
 
 
-def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
-    """The stamp of each recording; of those behind an address, several at a time."""
-    with ThreadPoolExecutor(MOST if any(r.location.waits for r in recordings) else 1) as threads:
-        return list(threads.map(lambda r: stamp_of(r.location, r.status), recordings))
-
-
 def _kept(root: str, asked: Asked) -> Stored | None:
     """What is kept of the recordings of a folder; None where nothing is, or it is damaged."""
-    path = Shelf(root, asked.engine, asked.options).table(asked.table) if asked.keeps else None
+    shelf = Shelf(root, asked.engine, asked.options)
+    path = shelf.table(asked.table) if asked.keeps else None
     if path is None or not path.is_file():
         return None
+    shelf.used()
     try:
         return layout.stored(Probe(locate(path)))
     except NeuroArraysError:
@@ -192,13 +187,15 @@ def _extended(
         order = [path for path in wanted if path in every]
     table = joined([every[path][1] for path in order])
     together = [every[path][0] for path in order]
-    path = Shelf(root, asked.engine, asked.options).table(asked.table) if asked.keeps else None
+    shelf = Shelf(root, asked.engine, asked.options)
+    path = shelf.table(asked.table) if asked.keeps else None
     if path is not None:
         with contextlib.suppress(OSError, NeuroArraysError):  # a full disk loses no answer
             path.parent.mkdir(parents=True, exist_ok=True)
             if kept is not None:  # some systems replace no file that is open
                 kept.file.close()
             layout.write(path, table, asked.table, together, relative=False)
+            shelf.bound()
     read = partial(layout.some, table)
     return picked(together, table.column_names, read, wanted)
 

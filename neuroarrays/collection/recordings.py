@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from neuroarrays.files import sidecars
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FOLDER, Location, Status
 from neuroarrays.files.probe import Probe, asked
+from neuroarrays.files.stamps import stamp_of
+from neuroarrays.files.together import MOST
 from neuroarrays.files.writing import written
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import checked_probe, reader_of, readers_of
@@ -77,6 +82,12 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
+def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
+    """The stamp of each recording; of those behind an address, several at a time."""
+    with ThreadPoolExecutor(MOST if any(r.location.waits for r in recordings) else 1) as threads:
+        return list(threads.map(lambda r: stamp_of(r.location, r.status), recordings))
+
+
 class Shelf:
     """The folder of the user's cache in which the tables of one root are kept.
 
@@ -100,6 +111,31 @@ class Shelf:
     def table(self, name: str) -> Path | None:
         """The file of a table; None where nothing is kept."""
         return None if self.folder is None else self.folder / f"{name}.parquet"
+
+    def used(self) -> None:
+        """Note that its tables were used: those of the least recently used roots go first."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self.folder)
+
+    def bound(self) -> None:
+        """Delete the least recently used roots, but not this one, until all take no more than they may."""
+        self.used()
+        top = sidecars.folder("tables")
+        if top is None:
+            return
+        kept = []
+        for folder in top.glob("*/*"):
+            with contextlib.suppress(OSError):
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                kept.append((folder.stat().st_mtime_ns, size, folder))
+        total = sum(size for _, size, _ in kept)
+        for _, size, folder in sorted(kept):
+            if total <= sidecars.LIMIT:
+                return
+            if folder != self.folder:
+                shutil.rmtree(folder, ignore_errors=True)
+                total -= size
 
     def looked(self) -> dict[str, Any]:
         """What was found in folders: path -> stamps of its entries, reader, members and notes."""

@@ -305,7 +305,7 @@ def _found(asked: Probe) -> Reader:
             asked.given,
             expected="one reader",
             found=f"{shorten([reader.name for reader in claimed])}, all claim it",
-            hint=f"say which: {option('engine', claimed[0].name)}",
+            hint=f"say which: {option('engine', claimed[0].name)}{_all_of(asked)}",
         )
     first = asked
     if asked.is_list:
@@ -333,6 +333,14 @@ def _found(asked: Probe) -> Reader:
         hint=f"`neuroarrays formats` lists what can be read, {option('engine', 'NAME')} forces one; arrays in a layout "
         "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
+
+
+def _all_of(asked: Probe) -> str:
+    """How to open recordings of several formats that lie in one folder as one tree."""
+    if not asked.is_folder or "engine" in typed_options():
+        return ""
+    call = f"na.open_datatree(na.sessions({asked.given!r}))"
+    return f"; or {call} opens the recordings of all, each with its reader"
 
 
 def _names_of(probe: Probe) -> list[str]:

@@ -254,6 +254,27 @@ def test_what_changed_since_an_index_was_written_is_read_again_and_said(folder, 
     assert "s1.nwb changed since it was indexed" in frame.attrs["notes"][0]
 
 
+def test_tables_that_are_kept_take_no_more_than_they_may(folder, kept, monkeypatch):
+    other = shutil.copytree(folder, folder.parent / "other")
+    na.units(folder)
+    na.units(other)
+    assert len(list(kept.glob("*/*"))) == 2
+    na.units(folder)  # used last
+    monkeypatch.setattr("neuroarrays.files.sidecars.LIMIT", 1)
+    third = shutil.copytree(folder, folder.parent / "third")
+    na.units(third)
+    (left,) = kept.glob("*/*")
+    assert (left / "units.parquet").is_file()
+    monkeypatch.setattr(
+        "neuroarrays.files.sidecars.LIMIT", sum(f.stat().st_size for f in left.iterdir()) * 5 // 2
+    )
+    na.units(folder)
+    na.units(third)
+    na.units(other)  # no room for three: the folder was used before the third
+    assert left.is_dir()
+    assert len(list(kept.glob("*/*"))) == 2
+
+
 def test_rows_of_a_recording_that_changed_since_do_not_open(folder):
     rows = na.units(folder, "area == 'VISp'")
     assert na.open_datatree(rows).sizes is not None
