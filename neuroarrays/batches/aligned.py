@@ -188,6 +188,8 @@ class TrialSamples(AlignedSamples):
         ids = data.variables[dim].values if dim in data.variables else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
         self.trial_info: Labels = presentation_labels(node, self.rows)
+        time = data.variables[schema.TIME].values if schema.TIME in data.variables else np.empty(0)
+        self.clock = f"{time.size} bins from {time[0]:.6g} to {time[-1]:.6g} s" if time.size else ""
 
     @property
     def tiers(self) -> np.ndarray:
@@ -282,6 +284,7 @@ class ClipSamples(AlignedSamples):
         super().__init__(node, inputs, targets, schema.TIME, dtype, cache, labels, transform)
         self.bins = _bins("length", length, width)
         self.stride = self.bins if stride is None else _bins("stride", stride, width)
+        self.clock = f"{self.bins} bins of {width:.6g} s"
         if self.bins < 1 or self.stride < 1:
             msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
             raise ValueError(msg)

@@ -8,7 +8,7 @@ from typing import Any
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.prefetch import Prefetched, check_prefetch
 from neuroarrays.batches.samplers import Batches, Cycled
-from neuroarrays.errors import many, shorten
+from neuroarrays.errors import many, shorten, warn
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check
 
@@ -240,6 +240,7 @@ def in_turn(
         if len(loader) == 0:
             msg = f"session {key!r} has no batch"
             raise ValueError(msg)
+    _warn_of_clocks({key: getattr(loader.dataset, "clock", "") for key, loader in loaders.items()})
     datasets = SessionBatches({key: loader.dataset for key, loader in loaders.items()})
     if weights is not None:
         check(weights, Mapping, "weights: expected a number by session", TypeError)
@@ -249,3 +250,15 @@ def in_turn(
     values = None if weights is None else [weights[key] for key in loaders]
     samplers = [loader.batches for loader in loaders.values()]
     return datasets, Cycled(samplers, mode, seed, values, temperature)
+
+
+def _warn_of_clocks(clocks: Mapping[str, str]) -> None:
+    """Say which sessions have other bins than the rest: one model would take them for the same."""
+    sessions: dict[str, list[str]] = {}
+    for key, clock in clocks.items():
+        sessions.setdefault(clock, []).append(key)
+    if len(sessions) > 1:
+        each = "; ".join(
+            f"{clock or 'no bins'}: {shorten(keys, 3)}" for clock, keys in sessions.items()
+        )
+        warn(f"sessions of different bins, which a model that all share takes for the same: {each}")

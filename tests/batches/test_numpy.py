@@ -1,5 +1,6 @@
 """Batches of numpy arrays: the same as those of torch, without torch."""
 
+import os
 import re
 import subprocess
 import sys
@@ -167,3 +168,51 @@ def test_without_a_column_of_tiers_it_says_how_to_split(options, rule):
     length = None if "presentations" in options else 10.0
     with pytest.raises(NotInTree, match=re.escape(rule)):
         na.batches.loaders(tree, ["spike_data"], length=length)
+
+
+def loaders_of(tree, **options):
+    rule = lambda area: {"train": np.arange(area.sizes["presentation_id"])}  # noqa: E731
+    return na.batches.loaders(tree, ["spike_data"], split=rule, batch_size=4, **options)["train"]
+
+
+def test_sessions_of_other_bins_or_windows_are_named():
+    tree = synthetic.aligned_tree(3, presentations=8, areas=("VISp",))
+    short = synthetic.aligned_tree(3, presentations=8, areas=("VISp",), bins=4)
+    na.batches.cycle(loaders_of(tree))
+    nodes = {
+        "/" if path == "." else path: node.to_dataset(inherit=False)
+        for path, node in tree.subtree_with_keys
+        if not path.startswith("session_2")
+    }
+    nodes |= {
+        p: n.to_dataset(inherit=False) for p, n in short.subtree_with_keys if "session_2" in p
+    }
+    later = nodes["session_1/VISp"]
+    nodes["session_1/VISp"] = later.assign_coords(time=later["time"].values + 0.5)
+    other = type(tree).from_dict(nodes)
+    with pytest.warns(
+        UserWarning, match=r"different bins.*'session_0'; .*'session_1'; 4 bins.*'session_2'"
+    ):
+        na.batches.cycle(loaders_of(other))
+
+
+@pytest.mark.parametrize("harm", ["zeros", "cut", "gone"])
+def test_a_file_that_is_damaged_in_mid_training_is_named(tmp_path, harm):
+    tree = synthetic.aligned_tree(2, presentations=40, areas=("VISp",))
+    paths = []
+    for name in tree.children:
+        one = tree.filter(
+            lambda node, name=name: node.path == "/" or f"{node.path}/".startswith(f"/{name}/")
+        )
+        paths.append(na.save(one, tmp_path / f"{name}.h5", progress=False))
+    batches = iter(na.batches.cycle(loaders_of(na.open_datatree(paths)), "in order"))
+    assert next(batches)[0] == "session_0"
+    size = paths[1].stat().st_size
+    if harm == "gone":
+        paths[1].unlink()
+    elif harm == "cut":
+        os.truncate(paths[1], size // 2)
+    else:
+        paths[1].write_bytes(bytes(size))
+    with pytest.raises((FormatError, na.errors.MissingPath), match=r"session_1\.h5"):
+        list(batches)
