@@ -26,8 +26,10 @@ exclude_patterns = ["_build", "_generated/*.md", "howto", "jupyter_execute", "ex
 html_theme = "furo"
 html_title = f"neuroarrays {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 nb_execution_mode = "cache"
