@@ -21,6 +21,8 @@ LIST = "list"
 CHECKSUMS = ".checksums"
 #: Attribute of the root of what `neuroarrays.save` wrote.
 SAVED_BY = "_saved_by"
+#: Where the header of a tar says that it is one, and what stands there.
+_TAR_AT, _TAR = 257, b"ustar"
 _ZARR = (".zgroup", "zarr.json", CHECKSUMS)
 #: First bytes -> container, and what it is called in messages.
 _MAGIC = {
@@ -31,6 +33,7 @@ _MAGIC = {
     b"MATLAB 5.0": ("mat5", "a MATLAB v5 file"),
     b"MATLAB 7.3": ("", "a MATLAB v7.3 file"),
     b"CDF": ("netcdf3", "a netCDF-3 file"),
+    b"\x1f\x8b": ("", "a file packed with gzip"),
     b"\x80": ("pickle", "a pickle or other binary file"),
 }
 #: Bytes at the start of a file that are looked at, and where HDF5 may begin after a block of the user's.
@@ -208,14 +211,16 @@ class Header:
     def container(self) -> str:
         """The kind of container that holds the values, "" if it is unknown or there is nothing.
 
-        One of "hdf5" (netCDF-4, NWB and MATLAB 7.3 too), "zarr", "zip" (NPZ too), "npy", "pickle",
-        "mat5" and "netcdf3".
+        One of "hdf5" (netCDF-4, NWB and MATLAB 7.3 too), "zarr", "zip" (NPZ too), "tar", "npy",
+        "pickle", "mat5" and "netcdf3".
         """
         if self.kind == FOLDER:
             return "zarr" if any(marker in self.listing for marker in _ZARR) else ""
         head, hdf5, _ = self._beginning
         if hdf5:
             return "hdf5"
+        if head[_TAR_AT:].startswith(_TAR):
+            return "tar"
         return next((kind for magic, (kind, _) in _MAGIC.items() if head.startswith(magic)), "")
 
     @cached_property
@@ -296,8 +301,8 @@ class Header:
             wrong = self._beginning[2]
             return f"something unreadable ({wrong})" if wrong else "an empty file"
         words = next((words for m, (_, words) in _MAGIC.items() if self.head.startswith(m)), "")
-        if not words and self.container == "hdf5":
-            words = "an HDF5 file"
+        if not words and self.container in ("hdf5", "tar"):
+            words = {"hdf5": "an HDF5 file", "tar": "a tar file"}[self.container]
         if not words:
             text = all(byte >= 32 or byte in (9, 10, 13) for byte in self.head[:512])
             words = "a text file" if text else "a binary file of an unknown kind"

@@ -73,7 +73,7 @@ def load_pickle(
     path = header.path
     with header.location.open(header.stamp) as file:
         data = file.mapped() if stored and file.size else None
-        if data is None:
+        if not isinstance(data, mmap.mmap):  # elsewhere, or a part of a file
             return run(Machine(file.read(0, file.size), path, where, allowed, stored))
         with data:
             return run(Machine(data, path, where, allowed, stored))

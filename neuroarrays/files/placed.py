@@ -95,7 +95,7 @@ def read(
                     location.path, name, f"{member.nbytes:,} bytes of values", "fewer"
                 )
             return picked
-        with mapped:
+        with mapped:  # a map, or a part of one
             values = view(mapped, member)
             picked = outer.copy(values, key)
             del values  # the map can be closed

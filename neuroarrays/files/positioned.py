@@ -71,8 +71,8 @@ class PositionedFile(ABC):
         """Say which bytes (start, count) are read next: where each read waits, they are fetched at once."""
         return  # a disk does not wait
 
-    def mapped(self) -> mmap.mmap | None:
-        """The file as memory; None where it is not on this machine."""
+    def mapped(self) -> mmap.mmap | memoryview | None:
+        """The file as memory, to be let go of by ``with``; None where it is not on this machine."""
         return None
 
     def stream(self) -> BinaryIO:

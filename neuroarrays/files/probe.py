@@ -188,6 +188,21 @@ class Probe(Header):
         )
 
     @cached_property
+    def inside(self) -> Probe:
+        """The folder that a tar is, to be asked as any other; the path itself where it is no tar.
+
+        Raises
+        ------
+        FormatError
+            Where the tar is asked what it holds, if it is damaged or cut short.
+        """
+        if self.container != "tar":
+            return self
+        from neuroarrays.files.tars import InTar
+
+        return Probe(InTar(self.location, self.stamp))
+
+    @cached_property
     def parent(self) -> Probe:
         """The folder that it is in."""
         return Probe(self.location.parent)

@@ -11,6 +11,8 @@ github.com/sensorium-competition/experanto. In a session's folder::
             spikes.mem | spikes.npy   (spike,) Unix times, unit after unit
     <other>/meta.yml          modality: time_interval; labels: {name: file.npy (n, 2)}
 
+A session may also be one tar of such a folder (as OmniMouse comes): it is read in place, never unpacked.
+
 Unix times in float64 are 0.2 µs apart, and a question for the time of a sample can hit the one before:
 here all times are seconds since the session's first sample, computed from the rate. Signals stay in the
 file, memory-mapped where they are read. Nothing is written into the folder.
@@ -29,14 +31,14 @@ from neuroarrays.formats.sessions import Sessions
 
 
 class ExperantoReader(Reader):
-    """Reads experanto sessions; a folder of several is one tree."""
+    """Reads experanto sessions, folders or tars; a folder of several is one tree."""
 
     name = "experanto"
     description = "experanto sessions: screen, responses, spikes, behaviour, each at its own rate"
     url = "https://github.com/sensorium-competition/experanto"
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether a folder, or one in it, has modalities with a meta.yml."""
+        """Whether a folder or tar, or one in it, has modalities with a meta.yml."""
         return folders.is_session(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:

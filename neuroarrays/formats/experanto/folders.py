@@ -8,7 +8,7 @@ from typing import Any
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError
-from neuroarrays.files.probe import Probe
+from neuroarrays.files.probe import Probe, asked
 from neuroarrays.formats.sessions import Sessions, find
 
 #: The largest text of metadata that is parsed, bytes: where the spikes of 100,000 units begin.
@@ -19,19 +19,55 @@ _DATA = ("meta.yml", "data.mem", "data.npy", "spikes.mem", "spikes.npy", "timest
 
 
 def is_session(probe: Probe) -> bool:
-    """Whether a path is a session's folder, or a folder with one in it."""
-    return probe.is_folder and any(map(has_modalities, (probe, *probe.children)))
+    """Whether a path is a session's folder or tar, or a folder or tar with one in it."""
+    try:
+        folder = entered(probe, anyway=True)
+    except FormatError:  # no other reader opens tars: it is ours to say what is wrong
+        return True
+    return folder.is_folder and any(
+        asked(_holds_session, path) for path in (folder, *folder.children)
+    )
+
+
+def _holds_session(probe: Probe) -> bool:
+    return has_modalities(entered(probe))
+
+
+def _called(probe: Probe) -> str:
+    """The name of the folder of a session; of a tar that cannot be listed, its own."""
+    try:
+        return entered(probe).name
+    except FormatError:
+        return probe.stem
+
+
+def entered(probe: Probe, anyway: bool = False) -> Probe:
+    """Of a tar, the first folder in it that holds more than a folder; anything else as it is.
+
+    A file that is not called ``.tar`` is not looked at, unless `anyway`.
+    """
+    if not (anyway or probe.suffix == ".tar") or probe.container != "tar":
+        return probe
+    folder = probe.inside
+    while len(folder.children) == 1 and folder.children[0].is_folder and not has_modalities(folder):
+        folder = folder.children[0]
+    return folder
 
 
 def sessions(probe: Probe) -> Sessions:
     """Sessions at a path: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
-    if not probe.is_folder:
+    folder = entered(probe, anyway=True)
+    if not folder.is_folder:
         return Sessions()
-    inside = find(probe, has_modalities, _is_meant, called=lambda folder: folder.name)
-    keys = {name: _key(folder) for name, folder in inside.good.items()}
+    inside = find(folder, _holds_session, _is_meant, called=_called)
+    good = {name: entered(child) for name, child in inside.good.items()}
+    keys = {name: _key(session) for name, session in good.items()}
     stated = list(keys.values())
     named = {name: key for name, key in keys.items() if key and stated.count(key) == 1}
-    renamed = {schema.node_name(named.get(name, name)): session for name, session in inside.items()}
+    renamed = {
+        schema.node_name(named.get(name, name)): good.get(name, session)
+        for name, session in inside.items()
+    }
     return Sessions(renamed, inside.notes)
 
 

@@ -132,9 +132,9 @@ class Session:
             self._called(path, n): self._variable(path, n, schema.TIME, table) for n in values
         }
         for name, other in ours.get("others", {}).items():
-            values = np.array(other["values"], other["dtype"])
+            stored = np.array(other["values"], other["dtype"])
             into = coords if other["coord"] else variables
-            into[name] = xr.Variable(other["dims"], values, other["attrs"])
+            into[name] = xr.Variable(other["dims"], stored, other["attrs"])
         node = str(ours.get("node", self._node(path)))
         if not table:
             return {node: dataset(variables, coords, attrs)}
