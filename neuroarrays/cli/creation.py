@@ -62,6 +62,7 @@ LAYOUTS: dict[str, Layout] = {
     "suite2p": Layout("suite2p", "write_suite2p"),
     "spikeinterface": Layout("spikeinterface", "write_spikeinterface"),
     "temporaldata": Layout("temporaldata", "write_temporaldata", ".h5"),
+    "alf": Layout("alf", "write_alf"),
     "arrays": Layout("arrays", "write_arrays"),
     "openretina": Layout("openretina", "write_openretina"),
     "maheswaranathan_2023": Layout("maheswaranathan", "write_maheswaranathan"),

@@ -99,6 +99,8 @@ FORMATS: tuple[Format, ...] = (
            "zarr", "spikeinterface: SortingAnalyzer (folder or Zarr), saved sortings"),
     Format("temporaldata", "neuroarrays.formats.temporaldata:TemporalDataReader", "beta", "",
            "temporaldata HDF5 of brainsets, torch_brain and POYO"),
+    Format("alf", "neuroarrays.formats.alf:ALFReader", "beta", "parquet",
+           "IBL and other sessions in ALF, as ONE lays them out"),
     Format("arrays", "neuroarrays.formats.arrays:ArraysReader", "beta", "matlab",
            "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"),
     Format("openretina", "neuroarrays.formats.retina.builtin:OpenRetinaReader", "beta", "",

@@ -31,6 +31,7 @@ _HOME = {
     "write_suite2p": "suite2p",
     "write_spikeinterface": "spikeinterface",
     "write_temporaldata": "temporaldata",
+    "write_alf": "alf",
     "write_arrays": "arrays",
     "write_openretina": "openretina",
     "write_maheswaranathan": "maheswaranathan",

@@ -174,7 +174,7 @@ MODELS = {
     **dict.fromkeys(("goldin_2022", "sensorium_static"), images),
     "sensorium_dynamic": films,
     "experanto": screens,
-    **dict.fromkeys(("phy", "spikeinterface", "temporaldata"), rhythm),
+    **dict.fromkeys(("phy", "spikeinterface", "alf", "temporaldata"), rhythm),
     "suite2p": imaged,
 }
 

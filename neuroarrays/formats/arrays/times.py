@@ -14,8 +14,9 @@ from neuroarrays.errors import FormatError
 from neuroarrays.formats.arrays.entries import number, read_entry
 from neuroarrays.formats.arrays.fields import cast
 from neuroarrays.formats.arrays.mapping import Arrays, array_of, squeezed
+from neuroarrays.formats.clocks import knots
 from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
-from neuroarrays.lazy.computed import Computed, RegularClock
+from neuroarrays.lazy.computed import RegularClock
 
 
 def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
@@ -37,7 +38,7 @@ def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
         and len(array.shape) == 2
         and array.shape[0] > 1 == array.shape[1] - 1
     ):
-        array = _knots(arrays, where, np.asarray(array.load(), float), length)
+        array = knots(path, where, np.asarray(array.load(), float), length)
     array = squeezed(array, 1)
     if len(array.shape) != 1 or array.dtype.kind not in "iuf":
         hint = "dates and texts are no seconds: convert them where they were made" * (
@@ -54,22 +55,3 @@ def as_times(array: LazyArray, path: str) -> LazyArray:
     if isinstance(array, FileArray) and (array.scale, array.offset) != (1.0, 0.0):
         return replace(array, dtype=np.dtype("f8"))
     return array if array.dtype == np.float64 else cast(array, np.dtype("f8"), path)
-
-
-def _knots(arrays: Arrays, where: str, rows: np.ndarray, length: int) -> LazyArray:
-    """A clock as the Open Neurophysiology Environment (ALF) writes it: rows of (sample, time)."""
-    samples, times = rows.T
-    good = samples[0] == 0 and (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
-    if not good or samples[-1] != length - 1 or not np.isfinite(times).all():
-        raise FormatError(
-            arrays.source.path,
-            where,
-            f"times along one axis, or rows of (sample, time) from 0 to {length - 1:,}",
-            f"shape {rows.shape}, the first {rows[0].tolist()}, the last {rows[-1].tolist()}",
-        )
-    return Computed(_between, (length,), np.dtype("f8"), (samples, times))
-
-
-def _between(wanted: np.ndarray, samples: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Times of samples, (n,) float64, s: on straight lines between those that are given."""
-    return np.asarray(np.interp(wanted, samples, times))

@@ -1,0 +1,105 @@
+"""Parquet files: names and types of columns from the footer, a column where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.files import safety
+from neuroarrays.files.headers import Header, header_of
+from neuroarrays.files.location import FILE
+from neuroarrays.files.members import MemberSource
+from neuroarrays.files.placed import Member
+
+#: Columns that pandas writes for its index.
+_INDEX = "__index_level_"
+
+
+@dataclass(frozen=True)
+class ParquetSource(MemberSource):
+    """The columns of a parquet file: numbers, NaN where one is missing, bool and text."""
+
+    def _scan(self) -> dict[str, Member]:
+        return {name: m for name, m in self._columns().items() if m.dtype.kind != "V"}
+
+    def left_out(self) -> dict[str, str]:
+        return {
+            name: "values of another kind"
+            for name, member in self._columns().items()
+            if member.dtype.kind == "V"
+        }
+
+    def _columns(self) -> dict[str, Member]:
+        """Every column; void of those that are neither numbers, bool nor text."""
+        with self._opened() as file:
+            rows, metadata = file.metadata.num_rows, file.metadata
+            for name in file.schema_arrow.names:
+                safety.check_allocation(self.path, name, 8 * rows, self.stamp[1])
+            gaps = {
+                column.path_in_schema
+                for group in map(metadata.row_group, range(metadata.num_row_groups))
+                for column in map(group.column, range(group.num_columns))
+                if not _is_whole(column.statistics)
+            }
+            return {
+                field.name: Member(_dtype(field.type, field.name in gaps), (rows,))
+                for field in file.schema_arrow
+                if not field.name.startswith(_INDEX)
+            }
+
+    def _unpack(self, name: str, member: Member) -> np.ndarray:
+        with self._opened() as file:
+            column = file.read(columns=[name]).column(0).to_pandas()
+        if member.dtype.kind == "U":
+            return np.asarray(["" if text is None else str(text) for text in column], "U")
+        return np.asarray(column.to_numpy(member.dtype, na_value=np.nan))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
+        with (
+            self.location.open(self.stamp) as file,
+            safety.readable(self.path, "", "a parquet file"),
+            parquet.ParquetFile(file.stream()) as opened,
+        ):
+            yield opened
+
+
+def _is_whole(statistics: Any) -> bool:
+    """Whether a column is known to have no missing value in it."""
+    return bool(statistics and statistics.has_null_count and not statistics.null_count)
+
+
+def _dtype(kind: Any, gaps: bool) -> np.dtype:
+    from pyarrow import types
+
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
+        return np.dtype("U1")
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        return np.dtype("V1")
+    plain = np.dtype(kind.to_pandas_dtype())
+    return np.dtype("f8") if gaps and plain.kind in "iub" else plain
+
+
+def parquet_source(path: str | os.PathLike[str] | Header) -> ParquetSource:
+    """The source of a parquet file; its footer is read where a column is asked for.
+
+    Raises
+    ------
+    MissingPath, FormatError
+        If there is no such file.
+    """
+    file = header_of(path)
+    file.check(FILE)
+    if file.size < 12:
+        raise FormatError(file.path, "", "a parquet file", f"{file.size} bytes")
+    return ParquetSource(file.location, file.stamp)
