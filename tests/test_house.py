@@ -69,7 +69,7 @@ def test_every_room_says_what_it_is():
 # ------------------------------------------------------------------------------------------- size
 
 
-LINES, OF_A_FUNCTION, IGNORES = 400, 60, 15
+LINES, OF_A_FUNCTION, IGNORES, SKIPS = 400, 60, 15, 40
 
 
 def sources():
@@ -101,9 +101,11 @@ def test_a_long_function_is_noticed():
         assert dict(bodies(text)) == {"f": lines}
 
 
-def test_types_are_rarely_ignored():
+def test_types_and_formatting_are_rarely_ignored():
     ignored = [name for name, text in sources() for _ in range(text.count("# type: " + "ignore"))]
     assert len(ignored) <= IGNORES, ignored
+    skipped = [name for name, text in sources() for _ in range(text.count("# fmt: " + "skip"))]
+    assert len(skipped) <= SKIPS, skipped
 
 
 def imported(name, text, modules):

@@ -27,10 +27,20 @@ TITLES = {
     "units": "Units",
 }
 #: Controls above all panels.
-_TOP = (
-    "session", "area", "table", "event", "by", "trials", "before", "after", "bin_width", "smooth",
-    "theme", "svg",
-)  # fmt: skip
+_TOP = [
+    "session",
+    "area",
+    "table",
+    "event",
+    "by",
+    "trials",
+    "before",
+    "after",
+    "bin_width",
+    "smooth",
+    "theme",
+    "svg",
+]
 _COPY = "navigator.clipboard.writeText(code.value)"
 _STYLE = """
 :host { color: var(--ink); font-size: 13px; }
@@ -132,14 +142,11 @@ class Layout:
         copy = pn.widgets.Button(label="copy", width=60, visible=False, stylesheets=[_STYLE])
         copy.js_on_click(args={"code": self.code}, code=_COPY)
         self._copy = copy
-        left = pn.Column(
-            self._head("units"), self.controls["query"], self.notes["units"],
-            pn.pane.Bokeh(self.table), width=310,
-        )  # fmt: skip
-        main = pn.Column(
-            self._along_the_session(), self._beside_each_other(), pn.Row(self.code, copy),
-            sizing_mode="stretch_width", margin=(0, 40, 0, 0),
-        )  # fmt: skip
+        units = [self._head("units"), self.controls["query"], self.notes["units"]]
+        left = pn.Column(*units, pn.pane.Bokeh(self.table), width=310)
+        wide = {"sizing_mode": "stretch_width"}
+        panels = [self._along_the_session(), self._beside_each_other()]
+        main = pn.Column(*panels, pn.Row(self.code, copy), margin=(0, 40, 0, 0), **wide)
         page = pn.Column(
             pn.FlexBox(*(self.controls[name] for name in _TOP)),
             self.notice,
@@ -151,35 +158,26 @@ class Layout:
 
     def _along_the_session(self) -> Any:
         """The panels on the clock of the session, one below the other."""
-        panes, controls = self.panes, self.controls
-        return pn.Column(
-            self._head("session", controls["black"]), self.status, self.notes["session"],
-            panes["session"],
-            self._head("signals", controls["signals"]), self.notes["signals"],
-            panes["signals"],
-            sizing_mode="stretch_width",
-        )  # fmt: skip
+        head, *rest = self._panel("session", self.controls["black"])
+        signals = self._panel("signals", self.controls["signals"])
+        return pn.Column(head, self.status, *rest, *signals, sizing_mode="stretch_width")
 
     def _beside_each_other(self) -> Any:
         """The panels that answer something about units, in three columns."""
-        panes, notes, controls = self.panes, self.notes, self.controls
-        event = pn.Column(
-            self._head("trials"), notes["trials"], panes["trials"],
-            self._head("psth"), notes["psth"], panes["psth"],
-            sizing_mode="stretch_width", min_width=380,
-        )  # fmt: skip
-        tuning = pn.Column(
-            self._head("tuning", controls["feature"], controls["other"]), notes["tuning"],
-            panes["tuning"], panes["rate map"],
-            self._head("correlogram"), notes["correlogram"], panes["correlogram"],
-            sizing_mode="stretch_width", min_width=380,
-        )  # fmt: skip
-        rest = pn.Column(
-            self._head("waveform"), notes["waveform"], panes["waveform"],
-            self._head("stimulus"), notes["stimulus"], panes["stimulus"],
-            sizing_mode="stretch_width", min_width=300,
-        )  # fmt: skip
-        return pn.Row(event, tuning, rest, sizing_mode="stretch_width")
+        tuning = self._panel("tuning", self.controls["feature"], self.controls["other"])
+        columns = (
+            (380, [*self._panel("trials"), *self._panel("psth")]),
+            (380, [*tuning, self.panes["rate map"], *self._panel("correlogram")]),
+            (300, [*self._panel("waveform"), *self._panel("stimulus")]),
+        )
+        wide = {"sizing_mode": "stretch_width"}
+        return pn.Row(
+            *(pn.Column(*parts, min_width=width, **wide) for width, parts in columns), **wide
+        )
+
+    def _panel(self, name: str, *controls: Any) -> list[Any]:
+        """The parts of a panel: its head with controls, its note, and its figure."""
+        return [self._head(name, *controls), self.notes[name], self.panes[name]]
 
     def _head(self, name: str, *controls: Any) -> Any:
         """The title of a panel, with its code and its values."""
