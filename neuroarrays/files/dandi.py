@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from neuroarrays.files import python_client, state
-from neuroarrays.files.answers import NetworkError
+from neuroarrays.files.answers import Answer, NetworkError
 
 #: Variable with the address of the archive's interface, and the one that is asked without.
 API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
@@ -79,6 +81,28 @@ def store(address: str) -> str:
             )
         kept = _stores.put(address, below[0].rstrip("/"))
     return kept
+
+
+def files_of(address: str) -> Iterator[tuple[str, Answer]]:
+    """Every file of a Zarr asset: its name below the store, and what DANDI says of it.
+
+    Raises
+    ------
+    NetworkError
+        As `store`.
+    """
+    number = store(address).rpartition("/")[2]
+    page = f"zarr/{quote(number)}/files/?limit=1000"
+    while page:
+        answer = _asked(page)
+        for entry in answer.get("results", []):
+            modified = _seconds(str(entry.get("LastModified", "")))
+            tag = str(entry.get("ETag", ""))
+            yield str(entry["Key"]), Answer(b"", int(entry["Size"]), tag, modified, "")
+        following = str(answer.get("next") or "")
+        if following and not following.startswith(f"{_api()}/"):
+            raise NetworkError("other", "a list of files that goes on elsewhere")
+        page = following.removeprefix(f"{_api()}/")
 
 
 def digests(address: str) -> dict[str, Any]:
@@ -166,6 +190,14 @@ def listed(address: str) -> dict[str, str]:
             names[name] = "file" if is_file else "folder"
         page = page + 1 if answer.get("next") else 0
     return names
+
+
+def _seconds(text: str) -> int:
+    """A time in the form of ISO 8601 as seconds since 1970; 0 where it is none."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return 0
 
 
 def _api() -> str:

@@ -9,7 +9,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from neuroarrays.errors import FormatError, MissingPath, PathExists, shorten
-from neuroarrays.files import buckets, dandi, digests, network, partials, python_client
+from neuroarrays.files import (
+    buckets,
+    dandi,
+    digests,
+    network,
+    partials,
+    python_client,
+    store_copies,
+)
 from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, Location, check
@@ -23,10 +31,7 @@ Progress = Callable[[int, int, str], None]
 _PIECE, _AT_ONCE = 8 << 20, 8
 _NO_MD5 = "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of their own (KMS)"
 _NO_FOLDERS = "a plain server lists no folders; give the address of a bucket, or of each file"
-_IN_PLACE = (
-    "open it where it lies (neuroarrays.open_datatree), and save what you need of it; or give the address of "
-    "its bucket (s3://...), which lists its files"
-)
+_NO_FILE = "an asset of DANDI that is no file, and no Zarr store by its name"
 
 
 @dataclass
@@ -58,7 +63,7 @@ def fetch(
 ) -> Fetched:
     """Copy a file, or the files below a prefix of a bucket or a dandiset, to a folder.
 
-    Interrupted, it goes on where it was when it is called again. Every range is asked for on the condition
+    A Zarr store is copied as a folder. Interrupted, it goes on where it was when it is called again. Every range is asked for on the condition
     that the file is still the same; an asset of DANDI is compared with the digest that is stated there.
 
     Parameters
@@ -122,7 +127,10 @@ def _listed(
         if not _is_plain(name):
             report.notes.append(f"{name}: a name that leads out of the folder, or is none here")
         elif size is None:
-            report.notes.append(f"{name}: a Zarr asset of DANDI, not copied; {_IN_PLACE}")
+            if dandi.is_store(name):
+                files[name] = 0, location.child(name)
+            else:
+                report.notes.append(f"{name}: {_NO_FILE}")
         else:
             files[name] = size, location.child(name)
     if not entries:
@@ -155,9 +163,8 @@ def _copy(
     status = source.status()
     check(source, status)
     if status.kind != FILE:
-        is_store = dandi.is_store(source.name)
-        found, hint = ("a Zarr store", _IN_PLACE) if is_store else ("a folder", _NO_FOLDERS)
-        raise FormatError(source.given, "", "a file", found, hint)
+        _copy_store(source, target, overwrite, report, tell)
+        return
     _, size, modified = status.stamp
     digest = _stated(source, size)
     if _is_there(target, size, modified, digest):
@@ -180,6 +187,23 @@ def _copy(
             raise
         raise write_failure(target, error, size) from error
     report.written.append(target)
+
+
+def _copy_store(
+    source: Location, target: Path, overwrite: bool, report: Fetched, tell: Callable[[int], None]
+) -> None:
+    """Copy a Zarr store as a folder of its name."""
+    if not source.listing():
+        raise FormatError(source.given, "", "a file or a Zarr store", "a folder", _NO_FOLDERS)
+    try:
+        copied = store_copies.copy(source, target, overwrite, tell)
+    except OSError as error:
+        if isinstance(error, MissingPath | PathExists):
+            raise
+        raise write_failure(target, error) from error
+    report.resumed += copied.resumed
+    report.notes += [f"{target.name}: {copied.note}"] if copied.note else []
+    (report.written if copied.is_new else report.unchanged).append(target)
 
 
 def _filled(

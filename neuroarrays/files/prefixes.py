@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuroarrays.errors import FormatError
@@ -20,8 +20,10 @@ from neuroarrays.files.positioned import changed
 from neuroarrays.files.remote_file import failure, stamp_of
 from neuroarrays.files.state import cached_property
 
-#: Metadata of a whole Zarr store, then of its root.
+#: Metadata of a whole Zarr store of format 3 and 2, then of the root of one of format 2.
 _ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+#: The stamp of a folder that was only glanced at: its files are not known yet.
+GLANCED: Stamp = (0, 0, 0)
 #: Prefixes of too many files to be listed at once, after which an opening lists level by level.
 _LARGE = 4
 #: Files of a prefix by its location and stamp.
@@ -50,12 +52,12 @@ def markers(location: Location, anew: bool = False) -> dict[str, str]:
     NetworkError
         If nothing can be asked for.
     """
-    address = _base(location)
     if anew:
         _contents.drop(lambda key: key[:2] == (location, ()))
-    if not _is_listed(address):
+    if not _is_listed(location) or _is_asset(location):
         roots = _roots(location)
         return {name: FILE for name, raw in zip(_ROOTS, roots, strict=True) if raw is not None}
+    address = base_of(location)
     files = None if dandi.is_store(location.name) else _few_below(address)
     if files is None:
         return network.listed(address)
@@ -91,7 +93,7 @@ def is_opaque(location: Location) -> bool:
     NetworkError, FormatError
         If its metadata cannot be had, or are no JSON.
     """
-    if _is_listed(_base(location)):
+    if _is_listed(location):
         return False
     documents = consolidated(location)
     if len(documents) > 1 or not documents:
@@ -115,7 +117,7 @@ def stamp_of_prefix(location: Location) -> Stamp:
             known = 1, sum(size for _, size, _ in files.values()), digest(files)
             _listings.put((location, known), files)
             return known
-        raw = b"".join(_root(location, name) or b"" for name in _ROOTS)
+        raw = b"".join(raw or b"" for raw in _roots(location))
         mark = hashlib.blake2b(raw, digest_size=7).digest()
         return int.from_bytes(mark, "little"), len(raw), 0
     except NetworkError as error:
@@ -123,7 +125,7 @@ def stamp_of_prefix(location: Location) -> Stamp:
     raise failure(location, failed)
 
 
-def _base(location: Location) -> str:
+def base_of(location: Location) -> str:
     """Where files lie: of a Zarr asset of DANDI in its bucket."""
     address = location.address.rstrip("/")
     if address.startswith("dandi://") and dandi.is_store(location.name):
@@ -131,8 +133,13 @@ def _base(location: Location) -> str:
     return address
 
 
-def _is_listed(address: str) -> bool:
-    return not address.startswith(("http://", "https://"))
+def _is_asset(location: Location) -> bool:
+    """Whether it is a Zarr asset of DANDI, whose files DANDI lists."""
+    return location.address.startswith("dandi://") and dandi.is_store(location.name)
+
+
+def _is_listed(location: Location) -> bool:
+    return not location.address.startswith(("http://", "https://"))
 
 
 def _is_complete(location: Location) -> bool:
@@ -140,25 +147,31 @@ def _is_complete(location: Location) -> bool:
 
     A store in a bucket may have a page of files for each array.
     """
-    if not _is_listed(_base(location)):
+    if not _is_listed(location):
         return False
     return not (dandi.is_store(location.name) and len(consolidated(location)) > 1)
 
 
 def _walked(location: Location) -> dict[str, Stamp]:
-    files = _few_below(_base(location)) or {}
+    """Every file below an address; an asset of DANDI is listed once in an opening too."""
+    is_asset, under_way = _is_asset(location), openings.current()
+    address = location.address.rstrip("/")
+    known = under_way.listed.get(address) if under_way and is_asset else None
+    files = dict(known or {}) if is_asset else _few_below(address) or {}
     if files:
         return files
-    for name, answer in network.walked(_base(location)):
+    for name, answer in (dandi.files_of if is_asset else network.walked)(address):
         files[name] = stamp_of(answer)
         if len(files) > MAX_FILES:
             raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")
+    if under_way is not None and is_asset:
+        under_way.listed[address] = files
     return files
 
 
 def _root(location: Location, name: str) -> bytes | None:
     """A document at the root of a store; None where there is none."""
-    path = addresses.child(_base(location), name)
+    path = addresses.child(base_of(location), name)
     return _contents.get_or_make((location, (), name), lambda: (_whole(path),))[0]
 
 
@@ -204,9 +217,11 @@ class Prefix(Folder):
             return {name: (0, len(raw), 0) for name, raw in self._consolidated().items()}
         files = _listings.get((self.location, self.known))
         if files is None:
-            if stamp_of_prefix(self.location) != self.known:
+            stamp = stamp_of_prefix(self.location)
+            if self.known not in (stamp, GLANCED):
                 raise changed(self.path)
-            files = _listings.get((self.location, self.known)) or {}
+            self.known = stamp
+            files = _listings.get((self.location, stamp)) or {}
         return files
 
     def _consolidated(self) -> dict[str, bytes]:
@@ -250,7 +265,7 @@ class Prefix(Folder):
         place = self.location.child(name)
         failed = None
         try:
-            answer = _whole(addresses.child(_base(self.location), name), start, size)
+            answer = _whole(addresses.child(base_of(self.location), name), start, size)
         except NetworkError as error:
             failed = error
         if failed is not None:
@@ -293,12 +308,14 @@ def consolidated(location: Location) -> dict[str, bytes]:
     return kept if kept is not None else _consolidations.put(key, _unfolded(location, raws))
 
 
-def _roots(location: Location) -> Iterable[bytes | None]:
-    """The documents at the root of a store, asked for side by side."""
-    kept = [_contents.get((location, (), name)) for name in _ROOTS]
-    if all(kept):
-        return [document[0] for document in kept if document is not None]
-    return network.side_by_side(lambda name: _root(location, name), _ROOTS)
+def _roots(location: Location) -> list[bytes | None]:
+    """The documents at the root of a store, asked for one after another until one says what is in it."""
+    raws: list[bytes | None] = []
+    for name in _ROOTS:
+        raws.append(_root(location, name))
+        if raws[-1] is not None:
+            break
+    return [*raws, *[None] * (len(_ROOTS) - len(raws))]
 
 
 def _unfolded(location: Location, raws: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -8,7 +8,13 @@ from neuroarrays.files import addresses, dandi, network, openings, sidecars, sta
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
 from neuroarrays.files.positioned import changed
-from neuroarrays.files.prefixes import Prefix, is_opaque, markers, stamp_of_prefix
+from neuroarrays.files.prefixes import (
+    GLANCED,
+    Prefix,
+    is_opaque,
+    markers,
+    stamp_of_prefix,
+)
 from neuroarrays.files.remote_file import (
     FIRST,
     RemoteFile,
@@ -91,7 +97,7 @@ class RemoteLocation(Location):
             if markers(self, anew=True):
                 if is_opaque(self):
                     return Status(OTHER, words=_OPAQUE, hint=_CONSOLIDATE)
-                return Status(FOLDER, stamp=(0, 0, 0))
+                return Status(FOLDER, stamp=GLANCED)
         except NetworkError as error:
             failed = failed if error.kind == "missing" else error
         if failed.kind == "missing":

@@ -1,5 +1,6 @@
 """Zarr stores behind addresses: how many requests, assets of DANDI, stores without consolidated metadata."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
-from neuroarrays.files import state
+from neuroarrays.errors import FormatError, NeuroArraysError, PathExists
+from neuroarrays.files import state, store_copies
 from neuroarrays.files.fetching import fetch
 from neuroarrays.testing.loopback import Loopback
 from neuroarrays.testing.processes import in_processes
@@ -37,7 +38,7 @@ def test_an_archive_opens_in_two_rounds_and_reads_its_tables_together(root):
     local = na.open_datatree(root / "aligned.zarr")
     with Loopback(root) as server:
         tree = na.open_datatree(server.url("aligned.zarr"))
-        assert server.seen.requests <= 4  # the root in three spellings, and the checksums
+        assert server.seen.requests <= 2  # the root, and the checksums
         server.reset()
         node = next(node for node in tree.subtree if "spike_data" in node.data_vars)
         assert node.to_dataset().load().identical(local[node.path].to_dataset().load())
@@ -103,7 +104,9 @@ def dandi(root, monkeypatch):
                 parts = urlsplit(self.path)
                 query = dict(parse_qsl(parts.query))
                 asset = {"path": "sub-1/a.nwb.zarr", "asset_id": "17", "zarr": "one-two", "size": 9}
-                if parts.path == "/api/assets/17/":
+                if parts.path == "/api/zarr/one-two/files/":
+                    self.say(self.page(int(query.get("after", 0))))
+                elif parts.path == "/api/assets/17/":
                     places = [
                         f"{interface}/api/assets/17/download/",
                         server.url("zarr/one-two") + "/",
@@ -116,6 +119,22 @@ def dandi(root, monkeypatch):
                     self.say({"results": [asset] * fits})
                 else:
                     self.say({"detail": "no download of a Zarr asset"}, 400)
+
+            def page(self, start):
+                """A part of the list of the files of the store."""
+                top = root / "zarr" / "one-two"
+                files = [path for path in sorted(top.rglob("*")) if path.is_file()]
+                after = f"{interface}/api/zarr/one-two/files/?after={start + 20}"
+                entries = [
+                    {
+                        "Key": path.relative_to(top).as_posix(),
+                        "Size": path.stat().st_size,
+                        "ETag": f'"{hashlib.md5(path.read_bytes()).hexdigest()}"',
+                        "LastModified": "2024-05-01T10:00:00+00:00",
+                    }
+                    for path in files[start : start + 20]
+                ]
+                return {"results": entries, "next": after if start + 20 < len(files) else None}
 
             def say(self, content, status=200):
                 body = json.dumps(content).encode()
@@ -148,13 +167,69 @@ def test_a_folder_of_zarr_assets_of_dandi(dandi):
 # ------------------------------------------------------------------- without consolidated metadata
 
 
-def test_stores_that_are_not_copied_are_named(dandi, root, tmp_path):
-    with pytest.raises(FormatError, match="a Zarr store; open it where it lies"):
-        fetch("dandi://000006/sub-1/a.nwb.zarr", tmp_path)
-    with pytest.raises(MissingPath, match="no file; a.nwb.zarr: a Zarr asset of DANDI, not copied"):
-        fetch("dandi://000006/sub-1", tmp_path)
-    with Loopback(root) as server, pytest.raises(FormatError, match="a Zarr store; open it where"):
-        fetch(server.url("aligned.zarr"), tmp_path)
+def plain(root):
+    """Take the consolidated metadata out of the store of the asset."""
+    path = root / "zarr" / "one-two" / "zarr.json"
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"consolidated_metadata": None}))
+    return path, kept
+
+
+def test_a_zarr_asset_without_consolidated_metadata_is_listed_by_dandi(dandi, root):
+    path, kept = plain(root)
+    try:
+        tree = na.open_datatree("dandi://000006/sub-1/a.nwb.zarr")
+        known = na.open_datatree(GOLDEN / "current.nwb.zarr")["current"]
+        for node in known.subtree:
+            assert node.to_dataset().identical(tree["a"][node.relative_to(known)].to_dataset())
+    finally:
+        path.write_text(kept)
+
+
+def content_of(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_zarr_asset_of_dandi_is_copied(dandi, root, tmp_path, monkeypatch):
+    """Interrupted, it goes on; what is there is left; each file has the MD5 that is stated."""
+    whole, arrived = content_of(root / "zarr" / "one-two"), []
+
+    def interrupt(done, total, name):
+        arrived.append(done)
+        if done > 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("dandi://000006/sub-1", tmp_path / "x", progress=interrupt)
+    assert not (tmp_path / "x" / "a.nwb.zarr").exists()
+    fetched = fetch("dandi://000006/sub-1", tmp_path / "x")
+    assert fetched.resumed > 0
+    assert fetched.written == [tmp_path / "x" / "a.nwb.zarr"]
+    assert content_of(tmp_path / "x" / "a.nwb.zarr") == whole
+    assert os.listdir(tmp_path / "x") == ["a.nwb.zarr"]
+    again = fetch("dandi://000006/sub-1/a.nwb.zarr", tmp_path / "x")
+    assert again.unchanged == [tmp_path / "x" / "a.nwb.zarr"]
+    (tmp_path / "x" / "a.nwb.zarr" / "zarr.json").write_text("{}")
+    with pytest.raises(PathExists, match="another folder already; --overwrite"):
+        fetch("dandi://000006/sub-1", tmp_path / "x")
+    assert fetch("dandi://000006/sub-1", tmp_path / "x", overwrite=True).written
+    monkeypatch.setattr(store_copies, "_whole", lambda address, path: path.write_bytes(b"other"))
+    with pytest.raises(FormatError, match="the size and MD5 that are stated"):
+        fetch("dandi://000006/sub-1", tmp_path / "y")
+
+
+@pytest.mark.parametrize("name", ["aligned.zarr", "older.nwb.zarr"])
+def test_a_store_of_a_web_server_is_copied(root, tmp_path, name):
+    """Its metadata say which files there are: of formats 2 and 3, also in shards."""
+    if not (root / name).exists():
+        shutil.copytree(GOLDEN / name, root / name)
+    with Loopback(root) as server:
+        fetched = fetch(server.url(name), tmp_path)
+        copied = tmp_path / name
+        assert fetched.written == [copied]
+        assert content_of(copied) == content_of(root / name)
+        assert na.open_datatree(copied).identical(na.open_datatree(root / name))
+        assert fetch(server.url(name), tmp_path).unchanged == [copied]
 
 
 def test_a_store_on_a_web_server_without_consolidated_metadata_is_named(tmp_path):
