@@ -2,6 +2,7 @@
 
 python benchmarks/bench_signals.py           # full size, writes benchmarks/results/bench_signals.txt
 python benchmarks/bench_signals.py --small   # a few seconds, writes nothing
+python benchmarks/bench_signals.py --tenth   # a tenth of an hour, ours alone: results/bench_signals_tenth.txt
 python benchmarks/bench_signals.py --python spikeinterface=ENV/bin/python --python elephant=ENV/bin/python
 
 Each filters the same file in a process of its own, with one thread. Its peak is that of the memory
@@ -167,6 +168,37 @@ def measured(python, name, path, band, folder):
     return json.loads(done.stdout.splitlines()[-1]), np.load(out)
 
 
+def in_threads(path, band):
+    """Seconds by the clock of the whole band with one and with two threads of dask, in a process each."""
+    seconds = []
+    for number in (1, 2):
+        command = [sys.executable, __file__, "--threads", str(number), path, *map(str, band)]
+        alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | alone, check=True
+        )
+        seconds.append(float(done.stdout))
+    return seconds
+
+
+def threaded(number, path, low, high):
+    """Print how long the largest value of each chunk of a band takes with so many threads."""
+    import dask
+    import xarray as xr
+
+    import neuroarrays as na
+
+    stored = xr.open_dataset(path, engine="h5netcdf", phony_dims="sort", chunks={})["lfp"]
+    stored = stored.rename(dict(zip(stored.dims, ("time", "channel"), strict=True)))
+    stored = stored.assign_coords(time=np.arange(stored.sizes["time"]) / RATE)
+    band = na.filter(stored.chunk(time=1 << 15, channel=128), float(low), float(high))
+    na.filter(stored[:5000, :1].load(), float(low), float(high)).load()  # imports
+    with dask.config.set(scheduler="threads", num_workers=int(number)):
+        begin = time.perf_counter()
+        band.max().compute()
+        print(time.perf_counter() - begin)
+
+
 def compare(path, pythons, folder):
     for title, band in BANDS.items():
         say(f"{title}, order 4, zero-phase")
@@ -189,20 +221,43 @@ def main(argv=None):
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--python", action="append", default=[], metavar="PACKAGE=PYTHON")
     parser.add_argument("--child", nargs=5)
+    parser.add_argument("--threads", nargs=4)
+    parser.add_argument("--tenth", action="store_true")
     options = parser.parse_args(argv)
     if options.child:
         child(*options.child)
         return
-    size = (10.0, 8) if options.small else (80.0, 385)
+    if options.threads:
+        threaded(*options.threads)
+        return
+    size = (10.0, 8) if options.small else (360.0 if options.tenth else 80.0, 385)
     pythons = dict(pair.split("=", 1) for pair in options.python)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "lfp.h5")
         write(path, *size)
         say(f"{size[1]} channels x {size[0]:g} s at {RATE:g} Hz, int16; one thread each")
-        compare(path, pythons, folder)
+        if options.tenth:
+            tenth(path, folder)
+        else:
+            compare(path, pythons, folder)
+        for title, band in BANDS.items():
+            one, two = in_threads(path, band)
+            say(
+                f"{title}: 1 thread {one:.1f} s, 2 threads {two:.1f} s by the clock, {one / two:.2f} x"
+            )
     if not options.small:
-        result = Path(__file__).parent / "results" / "bench_signals.txt"
+        name = "bench_signals_tenth" if options.tenth else "bench_signals"
+        result = Path(__file__).parent / "results" / f"{name}.txt"
         result.write_text("\n".join(LINES) + "\n")
+
+
+def tenth(path, folder):
+    """CPU and peak of a tenth of an hour, and what an hour takes by it: the peak does not grow."""
+    for title, band in BANDS.items():
+        found, _ = measured(sys.executable, "neuroarrays", path, band, folder)
+        say(
+            f"{title}: {found['cpu']:.1f} s CPU, {found['peak']:,.0f} MB; an hour {found['cpu'] / 6:.1f} min"
+        )
 
 
 if __name__ == "__main__":
