@@ -208,15 +208,7 @@ def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled
     ValueError
         If its clock is missing or not regular; says by how much.
     """
-    name = repr(signal.name or "the signal")
-    if signal.dims[:1] != (schema.TIME,):
-        msg = f"{name} has dims {signal.dims}: expected time first"
-        if schema.TIME in signal.dims:
-            msg += "; signal.transpose('time', ...) brings it there"
-        raise SchemaError(msg)
-    if signal.dtype.kind not in "iufb":
-        msg = f"{name} holds {signal.dtype}: expected numbers"
-        raise SchemaError(msg)
+    name = check_numbers(signal)
     if "period" in signal.attrs:
         msg = (
             f"{name} is an angle (attribute period): {purpose} takes its parts; give np.cos and "
@@ -272,6 +264,26 @@ def outside(rows: np.ndarray, stretches: np.ndarray) -> np.ndarray:
     begun = np.searchsorted(stretches[:, 0], rows, side="right")
     ends = np.append(0, stretches[:, 1])  # before the first stretch nothing counts
     return np.asarray(rows >= ends[begun])
+
+
+def check_numbers(signal: xr.DataArray) -> str:
+    """Refuse what are no numbers along time; the name of the signal in an error.
+
+    Raises
+    ------
+    SchemaError
+        If time is not its first dimension, or it holds no numbers.
+    """
+    name = repr(signal.name or "the signal")
+    if signal.dims[:1] != (schema.TIME,):
+        msg = f"{name} has dims {signal.dims}: expected time first"
+        if schema.TIME in signal.dims:
+            msg += "; signal.transpose('time', ...) brings it there"
+        raise SchemaError(msg)
+    if signal.dtype.kind not in "iufb":
+        msg = f"{name} holds {signal.dtype}: expected numbers"
+        raise SchemaError(msg)
+    return name
 
 
 def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:

@@ -64,10 +64,13 @@ class Baseline:
     def apply(self, samples: np.ndarray) -> np.ndarray:
         from scipy import ndimage
 
-        size = 2 * self.half + 1
+        size, number = 2 * self.half + 1, samples.shape[1]
+        # mirrored here: of arrays shorter than the window scipy 1.17 gives what it has not filled
+        margin = self.half if number < size else 0
+        mirrored = np.pad(samples, ((0, 0), (margin, margin)), "symmetric")
         baseline = ndimage.percentile_filter(
-            samples, self.percentile, size=(1, size), mode="reflect"
-        )
+            mirrored, self.percentile, size=(1, size), mode="reflect"
+        )[:, margin : margin + number]
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(baseline > 0, (samples - baseline) / baseline, np.nan)
 
@@ -84,7 +87,7 @@ def _standardized(*arguments: Any) -> np.ndarray:
     mean, sd = (outer.take(moment, rest) for moment in moments)
     values = np.asarray(base.outer(tuple(map(outer.compact, picked))), np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.where(sd > 0, (values - mean) / sd, np.nan)
+        scaled = np.where((sd > 0) & np.isfinite(values), (values - mean) / sd, np.nan)
     scaled[outside(rows, stretches)] = np.nan
     return scaled
 

@@ -46,8 +46,11 @@ def _sums(
 ) -> np.ndarray:
     weights = weights[:, columns]
     needed = np.flatnonzero((weights != 0).any(axis=1))
-    values = base.outer((outer.compact(rows), outer.compact(needed)))
-    sums = np.asarray(values, np.float64) @ weights[needed]
+    values = np.asarray(base.outer((outer.compact(rows), outer.compact(needed))), np.float64)
+    missing = ~np.isfinite(values)
+    sums = np.where(missing, 0.0, values) @ weights[needed]
+    touched = np.flatnonzero(missing.any(axis=1))  # a missing channel is in the sums with a weight
+    sums[touched] += np.where(missing[touched] @ (weights[needed] != 0), np.nan, 0.0)
     sums[outside(rows, stretches)] = np.nan  # time that is not valid
     return np.asarray(sums)
 

@@ -10,14 +10,21 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.interpolation import series_at
-from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.kernels import sinc, steps
 from neuroarrays.lazy.arrays import data_of, wrap
 from neuroarrays.lazy.computed import Computed, RegularClock, as_dtype
 from neuroarrays.schema import given
 from neuroarrays.signals.filters import Taps, frequency, long_enough
-from neuroarrays.signals.given import Sampled, Signal, each, regular, sampled, scipy_signal
+from neuroarrays.signals.given import (
+    Sampled,
+    Signal,
+    check_numbers,
+    each,
+    regular,
+    sampled,
+    scipy_signal,
+)
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import check_seconds, seconds
 
@@ -108,10 +115,7 @@ def resample(signal: Signal, rate: float) -> Any:
     wanted = frequency(rate, "rate")
 
     def transform(array: xr.DataArray) -> xr.DataArray:
-        name = repr(array.name or "the signal")
-        if array.dims[:1] != (schema.TIME,):
-            msg = f"{name} has dims {array.dims}: expected time first"
-            raise SchemaError(msg)
+        name = check_numbers(array)
         if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
             msg = f"{name}: expected a coordinate `time` in seconds with 2 samples or more"
             raise ValueError(msg)
@@ -194,7 +198,8 @@ def _at_times(*arguments: Any) -> np.ndarray:
             first = math.ceil(places[low] - kernel.half)
             last = math.floor(places[high - 1] + kernel.half) + 1
             read = base.outer((slice(begin + first, begin + last, 1), *rest))
-            samples = np.asarray(read, np.float64).reshape(last - first, -1)
+            samples = np.array(read, np.float64).reshape(last - first, -1)
+            samples[np.isinf(samples)] = np.nan
             out[order[rows[low:high]]] = sinc.evaluate(samples, first, places[low:high], kernel)
             low = high
     return out.reshape(shape)

@@ -121,6 +121,7 @@ class Periodograms(LazyArray):
 
     def _spectra(self, samples: np.ndarray) -> np.ndarray:
         """Densities of (window, ..., sample): (window, frequency, ...)."""
+        samples = np.where(np.isfinite(samples), samples, np.nan)
         samples = samples - samples.mean(axis=-1, keepdims=True)
         total = np.zeros((*samples.shape[:-1], self.shape[1]))
         for taper in self.tapers:

@@ -141,3 +141,65 @@ def test_weighted_sums_of_channels_are_nan_in_time_that_is_not_valid(what):
     assert np.isnan(found.values[~valid]).all()
     np.testing.assert_array_equal(found.values[valid], whole[valid])
     np.testing.assert_array_equal(found[[45, 3, 25]].values, found.values[[45, 3, 25]])
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_a_missing_channel_leaves_sums_alone_that_have_no_part_of_it(hole):
+    values = np.random.default_rng(0).normal(size=(50, 6))
+    labels = {"shank": ("channel", list("aaabbb")), "rel_y": ("channel", np.arange(6) * 20.0)}
+    clock = {"time": np.arange(50) / 50}
+    array = xr.DataArray(values, clock | labels, ("time", "channel"), "lfp")
+    broken = array.copy(data=np.where(np.eye(50, 6, dtype=bool), hole, values))
+    for what, reach in (
+        (lambda lfp: na.reference(lfp, "shank"), [[0, 1, 2]] * 3 + [[3, 4, 5]] * 3),
+        (na.csd, [[0, 1], [1, 2], [1, 2, 3], [2, 3, 4], [3, 4], [4]]),
+    ):
+        found, whole = what(broken).values, what(array).values
+        for row, channels in enumerate(reach):
+            inside = [channel for channel in channels if not np.isnan(whole[0, channel])]
+            assert np.isnan(found[row, channels]).all()
+            rest = np.setdiff1d(np.arange(6), channels)
+            np.testing.assert_allclose(found[row, rest], whole[row, rest])
+            assert inside
+        one = np.stack([what(broken)[:, k].values for k in range(6)], axis=1)
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(found))
+
+
+@pytest.mark.parametrize("number", [1, 2, 20, 150])
+def test_a_baseline_longer_than_its_stretch_is_mirrored(number):
+    values = np.random.default_rng(0).uniform(5, 6, 150)[:number]
+    clock = np.arange(150) / 50
+    array = xr.DataArray(np.append(values, np.full(150 - number, np.nan)), {"time": clock}, "time")
+    found = na.normalize(array, "dff", window=8).values[:number]
+    around = np.pad(values, 200, "symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(around, 401)
+    baseline = np.sort(windows, axis=1)[:, 40]
+    np.testing.assert_allclose(found, (values - baseline) / baseline)
+
+
+@pytest.mark.parametrize("values", [np.ones(50, complex), np.full(50, "a")])
+def test_what_holds_no_numbers_is_refused(values):
+    array = xr.DataArray(values, {"time": np.arange(50) / 50}, "time")
+    for what in (lambda lfp: na.resample(lfp, 20), lambda lfp: na.filter(lfp, 5), na.normalize):
+        with pytest.raises(SchemaError, match="expected numbers"):
+            what(array)
+
+
+def test_an_infinite_sample_is_a_missing_one():
+    values = np.random.default_rng(0).normal(size=400)
+    clock = {"time": np.arange(400) / 50}
+    holes = [
+        xr.DataArray(np.where(np.arange(400) == 130, hole, values), clock, "time")
+        for hole in (np.nan, np.inf)
+    ]
+    for what in (
+        lambda lfp: na.filter(lfp, 5, 10),
+        lambda lfp: na.smooth(lfp, 0.1),
+        na.normalize,
+        lambda lfp: na.spectrogram(lfp, 1),
+        lambda lfp: na.power(lfp, 1),
+        lambda lfp: na.resample(lfp, 40),
+        lambda lfp: na.decimate(lfp, 2),
+    ):
+        missing, infinite = (what(array).values for array in holes)
+        np.testing.assert_array_equal(missing, infinite)
