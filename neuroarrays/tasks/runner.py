@@ -139,6 +139,8 @@ class Runner:
         limit : callable, optional
             Seconds that a task may take. In "processes" and on a cluster tasks are then done by
             `Children`, which a task that hangs or dies may end; they have the attribute `path`.
+            Without it, "processes" are a pool without bounds: a function of the user's may need
+            hours and all memory, and large answers come back as bytes, where children send text.
         same : callable
             Tasks for which it gives the same should go to the same process.
 
