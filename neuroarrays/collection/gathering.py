@@ -16,7 +16,7 @@ from neuroarrays.collection.layout import Entry, Stored
 from neuroarrays.collection.recordings import Recording, recordings_of, stamps_of
 from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
 from neuroarrays.collection.stacking import joined
-from neuroarrays.errors import FormatError, NotInTree
+from neuroarrays.errors import FormatError, NotInTree, QueryError, quoted
 from neuroarrays.files.locating import locate
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, probe_of
@@ -114,6 +114,8 @@ def frame_of(
         wanted.columns if wanted.columns is None else dict.fromkeys([*wanted.columns, *looked_at])
     )
     table = read(None if some is None else list(some))
+    if condition is not None:
+        check_units(condition, table)
     if is_choice:
         frame = layout.to_pandas(layout.coded(table.select(looked_at)))
         places = [name for name in (rows.PATH, rows.BLOCK, rows.SESSION) if name in names]
@@ -127,6 +129,25 @@ def frame_of(
         table = table.filter(mask)
     table = table if wanted.columns is None else table.select(list(wanted.columns))
     return _finished(layout.to_pandas(layout.plain(table)), wanted, asked)
+
+
+def check_units(condition: Query, table: Any) -> None:
+    """Refuse to compare numbers of several units of measurement with one.
+
+    Raises
+    ------
+    QueryError
+        Names the column and the units.
+    """
+    for name in condition.names:
+        stated = (table.schema.field(name).metadata or {}).get(layout.UNIT, b"").decode()
+        units = [unit for unit in stated.split(" or ") if unit != "none"]
+        if len(units) > 1:
+            msg = (
+                f"{quoted(condition.text)}: {name!r} is in {' in some recordings, in '.join(units)} in "
+                "others; ask for the recordings of each unit by themselves"
+            )
+            raise QueryError(msg)
 
 
 def _finished(frame: pd.DataFrame, wanted: Wanted, asked: Asked) -> pd.DataFrame:

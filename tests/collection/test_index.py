@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import neuroarrays as na
-from neuroarrays.collection import indexing, layout
+from neuroarrays.collection import gathering, indexing, layout
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import (
     FormatError,
@@ -203,6 +203,17 @@ def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
         frame.attrs["units"] = {"a": unit}
     both = layout.to_pandas(joined([layout.of_frame(frame) for frame in apart]))
     assert both.attrs["units"] == {"a": "uV or V"}
+
+
+def test_a_condition_on_numbers_of_several_units_is_refused():
+    frames = {unit: pd.DataFrame({"amplitude": [1.0]}) for unit in ("uV", "V", "")}
+    for unit, frame in frames.items():
+        frame.attrs["units"] = {"amplitude": unit}
+    tables = {unit: layout.of_frame(frame) for unit, frame in frames.items()}
+    condition = parse("amplitude > 1")
+    gathering.check_units(condition, joined([tables["uV"], tables[""]]))  # one does not say
+    with pytest.raises(QueryError, match="'amplitude' is in uV in some recordings, in V in others"):
+        gathering.check_units(condition, joined(list(tables.values())))
 
 
 def test_nothing_that_fits_says_what_each_part_alone_would(folder):
