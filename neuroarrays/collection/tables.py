@@ -65,8 +65,8 @@ def units(
         The columns of ``units.csv`` of the published binned archive of Allen Visual Coding, which
         are those of AllenSDK's `get_units`, as far as session files know them.
     cache : bool
-        Keep the rows in the user's cache folder, and use those that are kept; see the page "Many
-        sessions".
+        Keep the rows in the user's cache folder, and use those that are kept; see the page "Large
+        archives".
     workers : int, optional
         How many recordings are opened at a time, in processes of their own. Unless given, up to 4 where
         there are more than 4 recordings, which otherwise are opened in this process.
@@ -273,7 +273,7 @@ def index(
 
     Given in place of the recordings, or lying among them under the name of its table
     (``units.parquet``), it is used instead of looking. Paths of recordings in its folder are relative to
-    it, so that both can be moved. pandas, polars and duckdb read it; the page "Many sessions" has its
+    it, so that both can be moved. pandas, polars and duckdb read it; the page "Large archives" has its
     columns.
 
     Parameters

@@ -56,7 +56,7 @@ def open_datatree(
     ----------
     path_or_url : str, path, list of these, or DataFrame
         A file, a folder, or several files. Of a table of `neuroarrays.units`, or any rows of it, just
-        the sessions, areas and units in its rows are opened, as one tree; see the page "Many sessions".
+        the sessions, areas and units in its rows are opened, as one tree; see the page "Large archives".
     engine : str or type of Reader, optional
         Name of the format (``neuroarrays formats`` lists them, those of other packages too), a
         reader's class, or where that is, ``"package.module:Class"``; found by looking when not given.
