@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test lowest with-peers peers peers-remote mutate lint docs bench clean
+# Bytecode is kept, also where the shell says otherwise: every process that a test starts would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
