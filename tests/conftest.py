@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Tests keep nothing in the cache folder of whoever runs them; those of what is kept say where.
 os.environ["NEUROARRAYS_CACHE"] = "off"
+
+# CPU time, in seconds: of the workers of xdist that have ended, and of each test with its fixtures.
+_cost = {"workers": 0.0, "started": 0.0, "tests": []}
+
+# In runs of fewer tests the summary says nothing of it.
+_MANY = 1000
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,6 +45,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     settings.load_profile(_PROFILE + "-slow" * config.getoption("--run-slow"))
+    gc.disable()  # importing all tests is walks through what stays: a fifth of its time
 
 
 def pytest_collection_modifyitems(config, items):
@@ -59,9 +67,53 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_collection_finish():
     """Collect garbage more rarely: a sixth of the time went into walks through all that is imported."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 10, 10)
+
+
+def cpu_seconds():
+    """CPU time of this process and of those that it started and that have ended."""
+    return sum(os.times()[:4])
+
+
+def pytest_runtest_logstart():
+    _cost["started"] = cpu_seconds()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call):
+    report = yield
+    if call.when == "teardown":  # a worker of xdist sends what a report carries
+        report.cpu = cpu_seconds() - _cost["started"]
+    return report
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "teardown":
+        _cost["tests"].append((getattr(report, "cpu", 0.0), report.nodeid))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cpu"] = cpu_seconds()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    _cost["workers"] += getattr(node, "workeroutput", {}).get("cpu", 0.0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what the run cost, so that one sees when a test becomes dear."""
+    if len(_cost["tests"]) < _MANY:
+        return
+    own = time.process_time() if _cost["workers"] else cpu_seconds()
+    total = _cost["workers"] + own
+    terminalreporter.section(f"{total / 60:.1f} minutes of CPU; the dearest tests, in seconds")
+    for seconds, test in sorted(_cost["tests"], reverse=True)[:10]:
+        terminalreporter.line(f"{seconds:6.1f} {test}")
 
 
 def peers_of(item):
