@@ -19,6 +19,12 @@ from neuroarrays.formats.registry import FORMATS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+# Pages that build archives, in processes: seconds each. What they do has its own tests in tests/collection.
+DEAR = ("allen_archive", "many_sessions")
+RUNNING = [
+    pytest.param(page, marks=[pytest.mark.slow] * (page.stem in DEAR), id=page.stem)
+    for page in PAGES
+]
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 
 
@@ -45,7 +51,7 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", RUNNING)
 def test_code_runs(page):
     """The Python of a page, block after block in one namespace; `>>>` with its outputs."""
     namespace = {}
@@ -65,7 +71,7 @@ def test_code_runs(page):
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", RUNNING)
 def test_commands_run(page, capsys):
     for text in blocks(page, "sh"):
         for line in text.splitlines():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import digests, python_client
+from neuroarrays.files import digests, network, python_client
 from neuroarrays.testing.loopback import Loopback
 
 
@@ -25,6 +25,10 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(python_client, "_PAUSE", 0.001)
+    # The server is a thread here: on a machine that is busy it may take long, and that is no fault.
+    monkeypatch.setattr(network, "_CONNECT", 300)
+    monkeypatch.setattr(network, "PATIENCE", 600)
+    monkeypatch.setattr(python_client, "PATIENCE", 600)
     na.release()
     yield
     na.release()
