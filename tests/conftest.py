@@ -1,13 +1,21 @@
 """What every test file shares: flags, Hypothesis profiles, the place of the real recordings."""
 
+import copy
+import functools
 import gc
+import importlib
 import importlib.util
 import os
+import pickle
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from neuroarrays import synthetic
 
 # Of torch, and of processes that tests start: threads of these cost more than they save on arrays of tests.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -70,6 +78,63 @@ def pytest_collection_finish():
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 10, 10)
+
+
+# ------------------------------------------------------------------------- files written once
+
+# Where the writers themselves are tested, and are called each time.
+_OF_WRITERS = ("tests/synthetic/", "tests/cli/")
+_kept = {}
+
+
+def kept(write):
+    """A writer of example files that copies what it wrote before with the same options and seed."""
+
+    @functools.wraps(write)
+    def written(path, *options, **changes):
+        target = Path(path)
+        is_new = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+        if not is_new or os.environ.get("PYTEST_CURRENT_TEST", "").startswith(_OF_WRITERS):
+            return write(path, *options, **changes)
+        key = write.__name__, target.suffix, pickle.dumps((options, sorted(changes.items())))
+        if key not in _kept:
+            answer = write(path, *options, **changes)
+            if not (isinstance(answer, dict) or answer == target):
+                return answer
+            _kept[key] = _folder() / str(len(_kept)), copy.deepcopy(answer)
+            _copy(target, _kept[key][0])
+            return answer
+        source, answer = _kept[key]
+        _copy(source, target)
+        return target if isinstance(answer, Path) else copy.deepcopy(answer)
+
+    return written
+
+
+@functools.cache
+def _folder():
+    return Path(tempfile.mkdtemp(prefix="neuroarrays-tests-"))
+
+
+def _copy(source, target):
+    if source.is_dir():  # with new times of change, as if they were written
+        shutil.copytree(source, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
+
+def pytest_unconfigure():
+    if _folder.cache_info().currsize:
+        shutil.rmtree(_folder(), ignore_errors=True)
+
+
+for _name, _home in synthetic._HOME.items():
+    if _name.startswith("write_"):
+        _module = importlib.import_module(f"neuroarrays.synthetic.{_home}")
+        setattr(_module, _name, kept(getattr(_module, _name)))
+
+
+# --------------------------------------------------------------------------------- what it costs
 
 
 def cpu_seconds():
