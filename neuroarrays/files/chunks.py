@@ -168,9 +168,12 @@ def zstd_chunks(
 
     To be called under the lock. Visits the index of the chunks once.
     """
-    plist = dataset.id.get_create_plist()
-    if dataset.chunks is None or dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
+    if dataset.chunks is None:
         return None
+    dtype = dataset.dtype  # h5py makes it anew each time
+    if dtype.kind not in "iuf" or not dtype.isnative:
+        return None
+    plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     if filters not in ([ZSTD], [SHUFFLE, ZSTD]) or dataset.file.userblock_size:
         return None
@@ -196,7 +199,7 @@ def zstd_chunks(
         path,
         name,
         dataset.shape,
-        dataset.dtype,
+        dtype,
         dataset.chunks,
         dataset.fillvalue,
         SHUFFLE in filters,

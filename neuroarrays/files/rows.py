@@ -35,6 +35,8 @@ _GAP = 1 << 14
 _WIDE = 1 << 16
 #: Smaller datasets are left to HDF5, bytes.
 _SMALL = 1 << 14
+#: The largest number, bytes.
+_WIDEST = 16
 
 #: Sums of 512 words, plain and weighed; below 2 ** 34, so exact in float64.
 _WEIGHTS = np.stack([np.ones(512), np.arange(512.0, 0, -1)], axis=1)
@@ -174,13 +176,16 @@ def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: PositionedFil
 
     To be called under the lock. Visits the index of the chunks once.
     """
+    shape = dataset.shape
+    if not shape or dataset.size < _SMALL // _WIDEST:  # most: without asking HDF5 for more
+        return None
+    dtype = dataset.dtype  # h5py makes it anew each time
+    if dtype.kind not in "iuf" or not dtype.isnative or dataset.size * dtype.itemsize < _SMALL:
+        return None
+    if dataset.file.userblock_size:
+        return None
     plist = dataset.id.get_create_plist()
-    if dataset.ndim == 0 or dataset.nbytes < _SMALL or dataset.dtype.kind not in "iuf":
-        return None
-    if not dataset.dtype.isnative or dataset.file.userblock_size:
-        return None
-    nbytes = dataset.nbytes // dataset.shape[0]
-    shape, dtype = dataset.shape, dataset.dtype
+    nbytes = dataset.size * dtype.itemsize // shape[0]
     if dataset.chunks is None:
         start = dataset.id.get_offset()
         if start is None or dataset.id.get_storage_size() != dataset.nbytes:

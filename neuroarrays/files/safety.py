@@ -195,11 +195,9 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
 
 def check_hdf5_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
     """Refuse a dataset whose values lie in other files or are virtual."""
-    from h5py import h5d
-
-    plist = dataset.id.get_create_plist()
-    virtual = plist.get_layout() == h5d.VIRTUAL
-    if virtual or plist.get_external_count():
+    # h5py's own properties: they share the list of properties that opening the dataset took.
+    virtual = dataset.is_virtual
+    if virtual or dataset.external:
         raise FormatError(
             path,
             name,
