@@ -287,7 +287,10 @@ def sample_source(tree) -> Source:
     return array_of(tree[f"{SESSION}/adn/spikes/spike_times"].variable).base.source
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+@pytest.mark.parametrize(
+    "scheduler",
+    ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)],
+)
 def test_dask_on_top_changes_nothing(sample, scheduler):
     import dask
 

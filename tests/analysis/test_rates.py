@@ -137,17 +137,11 @@ def test_smoothing_equals_a_slow_twin(ripples):
     found = na.psth(area, smooth=0.015)
     counts, valid = area["spike_data"].values.astype(float), area["valid"].values
     smooth = np.full(counts.shape, np.nan)
+    lags = np.subtract.outer(np.arange(counts.shape[2]), np.arange(counts.shape[2]))
+    weights = np.exp(-0.5 * (lags * 0.01 / 0.015) ** 2) * (abs(lags) <= 6)
     for p in range(60):
         for k in np.flatnonzero(valid[p]):
-            weight = (
-                np.array(
-                    [
-                        np.exp(-0.5 * ((k - j) * 0.01 / 0.015) ** 2) * (abs(k - j) <= 6)
-                        for j in range(counts.shape[2])
-                    ]
-                )
-                * valid[p]
-            )
+            weight = weights[k] * valid[p]
             smooth[p, :, k] = counts[p] @ weight / weight.sum()
     few = valid.sum(axis=0) > 1
     smooth, n = smooth[:, :, few], valid.sum(axis=0)[few]

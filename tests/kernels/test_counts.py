@@ -429,5 +429,6 @@ def test_subprocess_with_bounds_checks(tmp_path):
     run_kernel_tests(tmp_path, NUMBA_BOUNDSCHECK="1", KERNEL_EXAMPLES="60")
 
 
+@pytest.mark.slow  # CI has a job of it
 def test_subprocess_without_jit(tmp_path):
     run_kernel_tests(tmp_path, NUMBA_DISABLE_JIT="1", KERNEL_EXAMPLES="20")
