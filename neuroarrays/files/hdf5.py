@@ -212,13 +212,13 @@ class HDF5Source(Source):
     def attrs(self, name: str = "/") -> dict[str, Any]:
         with self._open(name) as handle:
             node = self._object(handle, name)
-            attrs = node.attrs if node else {}
+            attrs = {} if node is None else node.attrs
             return {key: self._plain(handle, attrs, key) for key in attrs}
 
     def attr(self, name: str, key: str) -> Any:
         with self._open(name) as handle:
             node = self._object(handle, name)
-            if not node or key not in (attrs := node.attrs):
+            if node is None or key not in (attrs := node.attrs):
                 return None
             return self._plain(handle, attrs, key)
 
@@ -238,7 +238,7 @@ class HDF5Source(Source):
     def identity(self, name: str) -> object:
         with self._open(name) as handle:
             node = self._object(handle, name)
-            return hash(node.id) if node else None
+            return None if node is None else hash(node.id)
 
     def link(self, name: str) -> str | None:
         import h5py
@@ -295,16 +295,17 @@ class HDF5Source(Source):
         handle.datasets.move_to_end(name)
         while len(handle.datasets) > MAX_DATASETS:
             handle.objects.pop(handle.datasets.popitem(last=False)[0], None)  # with its chunks
+        dtype = dataset.dtype  # h5py makes it anew each time
         if key == () and dataset.shape == ():
-            return decode(handle.file, np.asarray(dataset[()]), dataset.dtype)
-        blocks = dataset.chunks or _blocks(dataset.shape, dataset.dtype.itemsize)
+            return decode(handle.file, np.asarray(dataset[()]), dtype)
+        blocks = dataset.chunks or _blocks(dataset.shape, dtype.itemsize)
         allowed = self._allowance(name, key)
         file = self._positioned(handle)
         if file is not None and file.waits:
             hdf5_ahead.values(file, dataset, outer.normalise(key, dataset.shape))
         fetch = dataset.__getitem__
-        raw = outer.read_outer(fetch, dataset.shape, dataset.dtype, blocks, key, allowed)
-        return decode(handle.file, raw, dataset.dtype)
+        raw = outer.read_outer(fetch, dataset.shape, dtype, blocks, key, allowed)
+        return decode(handle.file, raw, dtype)
 
     def _allowance(self, name: str, key: Key) -> Callable[[int], None]:
         """A check of bytes; nothing is said of what to read where it is read on opening."""

@@ -558,3 +558,23 @@ def test_each_read_looks_at_the_file(path, harm, name):
         file.read(name)
     with pytest.raises((FormatError, MissingPath)):
         file.info(name)
+
+
+def test_a_small_dataset_is_asked_for_its_type_once_by_info_and_by_a_read(tmp_path, monkeypatch):
+    """HDF5 makes a type anew each time: opening a recording reads a hundred small datasets."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = np.arange(20.0)
+        file["text"] = "one"
+    asked = []
+    dtype = h5py.Dataset.dtype
+    monkeypatch.setattr(
+        h5py.Dataset, "dtype", property(lambda self: asked.append(self.name) or dtype.fget(self))
+    )
+    source = open_source(tmp_path / "x.h5")
+    for name in ("x", "text"):
+        for _ in range(2):
+            source.info(name)
+        assert asked == [f"/{name}"]
+        source.read(name)
+        assert len(asked) <= 3, asked  # of text, h5py itself asks once more
+        asked.clear()
