@@ -11,7 +11,7 @@ import neuroarrays as na
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 # Run each time: the first that a new user opens, and the one about recordings of one's own.
-QUICK = ("01_first_look", "06_bring_your_own")
+QUICK = ("first_look", "bring_your_own")
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -23,7 +23,7 @@ def code_cells(path):
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.slow] * (path.stem not in QUICK), id=path.stem)
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem[3:] not in QUICK), id=path.stem)
         for path in NOTEBOOKS
     ],
 )
