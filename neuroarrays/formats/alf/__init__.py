@@ -16,39 +16,21 @@ Timestamps of two columns are rows of (sample, time). Those of another clock (`_
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import xarray as xr
 
-from neuroarrays import schema
 from neuroarrays.errors import shorten
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.alf.behaviour import nodes_of
-from neuroarrays.formats.alf.datasets import READ, datasets_of, parsed
+from neuroarrays.formats.alf.datasets import datasets_of
+from neuroarrays.formats.alf.finding import about, name_of, sessions_in
 from neuroarrays.formats.alf.probes import area_nodes, read_sorting, sorted_collections
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import Sessions
 
-_DATE, _NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"\d{1,3}")
-_SUBJECTS = "Subjects"
-#: Objects and attributes by which a folder is known: any of them in ``alf``, of the first also elsewhere.
-_MARKS = {
-    ("spikes", "times"),
-    ("trials", "intervals"),
-    ("trials", "table"),
-    ("wheel", "timestamps"),
-}
-_OBJECTS = {
-    "clusters",
-    "licks",
-    "wheelMoves",
-    "leftCamera",
-    "rightCamera",
-    "bodyCamera",
-    "channels",
-}
+#: Objects of a sorting that are read, or of which nothing is.
 _OF_SORTINGS = {"spikes", "clusters", "channels", "templates"}
 
 
@@ -64,13 +46,13 @@ class ALFReader(Reader):
 
     def recognise(self, probe: Probe) -> bool:
         """Whether it is a session, or a folder of sessions by date and number."""
-        return next(_sessions(probe), None) is not None
+        return next(sessions_in(probe), None) is not None
 
     def list_sessions(self, probe: Probe) -> Mapping[str, Probe]:
         """Every session that the folder is or has: ``subject_date_number``, else the folder's name."""
         sessions = Sessions()
-        for folder in _sessions(probe):
-            name = _name(folder)
+        for folder in sessions_in(probe):
+            name = name_of(folder)
             while name in sessions:
                 name += "_"
             sessions[name] = folder
@@ -116,66 +98,5 @@ class ALFReader(Reader):
                 unread.append(each.file.name)
         notes += [f"not read: {shorten(sorted(set(unread)))}"] if unread else []
         nodes = area_nodes(sortings) | nodes_of(others, notes)
-        attrs = {"session_id": name} | _about(session)
+        attrs = {"session_id": name} | about(session)
         return {"": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {})), **nodes}
-
-
-def _is_session(folder: Probe) -> bool:
-    """Whether a folder holds files of ALF, in ``alf`` or by themselves."""
-    if not folder.is_folder:
-        return False
-    inside = folder.child("alf")
-    if not inside.is_folder:
-        names = filter(None, map(parsed, folder.names))
-        return any(
-            (n["object"], n["attribute"]) in _MARKS and n["extension"] in READ for n in names
-        )
-    if any(name.startswith(("probe", "task_")) for name in inside.names):
-        return True
-    known = _OBJECTS | {name for name, _ in _MARKS}
-    return any(name["object"] in known for name in filter(None, map(parsed, inside.names)))
-
-
-def _sessions(probe: Probe) -> Iterator[Probe]:
-    """The sessions that a path is, or that are below it, by date and number."""
-    if probe.is_list:
-        for member in probe.children:
-            yield from _sessions(member)
-    elif _is_session(probe):
-        yield probe
-    elif probe.is_folder:
-        for folder in _below(probe):
-            yield from _sessions(folder)
-
-
-def _below(folder: Probe) -> list[Probe]:
-    """The folders in one that may be sessions, or hold some."""
-    names = folder.names
-    if _DATE.fullmatch(folder.name):
-        return [folder.child(name) for name in names if _NUMBER.fullmatch(name)]
-    if dates := [name for name in names if _DATE.fullmatch(name)]:
-        return [folder.child(name) for name in dates]
-    if _SUBJECTS in names:
-        return [folder.child(_SUBJECTS)]
-    folders = [child for child in folder.children if child.is_folder]
-    if folder.name == _SUBJECTS:
-        return folders
-    return [child for child in folders if _SUBJECTS in child.names or _is_session(child)]
-
-
-def _name(session: Probe) -> str:
-    """The name of a session: ``subject_date_number``, or that of its folder."""
-    about = _about(session)
-    parts = [about[key] for key in ("subject", "session_date", "session_number") if key in about]
-    return schema.node_name("_".join(parts) if parts else session.name)
-
-
-def _about(session: Probe) -> dict[str, str]:
-    """What the path of a session says of it; {} where it is another."""
-    folder = session.location.parent if session.name == "alf" else session.location
-    date = folder.parent
-    if not (_NUMBER.fullmatch(folder.name) and _DATE.fullmatch(date.name)):
-        return {}
-    about = {"subject": date.parent.name, "session_date": date.name, "session_number": folder.name}
-    subjects = date.parent.parent
-    return about | ({"lab": subjects.parent.name} if subjects.name == _SUBJECTS else {})

@@ -44,7 +44,8 @@ class Store:
             If it is no json of names and values.
         """
         if self.is_zarr:
-            stated = self.probe.source.attrs(group or "/").get(name, {})
+            attrs = self.probe.source.attrs(group) if group else self.probe.attrs
+            stated = attrs.get(name, {})
         else:
             file = self.probe.child(f"{group}/{name}.json".lstrip("/"))
             stated = file.read_json() if file.is_file else {}
