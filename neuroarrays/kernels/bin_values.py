@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from neuroarrays.kernels import resample
-from neuroarrays.kernels.jit import compiled
+from neuroarrays.kernels.jit import compiled, fixed
 from neuroarrays.kernels.steps import HOLE
 
 _REDUCTIONS = {"mean": 0, "max": 1, "sum": 2, "any": 3}
@@ -67,9 +67,9 @@ def bin_values(
     def fill(times: np.ndarray, values: np.ndarray, begin: np.ndarray, out: np.ndarray) -> None:
         end = right if right.ndim == 1 else begin + width[:, 0]
         if how[0] == _MEAN:
-            _means(times, values, begin, end, how, out)
+            _means(fixed(times), fixed(values), fixed(begin), fixed(end), how, out)
         else:
-            _reduced(times, values, begin, end, how[0], out)
+            _reduced(fixed(times), fixed(values), fixed(begin), fixed(end), how[0], out)
 
     return resample.by_group(prepared, n_columns, left, fill)
 
@@ -91,12 +91,13 @@ def _means(times, values, left, right, how, out):
             for c in range(n_columns):  # `_add` summed differences from a sample
                 out[m, c] = values[i, c] + total[c] / weights
             if period > 0:
-                out[m] = _directions(times, values, i, (a, b, step, period), weights)
+                _directions(times, values, i, (a, b, step, period), weights, out[m])
         elif n > 0 and times[0] <= middle <= times[n - 1]:
             i = resample.locate(times, middle, i)
             _between(times, values, i, middle, max_gap, period, out[m])
         else:
-            out[m] = np.nan
+            for c in range(n_columns):
+                out[m, c] = np.nan
 
 
 @compiled
@@ -116,7 +117,8 @@ def _share(times, k, within):
 def _add(times, values, i, within, total):
     """Weights of the samples from i on, and the weighted sum of what they differ from sample i."""
     weights = 0.0
-    total[:] = 0.0
+    for c in range(len(total)):
+        total[c] = 0.0
     # Samples i + 2 to `whole` stand in the bin with all their time.
     whole = resample.locate(times, within[1], i) - 1 if times[i] <= within[1] else i
     k = i
@@ -170,11 +172,10 @@ def _whole(times, values, rows, step, total):
 
 
 @compiled
-def _directions(times, values, i, within, weights):
+def _directions(times, values, i, within, weights, out):
     """Circular means of the samples from i on."""
     period = within[3]
     turn = 2 * np.pi / period
-    out = np.empty(values.shape[1])
     for c in range(values.shape[1]):
         x = y = 0.0
         k = i
@@ -189,21 +190,18 @@ def _directions(times, values, i, within, weights):
             out[c] = np.nan
         else:
             out[c] = resample.wrapped(values[i, c] + np.arctan2(y, x) / turn, period)
-    return out
 
 
 @compiled
 def _between(times, values, i, time, max_gap, period, out):
     """Linear interpolation after sample i, the next being `max_gap` away at most."""
-    if time == times[i]:
-        out[:] = values[i]
-        return
-    gap = times[i + 1] - times[i]
-    if gap > max_gap:
-        out[:] = np.nan
-        return
-    weight = (time - times[i]) / gap
+    exactly = time == times[i]
+    gap = 0.0 if exactly else times[i + 1] - times[i]
+    weight = 0.0 if exactly else (time - times[i]) / gap
     for c in range(values.shape[1]):
+        if exactly or gap > max_gap:
+            out[c] = values[i, c] if exactly else np.nan
+            continue
         rise = np.float64(values[i + 1, c]) - values[i, c]
         if period > 0:
             rise -= period * np.floor(rise / period + 0.5)
@@ -217,7 +215,8 @@ def _reduced(times, values, left, right, reduction, out):
     i = 0
     for m in range(len(left)):
         a, b = left[m], right[m]
-        out[m] = np.nan
+        for c in range(n_columns):
+            out[m, c] = np.nan
         if not (n > 0 and a < b and times[0] < b and times[n - 1] >= a):
             continue
         begin = 0

@@ -217,7 +217,8 @@ def _name_events(dense, places):
 def _expand(first, places, rows, out):
     per_row = (out.shape[1] + 65535) // 65536
     for i in range(len(rows)):
-        out[i] = 0
+        for column in range(out.shape[1]):
+            out[i, column] = 0
         for stretch in range(per_row):
             base = stretch * 65536
             segment = rows[i] * per_row + stretch
@@ -281,7 +282,8 @@ def _count_windows(spikes, windows, clock, units, out):
     fits = True
     for w in range(len(starts)):
         window = out[w].reshape(-1)
-        window[:] = 0
+        for index in range(len(window)):
+            window[index] = 0
         fill_edges(starts[w], numbers[w], clock, edges)
         start, stop = edges[0], edges[n_bins]
         begin = spikes.bounds[_slice_of(start, spikes)]

@@ -293,7 +293,8 @@ def _interpolate(times, values, at, how, out):
                 elif method != _PREVIOUS and left > times[i + 1] - time:
                     before = after = i + 1
         if before < 0:
-            out[m] = np.nan
+            for c in range(values.shape[1]):
+                out[m, c] = np.nan
             continue
         for c in range(values.shape[1]):
             value = np.float64(values[before, c])
