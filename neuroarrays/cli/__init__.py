@@ -21,6 +21,7 @@ from neuroarrays.cli import (
     explore_command,
     remote_commands,
     table_commands,
+    warmup_command,
 )
 from neuroarrays.cli.options import bins, recordings, values
 from neuroarrays.errors import NeuroArraysError, options_typed, printable
@@ -199,6 +200,7 @@ def _trying(add: archive_commands.Add) -> None:
             help=f"openretina: {what}",
         )
     demo = add("demo", commands.demo, "open the bundled recording, align it, plot it, train on it")
+    warmup_command.register(add)
     demo.add_argument(
         "-o",
         "--output",

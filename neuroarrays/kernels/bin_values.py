@@ -100,7 +100,7 @@ def _means(times, values, left, right, how, out):
                 out[m, c] = np.nan
 
 
-@compiled
+@compiled(inner=True)
 def _share(times, k, within):
     """For how long sample k stands in a bin; below 0 if its time begins after the bin."""
     a, b, step, _ = within
@@ -113,7 +113,7 @@ def _share(times, k, within):
     return max(0.0, min(high, b) - max(low, a))
 
 
-@compiled
+@compiled(inner=True)
 def _add(times, values, i, within, total):
     """Weights of the samples from i on, and the weighted sum of what they differ from sample i."""
     weights = 0.0
@@ -141,7 +141,7 @@ def _add(times, values, i, within, total):
     return weights
 
 
-@compiled(fastmath={"reassoc", "nsz", "contract"})
+@compiled(inner=True, fastmath={"reassoc", "nsz", "contract"})
 def _whole_single(times, values, rows, step):
     """What `_whole` does, of one column."""
     first, last, i = rows
@@ -156,7 +156,7 @@ def _whole_single(times, values, rows, step):
     return weights, total
 
 
-@compiled
+@compiled(inner=True)
 def _whole(times, values, rows, step, total):
     """Add samples that stand in a bin with all their time."""
     first, last, i = rows
@@ -171,7 +171,7 @@ def _whole(times, values, rows, step, total):
     return weights
 
 
-@compiled
+@compiled(inner=True)
 def _directions(times, values, i, within, weights, out):
     """Circular means of the samples from i on."""
     period = within[3]
@@ -192,7 +192,7 @@ def _directions(times, values, i, within, weights, out):
             out[c] = resample.wrapped(values[i, c] + np.arctan2(y, x) / turn, period)
 
 
-@compiled
+@compiled(inner=True)
 def _between(times, values, i, time, max_gap, period, out):
     """Linear interpolation after sample i, the next being `max_gap` away at most."""
     exactly = time == times[i]
@@ -232,7 +232,7 @@ def _reduced(times, values, left, right, reduction, out):
             out[m, c] = _reduce(values[begin:end, c], reduction)
 
 
-@compiled
+@compiled(inner=True)
 def _reduce(values, reduction):
     """One value of the samples in a bin; what is missing (NaN) makes a sum missing."""
     known, total, largest = 0, 0.0, -np.inf

@@ -262,7 +262,7 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
                 bounds[k] += 1
 
 
-@compiled
+@compiled(inner=True)
 def _slice_of(time, spikes):
     """The number of the slice of a time: the first or the last where it lies outside all."""
     number = (time - spikes.origin) * spikes.per_second

@@ -60,7 +60,7 @@ def settle(guess, time, edges, n_bins):
     return k
 
 
-@compiled
+@compiled(inner=True)
 def fill_edges(start, number, clock, edges):
     """Edges from `start` on; where that is edge `number` of the session's clock, those of it."""
     rate, width = clock
@@ -147,7 +147,7 @@ def trials(spikes, presentations, bins, units, out):
     return fits
 
 
-@compiled
+@compiled(inner=True)
 def trial_block(spikes, cursors, presentations, bins, units, out):
     """Count into a few rows while they are in cache, unit after unit."""
     times, first, last = spikes

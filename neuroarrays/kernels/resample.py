@@ -243,7 +243,7 @@ def _is_nondecreasing(times):
     return True
 
 
-@compiled
+@compiled(inner=True)
 def locate(times, time, hint):
     """Last index whose time is at or before `time`, which lies within the times."""
     # Times to evaluate mostly come in order: the answer is then a step or two from the last.
@@ -292,21 +292,17 @@ def _interpolate(times, values, at, how, out):
                     weight = left / (times[i + 1] - times[i])
                 elif method != _PREVIOUS and left > times[i + 1] - time:
                     before = after = i + 1
-        if before < 0:
-            for c in range(values.shape[1]):
-                out[m, c] = np.nan
-            continue
         for c in range(values.shape[1]):
-            value = np.float64(values[before, c])
+            value = np.float64(values[before, c]) if before >= 0 else np.nan
             if before != after:
                 step = np.float64(values[after, c]) - value
                 if period > 0.0:  # the shorter arc; of half a turn the one downwards
                     step -= period * np.floor(step / period + 0.5)
                 value += step * weight
-            out[m, c] = wrapped(value, period) if method == _LINEAR else value
+            out[m, c] = wrapped(value, period) if method == _LINEAR and before >= 0 else value
 
 
-@compiled
+@compiled(inner=True)
 def wrapped(value, period):
     """An angle between 0 and a full turn; without a turn (0) the value as it is."""
     if period == 0.0:

@@ -56,7 +56,7 @@ def count_by_label(
     return out.T
 
 
-@compiled
+@compiled(inner=True)
 def _edge(k, clock):
     origin, start_bin, rate, width = clock
     number = start_bin + k

@@ -111,3 +111,37 @@ def test_a_read_only_install_without_a_home_counts(tmp_path):
         file.chmod(0o755)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
+
+
+def test_whoever_waits_for_the_compiler_is_told_once(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(jit.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(jit, "_is_watched", lambda: True)
+    waiting = jit.Waiting()
+    for seconds in (0.4, 0.4, 0.4, 5.0):
+        waiting.begin()
+        waiting.begin()  # one function compiles another
+        now[0] += seconds / 2
+        waiting.end("here")
+        now[0] += seconds / 2
+        waiting.end("here")
+    assert waiting.seconds == pytest.approx(6.2)
+    assert capsys.readouterr().err == "neuroarrays: compiling kernels once (cached in here)\n"
+    monkeypatch.setattr(jit, "_is_watched", lambda: False)
+    quiet = jit.Waiting()
+    quiet.begin()
+    now[0] += 5
+    quiet.end("here")
+    assert capsys.readouterr().err == ""
+
+
+def test_functions_of_kernels_alone_are_compiled_inside_them():
+    @jit.compiled(inner=True)
+    def twice(x):
+        return 2 * x
+
+    @jit.compiled
+    def four_times(x):
+        return twice(twice(x))
+
+    assert four_times(3.0) == 12.0
