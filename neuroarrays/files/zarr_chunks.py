@@ -19,6 +19,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, state
 from neuroarrays.files.outer import Key, Part
+from neuroarrays.files.state import cached_property
 from neuroarrays.files.zarr_codecs import CRC_BYTES, Decoder, crc32c
 from neuroarrays.files.zarr_files import ZarrFiles
 
@@ -101,6 +102,7 @@ class ZarrChunks:
         return out.squeeze(dropped)
 
     def _fill(self, out: np.ndarray, tasks: list[Task]) -> None:
+        unpacker = self.decoder.unpacker()
         for batch in self._batches(tasks):
             runs, places = _merged(batch, 0 if self.source.folder().complete else _GAP)
             pieces = self.source.fetch(runs)
@@ -112,20 +114,26 @@ class ZarrChunks:
                 raw = piece[begin : begin + chunk.length] if chunk.number >= 0 else piece
                 if chunk.number >= 0:
                     self.source.check_part(chunk.file, chunk.number, raw)
-                self._put(out, chunk.task, raw, chunk.file)
+                self._put(out, chunk.task, self._undone(raw, chunk.file, unpacker))
 
-    def _put(self, out: np.ndarray, task: Task, raw: bytes, name: str) -> None:
+    def _undone(self, raw: bytes, name: str, unpacker: Any) -> np.ndarray:
+        """The values of a chunk."""
         try:
-            unpacked = self.decoder.undo(raw)
+            unpacked = self.decoder.undo(raw, unpacker)
             if self.dtype == object:
-                chunk = _texts(unpacked, math.prod(self.chunks)).reshape(self.chunks)
-            else:
-                stored = self.dtype.newbyteorder(self.decoder.order)
-                chunk = np.frombuffer(unpacked, stored).reshape(self.chunks)
+                return _texts(unpacked, math.prod(self.chunks)).reshape(self.chunks)
+            return np.frombuffer(unpacked, self._stored).reshape(self.chunks)
         except ValueError as error:
             raise FormatError(
                 f"{self.source.path}/{name}", "", "readable Zarr chunks", str(error)
             ) from error
+
+    @cached_property
+    def _stored(self) -> np.dtype:
+        """The data type of the values in a chunk."""
+        return self.dtype.newbyteorder(self.decoder.order)
+
+    def _put(self, out: np.ndarray, task: Task, chunk: np.ndarray) -> None:
         if not task:
             out[()] = chunk[()]
             return
@@ -138,12 +146,16 @@ class ZarrChunks:
 
     def _batches(self, tasks: list[Task]) -> Iterator[list[_Chunk]]:
         """The chunks that are stored, of each where, some MB at a time."""
+        per_file = self.per_file
         numbers = [
-            tuple(part[0] // n for part, n in zip(task, self.per_file, strict=True))
-            for task in tasks
+            tuple([part[0] // n for part, n in zip(task, per_file, strict=True)]) for task in tasks
         ]
+        steps = [math.prod(per_file[axis + 1 :]) for axis in range(len(per_file))]
         files = {at: self._file(at) for at in dict.fromkeys(numbers)}
-        indexes = self._indexes(list(files.items())) if self.index_at else {}
+        stored = self._indexes(list(files.items())) if self.index_at else {}
+        indexes = {
+            at: None if index is None else index.reshape(-1, 2) for at, index in stored.items()
+        }
         batch: list[_Chunk] = []
         nbytes = 0
         for task, at in zip(tasks, numbers, strict=True):
@@ -152,11 +164,12 @@ class ZarrChunks:
                 index = indexes[at]
                 if index is None:
                     continue  # the fill value
-                within = tuple(part[0] % n for part, n in zip(task, self.per_file, strict=True))
-                begin, count = (int(number) for number in index[within])
+                number = sum(
+                    [part[0] % n * s for part, n, s in zip(task, per_file, steps, strict=True)]
+                )
+                begin, count = index[number].tolist()
                 if begin == count == _ABSENT:
                     continue
-                number = int(np.ravel_multi_index(within, self.per_file))
                 chunk = _Chunk(task, files[at], begin, count, number)
             batch.append(chunk)
             nbytes += chunk.length

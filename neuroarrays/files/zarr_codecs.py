@@ -56,8 +56,23 @@ class Decoder:
         self.nbytes, self.steps = nbytes, names[:0:-1]
         self._most = CRC_BYTES + (safety.WHOLE if nbytes is None else nbytes)
 
-    def undo(self, raw: bytes) -> bytes:
+    def unpacker(self) -> Any:
+        """What unpacks the chunks of one read one after another; making it takes as long as a small chunk."""
+        if "zstd" not in self.steps:
+            return None
+        import zstandard
+
+        return zstandard.ZstdDecompressor()
+
+    def undo(self, raw: bytes, unpacker: Any) -> bytes:
         """The bytes of the values of a chunk, of a known number.
+
+        Parameters
+        ----------
+        raw : bytes
+            The chunk as it is stored.
+        unpacker : object
+            Of `unpacker`, used by one thread.
 
         Raises
         ------
@@ -80,14 +95,14 @@ class Decoder:
                     msg = "a chunk that is cut short, or larger than it may be"
                     raise ValueError(msg)
             else:
-                raw = _from_zstd(raw, self._most)
+                raw = _from_zstd(raw, self._most, unpacker)
         if self.nbytes is not None and len(raw) != self.nbytes:
             msg = f"a chunk of {len(raw):,} bytes where {self.nbytes:,} are expected"
             raise ValueError(msg)
         return raw
 
 
-def _from_zstd(raw: bytes, most: int) -> bytes:
+def _from_zstd(raw: bytes, most: int, unpacker: Any) -> bytes:
     """Unpacked bytes, which may not be more than so many."""
     import zstandard
 
@@ -96,7 +111,7 @@ def _from_zstd(raw: bytes, most: int) -> bytes:
         if size > most:
             msg = f"a chunk of {size:,} bytes, packed, where at most {most:,} are expected"
             raise ValueError(msg)
-        unpacked: bytes = zstandard.ZstdDecompressor().decompress(raw, max_output_size=most)
+        unpacked: bytes = unpacker.decompress(raw, max_output_size=most)
         return unpacked
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error

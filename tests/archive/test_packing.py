@@ -91,7 +91,8 @@ def test_codecs_of_zarr(compression, is_packed):
     values = np.arange(4, dtype="<i2").reshape(2, 2)  # at an edge
     raw = coder.pack(values)
     codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, *coder.codecs]
-    whole = Decoder(codecs, 12).undo(raw)
+    decoder = Decoder(codecs, 12)
+    whole = decoder.undo(raw, decoder.unpacker())
     assert np.array_equal(np.frombuffer(whole, "<i2").reshape(3, 2), [[0, 1], [2, 3], [0, 0]])
     name = (compression if is_packed else None) and {"zstd": "zstd", "portable": "gzip"}[
         compression
@@ -101,7 +102,7 @@ def test_codecs_of_zarr(compression, is_packed):
         damaged = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
         if not (name == "gzip" and at == 0):
             with pytest.raises(ValueError):
-                Decoder(codecs, 12).undo(damaged)
+                decoder.undo(damaged, decoder.unpacker())
 
 
 def test_where_repeated_rows_are_listed():
