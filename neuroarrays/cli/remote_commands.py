@@ -45,6 +45,7 @@ def register(add: Add) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from neuroarrays.files.fetching import fetch
+    from neuroarrays.files.folders import size_of
     from neuroarrays.files.progress import Bar
 
     with Bar(None, Path(arguments.output).name, 0) as bar:
@@ -60,10 +61,13 @@ def _fetch(arguments: argparse.Namespace) -> int:
     for note in report.notes:
         say(f"note: {note}")
     for path in report.written:
-        say(f"{path}: {size_text(path.stat().st_size)}")
+        say(f"{path}: {size_text(size_of(path))}")
     there = f", {len(report.unchanged)} there already" if report.unchanged else ""
     resumed = f", {size_text(report.resumed)} from an earlier run" if report.resumed else ""
-    say(f"{many(len(report.written), 'file')} copied{there}{resumed}")
+    stores = sum(path.is_dir() for path in report.written)
+    kinds = [(len(report.written) - stores, "file"), (stores, "Zarr store")]
+    counts = " and ".join(many(n, kind) for n, kind in kinds if n) or "nothing"
+    say(f"{counts} copied{there}{resumed}")
     return FINE
 
 

@@ -100,7 +100,8 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
 
     def one(name: str) -> None:
         _one(source, addresses.child(base, name), whole / name, files[name], report)
-        tell(report.arrived)
+        with report.lock:
+            tell(report.arrived)
 
     with partials.locked(work, target):
         for _ in network.side_by_side(one, list(files), _THREADS):

@@ -37,16 +37,24 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK
 _FLUSHING = 16
 
 
+#: What is left of the beginning of an address in a path.
+_SCHEMES = ("http:", "https:", "s3:", "gs:", "az:", "dandi:")
+
+
 def check_place(path: Path) -> None:
     """Refuse a path that cannot be written to, before any work is done.
 
     Raises
     ------
     MissingPath
-        If its folder does not exist.
+        If its folder does not exist, or it is an address.
     WriteFailed
         If the system refuses its name, for one that is too long.
     """
+    scheme = next((part for part in path.parts if part in _SCHEMES), "")
+    if scheme:
+        msg = f"an address ({scheme}//...): files are written on this machine only; give a path, and copy it there"
+        raise MissingPath(msg)
     if not path.parent.is_dir():
         state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
         msg = f"{path}: {path.parent} {state}"

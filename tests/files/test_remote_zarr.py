@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.cli import main
 from neuroarrays.errors import FormatError, NeuroArraysError, PathExists
 from neuroarrays.files import state, store_copies
 from neuroarrays.files.fetching import fetch
@@ -219,7 +220,7 @@ def test_a_zarr_asset_of_dandi_is_copied(dandi, root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["aligned.zarr", "older.nwb.zarr"])
-def test_a_store_of_a_web_server_is_copied(root, tmp_path, name):
+def test_a_store_of_a_web_server_is_copied(root, tmp_path, name, capsys):
     """Its metadata say which files there are: of formats 2 and 3, also in shards."""
     if not (root / name).exists():
         shutil.copytree(GOLDEN / name, root / name)
@@ -230,6 +231,8 @@ def test_a_store_of_a_web_server_is_copied(root, tmp_path, name):
         assert content_of(copied) == content_of(root / name)
         assert na.open_datatree(copied).identical(na.open_datatree(root / name))
         assert fetch(server.url(name), tmp_path).unchanged == [copied]
+        assert main(["fetch", server.url(name), "-o", str(tmp_path / "x")]) == 0
+    assert "1 Zarr store copied" in capsys.readouterr().out
 
 
 def test_a_store_on_a_web_server_without_consolidated_metadata_is_named(tmp_path):

@@ -194,6 +194,9 @@ def test_paths_that_cannot_be_written_are_refused_first(tmp_path, monkeypatch):
         na.save(tree(), tmp_path / "no" / "x.h5")
     with pytest.raises(MissingPath, match="is not a folder"):
         na.save(tree(), Path(__file__) / "x.h5")
+    for address in ("https://server/x.h5", "s3://bucket/x.zarr"):
+        with pytest.raises(MissingPath, match="an address .*written on this machine only"):
+            na.save(tree(), address)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
