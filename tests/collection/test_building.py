@@ -88,7 +88,10 @@ def test_the_archive_is_what_align_gives(sessions, tmp_path):
     assert not (tmp_path / "archive" / ".build" / "parts").exists()
 
 
-def test_workers_change_nothing(sessions, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
+def test_workers_change_nothing(sessions, tmp_path, monkeypatch, scheduler):
     """Of processes that need not import everything anew; `tests/tasks/test_runner.py` has spawned ones."""
     damage(sessions[1])
     if "forkserver" in multiprocessing.get_all_start_methods():
@@ -98,15 +101,14 @@ def test_workers_change_nothing(sessions, tmp_path, monkeypatch):
             tasks, "_processes", lambda workers: ProcessPoolExecutor(workers, mp_context=context)
         )
     alone = build(sessions, tmp_path / "alone", **TENTHS)
-    for scheduler in ("processes", "threads"):
-        options = TENTHS | {"workers": 2, "scheduler": scheduler}
-        many = build(sessions, tmp_path / scheduler, **options)
-        assert many.made == alone.made == 2
-        assert many.failures == alone.failures
-        assert_same_trees(
-            na.open_datatree(tmp_path / "alone" / "trials.h5"),
-            na.open_datatree(tmp_path / scheduler / "trials.h5"),
-        )
+    options = TENTHS | {"workers": 2, "scheduler": scheduler}
+    many = build(sessions, tmp_path / scheduler, **options)
+    assert many.made == alone.made == 2
+    assert many.failures == alone.failures
+    assert_same_trees(
+        na.open_datatree(tmp_path / "alone" / "trials.h5"),
+        na.open_datatree(tmp_path / scheduler / "trials.h5"),
+    )
 
 
 @pytest.mark.slow

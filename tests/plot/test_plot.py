@@ -350,6 +350,7 @@ def test_an_overview_of_aligned_trees(tree):
     plt.close("all")
 
 
+@pytest.mark.slow  # each picture has its own tests, and building the documentation draws the page
 def test_the_gallery_shows_every_picture():
     page = Path(__file__).parents[2] / "docs" / "gallery.md"
     cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```$", page.read_text(), re.M | re.S)
