@@ -49,6 +49,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "neuroarrays": Layout("trees", "write_archive", ".h5"),
     "allen": Layout("allen", "write_allen", ".nwb", given={"parts": _TUNED, "rows": 60}),
+    "allen_ophys": Layout("allen_ophys", "write_allen_ophys", ".nwb", given={"trials": 200}),
     "allen_binned": Layout("trees", "write_archive", ".h5", given={"layout": "allen_binned"}),
     "sensorium_static": Layout(
         "sensorium", "write_static", options="StaticOptions", given={"train": 200}

@@ -81,6 +81,8 @@ FORMATS: tuple[Format, ...] = (
            "trees saved by na.save, HDF5 or Zarr"),
     Format("allen", "neuroarrays.formats.allen:AllenReader", "beta", "",
            "Allen Visual Coding and Visual Behavior Neuropixels sessions (NWB)"),
+    Format("allen_ophys", "neuroarrays.formats.allen_ophys:AllenOphysReader", "beta", "",
+           "Allen Brain Observatory, two-photon Visual Coding (NWB 1)"),
     Format("allen_binned", "neuroarrays.formats.allen_binned:AllenBinnedReader", "beta", "",
            "published binned archive of Allen Visual Coding Neuropixels"),
     Format("sensorium", "neuroarrays.formats.sensorium:SensoriumReader", "beta", "",

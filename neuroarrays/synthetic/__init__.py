@@ -21,6 +21,7 @@ _HOME = {
     "write_archive": "trees",
     "write_nwb": "nwb",
     "write_allen": "allen",
+    "write_allen_ophys": "allen_ophys",
     "write_static": "sensorium",
     "write_dynamic": "sensorium",
     "write_experanto": "experanto",

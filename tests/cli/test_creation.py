@@ -137,6 +137,18 @@ def orientations(path, layout):
     return one_hot(np.where(np.isfinite(shown), shown, -1)), counts
 
 
+def fluorescent(path, layout):
+    """Mean dF/F while each grating is shown."""
+    session = next(iter(na.open_datatree(path).children.values()))
+    traces = session["VISp/DfOverF/DfOverF"].values
+    rows = session["presentations/drifting_gratings"].to_dataset().load()
+    frames = zip(rows.start_frame.values, rows.end_frame.values, strict=True)
+    shown = rows.orientation.values
+    return one_hot(np.where(np.isfinite(shown), shown, -1)), np.stack(
+        [traces[first:last].mean(0) for first, last in frames]
+    )
+
+
 def headings(path, layout):
     area = na.open_datatree(path)["generated/unknown"]
     angle = area["head_direction"].values
@@ -176,6 +188,7 @@ MODELS = {
     "experanto": screens,
     **dict.fromkeys(("phy", "spikeinterface", "alf", "temporaldata"), rhythm),
     "suite2p": imaged,
+    "allen_ophys": fluorescent,
 }
 
 

@@ -57,7 +57,9 @@ def looks_like_nwb(probe: Probe) -> bool:
     if probe.container not in ("hdf5", "zarr"):
         return False
     try:
-        return "nwb_version" in probe.attrs or "nwb_version" in probe.names
+        if "nwb_version" in probe.attrs:
+            return True
+        return "nwb_version" in probe.names and not dialects.is_brain_observatory(probe.source)
     except FormatError:
         return probe.suffix == ".nwb"
 

@@ -12,6 +12,8 @@ from neuroarrays.formats.sessions import Sessions, find, recognised
 ALLEN_SESSION_TYPES = ("brain_observatory_1.1", "functional_connectivity")
 #: Folders of one session or one animal.
 _OF_A_SESSION = re.compile(r"(session_|sub-)\d+")
+#: Where the Brain Observatory's two-photon files have what was made of the movie.
+PIPELINE = "processing/brain_observatory_pipeline"
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
@@ -30,6 +32,11 @@ def is_allen_session(source: Source) -> bool:
     if any(name.endswith("_presentations") for name in source.names("intervals")):
         return True
     return any(name.startswith("manual_structure") for name in source.names(_ELECTRODES))
+
+
+def is_brain_observatory(source: Source) -> bool:
+    """Whether a file is a two-photon session of the Allen Brain Observatory in NWB 1."""
+    return source.info("nwb_version") is not None and bool(source.names(PIPELINE))
 
 
 def looks_allen(probe: Probe) -> bool:
