@@ -85,7 +85,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     method : {"mean", "max", "sum", "any", "linear", "previous", "nearest"}, optional
         What becomes of the samples of a series; see `interpolate`. Unless given it is the mean of
         each bin where bins are wider than the sampling interval (of an angle the circular mean),
-        else linear interpolation at their centres. `history` says which series were averaged.
+        else linear interpolation at their centres. `history` says which series were averaged. With
+        "sum" and "max" numbers that point events carry are taken too: ``amounts/<name>_<variable>``.
     max_gap : float, s, optional
         Longest gap in a series that is bridged: by default the clock's own, see `interpolate`;
         `numpy.inf` for any.

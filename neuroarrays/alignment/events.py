@@ -9,10 +9,12 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
+from neuroarrays.alignment.interpolation import series_at
 from neuroarrays.alignment.spikes import counts_of
 from neuroarrays.lazy.arrays import data_of, wrap
+from neuroarrays.lazy.computed import as_dtype, as_lazy
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Taken
+from neuroarrays.lazy.views import InMemory, Joined, Taken
 from neuroarrays.tree.sessions import times_by_name
 from neuroarrays.tree.trains import trains_of
 
@@ -43,6 +45,48 @@ def event_counts(
         name: _counted(times, bins, dtype, binarize)
         for name, times in times_by_name(events).items()
     }
+
+
+def event_amounts(
+    events: Mapping[str, xr.Dataset], bins: Bins, method: str | None
+) -> dict[str, xr.Variable]:
+    """What point events carry (drops of water, lengths of licks), in bins, lazily.
+
+    Parameters
+    ----------
+    events : dict of str to Dataset
+        By name, each with `event_time`, (event,) s, and numbers (event, ...) in any unit.
+    bins : Bins
+        Where to take them.
+    method : str, optional
+        "sum" or "max" of the amounts in each bin; with any other there is nothing to take.
+
+    Returns
+    -------
+    dict of str to lazy variable
+        ``<name>_<variable>``, (presentation_id, time, ...) or (time, ...), in the unit of the
+        amounts. A sum is 0 in a bin without events, as a count is, and NaN with a missing amount;
+        the largest of none is NaN.
+    """
+    amounts: dict[str, xr.Variable] = {}
+    if method not in ("sum", "max"):
+        return amounts
+    before, after = bins.edges.min(initial=0) - 1, bins.edges.max(initial=0) + 1
+    for name, node in events.items():
+        times = as_dtype(as_lazy(node.variables[schema.EVENT_TIME]), np.dtype("f8"))
+        clock = Joined((InMemory(np.array([before])), times, InMemory(np.array([after]))))
+        variables = {}
+        for label, variable in node.variables.items():
+            along = variable.dims[:1] == (schema.EVENT,) and variable.dtype.kind in "iuf"
+            if along and label not in (schema.EVENT, schema.EVENT_TIME):
+                nothing = InMemory(np.zeros((1, *variable.shape[1:])))  # outside of all bins
+                joined = Joined((nothing, as_lazy(variable), nothing))
+                dims = (schema.TIME, *variable.dims[1:])
+                variables[str(label)] = joined.variable(dims, dict(variable.attrs))
+        series = dataset(variables, {schema.TIME: clock.variable((schema.TIME,), {"units": "s"})})
+        taken = series_at(series, bins.onsets, bins.centres, method, np.inf, bins.dims, bins.width)
+        amounts |= {f"{name}_{label}": variable for label, variable in taken.items()}
+    return amounts
 
 
 def _counted(times: xr.Variable, bins: Bins, dtype: np.dtype, binarize: bool) -> xr.Variable:

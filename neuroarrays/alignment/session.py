@@ -2,6 +2,7 @@
 
 spikes               counted                     `spikes.spike_counts`
 events               counted                     `events.event_counts`
+what events carry    summed, if asked for        `events.event_amounts`
 series               averaged or interpolated    `interpolation.series_at`
 series of units      the same, `responses`       `_responses`
 frames of a stimulus taken as they were shown    `frames.frames_shown`
@@ -21,7 +22,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import Bins
-from neuroarrays.alignment.events import event_counts
+from neuroarrays.alignment.events import event_amounts, event_counts
 from neuroarrays.alignment.frames import frames_shown
 from neuroarrays.alignment.interpolation import other_coords, series_at
 from neuroarrays.alignment.options import Options
@@ -71,6 +72,8 @@ def on_bins(
     events = event_counts(session.events, bins, options.dtype, options.binarize)
     if events:
         below[schema.EVENTS] = events | masks.valid
+    if amounts := event_amounts(session.events, bins, options.method):
+        below[schema.AMOUNTS] = amounts
     only_speed = set(below.get(schema.RUNNING, ())) == {"speed"}
     speed = below.pop(schema.RUNNING) if only_speed else {}  # a variable of each area, no node
     nodes = {

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Lines of a spectrum that are drawn one by one; of more the median and quartiles.
 _LINES = 8
+#: From so many traces on they are thin; height of a label, points.
+_MANY, _LABEL = 100, 12
 #: Range of a spectrogram's colours and of those of current sources: percentiles.
 _COLOURS = (2.0, 99.5)
 
@@ -73,9 +75,11 @@ def traces(
     names, colours = _channels(shown)
     rows = np.arange(values.shape[1])
     for row in rows:
-        ax.plot(shown[schema.TIME], values[:, row] / step + row, color=colours[row], lw=0.6)
+        width = 0.6 if rows.size < _MANY else 0.2
+        ax.plot(shown[schema.TIME], values[:, row] / step + row, color=colours[row], lw=width)
     several = rows.size > 1
-    every = max(1, -(-rows.size // TICKS))
+    points = ax.get_window_extent().height / ax.figure.dpi * 72
+    every = max(1, -(-rows.size // max(1, min(TICKS, int(points / _LABEL)))))
     ax.set_yticks(rows[::every] if several else [], names[::every] if several else [])
     ax.set_ylim(-1.2, rows.size + 0.2)
     ax.set_xlim(begin, end)
@@ -215,7 +219,8 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.axhline(float(follow["level"]), color="0.4", ls="--", lw=1)
     ax.set_xlabel("frequency (Hz)")
     ax.set_ylabel("coherence")
-    ax.set_ylim(0, 1)
+    highest = max([float(follow["level"]), *values.values[np.isfinite(values.values)].tolist()])
+    ax.set_ylim(0, min(1.0, 1.2 * highest))
     frameless(ax)
     return ax
 

@@ -64,6 +64,8 @@ RUNNING, PUPIL, PRESENTATIONS, STIMULUS, EVENTS, OBSERVED = (
 #: A dimension: stretches of time that were recorded, of a session or of a unit.
 INTERVAL = "interval"
 SPIKES = "spikes"
+#: A child of an area or session of an aligned tree: what point events carry, in bins.
+AMOUNTS = "amounts"
 #: A child of an area: means, deviations, ... that stand beside the data, by what they are over.
 STATISTICS = "statistics"
 #: Stored statistics: the mean of the responses' deviations over all units of a session.

@@ -216,3 +216,35 @@ def test_counts_of_events_say_what_they_are():
     }
     assert found.dtype == np.uint16
     assert found.values.tolist() == [2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("method", ["sum", "max"])
+def test_amounts_of_events_equal_a_slow_twin(method):
+    """Drops of water in bins: nothing is 0 of a sum and missing of a largest, also beside all events."""
+    times, volume = [0.1, 0.4, 0.4, 0.8, 1.9, np.nan], [1.0, 2.0, 3.0, np.nan, 5.0, 9.0]
+    tree = session(**{"s/events/drops": events(times, volume=volume)})
+    clock = na.align(tree, bin_width=0.1, window=(0, 2.0), method=method)["s"]
+    trials = na.align(tree, "trials", 0.1, (-0.1, 0.9), method=method, clip=False)["s"]
+
+    def twin(left):
+        inside = [v for t, v in zip(times, volume, strict=True) if left <= t < round(left + 0.1, 9)]
+        if method == "sum":
+            return np.sum(inside)
+        return max((v for v in inside if v == v), default=np.nan)
+
+    lefts = np.round(clock.time.values - 0.05, 9)
+    expected = [twin(left) for left in lefts]
+    np.testing.assert_array_equal(clock["amounts/drops_volume"], expected)
+    rows = [[twin(round(t + on - 0.05, 9)) for t in trials.time.values] for on in (0.2, 1.0)]
+    np.testing.assert_array_equal(trials["amounts/drops_volume"], rows)
+    assert "rewards_volume" in clock["amounts"]
+    assert clock["events/drops"].sum() == 5  # the counts stand beside them
+    assert "amounts" not in na.align(tree, bin_width=0.1, window=(0, 1))["s"].children
+
+
+def test_answers_about_events_are_about_counts(tmp_path):
+    tree = na.align(session(), "trials", 0.1, (0, 0.7), method="sum")
+    assert na.psth(tree["s/events"])["event"].values.tolist() == ["licks", "rewards"]
+    na.save(tree, tmp_path / "a.h5")
+    saved = na.open_datatree(tmp_path / "a.h5")["s/amounts"]
+    np.testing.assert_array_equal(saved["rewards_volume"], tree["s/amounts/rewards_volume"])

@@ -272,3 +272,46 @@ def test_an_angle_around_events_has_its_circular_mean(aligned):
     assert found["mean"].attrs["period"] == 360.0
     with pytest.raises(NotInTree, match="LFP/lfp"):
         na.psth(aligned["s/CA1"], signal="LFP/LFP")
+
+
+def test_phase_tuning_is_spikes_by_time_at_each_phase():
+    """A tuning curve against an aligned phase, bin by bin in plain Python."""
+    pytest.importorskip("scipy", reason="pip install 'neuroarrays[signals]' brings scipy")
+    rng = np.random.default_rng(5)
+    clock = np.arange(0, 40, 0.002)
+    lfp = xr.DataArray(np.cos(2 * np.pi * 7.3 * clock), {"time": clock}, "time", "lfp")
+    lfp[5000:5600] = np.nan  # the phase is missing there, and beside it
+    phase = na.hilbert(lfp, lowest=6)["phase"]
+    moments = np.sort(rng.uniform(0, 40, 4000))
+    times = moments[rng.random(4000) < 0.5 + 0.5 * np.cos(2 * np.pi * 7.3 * moments - 2)]
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", times), "row_size": ("unit_id", [times.size])}, {"unit_id": [3]}
+    )
+    tree = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}),
+            "/s/CA1/spikes": spikes,
+            "/s/theta": phase.to_dataset(name="phase"),
+        }
+    )
+    area = na.align(tree, bin_width=0.004, window=(0, 40), series="theta")["s/CA1"]
+    found = na.tuning_curve(area, "theta/phase", bins=12)
+
+    number, occupied = np.zeros(12), np.zeros(12)
+    values = phase.values
+    for k in range(10_000):
+        low, high = round(k * 0.004, 9), round((k + 1) * 0.004, 9)
+        x = y = weights = 0.0
+        for sample in range(2 * k, min(2 * k + 3, clock.size)):  # half of the outer two lies inside
+            weight = 1.0 if sample == 2 * k + 1 else 0.5
+            if np.isfinite(values[sample]):
+                x += weight * np.cos(values[sample])
+                y += weight * np.sin(values[sample])
+                weights += weight
+        if weights:
+            place = int(np.arctan2(y, x) % (2 * np.pi) / (2 * np.pi) * 12)
+            occupied[place] += 0.004
+            number[place] += ((times >= low) & (times < high)).sum()
+    np.testing.assert_allclose(found.occupancy, occupied, atol=0.0041)
+    np.testing.assert_allclose(found.values[0], number / occupied, rtol=0.03)
+    assert abs(found.preferred.item() - 2) < 0.1
