@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import bench_archive
 import bench_nwb
 import h5py
 import numpy as np
@@ -78,6 +79,15 @@ tree = counted("neuroarrays: open an archive of ours", lambda: na.open_datatree(
 area = next(node for node in tree.subtree if "spike_data" in node.data_vars)
 chosen = np.random.default_rng(0).permutation(area.sizes["presentation_id"])[:256]
 counted("  256 random presentations", lambda: area["spike_data"][np.sort(chosen)].values)
+"""
+)
+ONE = (
+    LOADED
+    + """
+tree = counted(f"neuroarrays: open one session of {more[0]} of an archive", lambda: na.open_datatree(url, sessions=["session_1"]))
+area = next(node for node in tree.subtree if "spike_data" in node.data_vars)
+counted("  counts of an area", lambda: area["spike_data"].values)
+counted("  and of its other areas", lambda: [n["spike_data"].values for n in tree.subtree if "spike_data" in n.data_vars])
 """
 )
 MANY = (
@@ -169,8 +179,8 @@ def session(folder, path, readers):
             run(LAZYNWB, *given, way, peer=True, **cache)
 
 
-def archive(folder, path):
-    """Read an archive of ours, made from a session, by us and by xarray."""
+def archive(folder, path, count):
+    """Read an archive of ours, made from a session, by us and by xarray; and one session of an archive of many."""
     tree = na.open_datatree(path)
     stimulus = next(iter(next(iter(tree.children.values()))["presentations"].children))
     na.save(na.align(tree, stimulus, bin_width=0.02), folder / "aligned.h5")
@@ -178,6 +188,10 @@ def archive(folder, path):
         given = (server.url("aligned.h5"), f"{server.base}/_/reset")
         run(ARCHIVE, *given, NEUROARRAYS_CACHE="off")
         run(H5NETCDF, *given, peer=True)
+    na.save(bench_archive.many_sessions(count, 6), folder / "many.h5")
+    with process(folder, **LINE) as server:
+        given = (server.url("many.h5"), f"{server.base}/_/reset", str(count))
+        run(ONE, *given, NEUROARRAYS_CACHE="off")
 
 
 def link(path, other):
@@ -221,7 +235,7 @@ def main(argv=None):
             write_allen(path, **(SMALL if args.small else FULL))
         print(f"{path.stat().st_size / 1e6:.0f} MB in the layout that Allen published")
         session(folder, path, ())
-        archive(folder, path)
+        archive(folder, path, 4 if args.small else 58)
         written = folder / "pynwb.nwb"
         bench_nwb.write(written, *((20, 20_000) if args.small else (375, 13_000_000)))
         print(f"{written.stat().st_size / 1e6:.0f} MB as pynwb writes it")
