@@ -55,7 +55,9 @@ class ParquetSource(MemberSource):
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         with self._opened() as file:
-            column = file.read(columns=[name]).column(0).to_pandas()
+            # No threads: this may be a process that was forked while those of pyarrow were at work.
+            table = file.read(columns=[name], use_threads=False)
+            column = table.column(0).to_pandas(use_threads=False)
         if member.dtype.kind == "U":
             return np.asarray(["" if text is None else str(text) for text in column], "U")
         return np.asarray(column.to_numpy(member.dtype, na_value=np.nan))

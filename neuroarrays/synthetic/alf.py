@@ -21,7 +21,7 @@ def write_alf(
     units: int = 6,
     seconds: float = 30.0,
     seed: int = 0,
-    passive: bool = True,
+    behaviour: bool = True,
 ) -> Path:
     """Write the folder of a session; units prefer a phase of a slow rhythm (`phase`) each.
 
@@ -41,8 +41,8 @@ def write_alf(
         How long the recording is.
     seed : int
         Of all random values.
-    passive : bool
-        Whether there are passive stimuli.
+    behaviour : bool
+        Whether there is more than spikes: trials, wheel, cameras, licks, passive stimuli.
 
     Returns
     -------
@@ -53,13 +53,13 @@ def write_alf(
     alf = session / "alf"
     for probe in range(probes):
         _write_probe(alf / f"probe{probe:02d}" / SORTER, rng, units, seconds, revised=not probe)
-    _write_trials(alf, rng, seconds)
-    times = np.arange(0, seconds, 0.01) + rng.uniform(0, 0.002, int(np.ceil(seconds / 0.01)))
-    _save(alf, "_ibl_wheel.timestamps", times)
-    _save(alf, "_ibl_wheel.position", np.sin(phase(times) / 4))
-    _save(alf, "licks.times", np.sort(rng.uniform(0, seconds, 40)))
-    _write_camera(alf, rng, seconds)
-    if passive:
+    if behaviour:
+        _write_trials(alf, rng, seconds)
+        times = np.arange(0, seconds, 0.01) + rng.uniform(0, 0.002, int(np.ceil(seconds / 0.01)))
+        _save(alf, "_ibl_wheel.timestamps", times)
+        _save(alf, "_ibl_wheel.position", np.sin(phase(times) / 4))
+        _save(alf, "licks.times", np.sort(rng.uniform(0, seconds, 40)))
+        _write_camera(alf, rng, seconds)
         _write_passive(alf, seconds)
     return session
 

@@ -19,6 +19,7 @@ SPIKES = "analyzer/unknown/spikes"
 
 class TestGolden(ReaderTests):
     archives = (".zarr",)
+    start_methods = ("fork",)  # npy files: those of phy are read after the others too
     reader = "spikeinterface"
     path = HERE / "analyzer"
     foreign = (GOLDEN / "phy" / "probe_a", GOLDEN / "driada" / "session.npz", GOLDEN / "arrays")

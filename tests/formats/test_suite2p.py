@@ -18,6 +18,7 @@ NODE = f"{S}/unknown/fluorescence"
 
 class TestGolden(ReaderTests):
     archives = (".zarr",)
+    start_methods = ("fork",)  # npy files: those of phy are read after the others too
     reader = "suite2p"
     path = GOLDEN / "suite2p" / S
     foreign = (GOLDEN / "phy" / "probe_a", GOLDEN / "arrays" / "lab", GOLDEN / "experanto")
