@@ -23,7 +23,8 @@ NEWEST = f"{SORTED}/#2024-05-06#"
 
 
 class TestGolden(ReaderTests):
-    archives = (".zarr",)
+    archives = (".h5",)
+    start_methods = ("fork",)  # with what pyarrow had under way
     reader = "alf"
     path = LAB
     damaged = "Subjects/KS023/2019-12-10/002/alf/probe00/pykilosort/#2024-05-06#/spikes.times.npy"
