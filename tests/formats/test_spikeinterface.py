@@ -104,7 +104,7 @@ def test_a_sorting_of_two_segments(name):
     ends = [82, 9860, 721, 9918, 248, 9903]
     assert (second.spike_times.values[[0, 16, 17, 31, 32, 49]] * 10000).round().tolist() == ends
     assert "segment 0 of 2" in notes(HERE / name)
-    with pytest.raises(ValueError, match="segment=2: there are 2"):
+    with pytest.raises(ValueError, match="segment=2: expected one of 2 segments"):
         spikes(HERE / name, segment=2)
 
 

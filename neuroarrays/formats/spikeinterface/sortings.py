@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuroarrays.errors import FormatError, shorten
+from neuroarrays.errors import FormatError, many, shorten
 from neuroarrays.files.members import npy_records
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
@@ -211,7 +211,7 @@ def _segments(path: str, stated: Any, segment: int) -> int:
             path, "num_segments", "a number of segments, 1 or more", f"{stated!r:.80}"
         )
     if not 0 <= segment < stated:
-        msg = f"segment={segment}: there are {stated} segments, from 0 to {stated - 1}"
+        msg = f"segment={segment}: expected one of {many(int(stated), 'segment')}, from 0 on"
         raise ValueError(msg)
     return int(stated)
 
