@@ -56,11 +56,11 @@ class ParquetSource(MemberSource):
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         with self._opened() as file:
             # No threads: this may be a process that was forked while those of pyarrow were at work.
-            table = file.read(columns=[name], use_threads=False)
-            column = table.column(0).to_pandas(use_threads=False)
-        if member.dtype.kind == "U":
-            return np.asarray(["" if text is None else str(text) for text in column], "U")
-        return np.asarray(column.to_numpy(member.dtype, na_value=np.nan))
+            column = file.read(columns=[name], use_threads=False).column(0)
+            if member.dtype.kind == "U":
+                return np.array(["" if text is None else text for text in column.to_pylist()], "U")
+            values = column.to_pandas(use_threads=False)
+        return np.asarray(values.to_numpy(member.dtype, na_value=np.nan))
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:

@@ -107,6 +107,17 @@ def test_the_root_of_a_file_and_a_list(tmp_path):
     assert probe_of([tmp_path / "a.h5"]).kind == "file"
 
 
+def test_names_in_a_zarr_store(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    for version in (2, 3):
+        root = zarr.create_group(tmp_path / f"{version}.zarr", zarr_format=version)
+        root.create_group("g").create_array("x", data=np.arange(3))
+        store = probe_of(tmp_path / f"{version}.zarr")
+        assert store.has("g")
+        assert store.has("g/x")
+        assert not store.has("g/y")
+
+
 def test_values_of_small_files(folder):
     probe = probe_of(folder)
     assert probe.child("m.json").read_text() == '{"k": 1}'
