@@ -26,7 +26,7 @@ for _ in range(2):
     begun = time.process_time()
     frame = lazynwb.get_df(paths, "/units", exact_path=True, as_polars=True)
     query = time.process_time() - begun
-    hits = frame.filter((pl.col("location") == "VISp") & (pl.col("snr") > float(sys.argv[2])))
+    hits = frame.filter(pl.col("snr") > float(sys.argv[2]))  # its units have no area
 print(json.dumps([query, hits.height, frame.height]))
 """
 

@@ -43,7 +43,7 @@ class Buffers:
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with any values, C-contiguous, that nobody else holds."""
-        nbytes = int(np.prod(shape)) * dtype.itemsize
+        nbytes = math.prod(shape) * dtype.itemsize
         size = 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
         with self._lock:
             kept = self._kept.setdefault(size, [])
@@ -132,7 +132,7 @@ class Events(Field):
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         from neuroarrays.kernels import events
 
-        flat = out.reshape(len(rows), int(np.prod(self.shape[1:])))
+        flat = out.reshape(len(rows), math.prod(self.shape[1:]))
         if out.dtype == np.float16:  # no compiled code for it
             flat[...] = events.expand(
                 self.first, self.places, rows, np.empty(flat.shape, self.dtype)
@@ -307,7 +307,7 @@ def _loaded(stored: LazyRows) -> Dense | Events:
 def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
     from neuroarrays.kernels import events
 
-    width = int(np.prod(stored.shape[1:]))
+    width = math.prod(stored.shape[1:])
     needed = 8 * stored.shape[0] * events.stretches(width)
     sizes, places = [], []
     for block in blocks:
