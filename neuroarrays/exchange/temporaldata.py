@@ -225,10 +225,11 @@ class _Writer:
                 told[name][OF_AREAS] = list(parts)
             missing = "" if first.dtype.kind in "OU" else np.zeros((), first.dtype)
             filled = [
-                parts[area].values if area in parts
+                parts[area].values
+                if area in parts
                 else np.full((count[area], *first.shape[1:]), missing, first.dtype)
                 for area in areas
-            ]  # fmt: skip
+            ]
             arrays[name] = np.concatenate(filled)
         if dim == schema.UNIT and list(areas) != [schema.UNKNOWN_AREA]:
             arrays[schema.AREA] = np.repeat(np.array(list(areas), object), list(count.values()))
@@ -280,9 +281,12 @@ class _Writer:
                 self.left_out.append(f"{path}/{name}: {variable.size:,} values without times")
                 continue
             others[str(name)] = {
-                "dims": list(map(str, variable.dims)), "values": variable.values.tolist(),
-                "dtype": variable.dtype.str, "attrs": variable.attrs, "coord": name in node.coords,
-            }  # fmt: skip
+                "dims": list(map(str, variable.dims)),
+                "values": variable.values.tolist(),
+                "dtype": variable.dtype.str,
+                "attrs": variable.attrs,
+                "coord": name in node.coords,
+            }
         return others
 
     def _table(self, file: h5py.File, path: str, node: xr.Dataset) -> None:

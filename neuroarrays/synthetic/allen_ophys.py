@@ -92,14 +92,20 @@ def _facts(file: Any) -> None:
     """What a file says of its session."""
     plane = f"general/optophysiology/{_PLANE}"
     facts = {
-        "nwb_version": "NWB-1.0.5", "session_start_time": "Mon Jun 13 10:00:00 2016",
-        "identifier": "501271265", "general/session_id": "501271265",
-        "general/session_type": "three_session_A", "general/experiment_container_id": "511510736",
-        "general/subject/age": "103 days", "general/subject/sex": "male",
-        "general/subject/genotype": "Cux2-CreERT2/wt", "general/subject/species": "Mus musculus",
-        f"{plane}/location": "VISp", f"{plane}/imaging depth": "175 microns",
+        "nwb_version": "NWB-1.0.5",
+        "session_start_time": "Mon Jun 13 10:00:00 2016",
+        "identifier": "501271265",
+        "general/session_id": "501271265",
+        "general/session_type": "three_session_A",
+        "general/experiment_container_id": "511510736",
+        "general/subject/age": "103 days",
+        "general/subject/sex": "male",
+        "general/subject/genotype": "Cux2-CreERT2/wt",
+        "general/subject/species": "Mus musculus",
+        f"{plane}/location": "VISp",
+        f"{plane}/imaging depth": "175 microns",
         f"{plane}/indicator": "GCaMP6f",
-    }  # fmt: skip
+    }
     for path, value in facts.items():
         file[path] = value
 

@@ -31,16 +31,21 @@ from neuroarrays.lazy.arrays import file_array
 
 #: Attributes of the session, and where they stand.
 _FACTS = {
-    "session_id": "general/session_id", "session_type": "general/session_type",
+    "session_id": "general/session_id",
+    "session_type": "general/session_type",
     "experiment_container_id": "general/experiment_container_id",
-    "specimen_name": "general/specimen_name", "session_start_time": "session_start_time",
-    "subject": "general/subject/subject_id", "species": "general/subject/species",
-    "age": "general/subject/age", "sex": "general/subject/sex",
-    "genotype": "general/subject/genotype", "fov": "general/fov",
+    "specimen_name": "general/specimen_name",
+    "session_start_time": "session_start_time",
+    "subject": "general/subject/subject_id",
+    "species": "general/subject/species",
+    "age": "general/subject/age",
+    "sex": "general/subject/sex",
+    "genotype": "general/subject/genotype",
+    "fov": "general/fov",
     "imaging_depth": "general/optophysiology/imaging_plane_1/imaging depth",
     "indicator": "general/optophysiology/imaging_plane_1/indicator",
     "targeted_structure": "general/optophysiology/imaging_plane_1/location",
-}  # fmt: skip
+}
 #: Other series: node, where, the names of their columns, their unit.
 _SERIES = (
     (schema.RUNNING, "BehavioralTimeSeries/running_speed", ("speed",), "cm/s"),

@@ -54,9 +54,11 @@ def _columns(source: Source, path: str, called: str, clock: LazyArray) -> dict[s
             raise FormatError(source.path, f"/{path}/data", "a -1 after each 1", found)
         starts, stops = Taken(starts, begins), Taken(starts, ends)
     columns = {
-        schema.START_TIME: _times(clock, starts), schema.STOP_TIME: _times(clock, stops),
-        "start_frame": starts, "end_frame": stops,
-    }  # fmt: skip
+        schema.START_TIME: _times(clock, starts),
+        schema.STOP_TIME: _times(clock, stops),
+        "start_frame": starts,
+        "end_frame": stops,
+    }
     if called != _SPONTANEOUS:
         columns |= _shown(source, path, data)
     return columns

@@ -17,10 +17,16 @@ from neuroarrays.lazy.views import Taken, transposed
 _TRACES = (
     ("DfOverF", "DfOverF", ("DfOverF/imaging_plane_1/data",)),
     ("Fluorescence", "Fluorescence", ("Fluorescence/imaging_plane_1/data",)),
-    ("Fluorescence", "Neuropil", ("Fluorescence/imaging_plane_1_neuropil_response/data",
-                                  "Fluorescence/imaging_plane_1/neuropil_traces")),
+    (
+        "Fluorescence",
+        "Neuropil",
+        (
+            "Fluorescence/imaging_plane_1_neuropil_response/data",
+            "Fluorescence/imaging_plane_1/neuropil_traces",
+        ),
+    ),
     ("Fluorescence", "Demixed", ("Fluorescence/imaging_plane_1_demixed_signal/data",)),
-)  # fmt: skip
+)
 
 
 def trace_nodes(source: Source, area: str) -> dict[str, xr.Dataset]:
@@ -54,11 +60,13 @@ def _labels(source: Source, count: int) -> dict[str, xr.Variable]:
     read = {
         name: source.read(path)
         for name, path in {
-            "cell_specimen_id": f"{segmentation}/cell_specimen_ids", "roi_id": f"{segmentation}/roi_ids",
-            "contamination_ratio": f"{fluorescence}/r", "contamination_rmse": f"{fluorescence}/rmse",
+            "cell_specimen_id": f"{segmentation}/cell_specimen_ids",
+            "roi_id": f"{segmentation}/roi_ids",
+            "contamination_ratio": f"{fluorescence}/r",
+            "contamination_rmse": f"{fluorescence}/rmse",
         }.items()
         if source.info(path)
-    }  # fmt: skip
+    }
     for name, values in read.items():
         if values.shape != (count,):
             expected = f"{name} of each of {count} ROIs"

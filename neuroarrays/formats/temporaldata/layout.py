@@ -23,9 +23,13 @@ NOT_ARRAYS = ("domain", "timestamp_indices_1s")
 _OF_STORAGE = (KIND, OURS, "absolute_start")
 #: Facts by group and name that have other names here; others are ``<group>_<name>``.
 FACTS = {
-    ("subject", "id"): "subject", ("subject", "species"): "species", ("subject", "sex"): "sex",
-    ("subject", "age"): "age", ("subject", "genotype"): "genotype", ("session", "id"): "session_id",
-}  # fmt: skip
+    ("subject", "id"): "subject",
+    ("subject", "species"): "species",
+    ("subject", "sex"): "sex",
+    ("subject", "age"): "age",
+    ("subject", "genotype"): "genotype",
+    ("session", "id"): "session_id",
+}
 #: Arrays without which a group is none of its kind.
 _NEEDED = {IRREGULAR: ("timestamps",), INTERVAL: ("start", "end")}
 
@@ -94,9 +98,10 @@ class Layout:
     def spikes(self) -> list[str]:
         """Series that say the unit of each of their times."""
         return [
-            path for path, kind in self.kinds.items()
+            path
+            for path, kind in self.kinds.items()
             if kind == IRREGULAR and "unit_index" in self.source.names(path)
-        ]  # fmt: skip
+        ]
 
     def arrays(self, path: str) -> list[str]:
         """Names of the arrays of a group, its times first."""

@@ -29,8 +29,12 @@ _TABLES = {"rois": schema.UNIT, "units": schema.UNIT, "channels": schema.CHANNEL
 _OF_TABLES = {"start": schema.START_TIME, "end": schema.STOP_TIME}
 #: Names of a session that stand for something else.
 _TAKEN = (
-    schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS, schema.OBSERVED, schema.UNKNOWN_AREA,
-)  # fmt: skip
+    schema.PRESENTATIONS,
+    schema.STIMULUS,
+    schema.EVENTS,
+    schema.OBSERVED,
+    schema.UNKNOWN_AREA,
+)
 _SECONDS = {"units": "s"}
 
 
