@@ -47,6 +47,7 @@ LAYOUTS: dict[str, Layout] = {
         ".nwb",
         given={"tuned": True, "trials": 60, "duration": 160.0, "units": 12},
     ),
+    "nwb_nlb": Layout("nlb", "write_nlb", ".nwb", given={"trials": 100}),
     "neuroarrays": Layout("trees", "write_archive", ".h5"),
     "allen": Layout("allen", "write_allen", ".nwb", given={"parts": _TUNED, "rows": 60}),
     "allen_ophys": Layout("allen_ophys", "write_allen_ophys", ".nwb", given={"trials": 200}),

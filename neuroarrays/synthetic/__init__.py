@@ -20,6 +20,7 @@ _HOME = {
     "aligned_tree": "trees",
     "write_archive": "trees",
     "write_nwb": "nwb",
+    "write_nlb": "nlb",
     "write_allen": "allen",
     "write_allen_ophys": "allen_ophys",
     "write_static": "sensorium",

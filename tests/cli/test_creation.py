@@ -149,6 +149,14 @@ def fluorescent(path, layout):
     )
 
 
+def reaches(path, layout):
+    """Spikes in each trial, and its direction."""
+    tree = na.align(na.open_datatree(path), "trials", 0.5, (0, 1))
+    areas = next(iter(tree.children.values())).children.values()
+    counts = [area["spike_data"].sum("time").values for area in areas]
+    return one_hot(next(iter(areas))["trial_type"].values), np.concatenate(counts, axis=1)
+
+
 def headings(path, layout):
     area = na.open_datatree(path)["generated/unknown"]
     angle = area["head_direction"].values
@@ -189,6 +197,7 @@ MODELS = {
     **dict.fromkeys(("phy", "spikeinterface", "alf", "temporaldata"), rhythm),
     "suite2p": imaged,
     "allen_ophys": fluorescent,
+    "nwb_nlb": reaches,
 }
 
 

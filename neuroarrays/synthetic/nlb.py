@@ -1,0 +1,113 @@
+"""Small files as the Neural Latents Benchmark has them: NWB of reaches, with units that are held out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.files.writing import new_hdf5
+from neuroarrays.synthetic.nwb_options import NWBOptions
+from neuroarrays.synthetic.nwb_pieces import NWBPieces
+
+#: Samples per second of behaviour, s of a trial, and of the pause after it.
+RATE, LENGTH, PAUSE = 1000.0, 1.0, 0.2
+#: Place of electrodes, as "M1" of MC_Maze, and the two arrays.
+_AREAS = ["PMd", "M1"]
+
+
+def write_nlb(
+    path: str | os.PathLike[str],
+    units: int = 8,
+    trials: int = 40,
+    seed: int = 0,
+    test: bool = False,
+) -> dict[str, Any]:
+    """Write a session of center-out reaches as MC_Maze has it; each unit prefers a direction.
+
+    Every fourth unit is held out and every fourth trial is of the split "val". Units were observed
+    while trials ran, one stretch for each.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write; replaced if it is there.
+    units, trials : int
+        How many.
+    seed : int
+        Of all random values.
+    test : bool
+        Whether it is the file of the test split: without held-out units, behaviour and times of
+        movement.
+
+    Returns
+    -------
+    dict
+        ``"trains"``, a list of (spike,) float64, s, for each unit, ``"heldout"`` (unit,) bool,
+        ``"split"``, a list of str, and ``"move_onset_time"`` (trial,) s.
+    """
+    rng = np.random.default_rng(seed)
+    start = np.arange(trials) * (LENGTH + PAUSE)
+    onset = start + np.round(rng.uniform(0.3, 0.4, trials), 3)
+    angle = rng.integers(0, 8, trials) * np.pi / 4
+    heldout = np.arange(units) % 4 == 3
+    kept = np.flatnonzero(~heldout) if test else np.arange(units)
+    trains = [_train(rng, unit, angle, onset) for unit in range(units)]
+    split = ["test" if test else "val" if n % 4 == 3 else "train" for n in range(trials)]
+    with new_hdf5(path, replaced=True) as (file, _):
+        pieces = NWBPieces(file, NWBOptions(seed=seed), Path(path))
+        file.attrs.update(
+            {"nwb_version": "2.3.0", "neurodata_type": "NWBFile", "namespace": "core"}
+        )
+        file["identifier"], file["general/session_id"] = "made", "full"
+        file["session_start_time"] = "2009-09-18T00:00:00+00:00"
+        file["general/subject/subject_id"], file["general/subject/species"] = "J", "Macaca mulatta"
+        place = "general/extracellular_ephys/electrodes"
+        pieces.table(place, "DynamicTable", {"location": _AREAS}, np.arange(2))
+        sizes = [trains[unit].size for unit in kept]
+        stretches = np.stack([start, start + LENGTH], axis=1)
+        columns: dict[str, Any] = {
+            "spike_times": np.concatenate([trains[unit] for unit in kept]),
+            "spike_times_index": pieces.index(sizes),
+            "obs_intervals": np.tile(stretches, (kept.size, 1)),
+            "obs_intervals_index": pieces.index([trials] * kept.size),
+            "heldout": heldout[kept],
+            "electrodes": kept % 2,
+            "electrodes_index": pieces.index([1] * kept.size),
+        }
+        pieces.table("units", "Units", columns, 1000 + kept)
+        rows: dict[str, Any] = {
+            "start_time": start,
+            "stop_time": start + LENGTH,
+            "go_cue_time": start + 0.1,
+            "move_onset_time": np.full(trials, np.nan) if test else onset,
+            "trial_type": (angle / np.pi * 4).astype(np.int64),
+            "split": split,
+        }
+        pieces.table("intervals/trials", "TimeIntervals", rows, np.arange(trials))
+        if not test:
+            _behaviour(pieces, onset, angle, start[-1] + LENGTH)
+    return {"trains": trains, "heldout": heldout, "split": split, "move_onset_time": onset}
+
+
+def _train(rng: np.random.Generator, unit: int, angle: np.ndarray, onset: np.ndarray) -> np.ndarray:
+    """Spikes in the half second from each movement on, more in the direction that a unit prefers."""
+    counts = rng.poisson(4 + 8 * np.exp(2 * np.cos(angle - unit * np.pi / 4) - 2))
+    times = np.repeat(onset, counts) + rng.uniform(0, 0.5, counts.sum())
+    return np.asarray(np.sort(np.round(times, 3)))
+
+
+def _behaviour(pieces: NWBPieces, onset: np.ndarray, angle: np.ndarray, stop: float) -> None:
+    """Velocity and place of the hand, and the place of the cursor."""
+    times = np.arange(round(stop * RATE)) / RATE
+    velocity = np.zeros((times.size, 2))
+    for begin, way in zip(onset, angle, strict=True):
+        speed = np.exp(-(((times - begin - 0.25) / 0.08) ** 2))
+        velocity += speed[:, None] * [np.cos(way), np.sin(way)]
+    place = np.cumsum(velocity, axis=0) / RATE
+    for name, values in {"hand_vel": velocity, "hand_pos": place, "cursor_pos": place}.items():
+        group = pieces.series(f"processing/behavior/{name}", "TimeSeries", values, "m")
+        group["timestamps"] = times
+        group.attrs["comments"] = "columns=[x,y]"
