@@ -81,7 +81,7 @@ def event_amounts(
             if along and label not in (schema.EVENT, schema.EVENT_TIME):
                 nothing = InMemory(np.zeros((1, *variable.shape[1:])))  # outside of all bins
                 joined = Joined((nothing, as_lazy(variable), nothing))
-                dims = (schema.TIME, *variable.dims[1:])
+                dims = (schema.TIME, *map(str, variable.dims[1:]))
                 variables[str(label)] = joined.variable(dims, dict(variable.attrs))
         series = dataset(variables, {schema.TIME: clock.variable((schema.TIME,), {"units": "s"})})
         taken = series_at(series, bins.onsets, bins.centres, method, np.inf, bins.dims, bins.width)

@@ -211,7 +211,7 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     """
     line = "na.coherence(area, signal.sel(channel=7))"
     given.check(follow, xr.Dataset, f"follow: expected what {line} gives")
-    values = follow.data_vars.get("coherence")
+    values: Any = follow.data_vars.get("coherence")
     _check_dims(values, (schema.UNIT, "frequency"), "coherence", line, exactly=True)
     ax = plt.gca() if ax is None else ax
     names = [f"unit {unit}" for unit in follow[schema.UNIT].values]
