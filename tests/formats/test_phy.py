@@ -171,6 +171,11 @@ def test_the_peak_is_that_of_the_template_without_whitening(folder):
     assert spikes(folder).peak_channel.values.tolist() == [2, 1, 3]
     (folder / "whitening_mat_inv.npy").unlink()
     assert spikes(folder).peak_channel.values.tolist() == [0, 1, 0]
+    (folder / "templates_ind.npy").rename(folder / "template_ind.npy")  # of spikeinterface
+    assert spikes(folder).peak_channel.values.tolist() == [0, 1, 0]
+    (folder / "template_ind.npy").unlink()
+    with pytest.raises(FormatError, match="templates of 4 channels.*found 2"):
+        spikes(folder)
 
 
 def test_arrays_of_the_same_names_are_not_taken_for_samples(folder):

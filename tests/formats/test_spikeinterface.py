@@ -117,6 +117,14 @@ def test_units_with_names_and_metrics_in_another_order(tmp_path):
     assert "no row for the units 'u02'" in notes(folder)
 
 
+def test_where_templates_of_a_sparse_analyzer_are_known(analyzer):
+    near = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], bool)
+    np.save(analyzer / "sparsity_mask.npy", near)
+    node = spikes(analyzer)
+    assert node.sparsity_mask.dims == ("unit_id", "channel")
+    np.testing.assert_array_equal(node.sparsity_mask.values, near)
+
+
 def test_a_unit_without_spikes_is_a_unit(saved):
     rewrite(saved / "numpysorting_info.json", lambda info: info | {"unit_ids": [5, 3, 9, 4]})
     shutil.rmtree(saved / "properties")

@@ -47,8 +47,9 @@ CLUSTERS, TEMPLATES = "spike_clusters.npy", "spike_templates.npy"
 SYNCHRONISED = ("spike_times_sec_adj.npy", "spike_seconds_adj.npy")
 #: Files that are read where they are there, besides those above.
 _READ = {
-    "params.py", "amplitudes.npy", "templates.npy", "templates_ind.npy", "whitening_mat_inv.npy",
-    "channel_map.npy", "channel_positions.npy", "channel_shanks.npy", *SYNCHRONISED,
+    "params.py", "amplitudes.npy", "templates.npy", "templates_ind.npy", "template_ind.npy",
+    "whitening_mat_inv.npy", "channel_map.npy", "channel_positions.npy", "channel_shanks.npy",
+    *SYNCHRONISED,
 }  # fmt: skip
 #: Names of a node of spikes that no column of a table may take.
 _RESERVED = {schema.SPIKE, schema.INTERVAL, *OF_UNITS}

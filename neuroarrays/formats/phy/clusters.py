@@ -147,13 +147,22 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
         return {}
     optional = {
         name: npy(folder.child(f"{name}.npy"), axes) if folder.has(f"{name}.npy") else None
-        for name, axes in {"templates_ind": 2, "whitening_mat_inv": 2, "channel_map": 1,
-                           "channel_positions": 2, "channel_shanks": 1}.items()
+        for name, axes in {"templates_ind": 2, "template_ind": 2, "whitening_mat_inv": 2,
+                           "channel_map": 1, "channel_positions": 2, "channel_shanks": 1}.items()
     }  # fmt: skip
     waveforms = npy(folder.child("templates.npy"), 3)
+    channels = optional["templates_ind"]
+    if channels is None:
+        channels = optional["template_ind"]  # as spikeinterface calls it
+    known = optional["channel_map"]
+    if channels is None and known is not None and known.shape[0] != waveforms.shape[2]:
+        expected = (
+            f"templates of {known.shape[0]} channels, as channel_map.npy has, or templates_ind.npy"
+        )
+        raise FormatError(folder.given, "templates.npy", expected, f"{waveforms.shape[2]} channels")
     templates = Templates(
         clusters, clusters.values(folder.child("spike_templates.npy")), waveforms,
-        optional["templates_ind"], optional["whitening_mat_inv"],
+        channels, optional["whitening_mat_inv"],
     )  # fmt: skip
     positions, shanks = optional["channel_positions"], optional["channel_shanks"]
     numbers = optional["channel_map"]

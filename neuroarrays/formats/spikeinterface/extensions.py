@@ -153,6 +153,9 @@ def _templates(store: Store, inside: str, sorting: Sorting, volts: Mapping[str, 
         return {}
     _check_rows(store, inside, templates.shape[0], sorting)
     labels = {"template": templates.variable([schema.UNIT, _SAMPLE, schema.CHANNEL], volts)}
+    near = store.array("sparsity_mask")
+    if near is not None and near.shape == (templates.shape[0], templates.shape[2]):
+        labels["sparsity_mask"] = near.variable([schema.UNIT, schema.CHANNEL])
     before = store.facts(inside, "params").get("ms_before")
     if isinstance(before, int | float) and not isinstance(before, bool):
         first = -int(before * sorting.rate / 1000) / sorting.rate
