@@ -105,6 +105,10 @@ class AlignedSamples(AreaSamples):
             gather(field, out)
         return out
 
+    def values(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """A variable at rows of the area, (n, ...) in the dtype asked for; masks are not looked at."""
+        return self._values(name, rows.shape, lambda field, out: field.rows(rows, out))
+
     def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
         """The masks' values in a batch."""
         values = {}

@@ -51,14 +51,32 @@ class Mask:
         unknown = ~values if self.known else values
         if not unknown.any():
             return
-        front = ("",) * (out.ndim - len(dims))
-        mask_dims, value_dims = (*front, *self.dims), (*front, *dims)
-        ordered = unknown.transpose(
-            [mask_dims.index(dim) for dim in value_dims if dim in mask_dims]
-        )
+        order, there = self.layout(dims, out.ndim)
+        ordered = unknown.transpose(order)
         sizes = iter(ordered.shape)
-        where = ordered.reshape([next(sizes) if dim in mask_dims else 1 for dim in value_dims])
-        np.copyto(out, np.nan, where=where)
+        np.copyto(out, np.nan, where=ordered.reshape([next(sizes) if yes else 1 for yes in there]))
+
+    def layout(self, dims: Sequence[str], n_axes: int) -> tuple[list[int], list[bool]]:
+        """How the mask's values in a batch lie along those of a variable.
+
+        Parameters
+        ----------
+        dims : sequence of str
+            The variable's dimensions, as for `blank`.
+        n_axes : int
+            Number of axes of its values in the batch.
+
+        Returns
+        -------
+        order : list of int
+            Axes of the mask in the order of the variable's.
+        there : list of bool
+            Which axes of the variable the mask has.
+        """
+        front = ("",) * (n_axes - len(dims))
+        mask_dims, value_dims = (*front, *self.dims), (*front, *dims)
+        order = [mask_dims.index(dim) for dim in value_dims if dim in mask_dims]
+        return order, [dim in mask_dims for dim in value_dims]
 
 
 def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:

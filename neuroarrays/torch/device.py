@@ -9,9 +9,17 @@ import numpy as np
 import torch
 
 from neuroarrays import schema
-from neuroarrays.batches.aligned import ClipSamples
+from neuroarrays.batches import fields
+from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, is_per_sample
+from neuroarrays.batches.masks import Mask
 from neuroarrays.torch.datasets import Tensors, check_dataset
+from neuroarrays.torch.events import DeviceEvents
+
+#: Values are copied to the device so many samples at a time.
+_STEP = 256
+#: Stored dtypes that travel and stay as they are, and are widened on the device.
+_NARROW = ("uint8", "int8", "int16", "float16")
 
 
 class OnDevice(Tensors):
@@ -20,16 +28,18 @@ class OnDevice(Tensors):
     Parameters
     ----------
     samples : dataset
-        Gathered once. Of a `ClipDataset` every frame of the clock is kept once, however many
-        windows it is in, and its transform gets batches on the device.
+        Of a `ClipDataset` every frame of the clock is kept once, however many windows it is in; of
+        a `TrialDataset` its presentations. Both as they are stored: counts that ``cache`` keeps as
+        events in two bytes a spike, movies of uint8 in one byte a value; they are spread out and
+        widened on the device. Of other datasets the samples as they come, transformed.
     device : str or torch.device
         Where to keep them.
 
     Attributes
     ----------
     transform : callable, optional
-        Sees batches on the device: that of a `ClipDataset`; of other datasets one that is set here,
-        after theirs.
+        Sees batches on the device: that of a `ClipDataset` or `TrialDataset`; of other datasets one
+        that is set here, after theirs.
 
     Notes
     -----
@@ -39,6 +49,8 @@ class OnDevice(Tensors):
     ------
     MemoryError
         If they take more than is free on a GPU.
+    TypeError
+        If the samples differ in length, as tokens of spikes do.
     """
 
     def __init__(self, samples: Tensors, device: str | torch.device):
@@ -46,17 +58,88 @@ class OnDevice(Tensors):
         self.samples, self.device = samples, torch.device(device)
         self._transform: Callable[[Batch], Batch] | None = None
         self.location = f"{samples.location} on {self.device}"
-        kept = samples.frames() if isinstance(samples, ClipSamples) else samples
-        n, first = len(kept), kept.batch([0])
-        needed = n * sum(v[0].nbytes for v in first.values() if isinstance(v, torch.Tensor))
+        if hasattr(samples, "vocabulary") or hasattr(
+            getattr(samples, "datasets", [0])[0], "vocabulary"
+        ):
+            msg = f"{self.location}: windows of tokens differ in length; give the loader prefetch=2"
+            raise TypeError(msg)
+        self.kept: dict[str, Any] = {}
+        if isinstance(samples, TrialSamples):
+            self._keep_stored(samples, samples.rows)
+        elif isinstance(samples, ClipSamples):
+            self._keep_stored(samples.frames(), np.arange(samples.time.size))
+        else:
+            self._keep_samples(samples)
+
+    def _keep_stored(self, samples: AlignedSamples, rows: np.ndarray) -> None:
+        """Variables and masks of rows, as they are stored."""
+        #: Which row of the area each kept row is: events are of all rows.
+        self.rows = rows
+        samples.load()
+        counted: dict[str, fields.Events] = {}
+        needed = 0
+        for name, field in samples.fields.items():
+            kept = getattr(field, "field", field)
+            wanted = samples.dtypes[name]
+            if isinstance(kept, fields.Events) and (wanted.kind == "f" or wanted == kept.dtype):
+                counted[name] = kept
+                needed += kept.places.nbytes
+            else:
+                size = _stored(field, wanted).itemsize
+                needed += rows.size * int(np.prod(field.shape[1:])) * size
+        self._check_room(needed)
+        for name, events in counted.items():
+            wide = torch.from_numpy(np.empty(0, samples.dtypes[name])).dtype
+            self.kept[name] = DeviceEvents(events, wide, self.device)
+        for name in samples.fields.keys() - counted.keys():
+            self.kept[name] = self._copied(samples, name, rows)
+        for name, mask in samples.masks.items():
+            self.kept[name] = self._filled(mask.field.rows, mask.field.shape[1:], "bool", rows)
+
+    def _copied(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
+        """A variable of some rows on the device."""
+        field, wanted = samples.fields[name], samples.dtypes[name]
+        stored = _stored(field, wanted)
+        if stored == wanted:  # what the dtype cannot hold is refused there
+
+            def read(numbers: np.ndarray, out: np.ndarray) -> None:
+                out[...] = samples.values(name, numbers)
+        else:
+            read = field.rows
+        return self._filled(read, field.shape[1:], stored, rows)
+
+    def _filled(
+        self,
+        read: Callable[[np.ndarray, np.ndarray], None],
+        shape: Any,
+        dtype: Any,
+        rows: np.ndarray,
+    ) -> torch.Tensor:
+        """What `read` writes of some rows, on the device."""
+        buffer = np.empty((min(_STEP, rows.size), *shape), dtype)
+        whole = torch.empty(
+            (rows.size, *shape), dtype=torch.from_numpy(buffer).dtype, device=self.device
+        )
+        for begin in range(0, rows.size, _STEP):
+            part = rows[begin : begin + _STEP]
+            read(part, buffer[: part.size])
+            whole[begin : begin + part.size] = torch.from_numpy(buffer[: part.size])
+        return whole
+
+    def _check_room(self, needed: int) -> None:
+        """Refuse what the memory of a GPU does not hold."""
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if needed > 0.9 * free:
                 msg = f"{self.location}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
                 raise MemoryError(msg)
-        self.kept: Batch = {}
-        for begin in range(0, n, 256):
-            part = kept.batch(range(begin, min(begin + 256, n)))
+
+    def _keep_samples(self, samples: Tensors) -> None:
+        """Samples of any dataset, as they come."""
+        n, first = len(samples), samples.batch([0])
+        self._check_room(n * sum(v[0].nbytes for k, v in first.items() if _is_tensor(k, v)))
+        for begin in range(0, n, _STEP):
+            part = samples.batch(range(begin, min(begin + _STEP, n)))
             for name, value in part.items():
                 if not is_per_sample(name, value):
                     self.kept[name] = value
@@ -66,15 +149,17 @@ class OnDevice(Tensors):
                     if not begin:
                         shape = (n, *value.shape[1:])
                         self.kept[name] = value.new_empty(shape, device=self.device)
-                    self.kept[name][begin : begin + 256] = value.to(self.device)
+                    self.kept[name][begin : begin + _STEP] = value.to(self.device)
 
     @property
     def transform(self) -> Any:
-        return self.samples.transform if isinstance(self.samples, ClipSamples) else self._transform
+        return (
+            self.samples.transform if isinstance(self.samples, AlignedSamples) else self._transform
+        )
 
     @transform.setter
     def transform(self, transform: Any) -> None:
-        if isinstance(self.samples, ClipSamples):
+        if isinstance(self.samples, AlignedSamples):
             self.samples.transform = transform
         else:
             self._transform = transform
@@ -89,6 +174,8 @@ class OnDevice(Tensors):
         numbers = self._numbers(indices)
         if isinstance(self.samples, ClipSamples):
             return self._clips(self.samples, numbers)
+        if isinstance(self.samples, TrialSamples):
+            return self._trials(self.samples, numbers)
         rows = torch.from_numpy(numbers).to(self.device)
         batch = {
             name: [value[i] for i in numbers]
@@ -100,6 +187,29 @@ class OnDevice(Tensors):
         }
         return batch if self._transform is None else self._transform(batch)
 
+    def _gathered(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
+        """Values of a variable at kept rows (...), NaN where a target is not known."""
+        kept = self.kept[name]
+        numbers = torch.from_numpy(rows).to(self.device)
+        if isinstance(kept, DeviceEvents):
+            values = kept.rows(self.rows[rows].ravel())
+            values = values.reshape(*rows.shape, *kept.shape[1:])
+        else:
+            wide = torch.from_numpy(np.empty(0, samples.dtypes[name])).dtype
+            values = kept[numbers].to(wide)
+        for key in samples.masked.get(name, ()):
+            _blank(samples.masks[key], self.kept[key][numbers], values, samples.dims[name])
+        return values
+
+    def _trials(self, trials: TrialSamples, numbers: np.ndarray) -> Batch:
+        """What `TrialDataset.batch` gives, of the presentations on the device."""
+        rows = torch.from_numpy(numbers).to(self.device)
+        batch: Batch = {name: self._gathered(trials, name, numbers) for name in trials.fields}
+        batch |= {name: self.kept[name][rows] for name in trials.masks}
+        ids = torch.from_numpy(trials.ids[trials.rows[numbers]])
+        batch[schema.PRESENTATION] = ids.to(self.device)
+        return trials.finished(batch)
+
     def _clips(self, clips: ClipSamples, numbers: np.ndarray) -> Batch:
         """What `ClipDataset.batch` gives, of the frames on the device."""
         starts, ends = clips.spans(numbers)
@@ -109,7 +219,10 @@ class OnDevice(Tensors):
         batch: Batch = {}
         for name, shift in {**clips.shifts, **dict.fromkeys(clips.masks, 0)}.items():
             rows = np.minimum(places + shift, clips.time.size - 1)
-            values = self.kept[name][torch.from_numpy(rows).to(self.device), 0]
+            if name in clips.masks:
+                values = self.kept[name][torch.from_numpy(rows).to(self.device)]
+            else:
+                values = self._gathered(clips, name, rows)
             if outside is not None:
                 values[outside] = float("nan") if values.is_floating_point() else 0
             batch[name] = values
@@ -117,3 +230,21 @@ class OnDevice(Tensors):
             batch[schema.VALID] = torch.from_numpy(~past).to(self.device)
         batch[schema.TIME] = torch.from_numpy(clips.time[starts]).to(self.device)
         return clips.finished(batch)
+
+
+def _is_tensor(name: str, value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and is_per_sample(name, value)
+
+
+def _stored(field: fields.Field, wanted: np.dtype) -> np.dtype:
+    """The dtype in which values are kept on a device: as stored, where that is the smaller one."""
+    narrow = field.dtype.name in _NARROW and field.dtype.itemsize < wanted.itemsize
+    return field.dtype if narrow and wanted.kind == "f" else wanted
+
+
+def _blank(mask: Mask, values: torch.Tensor, out: torch.Tensor, dims: Sequence[str]) -> None:
+    """Write NaN where values are not known, as `Mask.blank` does."""
+    order, there = mask.layout(dims, out.ndim)
+    unknown = (~values if mask.known else values).permute(order)
+    sizes = iter(unknown.shape)
+    out.masked_fill_(unknown.reshape([next(sizes) if yes else 1 for yes in there]), float("nan"))
