@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
-from neuroarrays.batches.prefetch import Prefetched, check_prefetch
+from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.errors import many, shorten, warn
 from neuroarrays.lazy.arrays import LazyArray
@@ -49,12 +49,13 @@ class Resumable:
     _position: Position
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, how many of its batches were handed out, and labels of encoded variables."""
+        """Epoch, batches handed out, the number of ranks if several, labels of encoded variables."""
         encodings = getattr(self.dataset, "encodings", None)
-        return self._position.state() | ({"encodings": encodings} if encodings else {})
+        state = self._position.state() | self._position.batches.ranks()
+        return state | ({"encodings": encodings} if encodings else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after a batch of an epoch.
+        """Go on after a batch of an epoch, also with another number of ranks: a warning says what comes twice.
 
         Raises
         ------
@@ -65,7 +66,7 @@ class Resumable:
         if expected is not None and expected != found:
             msg = f"the state is of encodings {expected}, this dataset has {found}: give it the same encode= or vocabulary="
             raise ValueError(msg)
-        self._position.go_to(state)
+        self._position.go_to(self._position.batches.for_ranks(state))
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch."""
@@ -112,9 +113,7 @@ class NumpyLoader(Resumable):
 
     def __iter__(self) -> Iterator[Any]:
         fetch = self.dataset.batch
-        if self.prefetch:
-            return self._position.through(lambda: Prefetched(fetch, self.batches, self.prefetch))
-        return self._position.through(lambda: map(fetch, self.batches))
+        return self._position.through(lambda: gathered(fetch, self.batches, self.prefetch))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self):,} batches from {self.dataset!r}>"

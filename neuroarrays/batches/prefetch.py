@@ -14,6 +14,9 @@ from neuroarrays.schema.given import whole_number
 
 #: Batches gathered ahead of a training loop, unless it is told how many.
 TRAINING = 2
+#: Threads that gather at once in a process: of more loaders than that, the rest gather when asked.
+MOST = 32
+_NAME = "neuroarrays-prefetch"
 #: How often a loop that waits for a batch looks whether the thread is alive, s.
 _LOOK = 0.5
 #: How long the end of a loop waits for a batch that is just being gathered, s.
@@ -30,6 +33,16 @@ def check_prefetch(prefetch: Any) -> int:
         If it is no whole number, or negative.
     """
     return whole_number(prefetch, "prefetch", 0)
+
+
+def gathered(fetch: Callable[[Any], Any], requests: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """What `fetch` makes of each request, ahead by a thread, if it may be and there are not too many.
+
+    Whoever iterates a thousand loaders at once needs no thousand threads: those that are there
+    gather ahead for all that such a loop can compute with.
+    """
+    running = sum(thread.name == _NAME for thread in threading.enumerate())
+    return Prefetched(fetch, requests, ahead) if ahead and running < MOST else map(fetch, requests)
 
 
 class Prefetched(Iterator[Any]):
@@ -62,9 +75,7 @@ class Prefetched(Iterator[Any]):
         self._gathered: SimpleQueue[Any] = SimpleQueue()
         # The thread knows the queues, not this object, so that it keeps nothing alive.
         work = (fetch, self._asked, self._gathered)
-        self._thread = threading.Thread(
-            target=_gather, args=work, name="neuroarrays-prefetch", daemon=True
-        )
+        self._thread = threading.Thread(target=_gather, args=work, name=_NAME, daemon=True)
         self._thread.start()
         #: Ends the thread; also called when nobody refers to this object, and at exit.
         self.close = weakref.finalize(self, _end, self._asked, self._gathered, self._thread)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from neuroarrays.errors import many, option
+from neuroarrays.errors import many, option, warn
 from neuroarrays.kernels.seeding import draws, permutation
 from neuroarrays.schema.given import whole_number
 
@@ -68,7 +68,8 @@ class Batches(Resumed):
         Draw `n` samples per epoch in proportion to these, with replacement: see `balanced`.
     drop_last : bool
         Only whole batches, and as many on every rank; otherwise every sample is in one batch of
-        one rank, so that ranks may differ by a batch.
+        one rank, and there are as many batches on every rank, of which some may have a sample less
+        (with a `batch_size` of 1 ranks may differ by a batch).
     rank, world_size : int, optional
         Share of the samples, `jax.process_index()` of `jax.process_count()` for example; those of
         `torch.distributed` where it runs.
@@ -81,8 +82,8 @@ class Batches(Resumed):
     Raises
     ------
     ValueError
-        If there is no batch: an epoch without batches would never end a training. If `batch_size`
-        or `seed` is no whole number.
+        If there is no batch: an epoch without batches would never end a training; on every rank if
+        there are fewer samples than ranks. If `batch_size` or `seed` is no whole number.
     """
 
     def __init__(
@@ -103,6 +104,11 @@ class Batches(Resumed):
         self.drop_last = drop_last
         self.weights = None if weights is None else _weights(weights, n)
         self.rank, self.world_size = _share(rank, world_size)
+        if (
+            0 < self._size() < self.world_size
+        ):  # said by all of them: the others would wait for ever
+            msg = f"{many(self._size(), 'sample')} for {self.world_size} ranks: take fewer ranks"
+            raise ValueError(msg)
         if len(self) == 0:
             msg = (
                 f"no batch: {many(self._size(), 'sample')} an epoch, batch_size={batch_size}, "
@@ -125,18 +131,44 @@ class Batches(Resumed):
         if self.drop_last:
             order = order[: order.size // self.world_size * self.world_size]
         rank_order = order[self.rank :: self.world_size]
-        stop = (
-            rank_order.size // self.batch_size * self.batch_size
-            if self.drop_last
-            else rank_order.size
-        )
-        return [rank_order[i : i + self.batch_size] for i in range(0, stop, self.batch_size)]
+        stops = np.minimum(np.arange(1, len(self) + 1) * self.batch_size, rank_order.size)
+        if self.world_size > 1 and stops.size > 1 and stops[-2] == rank_order.size:
+            stops[-2] -= 1  # a sample for the last batch, which other ranks have as well
+        return np.split(rank_order[: stops[-1]], stops[:-1])
 
     def __len__(self) -> int:
         share, over = divmod(self._size(), self.world_size)
         if self.drop_last:
             return share // self.batch_size
-        return -(-(share + (self.rank < over)) // self.batch_size)
+        most = share + (over > 0 if self.batch_size > 1 else self.rank < over)
+        return -(-most // self.batch_size)
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, how many of its batches were handed out, and the number of ranks if there are several."""
+        return super().state_dict() | self.ranks()
+
+    def ranks(self) -> dict[str, int]:
+        """What a state says of several ranks."""
+        return {"ranks": self.world_size} if self.world_size > 1 else {}
+
+    def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
+        """A state of any number of ranks as one of this number.
+
+        After b batches of each rank the first ``b * batch_size * ranks`` samples of the epoch are
+        through, whatever the number of ranks, so that the next ones follow. Where that is no whole
+        number of batches, a warning says how many samples come a second time.
+        """
+        epoch, batch, ranks = int(state["epoch"]), int(state["batch"]), int(state.get("ranks", 1))
+        if ranks == self.world_size:
+            return {"epoch": epoch, "batch": batch}
+        through, again = divmod(batch * ranks, self.world_size)
+        if again:
+            count = many(again * self.batch_size, "sample")
+            warn(
+                f"the state is of {ranks} ranks, there are {self.world_size} now: {count} of epoch "
+                f"{epoch} come a second time"
+            )
+        return {"epoch": epoch, "batch": through}
 
     def _size(self) -> int:
         return self.n
@@ -279,6 +311,25 @@ class Cycled(Resumed):
         ]
         for session in turns.tolist():
             yield [(session, i) for i in next(streams[session]).tolist()]
+
+    def ranks(self) -> dict[str, int]:
+        """What a state says of several ranks."""
+        return self.samplers[0].ranks()
+
+    def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
+        """A state of any number of ranks as one of this number: of another one the epoch begins anew.
+
+        Sessions have other numbers of batches then, and take turns in another order.
+        """
+        epoch, batch, ranks = int(state["epoch"]), int(state["batch"]), int(state.get("ranks", 1))
+        now = self.ranks().get("ranks", 1)
+        if ranks == now or not batch:
+            return {"epoch": epoch, "batch": batch}
+        warn(
+            f"the state is of {ranks} ranks, there are {now} now, so that sessions take turns in "
+            f"another order: epoch {epoch} begins anew, and what it had comes a second time"
+        )
+        return {"epoch": epoch, "batch": 0}
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         self.handed = self.skip

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from neuroarrays.batches.base import Batch, Gathered
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
-from neuroarrays.batches.prefetch import Prefetched, check_prefetch
+from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.lazy.arrays import is_behind_address
 
@@ -112,10 +112,10 @@ class Loader(Resumable, DataLoader[Batch]):
             return self._position.through(self._ahead)
         return self._position.through(super().__iter__)
 
-    def _ahead(self) -> Prefetched:
+    def _ahead(self) -> Iterator[Any]:
         """The batches of an epoch, by a thread."""
         fetch = _fetcher(self.dataset, self.collate_fn, self.pin_memory and _can_pin())
-        return Prefetched(fetch, self.batches, self.prefetch)
+        return gathered(fetch, self.batches, self.prefetch)
 
     def _choose_start(self) -> None:
         """Workers that read from behind an address are not forked: what carries the bytes has threads."""

@@ -13,6 +13,7 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import schema, synthetic
+from neuroarrays.batches import prefetch
 from neuroarrays.batches.prefetch import Prefetched
 from neuroarrays.errors import MissingPath, NeuroArraysError, ThreadEnded
 from neuroarrays.files import opening
@@ -218,3 +219,16 @@ def test_training_is_gathered_ahead_unless_told_otherwise(tree):
 def test_how_many_ahead_is_a_whole_number(make, prefetch):
     with pytest.raises(ValueError, match="prefetch="):
         make(prefetch)
+
+
+def test_many_loaders_at_once_start_few_threads(make, monkeypatch):
+    monkeypatch.setattr(prefetch, "MOST", 3)
+    running = [iter(make(2)) for _ in range(12)]
+    want = ids(make(0))
+    for place in (0, 1):
+        batches = [next(each)[schema.PRESENTATION].tolist() for each in running]
+        assert batches == [want[place]] * 12
+        assert len(threads()) == 3
+    del running
+    gc.collect()
+    assert not threads()
