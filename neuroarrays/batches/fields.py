@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +41,8 @@ class Buffers:
     def __init__(self) -> None:
         self._kept: dict[int, list[np.ndarray]] = {}
         self._lock = state.Lock()
+        #: Makes memory of so many bytes, (size,) uint8.
+        self.allocate: Callable[[int], np.ndarray] = _fresh
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with any values, C-contiguous, that nobody else holds."""
@@ -49,13 +52,17 @@ class Buffers:
             kept = self._kept.setdefault(size, [])
             number = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
             if number is None:
-                kept.append(np.empty(size, np.uint8))
+                kept.append(self.allocate(size))
                 del kept[:-_SPARE]
                 number = len(kept) - 1
             return kept[number][:nbytes].view(dtype).reshape(shape)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(self), ()
+
+
+def _fresh(size: int) -> np.ndarray:
+    return np.empty(size, np.uint8)
 
 
 class Field(ABC):

@@ -282,8 +282,8 @@ def _count_windows(spikes, windows, clock, units, out):
     fits = True
     for w in range(len(starts)):
         window = out[w].reshape(-1)
-        for index in range(len(window)):
-            window[index] = 0
+        for place in range(len(window)):
+            window[place] = 0
         fill_edges(starts[w], numbers[w], clock, edges)
         start, stop = edges[0], edges[n_bins]
         begin = spikes.bounds[_slice_of(start, spikes)]

@@ -127,7 +127,7 @@ def loaders(  # noqa: PLR0913
         How many batches a thread gathers ahead; see `Loader`. Unless given, 2 for training, and 0
         for the other sides, with `compat`, and where worker processes are asked for.
     **loading
-        For `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
+        For `Loader`: ``device``, and what `torch.utils.data.DataLoader` takes: ``num_workers``, ...
 
     Returns
     -------

@@ -14,6 +14,7 @@ from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
 from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.windows import SpikeWindowSamples
+from neuroarrays.torch.transfer import page_locked
 
 
 class Tensors(Samples, Dataset[Batch]):
@@ -21,6 +22,14 @@ class Tensors(Samples, Dataset[Batch]):
 
     def delivered(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values)
+
+    def pin(self) -> None:
+        """Gather into memory that a GPU reads by itself, from the next batch on."""
+        parts = [getattr(self, "trials", None), *getattr(self, "datasets", [])]
+        for part in filter(None, parts):
+            part.pin()
+        if hasattr(self, "buffers"):
+            self.buffers.allocate = page_locked
 
 
 def check_dataset(given: Any) -> None:

@@ -100,12 +100,14 @@ class OnDevice(Tensors):
         """A variable of some rows on the device."""
         field, wanted = samples.fields[name], samples.dtypes[name]
         stored = _stored(field, wanted)
+        read: Callable[[np.ndarray, np.ndarray], None] = field.rows
         if stored == wanted:  # what the dtype cannot hold is refused there
 
-            def read(numbers: np.ndarray, out: np.ndarray) -> None:
+            def checked(numbers: np.ndarray, out: np.ndarray) -> None:
                 out[...] = samples.values(name, numbers)
-        else:
-            read = field.rows
+
+            read = checked
+
         return self._filled(read, field.shape[1:], stored, rows)
 
     def _filled(

@@ -14,6 +14,7 @@ from neuroarrays.batches.loading import Position, Resumable, check_batches, in_t
 from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches, Cycled
 from neuroarrays.lazy.arrays import is_behind_address
+from neuroarrays.torch.transfer import Transfer, mapped
 
 
 def collate(batch: Any) -> Any:
@@ -63,6 +64,8 @@ class Loader(Resumable, DataLoader[Batch]):
     prefetch : int
         How many batches a thread gathers ahead, transforms and ``pin_memory`` included, while the
         loop has another; 0 gathers each when it is asked for. 2 is the choice for training.
+    device : str or torch.device, optional
+        Where batches are put: sent ahead by the thread, on a stream of their own.
     **options
         Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
 
@@ -90,6 +93,7 @@ class Loader(Resumable, DataLoader[Batch]):
         batches: Batches | Cycled,
         *,
         prefetch: int = 0,
+        device: str | torch.device | None = None,
         **options: Any,
     ):
         check_batches(batches, "na.torch.Batches(len(data), 64, shuffle=True)")
@@ -103,19 +107,33 @@ class Loader(Resumable, DataLoader[Batch]):
             )
             raise ValueError(msg)
         self.batches, self._position = batches, Position(batches)
+        self.device = None if device is None else torch.device(device)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers:  # those that are forked share what is in memory then
             _each(self.dataset, "load")
             self._choose_start()
-        if self.prefetch:
+        if self.prefetch or (self.device is not None and not self.num_workers):
             return self._position.through(self._ahead)
+        if self.device is not None:
+            transfer, workers = Transfer(self.device), super().__iter__
+            return self._position.through(
+                lambda: map(transfer.receive, map(transfer.send, workers()))
+            )
         return self._position.through(super().__iter__)
 
     def _ahead(self) -> Iterator[Any]:
-        """The batches of an epoch, by a thread."""
-        fetch = _fetcher(self.dataset, self.collate_fn, self.pin_memory and _can_pin())
-        return gathered(fetch, self.batches, self.prefetch)
+        """The batches of an epoch, by a thread, on their device."""
+        to_gpu = self.device is not None and self.device.type == "cuda"
+        pin = (self.pin_memory and _can_pin()) or to_gpu
+        if pin:  # gathered into such memory, so that nothing is copied twice
+            _each(self.dataset, "pin")
+        fetch = _fetcher(self.dataset, self.collate_fn, pin)
+        if self.device is None:
+            return gathered(fetch, self.batches, self.prefetch)
+        transfer = Transfer(self.device)
+        sent = gathered(lambda numbers: transfer.send(fetch(numbers)), self.batches, self.prefetch)
+        return map(transfer.receive, sent)
 
     def _choose_start(self) -> None:
         """Workers that read from behind an address are not forked: what carries the bytes has threads."""
@@ -150,7 +168,7 @@ def _fetcher(
         with torch.set_grad_enabled(grad), torch.cuda.device(device):
             fetched = dataset.__getitems__(numbers) if by_batch else [dataset[i] for i in numbers]
             batch = collate_fn(fetched)
-            return _pinned(batch) if pin else batch
+            return mapped(batch, torch.Tensor.pin_memory) if pin else batch
 
     return fetch
 
@@ -158,18 +176,6 @@ def _fetcher(
 def _can_pin() -> bool:
     """Whether there is a GPU to pin memory for; torch's own loader pins none without, either."""
     return torch.cuda.is_available()
-
-
-def _pinned(batch: Any) -> Any:
-    """A batch whose tensors a GPU reads by itself; torch uses their memory again."""
-    if hasattr(batch, "pin_memory"):
-        return batch.pin_memory()
-    if isinstance(batch, Mapping):
-        return {name: _pinned(value) for name, value in batch.items()}
-    if isinstance(batch, tuple):
-        values = [_pinned(value) for value in batch]
-        return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
-    return [_pinned(value) for value in batch] if isinstance(batch, list) else batch
 
 
 def cycle(
@@ -200,7 +206,7 @@ def cycle(
     temperature : float
         These weights to the power of one over it: 1 as they are, larger towards all alike.
     **loading
-        ``prefetch``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
+        ``prefetch``, ``device``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
         are the most that any of the loaders asks for, unless one of them is given.
 
     Returns
@@ -220,5 +226,6 @@ def cycle(
         loading.setdefault("num_workers", max(loader.num_workers for loader in loaders.values()))
     if not loading.get("num_workers"):
         loading.setdefault("prefetch", max(loader.prefetch for loader in loaders.values()))
+    loading.setdefault("device", next(iter(loaders.values())).device)
     loading.setdefault("pin_memory", any(loader.pin_memory for loader in loaders.values()))
     return Loader(sessions, batches, **loading)  # type: ignore[arg-type]

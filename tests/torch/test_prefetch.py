@@ -3,6 +3,7 @@
 import threading
 from collections import namedtuple
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 import neuroarrays as na  # noqa: E402
 from neuroarrays import synthetic  # noqa: E402
 from neuroarrays.errors import NotInTree  # noqa: E402
-from neuroarrays.torch import loading  # noqa: E402
+from neuroarrays.torch import loading, transfer  # noqa: E402
 
 AREA = "session_0/VISp"
 
@@ -86,7 +87,7 @@ def test_memory_is_pinned_in_the_thread_and_the_loops_modes_hold_there(data, mon
     assert set(pinned) == {"neuroarrays-prefetch"}
     assert modes == [False] * len(modes)
     point = namedtuple("Point", "inputs targets")(torch.zeros(1), [torch.ones(1), "text"])
-    assert type(loading._pinned((point,))[0]) is type(point)
+    assert type(transfer.mapped((point,), torch.Tensor.pin_memory)[0]) is type(point)
 
 
 def test_a_thread_or_processes_not_both(tree, data):
@@ -101,3 +102,35 @@ def test_a_thread_or_processes_not_both(tree, data):
     assert (run.prefetch, run.num_workers) == (0, 1)
     with pytest.raises(NotInTree, match="prefetch"):
         na.torch.loaders(tree, ["speed"], split=sides, prefech=2)
+
+
+@pytest.mark.parametrize("options", [{"prefetch": 2}, {}, {"num_workers": 1}])
+def test_batches_are_put_on_a_device(data, options):
+    loader = na.torch.Loader(data, batches(), device="meta", **options)
+    running = iter(loader)
+    batch = next(running)
+    assert batch["speed"].device.type == "meta"
+    assert batch["speed"].shape[0] == 4
+    assert batch["session"] == "session_0"
+    assert loader.state_dict() == {"epoch": 0, "batch": 1}
+    del running
+    run = na.torch.cycle({"a": loader})
+    assert run.device.type == "meta"
+    here = na.torch.Loader(data, batches(), device="cpu", prefetch=2)
+    for got, want in zip(here, na.torch.Loader(data, batches()), strict=True):
+        torch.testing.assert_close(got["speed"], want["speed"], equal_nan=True)
+
+
+def test_datasets_gather_into_memory_of_a_kind(tree, data):
+    made = []
+
+    def allocate(size):
+        made.append(size)
+        return np.empty(size, np.uint8)
+
+    stack = na.torch.Stack([na.torch.TrialDataset(tree[AREA], ["speed"])])
+    stack.pin()
+    stack.datasets[0].buffers.allocate = allocate
+    assert stack.batch([0, 1])["speed"].shape[0] == 2
+    assert len(made) == 2  # speed, and the mask
+    assert transfer.page_locked(10).nbytes == 10

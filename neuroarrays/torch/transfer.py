@@ -1,0 +1,79 @@
+"""Batches on their way to a device, while the model computes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Transfer:
+    """Batches to a device: sent by the thread that gathers them, received by the loop.
+
+    On a GPU copies run on a stream of their own, from memory that a GPU reads by itself; that of a
+    batch is held until its copy has ended, and the loop's stream waits for the copy.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Where to.
+    """
+
+    def __init__(self, device: str | torch.device):
+        self.device = torch.device(device)
+        self._stream: Any = None
+        self._copying: deque[tuple[Any, Any]] = deque()
+
+    def send(self, batch: Any) -> tuple[Any, Any]:
+        """A batch on its way, and the event of its arrival; None where it is there."""
+        if self.device.type != "cuda":
+            return mapped(batch, lambda tensor: tensor.to(self.device)), None
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self.device)
+        with torch.cuda.stream(self._stream):
+            moved = mapped(batch, lambda tensor: tensor.to(self.device, non_blocking=True))
+            arrived = torch.cuda.Event()
+            arrived.record(self._stream)
+        self._copying.append((batch, arrived))
+        while self._copying and self._copying[0][1].query():
+            self._copying.popleft()
+        return moved, arrived
+
+    def receive(self, sent: tuple[Any, Any]) -> Any:
+        """A batch that was sent; what the loop computes next on the device waits for it."""
+        moved, arrived = sent
+        if arrived is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(arrived)
+            mapped(moved, lambda tensor: _used_by(tensor, current))
+        return moved
+
+
+def page_locked(size: int) -> np.ndarray:
+    """Memory that a GPU, if there is one, reads by itself: (size,) uint8."""
+    pin = torch.cuda.is_available()
+    memory: np.ndarray = torch.empty(size, dtype=torch.uint8, pin_memory=pin).numpy()
+    return memory
+
+
+def mapped(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A batch with its tensors changed, in dicts, lists, tuples and namedtuples."""
+    if isinstance(batch, torch.Tensor):
+        return change(batch)
+    if isinstance(batch, Mapping):
+        return {name: mapped(value, change) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        values = [mapped(value, change) for value in batch]
+        if isinstance(batch, list):
+            return values
+        return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
+    return batch
+
+
+def _used_by(tensor: torch.Tensor, stream: Any) -> torch.Tensor:
+    """Tell the allocator that a stream uses a tensor that was made on another one."""
+    tensor.record_stream(stream)
+    return tensor
