@@ -317,7 +317,7 @@ def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
         if stamp and stamp != entry.stamp
     ]
     for entry in index.entries:
-        asked.notes += entry.notes if not entry.is_whole else []
+        asked.notes += entry.notes if entry.notes and not entry.is_whole else []
     if not changed:
         return [picked(index.entries, index.columns, index.read, [e.path for e in index.entries])]
     asked.notes += [f"{r.path} changed since it was indexed: read again" for r in changed]
@@ -329,7 +329,7 @@ def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
 
 def _is_near(path: str, folders: dict[str, bool]) -> bool:
     """Whether a recording may be within reach: `folders` says of those asked before if they are there."""
-    folder = os.path.dirname(path)
+    folder = path.rpartition("/")[0] or os.path.dirname(path)
     if "://" not in path and folder not in folders:
         folders[folder] = os.path.isdir(folder)
     return folders.get(folder, True)
