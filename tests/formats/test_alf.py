@@ -120,11 +120,20 @@ def test_areas_of_two_probes_by_name():
     assert first[f"{S}/VISp/spikes"].unit_id.values.tolist() == [0, 1]
 
 
+def test_of_two_kinds_of_a_file_the_array(session):
+    (session / "alf" / "licks.times.csv").write_text("times\n1\n2\n")
+    assert opened(session)["events/licks"].sizes["event"] == 40
+    assert "'licks.times.csv'" in notes(session)
+
+
 def test_the_newest_revision_or_one_before(session):
     assert opened(session)["VISp/spikes"].spike_times[0] == 0.5647718534423951
     assert "revision 2024-05-06 of 'spikes.amps.npy'" in notes(session)
     older = opened(session, revision="2024-05-05")
     assert older["VISp/spikes"].spike_times[0] == 0.5647718534423951 + 0.5
+    (session / "alf/#2025#").mkdir()
+    shutil.move(session / "alf/licks.times.npy", session / "alf/#2025#/licks.times.npy")
+    assert "'licks.times.npy': only in revisions after 2024" in notes(session, revision="2024")
     shutil.copytree(session / NEWEST, session / SORTED / "#2024-05-06a#")
     change(session / SORTED / "#2024-05-06a#" / "spikes.times.npy", lambda times: times + 1)
     assert opened(session)["VISp/spikes"].spike_times[0] == 0.5647718534423951 + 1

@@ -25,9 +25,9 @@ _NAME = re.compile(
     r"(?:_(?P<timescale>\w+))?(?:\.(?P<extra>.+))?\.(?P<extension>[a-zA-Z]\w*)"
 )
 _REVISION = re.compile(r"#(.+)#")
-#: Files that are read, and what separates the columns of tables of text.
+#: What separates the columns of tables of text; files that are read, the preferred first.
 _SEPARATORS = {"csv": ",", "tsv": "\t", "htsv": "\t", "ssv": " "}
-READ = {"npy", "pqt", *_SEPARATORS}
+_READ = ("pqt", "npy", *_SEPARATORS)
 #: Levels of folders below a session that are looked into; columns of an array that become labels.
 _DEPTH, _COLUMNS = 5, 16
 _TIMES = ("times", "timestamps", "intervals")
@@ -139,25 +139,30 @@ def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[
     inside = session.child("alf") if session.child("alf").is_folder else session
     by_name: dict[tuple[str, ...], list[Dataset]] = {}
     other: list[str] = []
+    later: list[str] = []
     for dataset in _walk(inside, "", "", _DEPTH):
         if isinstance(dataset, str):
             other.append(dataset)
-        elif dataset.extension not in READ or dataset.on_another_clock:
+        elif dataset.extension not in _READ or dataset.on_another_clock:
             other.append(dataset.file.name)
-        elif revision is None or dataset.revision <= revision:
-            key = dataset.collection, dataset.object, dataset.label, dataset.extension
+        elif revision is not None and dataset.revision > revision:
+            later.append(dataset.file.name)
+        else:
+            key = dataset.collection, dataset.object, dataset.label
             by_name.setdefault(key, []).append(dataset)
     taken: list[Dataset] = []
     chosen: dict[str, list[str]] = {}
     for datasets in by_name.values():
-        newest = max(datasets, key=lambda dataset: dataset.revision)
-        if len({dataset.revision for dataset in datasets}) > 1 or newest.revision:
-            chosen.setdefault(newest.revision or "none", []).append(newest.file.name)
-        same = [each.file.name for each in datasets if each.revision == newest.revision]
-        other += [name for name in same if name != newest.file.name]
+        newest = max(datasets, key=lambda each: (each.revision, -_READ.index(each.extension)))
+        if newest.revision:
+            chosen.setdefault(newest.revision, []).append(newest.file.name)
+        same = {each.file.name for each in datasets if each.revision == newest.revision}
+        other += same - {newest.file.name}
         taken.append(newest)
     for name, files in chosen.items():
         notes.append(f"revision {name} of {shorten(sorted(files), 4)} is taken")
+    if missing := set(later) - {each.file.name for each in taken}:
+        notes.append(f"not read: {shorten(sorted(missing))}: only in revisions after {revision}")
     if other:
         notes.append(f"not read, or on another clock: {shorten(sorted(set(other)))}")
     return taken

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from neuroarrays import schema
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.alf.datasets import READ, parsed
+from neuroarrays.formats.alf.datasets import parsed
 
 _DATE, _NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"\d{1,3}")
 _SUBJECTS = "Subjects"
@@ -36,9 +36,7 @@ def is_session(folder: Probe) -> bool:
     inside = folder.child("alf")
     if not inside.is_folder:
         names = filter(None, map(parsed, folder.names))
-        return any(
-            (n["object"], n["attribute"]) in _MARKS and n["extension"] in READ for n in names
-        )
+        return any((name["object"], name["attribute"]) in _MARKS for name in names)
     if any(name.startswith(("probe", "task_")) for name in inside.names):
         return True
     known = _OBJECTS | {name for name, _ in _MARKS}
