@@ -190,6 +190,11 @@ def test_files_by_themselves_as_before_there_were_collections(tmp_path):
     assert node["events/passiveVisual"].contrastLeft.values.tolist() == [1, 0]
 
 
+def test_times_on_another_clock_are_noted():
+    assert "goCueTrigger_times_bpod" not in opened(SESSION)["presentations/trials"].data_vars
+    assert "on another clock, not read: '_ibl_trials.goCueTrigger_times_bpod.npy'" in notes(SESSION)
+
+
 def test_names_of_files():
     parts = parsed("_ss_trials.goCue_times_bpod.9198edcd-e8a4.npy")
     assert list(parts.values()) == ["ss", "trials", "goCue_times", "bpod", "9198edcd-e8a4", "npy"]

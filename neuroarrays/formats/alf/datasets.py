@@ -139,12 +139,15 @@ def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[
     inside = session.child("alf") if session.child("alf").is_folder else session
     by_name: dict[tuple[str, ...], list[Dataset]] = {}
     other: list[str] = []
+    clocks: list[str] = []
     later: list[str] = []
     for dataset in _walk(inside, "", "", _DEPTH):
         if isinstance(dataset, str):
             other.append(dataset)
-        elif dataset.extension not in _READ or dataset.on_another_clock:
+        elif dataset.extension not in _READ:
             other.append(dataset.file.name)
+        elif dataset.on_another_clock:
+            clocks.append(dataset.file.name)
         elif revision is not None and dataset.revision > revision:
             later.append(dataset.file.name)
         else:
@@ -163,8 +166,8 @@ def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[
         notes.append(f"revision {name} of {shorten(sorted(files), 4)} is taken")
     if missing := set(later) - {each.file.name for each in taken}:
         notes.append(f"not read: {shorten(sorted(missing))}: only in revisions after {revision}")
-    if other:
-        notes.append(f"not read, or on another clock: {shorten(sorted(set(other)))}")
+    notes += [f"not read: {shorten(sorted(set(other)))}"] if other else []
+    notes += [f"on another clock, not read: {shorten(sorted(set(clocks)))}"] if clocks else []
     return taken
 
 
