@@ -14,12 +14,13 @@ from neuroarrays.explorer.figures import COLORS, Figures
 from neuroarrays.explorer.panels import ROWS, View
 from neuroarrays.explorer.sources import GROUPS, behind, ends_of_counts, ends_of_traces, text_of
 from neuroarrays.explorer.state import State
+from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 #: Labels on an axis, at most.
 _TICKS = 40
-#: Shades of one colour in the event raster.
-_SHADES = 16
+#: Shades of one colour in the event raster, and its rows at most: one for each pixel.
+_SHADES, _ROWS = 16, 320
 
 
 class Plots(Figures):
@@ -51,38 +52,17 @@ class Plots(Figures):
         rows = more["rows"]
         image = value.values.T if rows is None else value.values.T[rows]
         ids = value[schema.UNIT].values if rows is None else value[schema.UNIT].values[rows]
-        low, high = view.facts["ends"]
+        ends = view.facts["ends"]
         group = -(-len(image) // ROWS)
         if group > 1:  # the highest of neighbours, so that no row that fires is lost
             image = np.maximum.reduceat(image, np.arange(0, len(image), group), axis=0)
-        width = view.facts.get("width")
-        if width:
-            image = image.astype(np.uint8 if image.max(initial=0) < 256 else np.uint16)
-            self._mappers["session"].low, self._mappers["session"].high = (
-                0,
-                max(state.black * width, 1e-9),
-            )
-            levels = np.linspace(0, state.black, 3)
-            self._bars["session"].ticker.ticks = (levels * width).tolist()
-            self._bars["session"].major_label_overrides = {t * width: f"{t:g}" for t in levels}
-            self._bars["session"].title = "spikes/s"
-            what = f"@image spikes in {width:g} s"
-        else:
-            known = image[np.isfinite(image)]
-            ends = np.percentile(known, [2, 99.5]) if known.size else (0, 1)
-            self._mappers["session"].low, self._mappers["session"].high = (
-                float(ends[0]),
-                max(float(ends[1]), float(ends[0]) + 1e-9),
-            )
-            image = image.astype(np.float32)
-            self._bars["session"].ticker.ticks = [float(ends[0]), float(ends[1])]
-            self._bars["session"].major_label_overrides = {float(end): f"{end:.3g}" for end in ends}
-            self._bars["session"].title = view.facts["unit"][:12]
-            what = f"@image {view.facts['unit']}"
+        shades = self._spike_shades if "width" in view.facts else self._trace_shades
+        image, values, what = shades(image, view, state)
         n_rows = len(ids)
         self._hover.tooltips = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("", what)]
         self.sources["session"].data = {
-            "image": [image], "x": [low], "y": [-0.5], "dw": [high - low], "dh": [group * len(image)]
+            "image": [image], "value": [values], "x": [ends[0]], "y": [-0.5],
+            "dw": [ends[1] - ends[0]], "dh": [group * len(image)],
         }  # fmt: skip
         plot = self.figure("session")
         plot.y_range.start, plot.y_range.end = -0.5, n_rows - 0.5
@@ -106,6 +86,28 @@ class Plots(Figures):
         epochs["middle"] = [(max(a, window[0]) + min(b, window[1])) / 2 for a, b in ends]
         self.sources["epochs"].data = epochs
         plot.y_range.end = top[1] if epochs["left"] else height[1]
+
+    def _scale(self, low: float, high: float, labels: dict[float, str], title: str) -> None:
+        """The ends of the session's shades, and what stands beside them."""
+        mapper, bar = self._mappers["session"], self._bars["session"]
+        mapper.low, mapper.high, bar.title = low, high, title
+        bar.ticker.ticks, bar.major_label_overrides = list(labels), labels
+
+    def _spike_shades(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
+        """Counts (unit, bin), of which grey says the rate, so that a shade means the same at any zoom."""
+        width = view.facts["width"]
+        labels = {float(rate * width): f"{rate:g}" for rate in np.linspace(0, state.black, 3)}
+        self._scale(0, max(state.black * width, 1e-9), labels, "spikes/s")
+        small = np.uint8 if image.max(initial=0) < 256 else np.uint16
+        return image.astype(small), image[:0], f"@image spikes in {width:g} s"
+
+    def _trace_shades(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
+        """Traces (unit, sample), each between its own ends: their baselines differ by orders."""
+        values = image.astype(np.float32)
+        low, high = (np.nanpercentile(values, q, axis=1, keepdims=True) for q in (2, 99.5))
+        self._scale(0.0, 1.0, {0.0: "lowest", 1.0: "highest"}, "of each trace")
+        shares = np.clip((values - low) / np.where(high > low, high - low, 1), 0, 1)
+        return shares, values, f"@value {view.facts['unit']}"
 
     def _show_signals(self, view: View, state: State, more: dict[str, Any]) -> None:
         xs, ys, colors, names = [], [], [], []
@@ -176,6 +178,7 @@ class Plots(Figures):
         _tick(plot.yaxis[0], list(ticks))
         plot.yaxis.major_label_overrides = ticks
         plot.yaxis.axis_label = f"presentation, by {by}" if by else "presentation"
+        plot.xaxis.axis_label = time_label(value[schema.TIME])
         edges = [
             k
             for k in range(1, n_units * n_rows)
@@ -213,9 +216,15 @@ class Plots(Figures):
         small = is_count and stacked.max(initial=0) < 256
         responses = stacked.astype(np.uint8 if small else np.float32)
         image = (color[:, None] * _SHADES + shade).astype(np.uint8)
+        group = -(-color.size // _ROWS)
+        if group > 1:  # the darkest of neighbours, so that no spike is lost between pixels
+            first = np.arange(0, color.size, group)
+            darkest = np.maximum.reduceat(shade, first, axis=0)
+            image = (color[first, None] * _SHADES + darkest).astype(np.uint8)
+            responses = np.maximum.reduceat(responses, first, axis=0)
         self.sources["trials"].data = {
             "image": [image], "responses": [responses], "x": [time[0] - step / 2], "y": [0],
-            "dw": [step * time.size], "dh": [color.size],
+            "dw": [step * time.size], "dh": [len(image) * group],
         }  # fmt: skip
 
     def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -235,6 +244,7 @@ class Plots(Figures):
                 dash = _DASHES[g % len(_DASHES)] if len(ids) > 1 else "solid"
                 lines.append((clock, mean.values[at], sem.values[at], color, dash, label.strip()))
         unit = str(mean.attrs.get("units", ""))
+        self.figure("psth").xaxis.axis_label = time_label(response[schema.TIME])
         self._draw("psth", lines, unit, f"mean ± s.e.m. ({unit})")
 
     def _show_tuning(self, view: View, state: State, more: dict[str, Any]) -> None:
@@ -248,7 +258,10 @@ class Plots(Figures):
                 "image": [curve.values[0].T.astype(np.float32)], "x": [x[0]], "y": [y[0]],
                 "dw": [x[-1] - x[0]], "dh": [y[-1] - y[0]],
             }  # fmt: skip
-            plot.xaxis.axis_label, plot.yaxis.axis_label = _label(curve[across]), _label(curve[up])
+            plot.xaxis.axis_label, plot.yaxis.axis_label = (
+                label_of(curve[across]),
+                label_of(curve[up]),
+            )
             _fit(plot.x_range, x, 0.0)
             _fit(plot.y_range, y, 0.0)
             mapper = self._mappers["rate map"]
@@ -258,16 +271,20 @@ class Plots(Figures):
         along = curve[str(curve.dims[1])]
         is_number = along.dtype.kind in "iuf"
         x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
+        x, name = (
+            (np.degrees(x), f"{along.name} (degrees)")
+            if is_in_radians(along)
+            else (x, label_of(along))
+        )
         sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
         lines = [
             (x, curve.values[u], sem[u], COLORS[u % len(COLORS)], "solid", f"unit {unit_id}")
             for u, unit_id in enumerate(curve[schema.UNIT].values)
         ]
         plot = self.figure("tuning")
-        plot.xaxis.axis_label = _label(along)
-        plot.xaxis.major_label_overrides = (
-            {} if is_number else {k: text_of(v) for k, v in enumerate(along.values)}
-        )
+        plot.xaxis.axis_label = name
+        texts = {} if is_number else {k: text_of(v) for k, v in enumerate(along.values)}
+        plot.xaxis.major_label_overrides = texts
         if not is_number:
             _tick(plot.xaxis[0], list(range(along.size)))
         elif isinstance(plot.xaxis[0].ticker, FixedTicker):
@@ -295,19 +312,10 @@ class Plots(Figures):
             if wave.ndim == 2:  # the channel with the largest swing
                 channels = wave if wave.shape[0] < wave.shape[1] else wave.T
                 wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
-            lines.append(
-                (
-                    np.arange(wave.size, dtype=float),
-                    wave,
-                    np.full(wave.size, np.nan),
-                    COLORS[u % len(COLORS)],
-                    "solid",
-                    f"unit {unit}",
-                )
-            )
-        self._draw(
-            "waveform", lines, str(value.attrs.get("units", "")), str(value.attrs.get("units", ""))
-        )
+            x, none = np.arange(wave.size, dtype=float), np.full(wave.size, np.nan)
+            lines.append((x, wave, none, COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
+        unit = str(value.attrs.get("units", ""))
+        self._draw("waveform", lines, unit, unit)
 
     def _show_stimulus(self, view: View, state: State, more: dict[str, Any]) -> None:
         frame = np.asarray(view.value.values, float)[::-1]
@@ -323,13 +331,12 @@ class Plots(Figures):
         }  # fmt: skip
 
     def _draw(self, name: str, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
-        """Lines, bands of their standard errors, a legend, and points that say their values."""
+        """Lines, bands of their standard errors, and a legend."""
         plot, source = self.figure(name), self.sources[name]
-        data: dict[str, list[Any]] = {"xs": [], "ys": [], "color": [], "dash": [], "label": []}
+        data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
         bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
-        points: dict[str, list[Any]] = {"x": [], "y": [], "label": [], "value": []}
         for x, y, sem, color, dash, text in lines:
-            for key, part in zip(data, (x, y, color, dash, text), strict=True):
+            for key, part in zip(data, (x, y, color, dash, text, unit), strict=True):
                 data[key].append(part)
             known = np.isfinite(y) & np.isfinite(sem)
             if known.any():
@@ -337,13 +344,6 @@ class Plots(Figures):
                 bands["xs"].append(np.concatenate([x[known], x[known][::-1]]))
                 bands["ys"].append(np.concatenate([around[0], around[1][::-1]]))
                 bands["color"].append(color)
-            points["x"] += x.tolist()
-            points["y"] += y.tolist()
-            points["label"] += [text] * len(x)
-            points["value"] += [
-                f"{v:.4g}" + (f" ± {e:.2g}" if np.isfinite(e) else "") + f" {unit}"
-                for v, e in zip(y, sem, strict=True)
-            ]
         ends = [
             np.concatenate([y, y + np.nan_to_num(sem), y - np.nan_to_num(sem)])
             for _, y, sem, *_ in lines
@@ -352,7 +352,6 @@ class Plots(Figures):
         if name != "psth":
             _fit(plot.x_range, np.concatenate([x for x, *_ in lines]), 0.0)
         source.data, self.sources[f"{name} bands"].data = data, bands
-        self.sources[f"{name} points"].data = points
         legend = self._legends[name]
         drawn = self._lines_of[name]
         for k in range(len(legend.items), len(lines)):
@@ -371,11 +370,6 @@ def _fit(axis: Range1d, values: np.ndarray, room: float) -> None:
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     more = room * (high - low) or (0.0 if high > low else 1.0)
     axis.start, axis.end = low - (more if low < 0 or not room else 0), high + more
-
-
-def _label(along: xr.DataArray) -> str:
-    unit = along.attrs.get("units")
-    return f"{along.name} ({unit})" if unit else str(along.name)
 
 
 def _tick(axis: Any, ticks: list[Any]) -> None:

@@ -121,7 +121,7 @@ class Figures:
         plot.quad(
             "left", "right", "top", "bottom", source=behind, color="color", alpha=0.3, line_width=0
         )
-        drawn = self._image(plot, "session", "Greys256")
+        drawn = self._image(plot, "session", "Greys256", "value")
         epochs = self._source(
             "epochs", "left", "right", "bottom", "top", "middle", "label", "color"
         )
@@ -158,7 +158,7 @@ class Figures:
         plot.xaxis.axis_label = "session time (s)"
 
     def _trials(self) -> None:
-        plot = self._new("trials", 300, f"{_TOOLS},tap")
+        plot = self._new("trials", 400, f"{_TOOLS},tap")
         drawn = self._image(plot, "trials", ["#ffffff"], "responses")
         shown = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("response", "@responses")]
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown))
@@ -177,14 +177,12 @@ class Figures:
             )
         bands = self._source(f"{name} bands", "xs", "ys", "color")
         plot.patches("xs", "ys", source=bands, color="color", alpha=0.22, line_width=0)
-        source = self._source(name, "xs", "ys", "color", "dash", "label")
-        self._lines_of[name] = plot.multi_line(
+        source = self._source(name, "xs", "ys", "color", "dash", "label", "unit")
+        drawn = self._lines_of[name] = plot.multi_line(
             "xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8
         )
-        points = self._source(f"{name} points", "x", "y", "label", "value")
-        dots = plot.scatter("x", "y", source=points, size=7, alpha=0, line_alpha=0)
-        shown = [("", "@label"), (_LINES[name] or "at", "@x{0.000}"), ("", "@value")]
-        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown))
+        shown = [("", "@label"), ("at", "$snap_x{0.000}"), ("", "$snap_y{0.000} @unit")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, mode="vline"))
         self._legends[name] = Legend(
             location="left", orientation="horizontal", ncols=2, label_text_font_size="11px", padding=3, spacing=10, glyph_width=14,
             background_fill_alpha=0.6, border_line_width=0,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from abc import abstractmethod
+from functools import partial
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, DataTable, Div
+from bokeh.models import ColumnDataSource, DataTable, Div, UIElement
+from panel.io.notebook import patch_inline_stylesheets
 
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.explorer.drawing import Plots
@@ -26,21 +28,27 @@ TITLES = {
     "stimulus": "Stimulus at the cursor",
     "units": "Units",
 }
-#: Controls above all panels.
-_TOP = [
-    "session",
-    "area",
-    "table",
-    "event",
-    "by",
-    "trials",
-    "before",
-    "after",
-    "bin_width",
-    "smooth",
-    "theme",
-    "svg",
-]
+#: Field -> kind of control, label, width, and what else it takes. Those with a panel stand beside its title.
+_CONTROLS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "session": ("Select", "session", 200, {}),
+    "area": ("Select", "area", 110, {}),
+    "table": ("Select", "align to", 140, {}),
+    "event": ("Select", "onset", 120, {}),
+    "by": ("Select", "group by", 120, {}),
+    "trials": ("TextInput", "presentations that fit", 160, {"placeholder": "e.g. is_good == 1"}),
+    "before": ("FloatInput", "from (s)", 74, {"start": -1000, "end": 1000, "step": 0.1}),
+    "after": ("FloatInput", "to (s)", 74, {"start": -1000, "end": 1000, "step": 0.1}),
+    "bin_width": ("FloatInput", "bin (s)", 74, {"start": 1e-4, "end": 1000, "step": 0.01}),
+    "smooth": ("FloatInput", "smooth (s)", 74, {"start": 0, "end": 1000, "step": 0.01}),
+    "theme": ("Toggle", "dark", 50, {}),
+    "svg": ("Toggle", "save as SVG", 90, {}),
+    "query": ("TextInput", "units that fit", 250, {"placeholder": "e.g. depth > 800"}),
+    "black": ("FloatInput", "black (sp/s)", 74, {"start": 1e-3, "end": 1e5, "step": 10}),
+    "feature": ("Select", "tune to", 150, {}),
+    "other": ("Select", "map against", 150, {}),
+    "signals": ("MultiSelect", "signals (Ctrl chooses several)", 260, {"size": 3}),
+}
+_BESIDE = ("query", "black", "feature", "other", "signals")
 _COPY = "navigator.clipboard.writeText(code.value)"
 _STYLE = """
 :host { color: var(--ink); font-size: 13px; }
@@ -67,56 +75,20 @@ class Layout:
     # ----------------------------------------------------------------------------------- the parts
 
     def _make_controls(self) -> None:
-        def menu(field: str, label: str, width: int) -> None:
-            widget = pn.widgets.Select(label=label, width=width, stylesheets=[_STYLE])
-            widget.param.watch(lambda event: self._chosen(field, event.new), "value")
-            self.controls[field] = widget
-
-        def text(field: str, label: str, width: int, hint: str) -> None:
-            widget = pn.widgets.TextInput(
-                label=label, width=width, placeholder=hint, stylesheets=[_STYLE]
-            )
-            widget.param.watch(lambda event: self._chosen(field, event.new.strip()), "value")
-            self.controls[field] = widget
-
-        def number(field: str, label: str, low: float, high: float, step: float) -> None:
-            widget = pn.widgets.FloatInput(
-                label=label, width=74, start=low, end=high, step=step, stylesheets=[_STYLE]
-            )
-            widget.param.watch(
-                lambda event: self._number(field, event.new),
-                "value",
-            )
-            self.controls[field] = widget
-
         self.controls: dict[str, Any] = {}
-        menu("session", "session", 200)
-        menu("area", "area", 110)
-        text("query", "units that fit", 250, "e.g. depth > 800")
-        menu("table", "align to", 140)
-        menu("event", "onset", 120)
-        menu("by", "group by", 120)
-        text("trials", "presentations that fit", 160, "e.g. is_good == 1")
-        number("before", "from (s)", -1000, 1000, 0.1)
-        number("after", "to (s)", -1000, 1000, 0.1)
-        number("bin_width", "bin (s)", 1e-4, 1000, 0.01)
-        number("smooth", "smooth (s)", 0, 1000, 0.01)
-        number("black", "black (sp/s)", 1e-3, 1e5, 10)
-        menu("feature", "tune to", 150)
-        menu("other", "map against", 150)
-        self.controls["signals"] = pn.widgets.MultiSelect(
-            label="signals (Ctrl chooses several)", width=260, size=3, stylesheets=[_STYLE]
-        )
-        self.controls["signals"].param.watch(
-            lambda e: self._chosen("signals", tuple(e.new)), "value"
-        )
-        dark = pn.widgets.Toggle(label="dark", width=50, stylesheets=[_STYLE])
-        dark.param.watch(lambda e: self._chosen("theme", "dark" if e.new else "light"), "value")
-        self.controls["theme"] = dark
-        svg = pn.widgets.Toggle(label="save as SVG", width=90, stylesheets=[_STYLE])
-        svg.param.watch(lambda event: self._chosen("svg", bool(event.new)), "value")
-        self.controls["svg"] = svg
+        for field, (kind, label, width, options) in _CONTROLS.items():
+            control = getattr(pn.widgets, kind)(label=label, width=width, stylesheets=[_STYLE], **options)  # fmt: skip
+            control.param.watch(partial(self._control, field), "value")
+            self.controls[field] = control
         self._sync()
+
+    def _control(self, field: str, event: Any) -> None:
+        """Take the value of a control as that of its field; an emptied number changes nothing."""
+        value = event.new
+        if value is not None:
+            value = tuple(value) if field == "signals" else value
+            value = value.strip() if isinstance(value, str) else value
+            self._chosen(field, ("dark" if value else "light") if field == "theme" else value)
 
     def _make_table(self) -> None:
         self.table = DataTable(
@@ -134,7 +106,7 @@ class Layout:
         )
         self.notice = plain_text(color="#b45309")
         self.status = plain_text()
-        self.notes = {name: plain_text() for name in VIEWS}
+        self.notes = {name: plain_text("…") for name in VIEWS}  # until it is drawn
         self.code = pn.widgets.TextAreaInput(
             label="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
             max_length=100_000, stylesheets=[_STYLE], disabled=False,
@@ -148,10 +120,11 @@ class Layout:
         panels = [self._along_the_session(), self._beside_each_other()]
         main = pn.Column(*panels, pn.Row(self.code, copy), margin=(0, 40, 0, 0), **wide)
         page = pn.Column(
-            pn.FlexBox(*(self.controls[name] for name in _TOP)),
+            pn.FlexBox(*(c for name, c in self.controls.items() if name not in _BESIDE)),
             self.notice,
             pn.Row(left, main, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
+            hooks=[_with_styles],
         )
         page.styles = self._colors()
         return page
@@ -205,10 +178,6 @@ class Layout:
             "box-shadow": f"0 0 0 100vmax {colors['paper']}",
         }
 
-    def _number(self, field: str, value: float | None) -> None:
-        if value is not None:
-            self._chosen(field, float(value))
-
     @abstractmethod
     def _chosen(self, field: str, value: Any) -> None:
         """Take what a control says."""
@@ -224,6 +193,12 @@ class Layout:
     @abstractmethod
     def csv(self, name: str) -> io.StringIO:
         """The values of a panel."""
+
+
+def _with_styles(_: Any, root: Any) -> None:
+    """Let style sheets travel with the page: marimo would fetch them from Panel's own host."""
+    for model in root.select({"type": UIElement}):
+        patch_inline_stylesheets(model)
 
 
 def plain_text(text: str = "", color: str = "var(--ink)") -> Any:

@@ -20,7 +20,7 @@ _COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
 #: Spikes that are counted anew at any zoom; samples or values that are read for one picture.
 _COUNTED, _READ = 4_000_000, 4_000_000
 #: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.
-_FINE, _TRIALS, _SIGNALS, _BINS = 400, 3000, 5, 36
+_FINE, _TRIALS, _SIGNALS, _BINS = 200, 3000, 5, 36
 
 
 @dataclass
@@ -358,7 +358,7 @@ def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
         (f"{state.session}/{signal.path}", str(name))
         for signal in recording.session(state).signals
         for name, values in recording.node(f"{state.session}/{signal.path}").data_vars.items()
-        if values.ndim >= 3 and schema.UNIT not in values.dims
+        if values.ndim >= 3 and not {schema.UNIT, schema.KEYPOINT} & set(values.dims)
     ]
     if not places:
         raise Nothing("the recording has no frames of a stimulus on a clock")

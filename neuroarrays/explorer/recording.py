@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -45,8 +47,7 @@ class Recording:
             raise SchemaError("the tree has no session to show")
         self.is_aligned = self.contents.kind == schema.ALIGNED
         self.sessions = {session.path: session for session in self.contents.sessions}
-        self._columns: dict[str, str] = {}
-        self._features: dict[str, str] = {}
+        self._found: dict[tuple[str, ...], str] = {}
         self._pyramids: dict[str, CountPyramid] = {}
         self.failures: dict[str, str] = {}
         self._extents: dict[str, tuple[float, float, bool]] = {}
@@ -236,40 +237,36 @@ class Recording:
         onsets = self.onsets(state)
         state = replace(state, event=known("column of onsets", state.event, onsets, onsets[0]))
         columns = self.columns(state)
-        by = known("column", state.by, [*columns, UNGROUPED], self._by(state))
+        by = known(
+            "column", state.by, [*columns, UNGROUPED], self._once("by", state, self.default_by)
+        )
         first = by if by in columns else (columns or [""])[0]
         along = self.signals(state)
-        feature = known("feature", state.feature, [*columns, *along], self._feature(state) or first)
+        likely = self._once("feature", state, partial(_first_feature, self))
+        feature = known("feature", state.feature, [*columns, *along], likely or first)
         other = known("signal", state.other, along, "")
         signals = tuple(s for s in state.signals if known("signal", s, along, ""))
         before, after, width = self._times(state)
         state = replace(state, by=by, feature=feature, other=other, signals=signals)
         return replace(state, before=before, after=after, bin_width=width), notices
 
-    def _by(self, state: State) -> str:
-        """`default_by` of a table, found once: columns are read for it."""
-        key = f"{state.session}\n{state.area}\n{state.table}"
-        if key not in self._columns:
-            self._columns[key] = self.default_by(state)
-        return self._columns[key]
-
-    def _feature(self, state: State) -> str:
-        """The first feature of a session, found once: signals are read for it."""
-        key = f"{state.session}\n{state.area}"
-        if key not in self._features:
-            self._features[key] = _first_feature(self, state)
-        return self._features[key]
+    def _once(self, name: str, state: State, find: Callable[[State], str]) -> str:
+        """What is read for once in each area and table."""
+        key = name, state.session, state.area, state.table
+        if key not in self._found:
+            self._found[key] = find(state)
+        return self._found[key]
 
     def default_by(self, state: State) -> str:
-        """The first column with few values, "" where there is none."""
-        table = self.table(state)
+        """The first column with few values, of texts if there is one; "(none)" where there is none."""
+        table, fits = self.table(state), []
         for name in self.columns(state):
             if table[name].dtype.kind in "fM" or table.sizes[schema.PRESENTATION] > 100_000:
                 continue
             values = table[name].values
             if _GROUPS[0] <= len(set(values[~missing(values)].tolist())) <= _GROUPS[1]:
-                return name
-        return UNGROUPED
+                fits.append((values.dtype.kind not in "OUT", name))
+        return min(fits, key=lambda fit: fit[0], default=(False, UNGROUPED))[1]
 
     def _times(self, state: State) -> tuple[float, float, float]:
         """The window around onsets and the bins, where none were chosen."""

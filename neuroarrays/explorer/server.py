@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import panel as pn
+from tornado.websocket import WebSocketClosedError
 
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.explorer.layout import error_page
@@ -110,9 +112,17 @@ def serve(
     else:
         say(f"whoever reaches {host}:{server.port} sees this recording")
     server.start()
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
+    server.io_loop.asyncio_loop.set_exception_handler(_failed)
     if browser and not webbrowser.open(address):
         say("no browser could be opened here: open the address in one")
     with suppress(KeyboardInterrupt):
         server.io_loop.start()
     server.stop()
     say("stopped")
+
+
+def _failed(loop: Any, context: dict[str, Any]) -> None:
+    """Say what failed in the loop, but that a page was closed while it was drawn is no failure."""
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)

@@ -12,7 +12,7 @@ from neuroarrays import schema
 from neuroarrays.explorer.figures import COLORS
 
 #: Presentations drawn behind the raster, and groups that have a colour each, at most.
-_BEHIND, GROUPS = 500, len(COLORS)
+_BEHIND, GROUPS = 80, len(COLORS)
 
 
 def text_of(value: Any) -> str:

@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError, printable
-from neuroarrays.schema import given
+from neuroarrays.schema import given, labels
+from neuroarrays.schema.labels import turn_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,18 +84,8 @@ def text_of(text: object) -> str:
 
 
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
-    """The name of an array with its unit, to write at an axis.
-
-    Parameters
-    ----------
-    values : (...) DataArray
-        Its attribute `units` is written unless it is "1". Any shape, any unit.
-    name : str, optional
-        The name of the array unless given.
-    """
-    name = str(values.name) if name is None else name
-    units = values.attrs.get("units", "")
-    return text_of(f"{name} ({units})" if units not in ("", "1") else name)
+    """The name of an array with its unit, to write at an axis; any shape, any unit."""
+    return text_of(labels.label_of(values, name))
 
 
 def quantity_of(values: xr.DataArray) -> str:
@@ -106,36 +97,27 @@ def quantity_of(values: xr.DataArray) -> str:
 
 def time_label(time: xr.DataArray) -> str:
     """What the time around an event is called: "time from onset (s)", or from the column it was aligned to."""
-    event = str(time.attrs.get("event", schema.START_TIME))
-    name = "onset" if event == schema.START_TIME else event.removesuffix("_time").replace("_", " ")
-    return text_of(f"time from {name} (s)")
+    return text_of(labels.time_label(time))
 
 
-def turn_of(values: xr.DataArray) -> float | None:
-    """A full turn of an angle in its own unit; None of what is no angle."""
-    period = values.attrs.get("period")
-    return float(period) if period and values.dtype.kind in "iuf" else None
-
-
-def angle_axis(axis: Axis, labels: xr.DataArray) -> bool:
+def angle_axis(axis: Axis, angles: xr.DataArray) -> bool:
     """Write the ticks of an angle in radians in degrees; False where it is no such angle."""
-    turn = turn_of(labels)
-    if turn is None or not np.isclose(turn % np.pi, 0) or not labels.size:
+    if not labels.is_in_radians(angles) or not angles.size:
         return False
-    reach = np.degrees(float(labels.max() - labels.min()))
+    reach = np.degrees(float(angles.max() - angles.min()))
     step = next((degrees for degrees in _DEGREES if reach / degrees <= 6), 90)
     axis.set_major_locator(MultipleLocator(np.radians(step)))
     axis.set_major_formatter(FuncFormatter(lambda angle, _: f"{np.degrees(angle):.0f}°"))
     return True
 
 
-def axis_label(ax: Axes, which: Literal["x", "y"], labels: xr.DataArray) -> None:
+def axis_label(ax: Axes, which: Literal["x", "y"], along: xr.DataArray) -> None:
     """Name an axis after the labels along it: texts one by one, angles in degrees, numbers with their unit."""
     axis = ax.xaxis if which == "x" else ax.yaxis
-    if labels.dtype.kind not in "iuf":
-        axis.set_ticks(numbers_of(labels), [text_of(label) for label in labels.values])
-    is_angle = angle_axis(axis, labels)
-    axis.set_label_text(text_of(str(labels.name)) if is_angle else label_of(labels))
+    if along.dtype.kind not in "iuf":
+        axis.set_ticks(numbers_of(along), [text_of(label) for label in along.values])
+    is_angle = angle_axis(axis, along)
+    axis.set_label_text(text_of(str(along.name)) if is_angle else label_of(along))
 
 
 def name_lines(ax: Axes, lines: Sequence[Line2D], at: Literal["end", "peak"] = "end") -> None:

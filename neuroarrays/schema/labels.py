@@ -1,0 +1,34 @@
+"""What axes are called, in any picture: names with their units, and the event that time counts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays.schema import START_TIME
+
+
+def label_of(values: xr.DataArray, name: str | None = None) -> str:
+    """The name of an array with its unit, "speed (cm/s)"; a unit of "1" is not written."""
+    name = str(values.name) if name is None else name
+    units = values.attrs.get("units", "")
+    return f"{name} ({units})" if units not in ("", "1") else name
+
+
+def time_label(time: xr.DataArray) -> str:
+    """What the time around an event is called: "time from onset (s)", or from the column it was aligned to."""
+    event = str(time.attrs.get("event", START_TIME))
+    name = "onset" if event == START_TIME else event.removesuffix("_time").replace("_", " ")
+    return f"time from {name} (s)"
+
+
+def turn_of(values: xr.DataArray) -> float | None:
+    """A full turn of an angle in its own unit; None of what is no angle."""
+    period = values.attrs.get("period")
+    return float(period) if period and values.dtype.kind in "iuf" else None
+
+
+def is_in_radians(values: xr.DataArray) -> bool:
+    """Whether values are angles of which a turn is a multiple of pi, so that readers want degrees."""
+    turn = turn_of(values)
+    return turn is not None and bool(np.isclose(turn % np.pi, 0))
