@@ -113,6 +113,21 @@ def test_everything_is_documented(name):
             assert parameter in text, f"{name} does not document {parameter}"
 
 
+MODULES = "plot torch batches intervals scoring driada openretina sensorium batches.splits".split()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_complete_to_their_public_names(name):
+    """A tab after the dot shows what is for users, each documented in one plain line first."""
+    module = public(name.partition(".")[0])
+    module = getattr(module, name.partition(".")[2]) if "." in name else module
+    assert dir(module) == sorted(module.__all__)
+    for each in module.__all__:
+        first, *more = inspect.getdoc(getattr(module, each)).split("\n")
+        assert first.endswith("."), each
+        assert not more or not more[0], f"the first line of {each} is more than one"
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'open_everything'"):
         _ = na.open_everything

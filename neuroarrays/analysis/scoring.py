@@ -17,6 +17,19 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError, shorten
 
+__all__ = [
+    "explainable_variance",
+    "repeat_average",
+    "repeat_correlation",
+    "repeats",
+    "signal_correlation",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: Bytes of responses read at a time, if one stimulus has not more, so that memory does not grow.
 _BLOCK = 1 << 24
 #: Labels that are equal for repeats, the first that there is.

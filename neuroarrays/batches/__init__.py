@@ -41,3 +41,7 @@ __all__ = [
     "splits",
     "xy",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,9 +1,7 @@
 """Splits: which presentations, or which stretches of a clock, train, validate and test.
 
-Every split is a dict, ``{"train": ..., "validation": ..., "test": ...}``. For presentations its
-values are positions, for a clock they are intervals ``(n, 2)`` in seconds in which whole windows
-have to lie. Random ones depend on a seed and nothing else: they are drawn from numpy's Philox,
-so the same seed gives the same split with any machine and any version of anything.
+Every split is a dict, ``{"train": ..., "validation": ..., "test": ...}``: of positions for
+presentations, of intervals ``(n, 2)`` in seconds for a clock. The same seed draws the same split.
 """
 
 from __future__ import annotations
@@ -17,6 +15,13 @@ import numpy as np
 from neuroarrays.errors import SchemaError, many
 from neuroarrays.kernels.seeding import permutation
 from neuroarrays.tree.columns import seconds
+
+__all__ = ["by_block", "by_clip", "by_label", "by_tier", "by_time", "folds"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 NAMES = ("train", "validation", "test")
 Split = dict[str, np.ndarray]

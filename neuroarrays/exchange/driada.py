@@ -17,6 +17,13 @@ from neuroarrays.files.writing import written
 from neuroarrays.formats.driada.experiments import BUILDER
 from neuroarrays.schema import given
 
+__all__ = ["to_driada", "write_experiment"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: Our names of the neurons' matrices, and DRIADA's.
 _NEURAL = {schema.RESPONSES: "calcium", schema.SPIKE_DATA: "spikes"}
 #: Matrices of the neurons that DRIADA does not cut where it deletes bad frames.

@@ -23,6 +23,11 @@ from neuroarrays.formats.retina.session_info import session_info
 
 __all__ = ["from_openretina", "load_responses", "load_stimuli", "to_openretina"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
 VALIDATION_SEED = 42
 

@@ -24,6 +24,13 @@ from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError,
 from neuroarrays.files.writing import written
 from neuroarrays.schema import given
 
+__all__ = ["read_submission", "write_submission"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: The tiers that are handed in, and what their files are called after.
 TIERS = {"test": "live_test", "final_test": "final_test"}
 COLUMNS = ["trial_indices", "image_ids", "prediction", "neuron_ids"]

@@ -62,6 +62,11 @@ __all__ = [
     "splits",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: What `loaders` is asked for.
 _ARGUMENTS = (
     "batch_size",

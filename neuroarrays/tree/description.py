@@ -22,6 +22,8 @@ from neuroarrays.tree.records import AreaRecord, SessionRecord, SignalRecord, Tr
 _READ_MASKS = 100
 #: Spikes up to which all of them are read without being asked to, 8 bytes each.
 _READ_SPIKES = 4_000_000
+#: Variables of an aligned area that are not signals.
+_NO_SIGNALS = (schema.SPIKE_DATA, schema.RESPONSES, schema.VALID, schema.VALID_UNITS)
 #: Columns of the text.
 _WIDTH = 100
 #: Length from which the name of a session stands on a line of its own.
@@ -308,7 +310,10 @@ def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> 
     """The cells of a session of an aligned tree, as text; its areas share one clock."""
     node: Any = root[session.areas[0].path if session.areas else session.path]
     n_bins, width = node.sizes.get(schema.TIME, 0), _width(node)
-    texts = {"events": ", ".join(events.name for events in session.events)}
+    texts = {
+        "events": ", ".join(events.name for events in session.events),
+        "signals": ", ".join(_signals_of_areas(session)),
+    }
     if width:
         texts["clock"] = f"{n_bins:,} bins of {_digits(1000 * width)} ms"
     elif n_bins:
@@ -321,6 +326,16 @@ def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> 
         valid = node[schema.VALID].values
         texts["masked"] = f"{1 - float(valid.mean()) if valid.size else 0.0:.1%}"
     return texts
+
+
+def _signals_of_areas(session: SessionRecord) -> list[str]:
+    """Names of the signals that were aligned: every area of a session has the same ones."""
+    areas = [area.path.removeprefix(session.path).strip("/") for area in session.areas]
+    names = [name for area in session.areas for name in area.units if name not in _NO_SIGNALS]
+    for signal in session.signals:
+        within = [area for area in areas if signal.path.startswith(f"{area}/")]
+        names.append(signal.path.removeprefix(f"{max(within, key=len)}/" if within else ""))
+    return list(dict.fromkeys(names))
 
 
 def _width(area: xr.DataTree) -> float:

@@ -12,6 +12,13 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError, many
 from neuroarrays.tree.columns import plain_column, seconds
 
+__all__ = ["difference", "intersection", "merge", "union"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _ROWS = schema.PRESENTATION
 
 

@@ -58,6 +58,7 @@ def test_aligned_trees_say_what_is_masked():
     clock = str(na.describe(na.align(na.load_sample(), bin_width=0.02)))
     assert "60,000 bins of 20 ms" in clock
     assert "masked" not in clock
+    assert "  signals  head_direction, position\n" in clock + "\n"
 
 
 def test_a_file_with_everything_and_one_without_clocks(tmp_path):
