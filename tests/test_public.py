@@ -113,7 +113,8 @@ def test_everything_is_documented(name):
             assert parameter in text, f"{name} does not document {parameter}"
 
 
-MODULES = "plot torch batches intervals scoring driada openretina sensorium batches.splits".split()
+MODULES = ["plot", "torch", "batches", "batches.splits", "intervals", "scoring"]
+MODULES += ["driada", "openretina", "sensorium"]
 
 
 @pytest.mark.parametrize("name", MODULES)
