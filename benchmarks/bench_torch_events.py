@@ -30,13 +30,11 @@ def ours(ragged=False, unit_tokens=True, prefetch=0):
     """A dataset of tokens with one target."""
 
     def case(folder, size):
-        import torch
         import xarray as xr
 
         import neuroarrays.torch as nt
 
-        torch.set_num_threads(1)
-        compile_kernels()
+            compile_kernels()
         times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
         spikes = xr.Dataset(
             {
@@ -74,7 +72,6 @@ def torch_brain(folder, size):
     from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
     from torch_brain.models import POYO
 
-    torch.set_num_threads(1)
     times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
     order = np.argsort(times, kind="stable")
     unit = np.repeat(np.arange(counts.size), counts)[order]

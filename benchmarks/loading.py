@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 HEAD = """\
-CPU time of all threads and workers, warm; wall time suffers from other work on the machine ({cores}
-cores, load {load:.1f}). Memory of the process above imports and compiled kernels: with what the data
+CPU time of all threads and workers, warm, {threads} of torch and BLAS on both sides; wall time suffers
+from other work on the machine ({cores} cores, load {load:.1f}). Memory of the process above imports and compiled kernels: with what the data
 set keeps, and at its highest, batches included.
                                                  CPU ms   CPU µs   samples    samples   first   made   peak
                                                  /batch  /sample    /s CPU    /s wall       s     MB     MB"""
@@ -104,6 +104,7 @@ def run(cases, write, script, doc, sizes, argv):
     parser.add_argument(
         "--peers-python", default=sys.executable, help="an interpreter that has the peers"
     )
+    parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS, in every case")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -123,7 +124,10 @@ def run(cases, write, script, doc, sizes, argv):
         say(doc.splitlines()[0])
         say(", ".join(f"{key}={value}" for key, value in size.items()))
         say(f"peers: {', '.join(_version(args.peers_python, peer) for peer in peers)}")
-        say(HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0]))
+        threads = f"{args.threads} thread{'s' * (args.threads > 1)}"
+        say(HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0], threads=threads))
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        environment = os.environ | dict.fromkeys(names, str(args.threads))
         for name, (_, peer) in cases.items():
             python = args.peers_python if peer else sys.executable
             command = [python, script, "--case", name, "--folder", folder]
@@ -132,6 +136,7 @@ def run(cases, write, script, doc, sizes, argv):
                 capture_output=True,
                 text=True,
                 check=False,
+                env=environment,
             )
             if done.returncode:
                 error = (done.stderr.strip().splitlines() or ["killed"])[-1]
@@ -139,7 +144,8 @@ def run(cases, write, script, doc, sizes, argv):
             else:
                 say(ROW.format(name=name, **json.loads(done.stdout.strip().splitlines()[-1])))
     if not args.small:
-        results = Path(__file__).parent / "results" / f"{Path(script).stem}.txt"
+        more = "" if args.threads == 1 else f"_{args.threads}_threads"
+        results = Path(__file__).parent / "results" / f"{Path(script).stem}{more}.txt"
         results.write_text("\n".join(lines) + "\n")
 
 

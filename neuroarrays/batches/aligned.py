@@ -57,6 +57,8 @@ class AlignedSamples(AreaSamples):
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
         self.masks = masks_of(area, dim, self.location)
         self.dims = {n: (dim,) if n in codes else _dims(area, n, dim) for n in names}
+        #: The unit of each variable, as the file has it.
+        self.units = {n: gathering.unit(area, n) for n in names if n not in codes}
         #: The masks of each target that can be NaN.
         self.masked = {
             name: masks_for(name, self.dims[name], self.masks)
@@ -247,8 +249,8 @@ class ClipSamples(AlignedSamples):
     pad : bool
         Also give the end of each stretch that fills no window: `valid` is False past it, float
         variables are NaN there.
-    dtype, cache, labels, transform
-        As for `TrialSamples`.
+    dtype, cache, labels, transform, encode
+        As for `TrialSamples`; texts that are encoded are along `time`.
 
     Notes
     -----
@@ -282,10 +284,12 @@ class ClipSamples(AlignedSamples):
         cache: bool | str = "auto",
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
+        encode: Mapping[str, Any] | None = None,
     ):
         names, node = gathering.names(inputs, targets), gathering.area_of(area)
         stamps, width, begins = gathering.clock(node, names)
-        super().__init__(node, inputs, targets, schema.TIME, dtype, cache, labels, transform)
+        dim = schema.TIME
+        super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform, encode)
         self.bins = _bins("length", length, width)
         self.stride = self.bins if stride is None else _bins("stride", stride, width)
         self.clock = f"{self.bins} bins of {width:.6g} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
-from neuroarrays.errors import many, printable
+from neuroarrays.errors import SchemaError, many, printable
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check, described
 
@@ -89,6 +89,23 @@ def check_samples(given: Any, kind: Any, example: str) -> None:
     if not isinstance(given, kind):
         msg = f"expected a dataset, such as {example}, found {described(given)}"
         raise TypeError(msg)
+
+
+def check_units(datasets: Iterable[Any]) -> None:
+    """Refuse datasets in which a variable of one name is in different units.
+
+    Raises
+    ------
+    SchemaError
+        Names the variable, both areas and their units.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for dataset in datasets:
+        for name, unit in getattr(dataset, "units", {}).items():
+            where, expected = first.setdefault(name, (dataset.location, unit))
+            if unit != expected and unit and expected:
+                msg = f"{name} is in {expected!r} in {where}, in {unit!r} in {dataset.location}"
+                raise SchemaError(f"{msg}: convert one of them, or train on them apart")
 
 
 class Gathered(Sequence[Any]):

@@ -9,7 +9,14 @@ import numpy as np
 
 from neuroarrays import schema
 from neuroarrays.batches.aligned import TrialSamples
-from neuroarrays.batches.base import AreaSamples, Batch, Samples, check_samples, is_per_sample
+from neuroarrays.batches.base import (
+    AreaSamples,
+    Batch,
+    Samples,
+    check_samples,
+    check_units,
+    is_per_sample,
+)
 from neuroarrays.batches.encoding import check_alike
 from neuroarrays.batches.labels import Labels
 from neuroarrays.batches.tokens import Part, SpikeEventSamples
@@ -61,6 +68,11 @@ class RepeatSamples(Samples):
     @transform.setter
     def transform(self, transform: Any) -> None:
         self.trials.transform = transform
+
+    @property
+    def encodings(self) -> dict[str, list[str]]:
+        """The labels of each encoded variable."""
+        return self.trials.encodings
 
     @property
     def neurons(self) -> Labels:
@@ -147,6 +159,7 @@ class StackedSamples(Samples):
         for other in self.datasets[1:]:
             _check_alike(self.datasets[0], other)
         check_alike(self.datasets)
+        check_units(self.datasets)
         self.transform: Callable[[Batch], Batch] | None = None
         self.encodings = getattr(self.datasets[0], "encodings", {})
         self._of_tokens = isinstance(self.datasets[0], SpikeEventSamples)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches.fields import Field, Looked, field_of
-from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.errors import NotInTree, SchemaError, shorten, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
@@ -90,6 +90,11 @@ def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArr
     raise NotInTree("variable", name, known, hint=hint)
 
 
+def unit(area: xr.DataTree, name: str) -> str:
+    """The unit of a variable of an area, as the file has it; "" if it has none."""
+    return str(find(area, name).attrs.get("units", ""))
+
+
 def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
     """Areas that have some variables, by session, or by session/area.
 
@@ -117,7 +122,8 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
         )
         raise SchemaError(msg)
     by_path: dict[str, xr.DataTree] = {}
-    missing = None
+    missing: NotInTree | None = None
+    left_out: dict[str, list[str]] = {}
     for path in schema.area_paths(tree):
         area = tree[path]
         assert isinstance(area, xr.DataTree)
@@ -126,12 +132,15 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
                 find(area, name)
         except NotInTree as error:
             missing = error
+            left_out.setdefault(str(error.name), []).append(path)
             continue
         by_path[path] = area
     if not by_path:
         raise missing or SchemaError(
             f"expected an aligned tree, found {given.described(tree)}; give the whole, as area.root"
         )
+    for name, paths in left_out.items():
+        warn(f"without {name!r}, which other areas have, and left out: {shorten(paths)}")
     parents = [path.rpartition("/")[0] for path in by_path]
     alone = len(set(parents)) == len(parents)
     keys = [

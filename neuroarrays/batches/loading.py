@@ -60,13 +60,21 @@ class Resumable:
         Raises
         ------
         ValueError
-            If the state is of a dataset whose texts are encoded in another way.
+            If the state is of another dataset: of other labels or units, or of an epoch of more
+            batches than there are.
         """
         expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
         if expected is not None and expected != found:
             msg = f"the state is of encodings {expected}, this dataset has {found}: give it the same encode= or vocabulary="
             raise ValueError(msg)
-        self._position.go_to(self._position.batches.for_ranks(state))
+        here = self._position.batches.for_ranks(state)
+        if here["batch"] > len(self._position.batches):
+            msg = (
+                f"the state is after batch {here['batch']:,} of an epoch, here an epoch has "
+                f"{len(self._position.batches):,}: it is of another dataset, or batch_size"
+            )
+            raise ValueError(msg)
+        self._position.go_to(here)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch."""

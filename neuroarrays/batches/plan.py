@@ -14,7 +14,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches import encoding, gathering, splits
 from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
-from neuroarrays.batches.base import Batch, Samples
+from neuroarrays.batches.base import Batch, Samples, check_units
 from neuroarrays.batches.composites import RepeatSamples
 from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.prefetch import TRAINING, check_prefetch
@@ -161,6 +161,7 @@ class LoaderPlan:
         ]
         sources = [self._dataset(part) for part in parts]
         encoding.check_alike(sources)
+        check_units(sources)
         if self.normalize:  # over the loaders' own datasets, so that what these keep is read once
             scales = self._scales(parts, sources)
             for part, source in zip(parts, sources, strict=True):

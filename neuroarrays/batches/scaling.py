@@ -78,6 +78,11 @@ class Scaling:
         -------
         Scaling
             What is constant is divided by 1.
+
+        Raises
+        ------
+        ValueError
+            If a variable is not known (NaN) in any sample.
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
@@ -87,6 +92,10 @@ class Scaling:
             for name, total in totals.items():
                 total.add(np.asarray(batch[name]))
         for name, total in totals.items():
+            if not np.any(total.n):
+                where = getattr(samples, "location", "the samples")
+                msg = f"{where}: {name} is not known (NaN) in any of {many(len(samples), 'sample')} of {split}"
+                raise ValueError(msg)
             deviation = total.deviation(ddof)
             raw[name] = deviation
             mean[name] = np.asarray(total.mean if center else np.zeros_like(total.mean))

@@ -1,0 +1,120 @@
+"""What goes wrong in a training is named: sessions that differ, states of other data, ends of others."""
+
+import os
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import neuroarrays as na  # noqa: E402
+from neuroarrays import synthetic  # noqa: E402
+from neuroarrays.errors import SchemaError  # noqa: E402
+
+PATHS = ("session_0/VISp", "session_1/VISp")
+
+
+@pytest.fixture
+def tree():
+    return synthetic.aligned_tree(sessions=2, areas=("VISp",), presentations=40)
+
+
+def sides(area):
+    return na.torch.splits.by_block(area.sizes["presentation_id"], seed=1)
+
+
+def test_a_session_without_a_target_that_others_have_is_said(tree):
+    area = tree[PATHS[1]].to_dataset(inherit=False)
+    tree[PATHS[1]].dataset = area.drop_vars("speed")
+    with pytest.warns(UserWarning, match="without 'speed', .* left out: 'session_1/VISp'"):
+        found = na.torch.loaders(tree, ["spike_data"], ["speed"], split=sides, batch_size=4)
+    assert list(found["train"]) == ["session_0"]
+
+
+def test_a_variable_in_other_units_is_refused(tree):
+    tree[PATHS[1]]["speed"].attrs["units"] = "m/s"
+    with pytest.raises(SchemaError, match="speed is in 'cm/s' in session_0/VISp, in 'm/s' in sess"):
+        na.torch.loaders(tree, ["spike_data"], ["speed"], split=sides, batch_size=4)
+    parts = [na.torch.TrialDataset(tree[path], ["speed"]) for path in PATHS]
+    with pytest.raises(SchemaError, match="convert one of them"):
+        na.torch.Stack(parts)
+
+
+def test_a_state_of_another_dataset_is_refused(tree):
+    data = na.torch.TrialDataset(tree[PATHS[0]], ["speed"])
+    loader = na.torch.Loader(data, na.torch.Batches(40, 8))
+    loader.load_state_dict({"epoch": 0, "batch": 5})  # the end of an epoch
+    with pytest.raises(
+        ValueError, match="after batch 6 of an epoch, here an epoch has 5: it is of"
+    ):
+        loader.load_state_dict({"epoch": 0, "batch": 6})
+
+
+def test_targets_that_are_not_known_anywhere_are_named(tree):
+    tree[PATHS[0]]["speed"][:] = np.nan
+    data = na.torch.TrialDataset(tree[PATHS[0]], ["spike_data"], ["speed"])
+    with pytest.raises(
+        ValueError, match=r"session_0/VISp: speed is not known \(NaN\) in any of 40"
+    ):
+        na.torch.Normalize.fit(data, ["speed"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_that_dies_ends_the_loop(tree):
+    def dies(batch):
+        os._exit(1)
+
+    data = na.torch.TrialDataset(tree[PATHS[0]], ["speed"], transform=dies)
+    loader = na.torch.Loader(
+        data, na.torch.Batches(40, 8), num_workers=1, multiprocessing_context="fork"
+    )
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(loader)
+
+
+@pytest.mark.parametrize("kind", ["trials", "clips", "windows", "tokens", "repeats", "stack"])
+def test_torchs_own_loader_takes_every_dataset(tree, kind):
+    from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
+
+    recording = na.load_sample()["A2929-200711/adn"]
+    trials = [na.torch.TrialDataset(tree[path], ["spike_data"], ["speed"]) for path in PATHS]
+    span = {"window": (671.0, 695.0)}
+    data = {
+        "trials": lambda: trials[0],
+        "clips": lambda: na.torch.ClipDataset(
+            na.align(na.load_sample(), bin_width=0.1)["A2929-200711/adn"],
+            ["spike_data"],
+            1.0,
+            **span,
+        ),
+        "windows": lambda: na.torch.SpikeWindowDataset(recording, 1.0, **span),
+        "tokens": lambda: na.torch.SpikeEventDataset(recording, 1.0, width=200, **span),
+        "repeats": lambda: na.torch.RepeatDataset(trials[0], np.arange(40) // 2),
+        "stack": lambda: na.torch.Stack(trials),
+    }[kind]()
+    n = len(data)
+    generator = torch.Generator().manual_seed(0)
+    half = random_split(data, [n // 2, n - n // 2], generator)[0]
+    for parts in (data, Subset(data, [3, 1, 2]), half, ConcatDataset([data, data])):
+        batches = list(DataLoader(parts, batch_size=8, shuffle=True))
+        sizes = [len(next(iter(batch.values()))) for batch in batches]
+        assert sum(sizes) == len(parts)
+        assert set(batches[0]) == set(data.batch([0]))
+
+
+def test_texts_along_a_clock_are_encoded(tree):
+    clock = na.align(na.load_sample(), bin_width=0.1)["A2929-200711/adn"]
+    words = np.where(np.arange(clock.sizes["time"]) % 2, "left", "right").astype(object)
+    area = clock.to_dataset().assign(side=("time", words))
+    data = na.torch.ClipDataset(
+        area,
+        ["spike_data"],
+        1.0,
+        ["side"],
+        encode={"side": ["left", "right"]},
+        window=(671.0, 680.0),
+    )
+    batch = data.batch([0, 1])
+    assert batch["side"].dtype == torch.int64
+    assert batch["side"][0].tolist() in ([0, 1] * 5, [1, 0] * 5)
+    assert data.encodings == {"side": ["left", "right"]}
