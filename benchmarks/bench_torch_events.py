@@ -34,7 +34,7 @@ def ours(ragged=False, unit_tokens=True, prefetch=0):
 
         import neuroarrays.torch as nt
 
-            compile_kernels()
+        compile_kernels()
         times, counts = np.load(folder / "times.npy"), np.load(folder / "counts.npy")
         spikes = xr.Dataset(
             {

@@ -290,8 +290,8 @@ class ClipSamples(AlignedSamples):
         stamps, width, begins = gathering.clock(node, names)
         dim = schema.TIME
         super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform, encode)
-        self.bins = _bins("length", length, width)
-        self.stride = self.bins if stride is None else _bins("stride", stride, width)
+        self.bins = gathering.bins_of("length", length, width)
+        self.stride = self.bins if stride is None else gathering.bins_of("stride", stride, width)
         self.clock = f"{self.bins} bins of {width:.6g} s"
         if self.bins < 1 or self.stride < 1:
             msg = f"length={length!r}, stride={stride!r}: expected at least one bin of {width:g} s"
@@ -300,7 +300,9 @@ class ClipSamples(AlignedSamples):
         if unknown := [name for name in later if name not in names]:
             msg = f"offsets: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
-        self.shifts = {n: _bins(f"offsets of {n}", later.get(n, 0.0), width) for n in names}
+        self.shifts = {
+            n: gathering.bins_of(f"offsets of {n}", later.get(n, 0.0), width) for n in names
+        }
         self.pad = pad
         stretches = gathering.stretches(node, stamps, width, window, across_gaps)
         self._windows(stretches, length, window)
@@ -375,15 +377,6 @@ class ClipSamples(AlignedSamples):
         )
         single_frames.pad, single_frames.labels, single_frames.transform = False, False, None
         return single_frames
-
-
-def _bins(what: str, seconds: float, width: float) -> int:
-    """A duration in bins."""
-    bins = seconds / width
-    if not (np.isfinite(bins) and abs(bins - round(bins)) < 0.1):
-        msg = f"{what}: {seconds:g} s are {bins:.2f} bins of {width:g} s, not a whole number"
-        raise ValueError(msg)
-    return round(bins)
 
 
 def _write_clips(

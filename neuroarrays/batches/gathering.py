@@ -269,6 +269,15 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
     return time, float(np.median(steps) if steps.size else 1.0), time
 
 
+def bins_of(what: str, seconds: float, width: float) -> int:
+    """A duration as a whole number of bins of a width, both in s; `what` is said in the error."""
+    bins = seconds / width
+    if not (np.isfinite(bins) and abs(bins - round(bins)) < 0.1):
+        msg = f"{what}: {seconds:g} s are {bins:.2f} bins of {width:g} s, not a whole number"
+        raise ValueError(msg)
+    return round(bins)
+
+
 def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
     """A mask of the area (`valid`, `withheld`) in memory; None where it has none of these dims.
 
