@@ -162,6 +162,13 @@ def interpolate(
     left out. Times out of order are sorted. A
     series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
     `time` says, each column for itself.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> na.interpolate(tree["A2929-200711/position/x"], [700.0, 700.5]).values.round(3)
+    array([0.247, 0.25 ])
     """
     check_method(method)
     max_gap = check_gap(max_gap)

@@ -55,6 +55,20 @@ def phase_locking(
     grow when there are few spikes (Vinck et al. 2010, NeuroImage 51:112). `p` is that of Rayleigh's
     test, ``exp(sqrt(1 + 4n + 4(n² - (nR)²)) - (1 + 2n))`` (Zar 1999, Biostatistical analysis,
     eq. 27.4). Phases between samples are interpolated along the shorter arc.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> time = np.arange(671, 700, 0.01)
+    >>> phase = xr.DataArray(2 * np.pi * 8 * time % (2 * np.pi), {"time": time}, name="phase")
+    >>> phase.attrs["period"] = 2 * np.pi
+    >>> ca1 = tree["A2929-200711/ca1"]
+    >>> locking = na.phase_locking(ca1, phase)
+    >>> list(locking.data_vars)
+    ['n', 'mean_phase', 'vector_length', 'ppc', 'p']
     """
     phase = series_of(area, phase, "phase")
     period = phase.attrs.get("period")

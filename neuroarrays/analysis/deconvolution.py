@@ -98,15 +98,15 @@ def deconvolve(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
+    >>> import numpy as np, xarray as xr, neuroarrays as na
     >>> trace = np.zeros((100, 1))
     >>> trace[40:] = np.exp(-np.arange(60) / 20)[:, None]
     >>> noisy = trace + np.random.default_rng(0).normal(0, 0.02, trace.shape)
     >>> time = np.arange(100) / 20
     >>> calcium = xr.DataArray(noisy, {"time": time, "unit_id": [7]}, ("time", "unit_id"))
-    >>> events = deconvolve(calcium, "threshold")
-    >>> float(events.time[events.sel(unit_id=7).fillna(0) > 0])
-    2.0
+    >>> events = na.deconvolve(calcium, "threshold")
+    >>> events.time[events.sel(unit_id=7).fillna(0).values > 0].values
+    array([2.])
     """
     if method not in METHODS:
         msg = f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}"

@@ -76,6 +76,17 @@ def psth(
     `x` are counts (Gerstein & Kiang 1960, Biophys. J. 1:15). What `valid`, `valid_units` or
     `withheld` masks and what is NaN does not count; presentations in which the parameter is
     missing (NaN or empty) belong to no condition.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> response = na.psth(ripples["A2929-200711/ca1"])
+    >>> response["mean"].dims, response["mean"].attrs["units"]
+    (('unit_id', 'time'), 'spikes/s')
+    >>> round(float(response["mean"].sel(unit_id=14).max()), 1)
+    33.3
     """
     from neuroarrays.kernels import moments, smoothing
 
@@ -161,6 +172,13 @@ def firing_rate(
     -----
     ``rate = n / T`` for ``n`` spikes in the time ``T`` (Adrian & Zotterman 1926, J. Physiol.
     61:151).
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> na.firing_rate(tree["A2929-200711/adn"]).values.round(2)
+    array([ 7.3 ,  5.73,  8.12,  6.68, 10.77, 11.  , 16.52])
     """
     if (events := as_area(area)) is not None:
         return by_name(firing_rate(events, intervals), area)

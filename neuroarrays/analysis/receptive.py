@@ -72,6 +72,26 @@ def spike_triggered_average(
     frames follow one another by chance (white noise) and the unit does not see the pixel; of films
     it is not. Responses that are masked or NaN are left out. Products are in float32, sums over
     blocks in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> random = np.random.default_rng(0)
+    >>> film = random.normal(size=(500, 4, 6)).astype("float32")
+    >>> time = ("time", np.arange(500) / 60, {"bin_width": 1 / 60})
+    >>> counts = (film[:, 1, 2:3] > 0).astype("uint8")
+    >>> area = xr.Dataset(
+    ...     {
+    ...         "stimulus": (("time", "y", "x"), film),
+    ...         "spike_data": (("time", "unit_id"), counts),
+    ...     },
+    ...     {"time": time, "unit_id": [7]},
+    ... )
+    >>> average = na.spike_triggered_average(area, area["stimulus"], lags=3)
+    >>> average["average"].dims
+    ('unit_id', 'lag', 'y', 'x')
     """
     from neuroarrays.kernels import averages
 

@@ -90,6 +90,17 @@ def tuning_curve(
     (Efron & Tibshirani 1993). Rates of behaviour are spikes by occupancy (Skaggs et al. 1993,
     NeurIPS 5). What `valid`, `valid_units` or `withheld` masks and what is NaN does not count;
     missing parameters (NaN or empty) belong to no condition.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> curves = na.tuning_curve(clock["A2929-200711/adn"], "head_direction/ry", bins=12)
+    >>> curves.dims, curves.attrs["units"]
+    (('unit_id', 'ry'), 'spikes/s')
+    >>> curves["preferred"].values.round(1)
+    array([0.4, 4.2, 2.5, 4.8, 1.1, 5.4, 3. ])
     """
     is_one = not isinstance(feature, Sequence) or isinstance(feature, str)
     features: list[Any] = [feature] if is_one else list(feature)

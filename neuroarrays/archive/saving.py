@@ -98,7 +98,7 @@ def save(
     Examples
     --------
     >>> import neuroarrays as na
-    >>> path = na.save(na.load_sample(), getfixture("tmp_path") / "sample.h5")
+    >>> path = na.save(na.load_sample(), "sample.h5")
     >>> na.open_datatree(path).identical(na.load_sample())
     True
     """

@@ -56,7 +56,7 @@ class AlignedSamples(AreaSamples):
         self.fields = {n: codes.get(n) or gathering.field(area, n, dim, cache) for n in names}
         self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
         self.masks = masks_of(area, dim, self.location)
-        self.dims = {n: (dim,) if n in codes else _dims(area, n, dim) for n in names}
+        self.dims = {n: (dim,) if n in codes else gathering.dims_of(area, n, dim) for n in names}
         #: The unit of each variable, as the file has it.
         self.units = {n: gathering.unit(area, n) for n in names if n not in codes}
         #: The masks of each target that can be NaN.
@@ -171,6 +171,18 @@ class TrialSamples(AlignedSamples):
         If a variable is not there.
     SchemaError
         If it is not along presentations, or there are none.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> ripples = na.align(na.load_sample(), "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> ca1 = ripples["A2929-200711/ca1"]
+    >>> data = na.batches.TrialSamples(ca1, ["spike_data"], ["duration"])
+    >>> len(data)
+    594
+    >>> batch = data.batch([0, 5])
+    >>> batch["spike_data"].shape, batch["duration"].shape
+    ((2, 8, 30), (2,))
     """
 
     def __init__(  # noqa: PLR0913
@@ -266,6 +278,15 @@ class ClipSamples(AlignedSamples):
         If it is not along `time`, or on another clock.
     ValueError
         If no window fits.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
+    >>> adn = clock["A2929-200711/adn"]
+    >>> data = na.batches.ClipSamples(adn, ["spike_data"], 1.0, ["head_direction/ry"])
+    >>> data.batch([0, 1])["spike_data"].shape
+    (2, 10, 7)
     """
 
     def __init__(  # noqa: PLR0913
@@ -346,10 +367,10 @@ class ClipSamples(AlignedSamples):
     def batch(self, indices: Sequence[int]) -> Batch:
         starts, ends = self.spans(indices)
         lead = starts.size, self.bins
-        masks = self._masks(lead, partial(_write_clips, starts, ends))
+        masks = self._masks(lead, partial(gathering.write_clips, starts, ends))
         arrays: dict[str, np.ndarray] = {}
         for name, shift in self.shifts.items():
-            gather = partial(_write_clips, starts + shift, ends + shift)
+            gather = partial(gathering.write_clips, starts + shift, ends + shift)
             out = self._values(name, lead, gather)
             self._blank(name, out, self._masks(lead, gather) if shift else masks)
             arrays[name] = out
@@ -377,22 +398,3 @@ class ClipSamples(AlignedSamples):
         )
         single_frames.pad, single_frames.labels, single_frames.transform = False, False, None
         return single_frames
-
-
-def _write_clips(
-    starts: np.ndarray, ends: np.ndarray, field: fields.Field, out: np.ndarray
-) -> None:
-    """Clips that may end early: past their end NaN, or 0 where the dtype has none."""
-    whole = ends - starts == out.shape[1]
-    if whole.all():
-        field.clips(starts, out)
-        return
-    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        field.clips(np.array([start]), out[i : i + 1, : end - start])
-        out[i, end - start :] = np.nan if out.dtype.kind == "f" else 0
-
-
-def _dims(area: xr.DataTree, name: str, dim: str) -> tuple[str, ...]:
-    """Dimensions of a variable's field, that of the rows first."""
-    dims = gathering.find(area, name).dims
-    return (dim, *(str(d) for d in dims if d not in (dim, schema.IMAGE)))

@@ -146,6 +146,15 @@ class StackedSamples(Samples):
     ------
     SchemaError
         If units or shapes differ; which session, area and variable.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> data = na.batches.TrialSamples(ripples["A2929-200711/ca1"], ["spike_data"])
+    >>> len(na.batches.StackedSamples([data, data]))
+    1188
     """
 
     def __init__(self, datasets: Sequence[AreaSamples]):

@@ -338,3 +338,20 @@ def stretches(
             (a, b) for a, b in itertools.pairwise(bounds) if b > a and (valid is None or valid[a])
         ]
     return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def write_clips(starts: np.ndarray, ends: np.ndarray, field: Field, out: np.ndarray) -> None:
+    """Clips that may end early: past their end NaN, or 0 where the dtype has none."""
+    whole = ends - starts == out.shape[1]
+    if whole.all():
+        field.clips(starts, out)
+        return
+    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        field.clips(np.array([start]), out[i : i + 1, : end - start])
+        out[i, end - start :] = np.nan if out.dtype.kind == "f" else 0
+
+
+def dims_of(area: xr.DataTree, name: str, dim: str) -> tuple[str, ...]:
+    """Dimensions of a variable's field, that of the rows first."""
+    dims = find(area, name).dims
+    return (dim, *(str(d) for d in dims if d not in (dim, schema.IMAGE)))

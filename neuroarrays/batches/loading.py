@@ -104,6 +104,16 @@ class NumpyLoader(Resumable):
     ------
     TypeError, ValueError
         If an argument is of no use; says what to give.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> data = na.batches.TrialSamples(ripples["A2929-200711/ca1"], ["spike_data"])
+    >>> loader = na.batches.NumpyLoader(data, na.batches.Batches(len(data), 64))
+    >>> next(iter(loader))["spike_data"].shape
+    (64, 8, 30)
     """
 
     def __init__(

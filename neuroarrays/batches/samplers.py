@@ -84,6 +84,12 @@ class Batches(Resumed):
     ValueError
         If there is no batch: an epoch without batches would never end a training; on every rank if
         there are fewer samples than ranks. If `batch_size` or `seed` is no whole number.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> list(na.batches.Batches(5, batch_size=2))[0]
+    [0, 1]
     """
 
     def __init__(
@@ -198,6 +204,16 @@ class Jittered(Batches):
     A stretch of n frames gives ``n // length`` windows an epoch. The tiling starts up to half a
     window before or after the stretch does and is held inside it, so every frame is reached, the
     first and last as well.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> data = na.batches.ClipSamples(clock["A2929-200711/adn"], ["spike_data"], 1.0)
+    >>> batches = na.batches.Jittered(data, 16, seed=0)
+    >>> len(next(iter(batches)))
+    16
     """
 
     def __init__(self, windows: Any, batch_size: int, **options: Any):
@@ -253,6 +269,13 @@ class Cycled(Resumed):
     ValueError
         On another mode, or no session; on weights or a temperature that "sampled" cannot draw by,
         or with another mode.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> few, many = na.batches.Batches(4, 2), na.batches.Batches(8, 2)
+    >>> len(na.batches.Cycled([few, many]))
+    8
     """
 
     def __init__(
@@ -357,6 +380,12 @@ def balanced(labels: Any) -> np.ndarray:
     -------
     (sample,) float64
         One over the number of samples with its label.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.batches.balanced(["left", "left", "left", "right"]).round(2)
+    array([0.33, 0.33, 0.33, 1.  ])
     """
     _, number, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     return 1.0 / counts[number]

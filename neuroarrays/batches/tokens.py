@@ -110,6 +110,15 @@ class SpikeEventSamples(RecordedSamples):
     ValueError
         If no window fits, one of `starts` lies where not all units were recorded, or a window has
         more tokens than `width`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> adn = tree["A2929-200711/adn"]
+    >>> data = na.batches.SpikeEventSamples(adn, 1.0, window=(671, 700))
+    >>> sorted(data.batch([0, 1]))
+    ['session_index', 'spike_times', 'subject_index', 'time', 'token_mask', 'unit_index']
     """
 
     def __init__(  # noqa: PLR0913

@@ -60,6 +60,15 @@ class SpikeWindowSamples(RecordedSamples):
         If the area has no spikes.
     ValueError
         If no window fits, or one of `starts` lies where not all units were recorded.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> adn = tree["A2929-200711/adn"]
+    >>> data = na.batches.SpikeWindowSamples(adn, 1.0, bin_width=0.02, window=(671, 700))
+    >>> len(data), data.batch([0, 1])["spike_data"].shape
+    (29, (2, 50, 7))
     """
 
     def __init__(  # noqa: PLR0913

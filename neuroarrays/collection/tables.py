@@ -101,7 +101,7 @@ def units(
     >>> import neuroarrays as na
     >>> na.units(na.sample_path())[["session", "area", "unit_id", "spikes"]].shape
     (15, 4)
-    >>> few = na.units(na.sample_path(), "area == 'adn' and spikes > 5000")
+    >>> few = na.units(na.sample_path(), "area == 'adn' and spikes > 9000")
     >>> na.open_datatree(few)["A2929-200711/adn/spikes"].sizes["unit_id"]
     4
     """

@@ -13,7 +13,14 @@ SAMPLE = "A2929-200711"
 
 
 def sample_path() -> Path:
-    """Path of the bundled recording, an NWB file; its README says where it comes from."""
+    """Path of the bundled recording, an NWB file; its README says where it comes from.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.sample_path().name
+    'A2929-200711.nwb'
+    """
     return _FOLDER / f"{SAMPLE}.nwb"
 
 

@@ -54,8 +54,9 @@ def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.
 
     Examples
     --------
+    >>> import neuroarrays as na
     >>> import pynapple as nap
-    >>> tree = from_pynapple({"speed": nap.Tsd([0.0, 0.5], [3.0, 4.0])})
+    >>> tree = na.from_pynapple({"speed": nap.Tsd([0.0, 0.5], [3.0, 4.0])})
     >>> tree["session/speed"]["speed"].values.tolist()
     [3.0, 4.0]
     """

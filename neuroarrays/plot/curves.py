@@ -57,6 +57,14 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     ------
     ValueError
         If there are two features: these are a `rate_map`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> curves = na.tuning_curve(clock["A2929-200711/adn"], "head_direction/ry")
+    >>> ax = na.plot.tuning(curves)
     """
     line = "na.plot.tuning(na.tuning_curve(area, 'orientation'))"
     check(curves, xr.DataArray, "na.tuning_curve", line)

@@ -52,6 +52,14 @@ def decoder(
         If there is no feature, or more than one.
     ValueError
         If nothing was decoded in the window.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> decoded = na.bayesian_decoder(clock["A2929-200711/adn"], "head_direction/ry")
+    >>> ax = na.plot.decoder(decoded, window=(860, 900))
     """
     line = "na.plot.decoder(na.bayesian_decoder(area, 'head_direction/ry'))"
     check(decoded, xr.Dataset, "na.bayesian_decoder", line)

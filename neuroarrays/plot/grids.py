@@ -57,6 +57,14 @@ def grid(answer: xr.Dataset | xr.DataArray, polar: bool | None = None) -> dict[A
     ------
     SchemaError
         If it is not such an answer along ``unit_id``.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> curves = na.tuning_curve(clock["A2929-200711/adn"], "head_direction/ry")
+    >>> panels = na.plot.grid(curves)
     """
     is_psth = isinstance(answer, xr.Dataset) and {"mean", "sem"} <= set(answer.data_vars)
     wanted = (xr.Dataset, xr.DataArray) if is_psth or isinstance(answer, xr.DataArray) else ()
@@ -105,6 +113,14 @@ def correlograms(answer: xr.DataArray) -> dict[tuple[Any, Any], Axes]:
     ------
     SchemaError
         If it is no such answer.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> answer = na.crosscorrelogram(tree["A2929-200711/ca1"])
+    >>> units = [7, 9, 14]
+    >>> panels = na.plot.correlograms(answer.sel(unit_id=units, other_unit_id=units))
     """
     line = "na.plot.correlograms(na.crosscorrelogram(area))"
     check(answer, xr.DataArray, "na.crosscorrelogram", line)

@@ -71,6 +71,14 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     ------
     ValueError
         If there are more than eight units, or several parameters.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> response = na.psth(ripples["A2929-200711/ca1"], smooth=0.01)
+    >>> ax = na.plot.psth(response.sel(unit_id=14))
     """
     is_answer = isinstance(response, xr.Dataset) and {"mean", "sem"} <= set(response.data_vars)
     call = "na.plot.psth(na.psth(area).sel(unit_id={unit}))"

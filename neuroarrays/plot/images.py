@@ -51,6 +51,15 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     ValueError
         If there are not two features and one unit.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> ca1 = clock["A2929-200711/ca1"]
+    >>> maps = na.tuning_curve(ca1, ["position/x", "position/z"], bins=14)
+    >>> ax = na.plot.rate_map(maps.sel(unit_id=12))
     """
     line = (
         "na.plot.rate_map(na.tuning_curve(area, ['position/x', 'position/y']).sel(unit_id={unit}))"
@@ -99,6 +108,14 @@ def population(
         If it is not units along one other dimension.
     NotInTree
         If there is no such coordinate along `unit_id`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> curves = na.tuning_curve(clock["A2929-200711/adn"], "head_direction/ry")
+    >>> ax = na.plot.population(curves, by="preferred")
     """
     is_answer = isinstance(response, xr.DataArray) or (
         isinstance(response, xr.Dataset) and "mean" in response

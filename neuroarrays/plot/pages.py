@@ -52,6 +52,12 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     ------
     SchemaError
         If it is neither kind of tree, or holds no session.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> axes = na.plot.overview(tree)
     """
     facts = contents.of_tree(tree)
     if not facts.sessions:
@@ -204,6 +210,11 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
     ------
     ValueError
         If the frame has no column of sessions, areas or units.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> axes = na.plot.catalog(na.catalog(na.sample_path()))
     """
     check(frame, DataFrame, "na.catalog", "na.plot.catalog(na.catalog(path))")
     frame = _named(frame)

@@ -57,6 +57,12 @@ def raster(
         If there are no spike times and no events.
     NotInTree
         If `order` names a unit that is not there.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ax = na.plot.raster(tree["A2929-200711/adn"], (900, 910))
     """
     window = check_window(window)
     ticks = within(spikes, window, order)
@@ -108,6 +114,12 @@ def behaviour(
     ------
     ValueError
         If there is no such signal, or none has a value in the window.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ax = na.plot.behaviour(tree["A2929-200711"], window=(860, 920))
     """
     given.check(tree, xr.DataTree, "expected a node, tree['session'] or an area on one clock")
     window = None if window is None else check_window(window)

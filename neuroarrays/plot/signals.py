@@ -56,6 +56,17 @@ def traces(
     SchemaError
         If the signal is not along time and one other dimension at most, or the window holds no
         sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 4, 0.001)
+    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
+    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> ax = na.plot.traces(lfp, window=(0, 1))
     """
     begin, end = check_window(window)
     _check_dims(signal, (schema.TIME,), "signal", "tree['session/LFP/LFP']")
@@ -132,6 +143,15 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     SchemaError
         If it has other dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> ax = na.plot.spectrogram(na.spectrogram(signal))
     """
     line = "na.spectrogram(signal.sel(channel=0))"
     _check_dims(spectra, (schema.TIME, "frequency"), "spectra", line, exactly=True)
@@ -171,6 +191,15 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     SchemaError
         If it has other dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> ax = na.plot.power(na.power(signal))
     """
     _check_dims(spectra, ("frequency",), "spectra", "na.power(signal)")
     ax = plt.gca() if ax is None else ax
@@ -293,6 +322,17 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     SchemaError
         If it has other dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 4, 0.001)
+    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
+    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> ax = na.plot.csd(na.csd(lfp).sel(time=slice(0, 0.2)))
     """
     line = "na.event_triggered_average(times, na.csd(lfp), (-0.1, 0.1))['mean']"
     first = schema.LAG if schema.LAG in getattr(sources, "dims", ()) else schema.TIME

@@ -49,6 +49,12 @@ def timeline(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     ------
     SchemaError
         If it is not a recording tree, or no session has presentations with times.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ax = na.plot.timeline(tree)
     """
     given.check(tree, xr.DataTree, "expected the tree of a recording")
     facts = contents.of_tree(tree)

@@ -56,6 +56,13 @@ def peri_event(
         If there are no counts along presentations.
     NotInTree
         If there is no such unit, or it has to be said which.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> ax = na.plot.peri_event(ripples["A2929-200711/ca1"], unit=14, smooth=0.01)
     """
     counts = dataset_of(area, "trials")
     if schema.SPIKE_DATA not in counts or schema.PRESENTATION not in counts[schema.SPIKE_DATA].dims:

@@ -42,6 +42,13 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
     ------
     SchemaError
         With every fault and the node it is in.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> na.validate(tree)
+    []
     """
     kind = schema.kind_of(tree)
     faults: list[str] = []

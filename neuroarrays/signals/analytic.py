@@ -49,6 +49,19 @@ def hilbert(signal: Signal, lowest: float | None = None) -> Any:
     The analytic signal ``x + i H(x)``, with a Kaiser window on the Hilbert transformer
     ``h(n) = 2 / (pi n)``, n odd (Oppenheim & Schafer 2010, Discrete-time signal processing, 12.4),
     exact to 1e-5 from a quarter of `lowest` to as far below the Nyquist frequency.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> analytic = na.hilbert(na.filter(signal, 4, 12))
+    >>> list(analytic.data_vars)
+    ['envelope', 'phase']
+    >>> round(float(analytic["envelope"].sel(time=5)), 3)
+    1.0
     """
     scipy_signal("na.hilbert")
 

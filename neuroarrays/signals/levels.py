@@ -186,6 +186,17 @@ def normalize(
         "dff" a clock that is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> normalized = na.normalize(signal)
+    >>> round(float(normalized.std()), 6)
+    1.0
     """
     if method not in ("zscore", "dff"):
         msg = f"method={method!r}: expected 'zscore' or 'dff'"

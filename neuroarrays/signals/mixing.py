@@ -82,6 +82,19 @@ def reference(signal: Signal, by: str | None = None) -> Any:
     Notes
     -----
     The common average reference (Ludwig et al. 2009, J. Neurophysiol. 101:1679).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 4, 0.001)
+    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
+    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> referenced = na.reference(lfp)
+    >>> round(float(referenced.mean("channel").max()), 6)
+    0.0
     """
 
     def transform(array: xr.DataArray) -> xr.DataArray:
@@ -135,6 +148,19 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
     -----
     ``-s (x(z - h) - 2 x(z) + x(z + h)) / h²`` (Nicholson & Freeman 1975, J. Neurophysiol.
     38:356).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 4, 0.001)
+    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
+    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> density = na.csd(lfp)
+    >>> density.sizes["channel"], density.attrs["units"]
+    (4, 'A/m³')
     """
 
     def transform(array: xr.DataArray) -> xr.DataArray:

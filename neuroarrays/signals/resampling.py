@@ -60,6 +60,17 @@ def decimate(signal: Signal, factor: int) -> Any:
         that is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> slow = na.decimate(signal, 10)
+    >>> slow.sizes["time"]
+    1000
     """
     scipy_signal("na.decimate")
     factor = given.whole_number(factor, "factor", least=1)
@@ -111,6 +122,17 @@ def resample(signal: Signal, rate: float) -> Any:
     A sinc with a Kaiser window at each new time (Smith & Gossett 1984, ICASSP 2:112), its weights
     made to add up to 1. Where the new rate is the old one divided by a whole number, `na.decimate`
     gives the samples at the old times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> resampled = na.resample(signal, 30)
+    >>> resampled.sizes["time"]
+    300
     """
     wanted = frequency(rate, "rate")
 

@@ -174,6 +174,17 @@ def spectrogram(
     -----
     Densities are those of `scipy.signal.spectrogram` with ``detrend="constant"``. Multitaper:
     Thomson 1982, Proc. IEEE 70:1055.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> time = np.arange(0, 10, 0.001)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> spectrum = na.spectrogram(signal)
+    >>> float(spectrum.mean("time").idxmax("frequency"))
+    8.0
     """
     scipy_signal("na.spectrogram")
 

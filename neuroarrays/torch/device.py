@@ -51,6 +51,16 @@ class OnDevice(Tensors):
         If they take more than is free on a GPU.
     TypeError
         If the samples differ in length, as tokens of spikes do.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> data = na.torch.TrialDataset(ripples["A2929-200711/ca1"], ["spike_data"])
+    >>> kept = na.torch.OnDevice(data, "cpu")
+    >>> tuple(kept.batch([0, 1])["spike_data"].shape)
+    (2, 8, 30)
     """
 
     def __init__(self, samples: Tensors, device: str | torch.device):

@@ -85,6 +85,17 @@ class Loader(Resumable, DataLoader[Batch]):
     ------
     ValueError
         If both a thread and worker processes are asked for.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> tree = na.load_sample()
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> data = na.torch.ClipDataset(clock["A2929-200711/adn"], ["spike_data"], 1.0)
+    >>> batches = na.torch.Batches(len(data), 32, shuffle=True)
+    >>> loader = na.torch.Loader(data, batches, prefetch=2)
+    >>> tuple(next(iter(loader))["spike_data"].shape)
+    (32, 10, 7)
     """
 
     def __init__(

@@ -40,6 +40,12 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
         If it is no table of intervals.
     ValueError
         If a start or stop is missing, or a stop lies before its start; says which row.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.intervals.spans([(0.0, 2.0), (5.0, 6.0)])
+    (array([0., 5.]), array([2., 6.]))
     """
     if isinstance(table, xr.DataTree):
         table = table.to_dataset()
@@ -86,6 +92,12 @@ def merged(table: Any) -> tuple[np.ndarray, np.ndarray]:
     -------
     starts, stops : (stretch,) float64, s
         In order; empty intervals cover nothing.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.intervals.merged([(0.0, 2.0), (1.0, 3.0)])
+    (array([0.]), array([3.]))
     """
     starts, stops = spans(table)
     some = stops > starts
@@ -112,6 +124,13 @@ def union(first: Any, second: Any) -> xr.Dataset:
         Along ``(presentation_id,)``, numbered anew: `start_time` and `stop_time` in
         seconds, and the columns that both tables have. Rows that overlap stay apart;
         `merge` joins them.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> table = na.intervals.union([(0.0, 2.0)], [(1.0, 3.0)])
+    >>> table["start_time"].values, table["stop_time"].values
+    (array([0., 1.]), array([2., 3.]))
     """
     earlier, later = _rows(first), _rows(second)
     names = [name for name in earlier.data_vars if name in later.data_vars]
@@ -134,6 +153,13 @@ def merge(table: Any) -> xr.Dataset:
     Dataset
         `start_time` and `stop_time` in seconds, ``(presentation_id,)``; a joined row has no
         labels.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> table = na.intervals.merge([(0.0, 2.0), (1.0, 3.0)])
+    >>> table["start_time"].values, table["stop_time"].values
+    (array([0.]), array([3.]))
     """
     starts, stops = merged(table)
     return _table(starts, stops)
@@ -155,6 +181,13 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
         several parts are left stands once for each, with the same ``presentation_id``;
         parts of no length are left out.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> table = na.intervals.intersection([(0.0, 2.0)], [(1.0, 3.0)])
+    >>> table["start_time"].values, table["stop_time"].values
+    (array([1.]), array([2.]))
     """
     return _cut(first, *merged(second))
 
@@ -175,6 +208,13 @@ def difference(first: Any, second: Any) -> xr.Dataset:
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
         several parts are left stands once for each, with the same ``presentation_id``;
         parts of no length are left out.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> table = na.intervals.difference([(0.0, 2.0)], [(1.0, 3.0)])
+    >>> table["start_time"].values, table["stop_time"].values
+    (array([0.]), array([1.]))
     """
     starts, stops = merged(second)
     return _cut(first, np.append(-np.inf, stops), np.append(starts, np.inf))

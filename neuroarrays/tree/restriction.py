@@ -66,7 +66,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     >>> tree = na.load_sample()
     >>> wake = na.restrict(tree, [(600.0, 1200.0)])
     >>> wake["A2929-200711/ca1/spikes"].sizes["spike"]
-    11120
+    10804
     """
     groups = _groups.nodes_of(tree)
     sessions: dict[str, tuple[np.ndarray, np.ndarray]] = {}

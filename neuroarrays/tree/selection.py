@@ -146,7 +146,7 @@ def trials(tree: Tree, query: str) -> Tree:
     >>> ripples = na.align(na.load_sample(), "sleep_ripples", 0.01, window=(-0.1, 0.2))
     >>> long = na.trials(ripples, "duration > 0.1")
     >>> long["A2929-200711/ca1"].sizes["presentation_id"]
-    87
+    45
     """
     condition = parse(query)
     if isinstance(tree, xr.Dataset):
