@@ -158,7 +158,8 @@ class _Writer:
 
     def _domain(self, file: h5py.File) -> None:
         """When the session was recorded."""
-        rows, told = np.zeros((0, 2)), {}
+        rows = np.zeros((0, 2))
+        told: dict[str, Any] = {"attrs": {}, "ends": {}}
         observed = self._nodes.get(schema.OBSERVED)
         if observed is not None:
             columns = [observed.variables[name] for name in OF_SESSION]
@@ -308,7 +309,7 @@ class _Writer:
 
     def _name(self, path: str) -> str:
         """A name at the root that is not taken."""
-        name = path.replace("/", "_")
+        name = path.removeprefix(f"{schema.UNKNOWN_AREA}/").replace("/", "_")
         while name in self._taken:
             name += "_"
         self._taken.add(name)

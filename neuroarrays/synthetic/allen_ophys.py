@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
+
 #: Frames of the imaging per second, and frames of a grating and of the grey after it.
 RATE, SHOWN, GREY = 30.0, 20, 10
 _PIPELINE = "processing/brain_observatory_pipeline"
@@ -37,8 +39,6 @@ def write_allen_ophys(
     Path
         The file.
     """
-    import h5py
-
     rng = np.random.default_rng(seed)
     starts = 30 + np.arange(trials) * (SHOWN + GREY)
     frames = int(starts[-1]) + 20 * SHOWN
@@ -50,7 +50,7 @@ def write_allen_ophys(
     for start, direction in zip(starts[~blank], directions[~blank], strict=True):
         drive = np.exp(2 * np.cos(np.deg2rad(direction - preferred)) - 2)
         traces[:, start : start + SHOWN] += drive[:, None]
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path, replaced=True) as (file, _):
         _facts(file)
         plane = f"{_PIPELINE}/Fluorescence/{_PLANE}"
         _series(file, f"{_PIPELINE}/DfOverF/{_PLANE}", traces.astype(np.float32), clock)

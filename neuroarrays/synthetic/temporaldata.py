@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.phy import phase
 
 #: Samples per second of the cursor and of the field potential.
@@ -45,8 +46,6 @@ def write_temporaldata(
     Path
         The file.
     """
-    import h5py
-
     rng = np.random.default_rng(seed)
     candidate = np.sort(rng.uniform(0, seconds, int((units - 1) * 12 * seconds)))
     unit = rng.integers(0, units - 1, candidate.size)
@@ -54,7 +53,7 @@ def write_temporaldata(
     fired = rng.random(candidate.size) < 0.5 + 0.5 * np.cos(phase(candidate) - preferred)
     whole = np.array([[0.0, seconds]])
     trials = np.stack([np.arange(0, seconds - 2, 2.0), np.arange(1.5, seconds - 0.5, 2.0)], axis=1)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path, replaced=True) as (file, _):
         _object(file, "Data", {}, absolute_start=0.0)
         _object(
             file.create_group("session"), "Data", {}, absolute_start=0.0, id="made", task="RHYTHM"

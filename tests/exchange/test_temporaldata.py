@@ -77,6 +77,27 @@ def test_what_it_cannot_hold_is_said_and_not_guessed(made, tmp_path):
     assert not (tmp_path / "two.h5").exists()
 
 
+def test_written_again_by_temporaldata(made, tmp_path):
+    """Which keeps the attributes of the session, and none of ours of its groups."""
+    tree, path = na.open_datatree(made), tmp_path / "made.h5"
+    na.to_temporaldata(tree, path)
+    with h5py.File(path, "a") as file:
+        for group in file.values():
+            group.attrs.pop("neuroarrays", None)
+    again = na.open_datatree(path)
+    assert again["made"].attrs["subject"] == "m1"
+    for name in (
+        "M1/spikes",
+        "PMd/spikes",
+        "lfp",
+        "cursor",
+        "presentations/trials",
+        "unknown/calcium_traces",
+    ):
+        assert again[f"made/{name}"].sizes == tree[f"made/{name}"].sizes
+    np.testing.assert_array_equal(again["made/lfp"].time.values, tree["made/lfp"].time.values)
+
+
 def test_the_layout_is_that_of_temporaldata(made, tmp_path):
     """Times in order, each second of them, one object per group."""
     tree = na.open_datatree(made)

@@ -156,6 +156,8 @@ def test_a_domain_of_several_stretches(path):
         ("cursor/timestamps", np.array([b"a"] * 600), "/cursor/timestamps.*numbers"),
         ("trials/start", np.zeros((2, 2)), "/trials/start.*shape"),
         ("cursor/pos", 1.0, "/cursor/pos.*shape"),
+        ("cursor/pos", np.zeros(600, [("a", "f4")]), "/cursor/pos.*numbers or text"),
+        ("spikes/unit_index", np.array([b"a"]), "spikes/unit_index"),
     ],
 )
 def test_what_contradicts_itself_is_named(path, name, values, message):
@@ -175,6 +177,17 @@ def test_units_without_a_row(path):
     session = na.open_datatree(path)["made"]
     assert "no table of units" in session.attrs["notes"][0]
     assert session["unknown/spikes"].unit_id.values[-1] == 6
+
+
+def test_groups_that_hold_themselves_and_names_that_are_taken(path):
+    with h5py.File(path, "a") as file:
+        file["loop"] = file["/"]
+        file.move("cursor", "M1")
+        file.move("licks", "observed")
+    session = na.open_datatree(path)["made"]
+    assert session.attrs["notes"] == ["loop not read: another name of /"]
+    assert {"M1", "M1_series", "PMd"} <= set(session.children)
+    assert session["events/observed"].event_time.size == 7
 
 
 def test_a_rate_that_is_none(path):

@@ -58,10 +58,16 @@ class Layout:
         self.notes: list[str] = []
         root = self.ours("")
         self.written_here = bool(root)
+        self._first: dict[object, str] = {}
         self._walk("")
         self.facts = dict(root["attrs"]) if root else self.facts
 
     def _walk(self, group: str) -> None:
+        """Note what each group below one of Data is; a second name of a group is passed over."""
+        first = self._first.setdefault(self.source.identity(group or "/"), group)
+        if first != group:
+            self.notes.append(f"{group} not read: another name of /{first}")
+            return
         for key, value in self.source.attrs(group or "/").items():
             name = FACTS.get((group, key), f"{group.replace('/', '_')}_{key}" if group else key)
             if key not in _OF_STORAGE or (key == "absolute_start" and not group and value):
@@ -79,7 +85,7 @@ class Layout:
                 self.notes.append(f"{path} not read: a group that says it is {kind!r}")
 
     def ours(self, path: str) -> dict[str, Any]:
-        """What `na.to_temporaldata` said of a group; {} of one that it did not write.
+        """What `na.to_temporaldata` said of a group; {} of one that it did not write, or that was written again.
 
         Raises
         ------
@@ -90,7 +96,8 @@ class Layout:
         if stated is None:
             return {}
         try:
-            return dict(json.loads(stated))
+            told = dict(json.loads(stated))
+            return told if "attrs" in told else {}
         except (TypeError, ValueError) as error:
             where, expected = f"/{path}", f"JSON in the attribute {OURS}"
             raise FormatError(self.source.path, where, expected, str(error)) from error
@@ -122,7 +129,7 @@ class Layout:
             if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
                 found = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
                 raise FormatError(self.source.path, f"/{path}/{name}", "(n,) numbers, s", found)
-        shapes = {name: self.source.known(f"{path}/{name}").shape for name in self.arrays(path)}
+        shapes = {name: self._shape(f"{path}/{name}") for name in self.arrays(path)}
         first = next(iter(shapes), "")
         for name, shape in shapes.items():
             if not shape or shape[0] != shapes[first][0]:
@@ -131,6 +138,13 @@ class Layout:
                 )
                 raise FormatError(self.source.path, f"/{path}/{name}", expected, f"shape {shape}")
         return shapes[first][0] if shapes else 0
+
+    def _shape(self, path: str) -> tuple[int, ...]:
+        info = self.source.known(path)
+        if info.dtype.kind not in "iufbOSU":
+            found = f"values of type {info.dtype}"
+            raise FormatError(self.source.path, f"/{path}", "an array of numbers or text", found)
+        return info.shape
 
     def domain(self, path: str) -> list[float]:
         """Start and end of the domain of a series, s; [] where it has several stretches, or none."""

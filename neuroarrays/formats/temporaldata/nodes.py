@@ -51,6 +51,7 @@ class Session:
         self.source, self.layout = source, Layout(source)
         self.domain: tuple[Any, Any] | None = None
         self._used: set[str] = set()
+        self._areas: set[str] = set()
 
     def groups(self, name: str) -> dict[str, xr.Dataset]:
         """The nodes of the session by their path below it; "" has its attributes."""
@@ -58,6 +59,7 @@ class Session:
         spikes = layout.spikes()
         for path in spikes:
             nodes |= self._spikes(path)
+        self._areas = {path.rpartition("/")[0] for path in nodes}
         for path, kind in layout.kinds.items():
             if kind in (IRREGULAR, REGULAR):
                 nodes |= {} if path in spikes else self._series(path)
@@ -75,7 +77,7 @@ class Session:
         """What the session says of when it was recorded: an attribute or a table."""
         size, ours = self.layout.size("domain"), self.layout.ours("domain")
         ends = tuple(file_array(self.source, f"domain/{end}") for end in ("start", "end"))
-        if self.layout.written_here:
+        if ours:
             columns = {
                 name: schema.var("observed", name, wrap(array), **ours.get("ends", {}))
                 for name, array in zip(OF_SESSION, ends, strict=True)
@@ -91,12 +93,13 @@ class Session:
 
     def _has_several_stretches(self, path: str) -> bool:
         """Whether the domain of a series has to be a table of its own."""
-        known = not self.layout.written_here and self.source.names(f"{path}/domain")
+        known = not self.layout.ours(path) and self.source.names(f"{path}/domain")
         return bool(known) and self.layout.size(f"{path}/domain") > 1
 
     def _spikes(self, path: str) -> dict[str, xr.Dataset]:
         self.layout.size(path)
-        table = "units" if self.layout.kinds.get("units") == TABLE else ""
+        has_units = self.layout.kinds.get("units") == TABLE and self.layout.arrays("units")
+        table = "units" if has_units else ""
         if table:
             self.layout.size(table)
             self._used.add(table)
@@ -144,23 +147,24 @@ class Session:
             return {node: dataset(variables, coords, attrs)}
         dim = str(ours.get("dim", _TABLES.get(table)))
         labels = table_columns(self.source, table, layout.size(table), dim)
-        return self._labelled(node, variables, coords, labels, attrs)
+        areas = labels.pop(schema.AREA, None) if dim == schema.UNIT else None
+        each = {"": None} if ours else area_rows(areas)
+        return self._labelled(node, variables, coords, labels, attrs, each)
 
     def _labelled(
-        self, node: str, variables: Any, coords: Any, labels: Any, attrs: Any
+        self, node: str, variables: Any, coords: Any, labels: Any, attrs: Any, each: Any
     ) -> dict[str, xr.Dataset]:
-        """A series with labels of its columns; of units a node of each area."""
-        areas = labels.pop(schema.AREA, None) if schema.UNIT in labels else None
+        """A series with labels of its columns; of units a node of each area, "" for the one that is stated."""
         free = {key: label for key, label in labels.items() if key not in variables}
         variables |= {key: label for key, label in free.items() if label.ndim > 1}
         coords |= {key: label for key, label in free.items() if label.ndim == 1}
         if schema.UNIT not in labels:
             return {node: dataset(variables, coords, attrs)}
         nodes, leaf = {}, node.replace("/", "_")
-        for area, rows in area_rows(areas).items():
+        for area, rows in each.items():
             part = {name: rows_of(variable, rows) for name, variable in variables.items()}
             of_part = {name: rows_of(variable, rows) for name, variable in coords.items()}
-            path = node if self.layout.written_here else f"{area}/{leaf}"
+            path = f"{area}/{leaf}" if area else node
             nodes[path] = dataset(part, of_part, attrs)
         return nodes
 
@@ -176,14 +180,14 @@ class Session:
     def _node(self, path: str) -> str:
         """The path of the node of a series, no name of which stands for something else."""
         parts = [schema.node_name(part) for part in path.split("/")]
-        parts[0] += "_series" if parts[0] in _TAKEN else ""
+        parts[0] += "_series" if parts[0] in self._areas.union(_TAKEN) else ""
         return "/".join(parts)
 
     def _called(self, path: str, name: str) -> str:
         """The name of a variable: `speed` is in cm/s in a tree."""
         is_other = self.source.attr(f"{path}/{name}", "units") != "cm/s"
         is_taken = name == schema.TIME or (name == "speed" and is_other)
-        return f"{name}_signal" if is_taken and not self.layout.written_here else name
+        return f"{name}_signal" if is_taken and not self.layout.ours(path) else name
 
     def _variable(self, path: str, name: str, dim: str, table: str = "") -> xr.Variable:
         array, ours = file_array(self.source, f"{path}/{name}"), self.layout.ours(path)
