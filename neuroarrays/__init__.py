@@ -47,6 +47,7 @@ _HOME = {
     "to_pynapple": "exchange.objects",
     "from_pynapple": "exchange.restoring",
     "to_driada": "exchange.driada",
+    "to_nwb": "exchange.nwb",
     "to_temporaldata": "exchange.temporaldata",
     "feature_types": "analysis.features",
     "aggregate": "analysis.features",

@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 #: Pages whose code has nothing to show.
 SILENT = {"free_memory", "read_from_an_address"}
 
-for needed in ("matplotlib", "torch", "pynapple", "obstore"):
+for needed in ("matplotlib", "torch", "pynapple", "obstore", "pynwb"):
     pytest.importorskip(needed, reason=f"{needed} is not installed: pip install 'neuroarrays[all]'")
 spec = importlib.util.spec_from_file_location("howto", DOCS / "howto.py")
 howto = importlib.util.module_from_spec(spec)

@@ -23,6 +23,7 @@ PUBLIC = {
     "from_pynapple",
     "to_driada",
     "to_pynapple",
+    "to_nwb",
     "to_temporaldata",
     "PathExists",
     "SchemaError",

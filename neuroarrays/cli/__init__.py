@@ -164,7 +164,14 @@ def _looking(add: archive_commands.Add) -> None:
 def _saving(add: archive_commands.Add) -> None:
     """The commands that write an archive of one recording."""
     align = add("align", commands.align, "bring spikes and behaviour on one clock and save them")
-    convert = add("convert", commands.convert, "save a recording as an archive (.h5, .zarr)")
+    convert = add(
+        "convert", commands.convert, "save a recording as an archive (.h5, .zarr) or NWB (.nwb)"
+    )
+    convert.add_argument(
+        "--session-start-time",
+        metavar="TIME",
+        help="of an NWB file, where the recording does not say it: 2020-07-11T09:30:00+02:00",
+    )
     for command in (align, convert):
         _input(command)
         _selection(command)
@@ -273,7 +280,7 @@ def _result(command: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT",
         required=True,
-        help="archive to write: .h5, .hdf5, .nc or .zarr",
+        help="archive to write: .h5, .hdf5, .nc or .zarr; by convert also .nwb",
     )
     group.add_argument(
         "--compression",

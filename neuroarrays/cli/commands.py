@@ -219,8 +219,16 @@ def _align_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def convert(arguments: argparse.Namespace) -> int:
-    """Save a recording as an archive."""
-    path = _save(_open(arguments), arguments)
+    """Save a recording as an archive, or as an NWB file."""
+    tree, path = _open(arguments), arguments.output
+    if path.endswith(".nwb"):
+        began = arguments.session_start_time
+        for reason in na.to_nwb(
+            tree, path, session_start_time=began, overwrite=arguments.overwrite
+        ):
+            printing.say(f"not in the file: {reason}")
+    else:
+        path = _save(tree, arguments)
     _report_saved(path, na.open_datatree(path))
     return FINE
 

@@ -12,13 +12,13 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError, shorten
+from neuroarrays.errors import SchemaError
+from neuroarrays.exchange.one_session import one_session
 from neuroarrays.files.writing import written
 from neuroarrays.formats.temporaldata import layout
 from neuroarrays.formats.temporaldata.units import OF_AREAS
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.lazy.computed import RegularClock
-from neuroarrays.schema import given
 from neuroarrays.tree.observed import OF_SESSION, OF_UNITS
 
 if TYPE_CHECKING:
@@ -82,27 +82,11 @@ def to_temporaldata(
     """
     import h5py
 
-    node = _session(tree, session)
+    node = one_session(tree, session)
     writer = _Writer(node)
     with written(Path(path), overwrite=overwrite) as new, h5py.File(new, "x") as file:
         writer.write(file)
     return writer.left_out
-
-
-def _session(tree: xr.DataTree, session: str | None) -> xr.DataTree:
-    if schema.kind_of(tree) != schema.RECORDING:
-        msg = f"expected a recording tree, found {given.described(tree)}"
-        raise SchemaError(msg)
-    if tree.parent is not None and tree.parent.parent is None and session is None:
-        return tree
-    names = list(tree.root.children)
-    if session is None and len(names) != 1:
-        msg = f"there are {len(names)} sessions, {shorten(names)}; say session="
-        raise SchemaError(msg)
-    name = names[0] if session is None else session
-    if name not in names:
-        raise NotInTree("session", name, names)
-    return tree.root.children[name]
 
 
 class _Writer:

@@ -195,6 +195,17 @@ def test_convert_saves_the_same_tree(run, session, tmp_path):
     assert na.open_datatree(tmp_path / "a.h5").identical(na.open_datatree(session))
 
 
+def test_convert_writes_nwb(run, session, tmp_path):
+    pytest.importorskip("pynwb", reason="pynwb is not installed: pip install 'neuroarrays[nwb]'")
+    began = "2020-07-11T09:30:00+02:00"
+    options = ("-o", tmp_path / "a.nwb", "--session-start-time", began)
+    code, out, _ = run("convert", session, *options)
+    assert code == 0
+    assert "VISp/spikes/spike_times" in out
+    assert na.open_datatree(tmp_path / "a.nwb").attrs["source"] == "nwb"
+    refused(run("convert", session, *options), "a.nwb", "--overwrite replaces it")
+
+
 def test_convert_replaces_an_archive_only_when_told(run, session, tmp_path):
     out = tmp_path / "a.h5"
     out.write_bytes(b"precious")

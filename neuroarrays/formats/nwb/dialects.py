@@ -6,6 +6,7 @@ import re
 
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb.told import was_written
 from neuroarrays.formats.sessions import Sessions, find, recognised
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
@@ -23,7 +24,7 @@ def is_allen_session(source: Source) -> bool:
     All have units placed by `peak_channel_id`; besides, the session type of Visual Coding, tables
     named ``<stimulus>_presentations``, or the hand-made structure labels of files before June 2020.
     """
-    if source.info("units/peak_channel_id") is None:
+    if source.info("units/peak_channel_id") is None or was_written(source):
         return False
     if source.info("general/stimulus") and str(source.read("general/stimulus")) in (
         ALLEN_SESSION_TYPES

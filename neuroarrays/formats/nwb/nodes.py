@@ -13,6 +13,7 @@ from neuroarrays.formats.nwb import decode, tables
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.observed import with_observed
 from neuroarrays.formats.nwb.signals import series_nodes
+from neuroarrays.formats.nwb.told import read_told
 from neuroarrays.formats.nwb.units import UNITS, unit_nodes
 
 #: What is said of a session stands in datasets at the root, in `general` and in its `subject`.
@@ -35,7 +36,11 @@ def session_groups(
     `wanted` is asked for every area, and says whether to build it.
     """
     series, kinds = decode.find(account)
-    groups: dict[str, xr.Dataset] = {}
+    told = read_told(account)
+    groups = {} if told is None else told.nodes(wanted)
+    if told is not None:  # what was put into the file since is read as anywhere else
+        series = [signal for signal in series if not told.is_written(signal.path)]
+        kinds = {path: kind for path, kind in kinds.items() if not told.is_written(path)}
     units = sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first)
     for path in units:
         with account.step(path):
@@ -48,9 +53,11 @@ def session_groups(
     add_nodes(groups, series_nodes(account, series, wanted))
     with account.step("units"):
         groups = with_observed(account.source, groups, series, units)
-    attrs = session_attrs(account) | {"nwb_version": version}
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
-    return {"": xr.Dataset(attrs=attrs | account.told(notes))} | groups
+    attrs = session_attrs(account) if told is None else told.attrs
+    notes += [] if told is None else told.notes
+    attrs = attrs | {"nwb_version": version} | account.told(notes)
+    return {"": xr.Dataset(attrs=attrs)} | groups
 
 
 def _own_units_first(path: str) -> tuple[bool, str]:

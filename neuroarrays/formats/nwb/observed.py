@@ -27,7 +27,7 @@ _MOST = 1 << 22
 def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
     """The observation intervals of each unit, as variables along ``(unit_id, interval)``."""
     try:
-        rows = _of_units(account.source, n_units)
+        rows = stretches_of_units(account.source, n_units)
     except (FormatError, ValueError) as error:
         account.leave(f"{_OF_UNITS}_index", "index of obs_intervals")
         account.leave(_OF_UNITS, str(error))
@@ -39,8 +39,8 @@ def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
     }
 
 
-def _of_units(source: Source, n_units: int) -> np.ndarray:
-    """(unit, interval, 2) float64, s, padded with NaN.
+def stretches_of_units(source: Source, n_units: int) -> np.ndarray:
+    """The observation intervals of each unit, (unit, interval, 2) float64, s, padded with NaN.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def with_observed(
     has_spikes = "spike_times" in source.names("units")
     index = source.info("units/spike_times_index") if has_spikes else None
     try:
-        each = _of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
+        each = stretches_of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
     except (FormatError, ValueError):
         return complete(groups, more=more, rows=_epochs(source))
     starts, stops = merged(each[np.isfinite(each[:, 0])])

@@ -16,7 +16,7 @@ from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.views import InMemory, Taken, transposed
 
 #: What files say in the place of a unit that they do not know.
-_NO_UNIT = ("various", "unknown", "n/a", "none")
+_NO_UNIT = ("various", "unknown", "n/a", "n.a.", "none")
 
 
 def clock_of(source: Source, series: Series) -> xr.Variable:

@@ -1,0 +1,85 @@
+"""Arrays of a tree as pynwb takes them: small ones whole, large ones piece by piece, compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from hdmf.backends.hdf5.h5_utils import H5DataIO
+from hdmf.data_utils import GenericDataChunkIterator
+
+#: Bytes of a chunk of a dataset, and those read at a time.
+_CHUNK, _READ = 1 << 20, 1 << 25
+#: Arrays of more bytes are written piece by piece.
+_WHOLE = 1 << 22
+#: Kinds of dtypes that are text: objects, str, bytes, numpy's StringDType.
+TEXT = "OUST"
+
+
+class Pieces(GenericDataChunkIterator):  # type: ignore[misc]
+    """Arrays one after another along their first dimension, read some rows at a time.
+
+    Parameters
+    ----------
+    parts : sequence of (row, ...) variables
+        At least one; they agree in all but the number of rows.
+    dtype : numpy type, optional
+        What they are converted to; the one that holds all of them when not given.
+    """
+
+    def __init__(self, parts: Sequence[xr.Variable], dtype: Any = None):
+        self._parts = list(parts)
+        self._ends = np.cumsum([part.shape[0] for part in parts])
+        self._type = np.dtype(dtype or np.result_type(*(part.dtype for part in parts)))
+        rest = parts[0].shape[1:]
+        row = max(int(np.prod(rest, dtype=object)) * self._type.itemsize, 1)
+        rows = int(self._ends[-1])
+        chunk = min(max(_CHUNK // row, 1), rows)
+        buffer = min(max(_READ // (row * chunk), 1) * chunk, rows)
+        super().__init__(buffer_shape=(buffer, *rest), chunk_shape=(chunk, *rest))
+
+    def _get_data(self, selection: tuple[slice, ...]) -> np.ndarray:
+        rows, *rest = selection
+        pieces, start = [], 0
+        for part, end in zip(self._parts, self._ends.tolist(), strict=True):
+            low, high = max(rows.start, start), min(rows.stop, end)
+            if low < high:
+                chosen = part.copy(deep=False)[(slice(low - start, high - start), *rest)]
+                pieces.append(np.asarray(chosen.values, self._type))  # the tree keeps nothing of it
+            start = end
+        return np.concatenate(pieces)
+
+    def _get_maxshape(self) -> tuple[int, ...]:
+        return int(self._ends[-1]), *self._parts[0].shape[1:]
+
+    def _get_dtype(self) -> np.dtype:
+        return self._type
+
+
+def stored(*parts: xr.Variable, dtype: Any = None) -> Any:
+    """Arrays one after another, (row, ...), as pynwb writes them.
+
+    Parameters
+    ----------
+    *parts : (row, ...) variables
+        They agree in all but the number of rows.
+    dtype : numpy type, optional
+        What they are converted to: times are float64.
+    """
+    if any(part.dtype.kind in TEXT for part in parts):
+        texts = [_text(value) for part in parts for value in part.values.ravel().tolist()]
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        return (
+            np.array([*texts, None], object)[:-1].reshape(shape) if texts else np.zeros(shape, "U1")
+        )
+    if sum(part.nbytes for part in parts) > _WHOLE:
+        return H5DataIO(Pieces(parts, dtype), compression="gzip", compression_opts=1, shuffle=True)
+    return np.concatenate([np.asarray(part.copy(deep=False).values, dtype) for part in parts])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
