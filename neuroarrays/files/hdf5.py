@@ -109,15 +109,42 @@ handles: state.Cache[_Handle] = state.Cache(
 )
 
 
+class _Held:
+    """The handle of a source under the lock of HDF5: a class, for opening a file enters it 600 times."""
+
+    __slots__ = ("_source", "_where")
+
+    def __init__(self, source: HDF5Source, where: str):
+        self._source, self._where = source, where
+
+    def __enter__(self) -> _Handle:
+        state.hdf5.__enter__()
+        try:
+            return self._source._handle()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        state.hdf5.__exit__()
+        if error is not None:
+            try:
+                with safety.readable(self._source.path, self._where, "readable HDF5"):
+                    raise error
+            finally:
+                del error  # which leads to this frame
+
+
 @dataclass(frozen=True)
 class HDF5Source(Source):
     """An HDF5 file, read-only."""
 
-    @contextmanager
-    def _open(self, where: str = "") -> Iterator[_Handle]:
+    def __hash__(self) -> int:
+        return hash(self.location)  # each look at a file asks for it
+
+    def _open(self, where: str = "") -> _Held:
         """The handle, held under the lock; errors of h5py are raised with the file and the place."""
-        with state.hdf5, safety.readable(self.path, where, "readable HDF5"):
-            yield self._handle()
+        return _Held(self, where)
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
@@ -327,13 +354,14 @@ def _at(handle: _Handle, location: str) -> h5py.HLObject:
 def _info(dataset: h5py.Dataset | None) -> Info | None:
     if dataset is None:
         return None
-    if dataset.shape is None:  # H5S_NULL: declared, without a value
+    shape = dataset.shape
+    if shape is None:  # H5S_NULL: declared, without a value
         return Info((0,), np.dtype("f8"), None)
     stored = dataset.dtype  # h5py makes it anew each time
     text = is_text(stored)
     plain_object = text or is_object_reference(stored)
     dtype = np.dtype(object) if plain_object else stored
-    return Info(dataset.shape, dtype, dataset.chunks, text)
+    return Info(shape, dtype, dataset.chunks, text)
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

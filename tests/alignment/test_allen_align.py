@@ -25,6 +25,7 @@ from neuroarrays.testing import assert_same_trees
 
 FIRST, SECOND = 715093703, 819701982
 SMALL = {"units": 6, "bad_units": 7, "sampling": 0.3, "rate": 8.0, "irregular": 0.1}
+SMALL |= {"structures": ("VISp", "CA1", "LGd", "VISam")}
 COLUMNS = {
     "gabors": ["orientation", "y_position", "x_position"],
     "flashes": ["color"],
@@ -66,10 +67,17 @@ def two(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def tree(two):
+    """Both, opened once for all tests."""
+    return na.open_datatree(two[0])
+
+
+@pytest.fixture(scope="module")
 def connectivity(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fc")
     shown = FUNCTIONAL_CONNECTIVITY
-    return folder, {FIRST: write_allen(folder / "a.nwb", stimuli=shown, rows=25, seed=5, **SMALL)}
+    truth = write_allen(folder / "a.nwb", stimuli=shown, rows=25, seed=5, **SMALL)
+    return na.open_datatree(folder), {FIRST: truth}
 
 
 # --------------------------------------------------------------- the published pipeline, slowly
@@ -244,9 +252,9 @@ def assert_published(tree, expected):
 
 
 @pytest.mark.parametrize("stimulus", BRAIN_OBSERVATORY)
-def test_published_cell_for_cell(two, stimulus):
-    folder, made = two
-    aligned = mlynarski.published(na.open_datatree(folder), stimulus)
+def test_published_cell_for_cell(two, tree, stimulus):
+    _, made = two
+    aligned = mlynarski.published(tree, stimulus)
     na.validate(aligned, values=True)
     expected = slow_published(made, stimulus)
     assert_published(aligned, expected)
@@ -258,8 +266,7 @@ def test_published_cell_for_cell(two, stimulus):
     "stimulus", [n for n in FUNCTIONAL_CONNECTIVITY if n not in ("gabors", "flashes")]
 )
 def test_published_functional_connectivity(connectivity, stimulus):
-    folder, made = connectivity
-    tree = na.open_datatree(folder)
+    tree, made = connectivity
     if "shuffled" in stimulus:
         with pytest.raises(NotInTree):
             mlynarski.published(tree, stimulus)
@@ -310,9 +317,8 @@ def test_a_movie_may_deviate_by_less_than_ten_milliseconds(tmp_path):
         np.testing.assert_allclose(node["presentations/start_time"], kept, rtol=1e-6)
 
 
-def test_published_medians_may_be_given(two):
-    folder, made = two
-    tree = na.open_datatree(folder)
+def test_published_medians_may_be_given(two, tree):
+    _, made = two
     known = {"flashes": 0.2502}
     first = tree.filter(lambda node: True)
     aligned = mlynarski.published(first, "flashes", medians=known)
@@ -338,12 +344,11 @@ def test_published_without_gaze(tmp_path):
         assert "speed" in area
 
 
-def test_published_is_lazy_and_chunks(two):
-    tree = na.open_datatree(two[0])
+def test_published_is_lazy_and_chunks(tree):
     whole = mlynarski.published(tree, "gabors")
-    chunked = mlynarski.published(tree, "gabors").chunk({"presentation_id": 20})
-    assert_same_trees(chunked, whole)
     area = next(iter(whole[f"session_{FIRST}"].children.values()))
+    session = area.parent
+    assert_same_trees(session.chunk({"presentation_id": 20}), session)
     values = area["spike_data"].values
     for key in (np.s_[3], np.s_[:, 2], np.s_[..., 0], np.s_[1, 2, 0], np.s_[::-1, [3, 1]]):
         np.testing.assert_array_equal(area["spike_data"][key].values, values[key])
@@ -419,9 +424,9 @@ def slow_counts(train, start, stop, n_bins):
 
 
 @pytest.mark.parametrize("stimulus", ["static_gratings", "natural_scenes", "drifting_gratings"])
-def test_default_counts(two, stimulus):
-    folder, made = two
-    aligned = na.align(na.open_datatree(folder), stimulus)
+def test_default_counts(two, tree, stimulus):
+    _, made = two
+    aligned = na.align(tree, stimulus)
     na.validate(aligned, values=True)
     pooled = [t["tables"][stimulus] for t in made.values()]
     lengths = np.concatenate([t["stop_time"] - t["start_time"] for t in pooled])
@@ -448,8 +453,8 @@ def test_default_counts(two, stimulus):
     assert "blank" in aligned.attrs["history"]
 
 
-def test_blanks_may_be_kept_as_a_baseline(two):
-    tree, total = na.open_datatree(two[0]), 0
+def test_blanks_may_be_kept_as_a_baseline(tree):
+    total = 0
     for stimulus in ("natural_scenes", "static_gratings", "drifting_gratings"):
         dropped, kept = (na.align(tree, stimulus, blanks=b) for b in ("drop", "keep"))
         for session in dropped.children:
@@ -468,9 +473,8 @@ def test_blanks_may_be_kept_as_a_baseline(two):
         na.align(tree, "natural_scenes", blanks="only")
 
 
-def test_tables_may_be_selected_otherwise(two):
-    folder, made = two
-    tree = na.open_datatree(folder)
+def test_tables_may_be_selected_otherwise(two, tree):
+    _, made = two
     loose = select(tree, "gabors", max_deviation=None)
     assert {name: t.sizes["presentation_id"] for name, t in loose.items()} == {
         f"session_{session}": 25 for session in made
@@ -490,7 +494,7 @@ def test_tables_may_be_selected_otherwise(two):
         na.align(tree, {f"session_{FIRST}": loose[f"session_{FIRST}"]})
 
 
-def test_movies_joined_by_name(tmp_path, two, connectivity):
+def test_movies_joined_by_name(tmp_path):
     name = "natural_movie_one + natural_movie_one_more_repeats"
     both = tmp_path / "both.nwb"
     shown = ("natural_movie_one", "natural_movie_one_more_repeats")
@@ -515,11 +519,9 @@ def test_movies_joined_by_name(tmp_path, two, connectivity):
 # ------------------------------------------------------------------------------ invalid times
 
 
-def test_invalid_times_are_masks(two):
-    folder, made = two
-    aligned = na.align(
-        na.open_datatree(folder), select(na.open_datatree(folder), "gabors", max_deviation=None)
-    )
+def test_invalid_times_are_masks(two, tree):
+    _, made = two
+    aligned = na.align(tree, select(tree, "gabors", max_deviation=None))
     for session, truth in made.items():
         table, rows = truth["tables"]["gabors"], truth["invalid"]
         start, stop = table["start_time"], table["stop_time"]
@@ -550,8 +552,7 @@ def test_invalid_times_are_masks(two):
 
 def test_invalid_times_on_one_clock(two, tmp_path):
     folder, made = two
-    tree = na.open_datatree(folder, sessions=f"session_{FIRST}")
-    clock = na.align(tree, bin_width=0.01)
+    clock = na.align(na.open_datatree(folder / f"{FIRST}.nwb"), bin_width=0.01)
     na.validate(clock, values=True)
     rows = {label: (start, stop) for _, _, label, start, stop in made[FIRST]["invalid"]}
     for area in clock[f"session_{FIRST}"].children.values():
@@ -569,7 +570,7 @@ def test_invalid_times_on_one_clock(two, tmp_path):
 
 
 def test_a_plain_table_of_invalid_times_applies_to_everything(two):
-    tree = na.open_datatree(two[0], sessions=f"session_{FIRST}")
+    tree = na.open_datatree(two[0] / f"{FIRST}.nwb")
     bare = xr.Dataset(
         {"start_time": ("presentation_id", [40.0]), "stop_time": ("presentation_id", [41.0])},
         {"presentation_id": [0]},
@@ -582,7 +583,7 @@ def test_a_plain_table_of_invalid_times_applies_to_everything(two):
 
 
 def test_saved_and_opened_again(two, tmp_path):
-    tree = na.open_datatree(two[0], sessions=f"session_{FIRST}", areas=["CA1", "VIS*"])
+    tree = na.open_datatree(two[0] / f"{FIRST}.nwb", areas=["CA1", "VIS*"])
     aligned = na.align(tree, "gabors")
     na.save(aligned, tmp_path / "a.h5")
     assert_same_trees(na.open_datatree(tmp_path / "a.h5"), aligned, but=("history", "source"))

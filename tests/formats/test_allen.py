@@ -44,6 +44,8 @@ MISSING_PLACE = {
 SMALL = {"units": 5, "bad_units": 7, "sampling": 0.1, "rate": 2.0}
 #: Half of what opening takes are the tables of all stimuli.
 FEW = SMALL | {"stimuli": ("flashes", "static_gratings")}
+#: Where a test is of units alone.
+UNITS = FEW | {"parts": ()}
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +202,9 @@ def areas_of(tree, session=NODE):
 @pytest.mark.parametrize("layout", ["2020", "2.13.5"])
 def test_units_pass_the_default_filter_in_order(tmp_path, layout):
     path = tmp_path / "s.nwb"
-    truth = write_allen(path, layout=layout, units=20, bad_units=14, channels=40, seed=1)
+    truth = write_allen(
+        path, layout=layout, **UNITS | {"units": 20, "bad_units": 14}, channels=40, seed=1
+    )
     tree = na.open_datatree(path)
     keep = np.array(truth["units"]["why"]) == ""
     assert areas_of(tree) == expected_units(truth, keep)
@@ -251,14 +255,19 @@ def test_a_threshold_may_be_set_and_zero_is_one(tmp_path):
 
 def test_structures_are_as_the_file_has_them(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, structures=("DG-mo", "grey", "None", ""), units=8, bad_units=0, channels=40)
+    write_allen(
+        path,
+        structures=("DG-mo", "grey", "None", ""),
+        channels=40,
+        **UNITS | {"units": 8, "bad_units": 0},
+    )
     assert set(areas_of(na.open_datatree(path))) <= {"DG-mo", "grey"}
     assert na.open_datatree(path)[NODE].attrs["units_filter"].startswith("quality=good")
 
 
 def test_a_peak_channel_that_is_not_there(tmp_path):
     path = tmp_path / "s.nwb"
-    truth = write_allen(path, bad_units=0, units=6)
+    truth = write_allen(path, **UNITS | {"bad_units": 0, "units": 6})
     with h5py.File(path, "r+") as file:
         file["units/peak_channel_id"][2] = 7
     tree = na.open_datatree(path)
@@ -270,7 +279,7 @@ def test_a_peak_channel_that_is_not_there(tmp_path):
 def test_a_unit_without_its_peak_channel_has_missing_values(tmp_path):
     """Nothing of the last electrode, which an index of -1 would give."""
     path = tmp_path / "s.nwb"
-    write_allen(path, bad_units=0, units=6)
+    write_allen(path, **UNITS | {"bad_units": 0, "units": 6})
     with h5py.File(path, "r+") as file:
         file["units/peak_channel_id"][2] = 7
         unit = int(file["units/id"][2])
@@ -289,7 +298,7 @@ def test_a_unit_without_its_peak_channel_has_missing_values(tmp_path):
 
 def test_a_position_that_the_file_lacks_is_no_zero(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, bad_units=0, units=6)
+    write_allen(path, **UNITS | {"bad_units": 0, "units": 6})
     tree = na.open_datatree(path)
     area = next(iter(areas_of(tree)))
     before = tree[f"{NODE}/{area}/spikes"].to_dataset()
@@ -453,7 +462,6 @@ def test_a_session_without(tmp_path, part, note):
     tree = na.open_datatree(path)
     assert note in tree[NODE].attrs["notes"]
     aligned = na.align(tree, "flashes")
-    load(aligned)
     na.validate(aligned, values=True)
     area = next(iter(areas_of(tree)))
     assert ("speed" in aligned[f"{NODE}/{area}"]) == (part != "running")
