@@ -151,6 +151,21 @@ def test_frames_that_are_not_there(path):
         rows.stop_time.load()
 
 
+def test_names_that_are_taken_and_what_is_no_stimulus(path):
+    stimulus = "stimulus/presentation/drifting_gratings_stimulus/features"
+    change(path, stimulus, np.array([b"start_time", b"orientation", b"orientation"]))
+    with h5py.File(path, "a") as file:
+        file["stimulus/presentation/numbers"] = [1, 2]
+        file["stimulus/templates/colours_image_stack/data"] = np.zeros((2, 3, 4, 3), np.uint8)
+    session = na.open_datatree(path)[S]
+    rows = session["presentations/drifting_gratings"]
+    assert rows.start_time.values[0] == 9.5
+    assert {"start_time_", "orientation", "orientation_"} <= set(rows.data_vars)
+    notes = "; ".join(session.attrs["notes"])
+    assert "numbers not read" in notes
+    assert "colours_image_stack/data not read" in notes
+
+
 def test_specimens_that_two_rois_share_are_labels(path):
     change(path, f"{PIPELINE}/ImageSegmentation/cell_specimen_ids", np.array([5, -1, -1]))
     node = na.open_datatree(path)[f"{AREA}/DfOverF"]

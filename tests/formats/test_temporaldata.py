@@ -26,6 +26,7 @@ BRING = (
 
 class TestGolden(ReaderTests):
     archives = (".zarr",)
+    start_methods = ("fork",)
     reader = "temporaldata"
     path = GOLDEN / "temporaldata" / f"{S}.h5"
     foreign = tuple(

@@ -73,10 +73,11 @@ class AllenOphysReader(Reader):
         """Open a file as a session of a recording tree."""
         source = session.source
         facts = {key: str(source.read(at)) for key, at in _FACTS.items() if source.info(at)}
-        nodes = {"": xr.Dataset(attrs={"session_id": name} | facts | {"notes": [_NOT_READ]})}
-        nodes |= trace_nodes(source, area_name(facts.get("targeted_structure", "")))
+        notes = [_NOT_READ]
+        nodes = trace_nodes(source, area_name(facts.get("targeted_structure", "")))
         for node, place, columns, unit in _SERIES:
             if source.names(f"{PIPELINE}/{place}"):
                 nodes[node] = series_node(source, f"{PIPELINE}/{place}", columns, unit)
         clock = file_array(source, f"{PIPELINE}/DfOverF/imaging_plane_1/timestamps")
-        return nodes | presentation_nodes(source, clock) | template_nodes(source)
+        nodes |= presentation_nodes(source, clock, notes) | template_nodes(source, notes)
+        return {"": xr.Dataset(attrs={"session_id": name} | facts | {"notes": notes})} | nodes

@@ -17,15 +17,37 @@ from neuroarrays.lazy.views import Taken
 
 _PRESENTATION, _TEMPLATES = "stimulus/presentation", "stimulus/templates"
 _SPONTANEOUS = "spontaneous"
+#: Columns that a feature cannot have the name of.
+_TAKEN = (
+    schema.START_TIME,
+    schema.STOP_TIME,
+    "start_frame",
+    "end_frame",
+    "blank",
+    schema.PRESENTATION,
+)
 #: What `data` of a spontaneous stimulus says where it begins and where it ends.
 _BEGINS, _ENDS = 1, -1
 
 
-def presentation_nodes(source: Source, clock: LazyArray) -> dict[str, xr.Dataset]:
-    """The tables of presentations; `clock` is that of the frames, (frame,) s."""
+def presentation_nodes(source: Source, clock: LazyArray, notes: list[str]) -> dict[str, xr.Dataset]:
+    """The tables of presentations.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    clock : (frame,) LazyArray, s
+        Of the frames of the imaging.
+    notes : list of str
+        Takes what is no stimulus.
+    """
     nodes = {}
     for name in source.names(_PRESENTATION):
         path, called = f"{_PRESENTATION}/{name}", name.removesuffix("_stimulus")
+        if not source.names(path):
+            notes.append(f"{path} not read: no group of a stimulus")
+            continue
         columns = _columns(source, path, called, clock)
         rows = {
             column: schema.var("table", column, wrap(array), (schema.PRESENTATION,))
@@ -74,9 +96,11 @@ def _shown(source: Source, path: str, data: LazyArray) -> dict[str, LazyArray]:
     if len(data.shape) != 2 or len(names) != data.shape[1]:
         expected = f"a name for each column of data {data.shape}"
         raise FormatError(source.path, f"/{path}/features", expected, f"{len(names)}")
-    columns: dict[str, LazyArray] = {
-        schema.node_name(name): Taken(data, column, 1) for column, name in enumerate(names)
-    }
+    columns: dict[str, LazyArray] = {}
+    for column, name in enumerate(map(schema.node_name, names)):
+        while name in columns or name in _TAKEN:
+            name += "_"
+        columns[name] = Taken(data, column, 1)
     if "blank_sweep" in columns:
         sweep = columns["blank_sweep"]
         columns["blank"] = Elementwise(np.greater, (sweep,), np.dtype(bool), (0,))
@@ -84,7 +108,12 @@ def _shown(source: Source, path: str, data: LazyArray) -> dict[str, LazyArray]:
 
 
 def _whole(frames: LazyArray, column: int) -> LazyArray:
-    return Elementwise(np.asarray, (Taken(frames, column, 1),), np.dtype("i8"))
+    return Elementwise(_as_whole, (Taken(frames, column, 1),), np.dtype("i8"))
+
+
+def _as_whole(frames: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # NaN, which is no frame
+        return frames.astype(np.int64)
 
 
 def _times(clock: LazyArray, frames: LazyArray) -> LazyArray:
@@ -103,8 +132,8 @@ def _times_at(rows: np.ndarray, frames: LazyArray, clock: LazyArray) -> np.ndarr
     return np.asarray(times[numbers])
 
 
-def template_nodes(source: Source) -> dict[str, xr.Dataset]:
-    """Pictures and movies that were shown, (frame, y, x)."""
+def template_nodes(source: Source, notes: list[str]) -> dict[str, xr.Dataset]:
+    """Pictures and movies that were shown, (frame, y, x); others are a note."""
     nodes: dict[str, Any] = {}
     for name in source.names(_TEMPLATES):
         path = f"{_TEMPLATES}/{name}/data"
@@ -114,4 +143,6 @@ def template_nodes(source: Source) -> dict[str, xr.Dataset]:
             dims = (schema.FRAME, "y", "x")
             variable = schema.var("stimulus", called, wrap(file_array(source, path)), dims)
             nodes[f"{schema.STIMULUS}/{called}"] = dataset({called: variable})
+        else:
+            notes.append(f"{path} not read: no pictures (frame, y, x)")
     return nodes
