@@ -113,12 +113,12 @@ class Plots(Figures):
         xs, ys, colors, names = [], [], [], []
         points: dict[str, list[Any]] = {"x": [], "y": [], "name": [], "value": []}
         labels = {}
-        wanted = [n for n in view.facts["names"] if any(k.startswith(n) for k in view.value)]
+        wanted = [n for n in view.facts["names"] if n in view.value or f"{n} lowest" in view.value]
         for row, name in enumerate(wanted[::-1]):
             parts = [
                 part
                 for key, part in view.value.items()
-                if key == name or key.startswith(name + " ")
+                if key in (name, f"{name} lowest", f"{name} highest")
             ]
             if not parts:
                 continue
@@ -287,6 +287,8 @@ class Plots(Figures):
         plot.xaxis.major_label_overrides = texts
         if not is_number:
             _tick(plot.xaxis[0], list(range(along.size)))
+        elif is_in_radians(along):
+            _tick(plot.xaxis[0], list(range(-360, 721, 90)))
         elif isinstance(plot.xaxis[0].ticker, FixedTicker):
             plot.xaxis[0].ticker = BasicTicker()
         self._draw("tuning", lines, unit, unit)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-import xarray as xr
 from bokeh.events import DocumentReady, RangesUpdate, Reset, Tap
 from bokeh.models import (
     CustomJS,
@@ -240,12 +239,15 @@ class Page(Layout):
         drawn = ""
         if shown.value is not None:
             drawn = "rate map" if name == "tuning" and shown.value.ndim == 3 else name
-            table = self.recording.table(self.state) if name == "session" else xr.Dataset()
-            epochs, label = self.recording.epochs(self.state)
-            more = {
-                "rows": self._rows, "table": table, "epochs": epochs, "label": label, "groups": self.state.by,
-                "extent": self.recording.extent(self.state),
-            }  # fmt: skip
+            more: dict[str, Any] = {}
+            if name == "session":
+                more["epochs"], more["label"] = self.recording.epochs(self.state)
+                more |= {
+                    "rows": self._rows,
+                    "table": self.recording.table(self.state),
+                    "groups": self.state.by,
+                }
+                more["extent"] = self.recording.extent(self.state)
             self._setting = True
             try:
                 self.plots.show(name, shown, self.state, more)

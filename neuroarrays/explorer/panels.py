@@ -143,40 +143,49 @@ def _traces(
 
 
 def signals(recording: Recording, state: State, recipe: Recipe) -> View:
-    """Behaviour and other signals within the window: lowest and highest of neighbouring samples."""
+    """Behaviour and traces of the chosen cells within the window: extremes of neighbouring samples."""
     names = recording.signals(state)
-    if not names:
-        raise Nothing("this session has no signal along time")
     wanted = list(state.signals) or _varied(names)
+    drawn = {name: f"{state.session}/{name}" for name in wanted}
+    path = recording.units_path(state)
+    is_traced = path is not None and path[1] != schema.SPIKE_TIMES
+    if path and is_traced and schema.PRESENTATION not in recording.node(path[0]).sizes:
+        drawn |= {f"unit {unit}": "/".join(path) for unit in state.units}
+    if not drawn:
+        raise Nothing("this session has no signal along time")
     window = state.window or recording.extent(state)
     shown: dict[str, Named] = {}
     skipped = [f"{len(wanted)} of {len(names)} signals"] if len(wanted) < len(names) else []
-    for number, name in enumerate(wanted, 1):
-        path, _, variable = f"{state.session}/{name}".rpartition("/")
-        node = recipe.item("node", recipe.tree, path)
-        signal = recipe.item("signal", node, variable)
-        if signal.value.ndim == 2:
+    for number, (name, place) in enumerate(drawn.items(), 1):
+        node, _, variable = place.rpartition("/")
+        signal = recipe.item("signal", recipe.item("node", recipe.tree, node), variable)
+        if name not in wanted:
+            signal = recipe.method("signal", signal, "sel", unit_id=int(name.split()[1]))
+        elif signal.value.ndim == 2:
+            skipped.append(f"{name}: the first of {signal.value.shape[1]}")
             signal = recipe.method("signal", signal, "isel", {signal.value.dims[1]: 0})
-            skipped.append(f"{name}: the first of {node.value[variable].shape[1]}")
         try:
             cut = recipe.method("signal", signal, "sel", time=slice(*window))
-            n_times = cut.value.sizes[schema.TIME]
-            if n_times > _READ:
-                skipped.append(f"{name}: {n_times:,} samples, zoom in to see it")
-                continue
-            step = -(-n_times // _SAMPLES)
-            if step > 1:
-                coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
-                for end, what in (("lowest", "min"), ("highest", "max")):
-                    shown[f"{name} {end}"] = recipe.method(f"{end}_{number}", coarse, what)
-            elif n_times:
-                shown[name] = recipe.method(f"values_{number}", cut, "load")
+            shown |= _extremes(name, number, cut, recipe)
         except Exception as error:  # a clock that goes backwards: the other signals are drawn
             skipped.append(f"{name}: {one_line(error)}")
     if not shown:
         raise Nothing("; ".join([*skipped, "no sample lies in this window"]))
     values = recipe.together("shown", shown).value
-    return View(values, "; ".join(skipped), facts={"names": wanted})
+    return View(values, "; ".join(skipped), facts={"names": list(drawn)})
+
+
+def _extremes(name: str, number: int, cut: Named, recipe: Recipe) -> dict[str, Named]:
+    """A signal as it is drawn: as it is, or the lowest and the highest of neighbouring samples."""
+    n_times = cut.value.sizes[schema.TIME]
+    if n_times > _READ:
+        raise Nothing(f"{n_times:,} samples, zoom in to see it")
+    step = -(-n_times // _SAMPLES)
+    if step <= 1:
+        return {name: recipe.method(f"values_{number}", cut, "load")} if n_times else {}
+    coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
+    ends = (("lowest", "min"), ("highest", "max"))
+    return {f"{name} {end}": recipe.method(f"{end}_{number}", coarse, what) for end, what in ends}
 
 
 def _varied(names: list[str]) -> list[str]:
@@ -260,12 +269,13 @@ def trials(recording: Recording, state: State, recipe: Recipe) -> View:
     area = _aligned(recording, state, recipe, width)
     name = schema.SPIKE_DATA if schema.SPIKE_DATA in area.value else schema.RESPONSES
     note, by = "", _by(state)
-    if by:
-        area = recipe.method("ordered", area, "sortby", by)
-    if area.value.sizes[schema.PRESENTATION] > _TRIALS:
-        note = f"the first {_TRIALS:,} of {area.value.sizes[schema.PRESENTATION]:,} presentations"
-        area = recipe.method("first", area, "isel", presentation_id=slice(_TRIALS))
     responses = recipe.item("responses", area, name)
+    if by:
+        responses = recipe.method("ordered", responses, "sortby", by)
+    n_presentations = responses.value.sizes[schema.PRESENTATION]
+    if n_presentations > _TRIALS:
+        note = f"the first {_TRIALS:,} of {n_presentations:,} presentations"
+        responses = recipe.method("first", responses, "isel", presentation_id=slice(_TRIALS))
     shown = recipe.method("shown", responses, "load")
     order = (schema.UNIT, schema.PRESENTATION, schema.TIME)
     return View(recipe.method("shown", shown, "transpose", *order).value, note, facts={"by": by})
@@ -390,7 +400,7 @@ _AROUND = {"session", "area", "units", "table", "event", "trials", "before", "af
 DEPENDS: dict[str, set[str]] = {
     "units": {"session", "area", "query"},
     "session": {"session", "area", "query", "window", "units", "table", "by", "black"},
-    "signals": {"session", "window", "signals"},
+    "signals": {"session", "area", "units", "window", "signals"},
     "trials": {*_AROUND, "by"},
     "psth": {*_AROUND, "by", "smooth"},
     "tuning": {*_AROUND, "feature", "other"},

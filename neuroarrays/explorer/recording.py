@@ -48,6 +48,7 @@ class Recording:
         self.is_aligned = self.contents.kind == schema.ALIGNED
         self.sessions = {session.path: session for session in self.contents.sessions}
         self._found: dict[tuple[str, ...], str] = {}
+        self._nodes: dict[str, xr.Dataset] = {}
         self._pyramids: dict[str, CountPyramid] = {}
         self.failures: dict[str, str] = {}
         self._extents: dict[str, tuple[float, float, bool]] = {}
@@ -84,8 +85,10 @@ class Recording:
         return best and (f"{area.path}/{best[0]}", best[1])
 
     def node(self, path: str) -> xr.Dataset:
-        """A node of the tree as a Dataset; nothing is read."""
-        return self.tree[path].to_dataset()
+        """A node of the tree as a Dataset, made once; nothing is read."""
+        if path not in self._nodes:
+            self._nodes[path] = self.tree[path].to_dataset()
+        return self._nodes[path]
 
     def unit_ids(self, state: State) -> np.ndarray:
         """Labels of the units of the area, (unit_id,) int."""

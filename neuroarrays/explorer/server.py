@@ -42,7 +42,6 @@ def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None 
         If the port is in use.
     """
     port = free_port(host, port)
-    hosts = {host, "localhost", "127.0.0.1"} if host in LOOPBACK else {host, socket.gethostname()}
 
     def page() -> Any:
         try:
@@ -64,10 +63,23 @@ def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None 
         title="neuroarrays",
         show=False,
         start=False,
-        websocket_origin=sorted(f"{name}:{port}" for name in hosts),
+        websocket_origin=sorted(f"{name}:{port}" for name in names_of(host)),
         sign_sessions=True,
         secret_key=secrets.token_urlsafe(32).encode(),
     )
+
+
+def names_of(host: str) -> set[str]:
+    """The names in addresses of pages that may talk to a server on `host`: its own, and no others."""
+    if host in LOOPBACK:
+        return {"[::1]" if host == "::1" else host, "localhost", "127.0.0.1"}
+    own = {socket.gethostname()}
+    if host not in ("0.0.0.0", "::"):
+        return {host, *own}
+    with suppress(OSError):  # a name that no service knows
+        addresses = socket.getaddrinfo(socket.gethostname(), None)
+        own |= {f"[{a[4][0]}]" if ":" in str(a[4][0]) else str(a[4][0]) for a in addresses}
+    return {*own, "localhost", "127.0.0.1"}
 
 
 def free_port(host: str, port: int | None) -> int:
@@ -101,7 +113,8 @@ def serve(
         Prints a line.
     """
     server = make_server(recording, host, port)
-    name = "localhost" if host in LOOPBACK else host
+    every = host in ("0.0.0.0", "::")
+    name = "localhost" if host in LOOPBACK else socket.gethostname() if every else host
     address = f"http://{name}:{server.port}/"
     say(f"{address}  (Ctrl-C stops it)")
     if host in LOOPBACK:
@@ -110,7 +123,7 @@ def serve(
             f"{os.environ.get('USER', 'you')}@{socket.gethostname()}, then open that address there"
         )
     else:
-        say(f"whoever reaches {host}:{server.port} sees this recording")
+        say(f"whoever reaches {name}:{server.port} sees this recording")
     server.start()
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
     server.io_loop.asyncio_loop.set_exception_handler(_failed)

@@ -19,7 +19,7 @@ PATIENCE = 60_000
 @contextmanager
 def visit(browser, address, fragment="", **options):
     """A page in a profile of its own; fails on errors of the console and on foreign requests."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1300}, **options)
+    context = browser.new_context(**{"viewport": {"width": 1500, "height": 1300}, **options})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.add_init_script("window.boom = () => { window.boomed = 1 }")
@@ -84,6 +84,81 @@ def test_choose_query_keys_link_and_back(browser, small):
     with visit(browser, link.partition("#")[0], "#" + link.partition("#")[2]) as page:
         page.get_by_text("3 of 3 match").wait_for()
         assert page.url == link
+
+
+def figure(page, k):
+    """The k-th figure of the page, brought into sight."""
+    found = page.evaluate_handle(f"{DEEP}[{k}]").as_element()
+    found.scroll_into_view_if_needed()
+    return found, found.bounding_box()
+
+
+@pytest.mark.slow
+def test_brush_a_time_range_and_go_back_to_all(browser, small):
+    with visit(browser, small) as page:
+        drawn(page, 7)
+        page.get_by_text("3 units").wait_for()
+        _, at = figure(page, 0)
+        middle = at["y"] + at["height"] / 2
+        page.mouse.move(at["x"] + at["width"] * 0.4, middle)
+        page.mouse.down()
+        page.mouse.move(at["x"] + at["width"] * 0.6, middle, steps=5)
+        page.mouse.up()
+        page.wait_for_url("**/#v=1&t=*")
+        low, high = map(float, re.search(r"t=([-\d.]+),([-\d.]+)", page.url).groups())
+        assert 0 < low < high
+        page.keyboard.press("0")
+        page.wait_for_url("**/#v=1")
+
+
+@pytest.mark.slow
+def test_click_a_row_of_the_session_and_a_presentation(browser, small):
+    with visit(browser, small) as page:
+        drawn(page, 7)
+        page.get_by_text("the recording has no frames").wait_for()
+        page.get_by_text("reading spikes").wait_for(state="hidden")
+        _, at = figure(page, 0)
+        page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] * 0.45)
+        page.wait_for_url("**/#v=1&u=30&at=*")
+        _, at = figure(page, 2)
+        page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+        page.wait_for_url("**/#v=1&u=30&t=*")
+        first = page.url
+        page.keyboard.press("n")
+        page.wait_for_url(lambda url: url != first)
+        page.keyboard.press("p")
+        page.wait_for_url(lambda url: url == first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fragment", "kind"), [("#v=1", ".png"), ("#v=1&svg=1", ".svg")])
+def test_a_figure_is_saved(browser, small, fragment, kind):
+    with visit(browser, small, fragment, accept_downloads=True) as page:
+        drawn(page, 7)
+        page.get_by_text("the recording has no frames").wait_for()
+        _, at = figure(page, 0)
+        page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+        with page.expect_download() as saved:
+            page.locator(".bk-tool-icon-save").first.click(force=True)
+        assert saved.value.suggested_filename.endswith(kind)
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="CSV").nth(1).click()
+        assert saved.value.suggested_filename == "session.csv"
+
+
+@pytest.mark.slow
+def test_at_twice_the_size_all_is_within_reach(browser, small):
+    """Zoom of the browser by 200 %: half the pixels of the page, each twice as wide."""
+    half = {"viewport": {"width": 750, "height": 650}, "device_scale_factor": 2}
+    with visit(browser, small, "#v=1", **half) as page:
+        drawn(page, 7)
+        page.get_by_text("the recording has no frames").wait_for()
+        page.get_by_text("reading spikes").wait_for(state="hidden")
+        for k in range(7):
+            _, at = figure(page, k)
+            assert at["width"] > 150
+        page.locator(".slick-row").nth(1).click()
+        page.wait_for_url("**/#v=1&u=30")
 
 
 def test_a_hostile_recording_runs_nothing(browser, serve, hostile):
