@@ -11,7 +11,8 @@ from bokeh.models import BasicTicker, FixedTicker, LegendItem, Range1d
 
 from neuroarrays import schema
 from neuroarrays.explorer.figures import COLORS, Figures
-from neuroarrays.explorer.panels import ROWS, View
+from neuroarrays.explorer.panels import ROWS
+from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.sources import GROUPS, behind, ends_of_counts, ends_of_traces, text_of
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import is_in_radians, label_of, time_label

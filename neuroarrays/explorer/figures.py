@@ -14,6 +14,7 @@ from bokeh.models import (
     Legend,
     LinearColorMapper,
     Range1d,
+    SaveTool,
     Span,
     TapTool,
 )
@@ -82,6 +83,7 @@ class Figures:
             **{"x_range": Range1d(0, 1), "y_range": Range1d(0, 1), **options},
         )
         plot.toolbar.logo, plot.toolbar.autohide = None, True
+        plot.select_one(SaveTool).filename = name  # else the browser asks for one
         self.figures[name] = plot
         return plot
 

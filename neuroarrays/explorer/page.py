@@ -20,8 +20,8 @@ from bokeh.models import (
 
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
-from neuroarrays.explorer.panels import DEPENDS, VIEWS, View, view
-from neuroarrays.explorer.recipe import Kept
+from neuroarrays.explorer.panels import DEPENDS, VIEWS, view
+from neuroarrays.explorer.recipe import Kept, View
 from neuroarrays.explorer.recording import UNGROUPED, Recording
 from neuroarrays.explorer.sources import table_of
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of

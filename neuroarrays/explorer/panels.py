@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.explorer.recipe import Kept, Named, Recipe
+from neuroarrays.explorer.recipe import Kept, Named, Nothing, Recipe, View
 from neuroarrays.explorer.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
 
@@ -21,46 +20,6 @@ _COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
 _COUNTED, _READ = 4_000_000, 4_000_000
 #: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.
 _FINE, _TRIALS, _SIGNALS, _BINS = 200, 3000, 5, 36
-
-
-@dataclass
-class View:
-    """What one panel shows.
-
-    Attributes
-    ----------
-    value : Dataset, DataArray, DataFrame, dict of str to DataArray, or None
-        What the last call returned.
-    note : str
-        A line to show: what is not drawn, or why there is nothing.
-    code : list of str
-        The calls that return `value`, as its last variable.
-    facts : dict
-        What drawing needs to know beside it.
-    """
-
-    value: Any = None
-    note: str = ""
-    code: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def table(self) -> Any:
-        """The value as a DataFrame, for CSV."""
-        value = self.value
-        if isinstance(value, dict):
-            import pandas as pd
-
-            frames = [
-                part.rename(name).to_dataframe().reset_index() for name, part in value.items()
-            ]
-            return pd.concat(frames)
-        if isinstance(value, xr.DataArray):
-            return value.rename(value.name or "value").to_dataframe().reset_index()
-        return value.to_dataframe().reset_index() if isinstance(value, xr.Dataset) else value
-
-
-class Nothing(Exception):
-    """A view whose data are absent; the message says why in one line."""
 
 
 def view(name: str, recording: Recording, state: State, kept: Kept) -> View:

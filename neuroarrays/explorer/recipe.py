@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import xarray as xr
@@ -10,6 +11,46 @@ import neuroarrays as na
 
 #: Values that are kept for the next view: lazy trees and small answers.
 _KEPT = 48
+
+
+@dataclass
+class View:
+    """What one panel shows.
+
+    Attributes
+    ----------
+    value : Dataset, DataArray, DataFrame, dict of str to DataArray, or None
+        What the last call returned.
+    note : str
+        A line to show: what is not drawn, or why there is nothing.
+    code : list of str
+        The calls that return `value`, as its last variable.
+    facts : dict
+        What drawing needs to know beside it.
+    """
+
+    value: Any = None
+    note: str = ""
+    code: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> Any:
+        """The value as a DataFrame, for CSV."""
+        value = self.value
+        if isinstance(value, dict):
+            import pandas as pd
+
+            frames = [
+                part.rename(name).to_dataframe().reset_index() for name, part in value.items()
+            ]
+            return pd.concat(frames)
+        if isinstance(value, xr.DataArray):
+            return value.rename(value.name or "value").to_dataframe().reset_index()
+        return value.to_dataframe().reset_index() if isinstance(value, xr.Dataset) else value
+
+
+class Nothing(Exception):
+    """A view whose data are absent; the message says why in one line."""
 
 
 class Named(NamedTuple):
