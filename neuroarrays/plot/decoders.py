@@ -20,8 +20,8 @@ from neuroarrays.plot.drawing import (
     label_of,
     scale,
     text_of,
-    turn_of,
 )
+from neuroarrays.schema.labels import turn_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,10 @@ from neuroarrays.plot.drawing import (
     quantity_of,
     text_of,
     time_label,
-    turn_of,
 )
 from neuroarrays.plot.histograms import psth
 from neuroarrays.plot.images import rate_map
+from neuroarrays.schema.labels import turn_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
