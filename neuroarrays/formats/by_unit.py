@@ -58,6 +58,9 @@ class UnitOfSpikes:
         if values.dtype.kind == "f" and not np.array_equal(whole, values):
             wrong = values[whole != values][0]
             raise FormatError(self.source.path, self.array, "whole numbers of units", f"{wrong}")
+        if values.dtype.kind == "u" and (whole < 0).any():  # of 64 bits, past those of int64
+            wrong, expected = values[whole < 0][0], f"numbers of units below {1 << 63}"
+            raise FormatError(self.source.path, self.array, expected, f"{wrong}")
         return whole
 
     def units(self) -> tuple[np.ndarray, np.ndarray]:

@@ -134,6 +134,19 @@ def test_tables_as_people_leave_them(folder):
     assert "cluster_plot.csv not read" in notes(folder)
 
 
+def test_a_table_of_the_first_version_of_phy_does_not_replace_a_newer_one(folder):
+    (folder / "cluster_group.tsv").write_text("cluster_id\tgroup\n2\tgood\n")
+    (folder / "cluster_group.csv").write_text("cluster_id\tgroup\n2\tnoise\n")
+    assert spikes(folder).group.values[0] == "good"
+    assert "cluster_group.csv: group not read: another table has it" in notes(folder)
+
+
+@pytest.mark.parametrize("line", ["fs = sample_rate = 25000.0", "sample_rate: float = 25000"])
+def test_the_rate_in_other_plain_lines_of_params(folder, line):
+    (folder / "params.py").write_text(line)
+    assert na.open_datatree(folder)[S].attrs["sampling_rate"] == 25000
+
+
 def test_numbers_of_clusters_may_be_large(folder):
     change(folder, "spike_clusters.npy", lambda labels: labels.astype(np.int64) * 2**40 - 1)
     node = spikes(folder)
@@ -226,6 +239,13 @@ def test_params_are_never_run(folder, tmp_path):
         ("spike_times.npy", np.arange(30), "29 values"),
         ("spike_templates.npy", np.ones(5, np.int32), "29 values"),
         ("spike_clusters.npy", np.full(29, 1.5), "whole numbers of units.*1.5"),
+        (
+            "spike_clusters.npy",
+            np.full(29, (1 << 63) + 5, np.uint64),
+            "below 9223.*9223372036854775813",
+        ),
+        ("spike_times.npy", np.arange(29) / 30000, "whole numbers of samples.*at spike 1"),
+        ("spike_times.npy", np.full(29, np.nan), "whole numbers of samples.*nan at spike 0"),
         ("spike_clusters.npy", np.zeros((29, 2)), "29|58"),
         ("spike_clusters.npy", np.array(["a"] * 29), "numbers.*dtype"),
         ("spike_times.npy", np.array([{}] * 29, object), "never unpickled"),

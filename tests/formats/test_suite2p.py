@@ -188,6 +188,39 @@ class Harm:
         return Path.mkdir, (Path("harm"),)
 
 
+def test_a_signal_that_only_the_shorter_plane_has(run):
+    (run / "plane0" / "Fneu.npy").unlink()
+    neuropil = opened(run).Fneu
+    stored = np.load(run / "plane1" / "Fneu.npy")
+    assert np.isnan(neuropil[:, :4]).all()
+    assert np.isnan(neuropil[-1]).all()
+    np.testing.assert_array_equal(neuropil[:-1, 4:], stored.T)
+
+
+def test_what_lies_beside_the_planes_is_noted(run):
+    (run / "plane1").rename(run / "Plane1")
+    (run / "plane0" / "iscell.npy").unlink()
+    assert "passed over beside the planes: 'Plane1'" in notes(run)
+    assert "plane0: no iscell.npy, so nothing says which ROIs are cells" in notes(run)
+
+
+def test_iscell_of_its_own_file_before_that_of_the_rois(run):
+    rois = np.load(run / "plane0" / "stat.npy", allow_pickle=True)
+    rois[0]["iscell"] = 9
+    np.save(run / "plane0" / "stat.npy", rois, allow_pickle=True)
+    stored = np.load(run / "plane0" / "iscell.npy")
+    np.testing.assert_array_equal(opened(run).iscell[:4], stored[:, 0])
+    assert "plane0/stat.npy: not read: iscell, which have files" in notes(run)
+
+
+@pytest.mark.parametrize("rate", [np.array(20.0), np.array([20.0])])
+def test_a_rate_in_an_array_of_one(run, rate):
+    for plane in ("plane0", "plane1"):
+        options = np.load(run / plane / "ops.npy", allow_pickle=True).item()
+        np.save(run / plane / "ops.npy", options | {"fs": rate}, allow_pickle=True)
+    assert opened(run).time[1] == 1 / 20
+
+
 def test_pickles_are_never_run(run, monkeypatch):
     monkeypatch.chdir(run)
     np.save(run / "plane1" / "stat.npy", np.array([Harm()] * 3, object), allow_pickle=True)

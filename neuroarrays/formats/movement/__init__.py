@@ -80,7 +80,9 @@ class MovementReader(Reader):
         source = session.source
         assert isinstance(source, HDF5Source), "recognised as HDF5"
         facts = {key: _number(value) for key, value in source.attrs("/").items() if key[0] != "_"}
-        dims, notes = _dimensions(source), []
+        dims = _dimensions(source)
+        groups = [group for group in source.names("/") if source.info(group) is None]
+        notes = [f"not in the tree: the group {group}" for group in groups]
         coords = {schema.TIME: _clock(source, facts, sampling_rate)}
         variables: dict[str, xr.Variable] = {}
         for label, own in dims.items():

@@ -189,7 +189,7 @@ def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> L
     Raises
     ------
     FormatError
-        If nothing says how many samples there are in a second.
+        If nothing says how many samples there are in a second, or a time is no whole number of them.
     """
     stored = clusters.values(session.child(file))
     if file != TIMES:
@@ -202,4 +202,8 @@ def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> L
             params.problem or "none",
             "say sampling_rate=30000, say",
         )
+    if stored.dtype.kind == "f" and (wrong := stored.load() % 1 != 0).any():  # NaN too
+        found = f"{stored.load()[wrong][0]} at spike {int(wrong.argmax()):,}"
+        hint = "times in seconds are read from a file of another name: times_from="
+        raise FormatError(session.child(file).given, "", "whole numbers of samples", found, hint)
     return seconds(stored, params.sampling_rate)

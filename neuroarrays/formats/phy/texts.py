@@ -86,20 +86,31 @@ def read_params(file: Probe) -> Params:
         if isinstance(statement, str):
             code.append(statement)
             continue
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        names = _assigned(statement)
         try:
-            if not isinstance(statement, ast.Assign) or not isinstance(target, ast.Name):
+            if not names or not isinstance(statement, ast.Assign | ast.AnnAssign):
                 raise ValueError
-            values[target.id] = ast.literal_eval(statement.value)
+            values |= dict.fromkeys(names, ast.literal_eval(statement.value or ast.Constant(None)))
         except (ValueError, TypeError, RecursionError, MemoryError):
-            name = f" ({target.id})" if isinstance(target, ast.Name) else ""
-            code.append(f"line {statement.lineno}{name}")
+            of_names = f" ({', '.join(names)})" if names else ""
+            code.append(f"line {statement.lineno}{of_names}")
     notes = [f"params.py: {shorten(code)} not read: code, which is never run"] if code else []
     rate = values.get("sample_rate")
     if isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < math.inf:
         return Params(float(rate), values, "", notes)
     found = f"sample_rate = {rate!r}"[:80] if "sample_rate" in values else "no plain sample_rate"
     return Params(None, values, "; ".join([found, *notes]), notes)
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    """The plain names that a statement gives a value to; [] where it does something else."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return names if len(names) == len(targets) else []
 
 
 def _statements(file: Probe) -> list[ast.stmt | str]:
@@ -152,7 +163,8 @@ def cluster_labels(
         if child.is_file and child.suffix in (".tsv", ".csv")
     ]
     columns: dict[str, np.ndarray] = {}
-    for file in sorted(files, key=lambda file: file.stem == _INFO):
+    order = sorted(files, key=lambda file: (file.stem == _INFO, file.suffix != ".tsv"))
+    for file in order:  # phy reads .csv of its first version, and writes .tsv
         table = _table(file)
         key = next((name for name in _IDS if name in table), None)
         if key is None:
@@ -175,7 +187,10 @@ def cluster_labels(
             column = plain_column(table[name].set_axis(rows).reindex(ids))
             if column.dtype.kind not in "biuf":
                 column = np.array(["" if text is None else str(text) for text in column], object)
-            columns.setdefault(node_name(str(name)), column)
+            label = node_name(str(name))
+            if label in columns and file.stem != _INFO:
+                notes.append(f"{file.name}: {label} not read: another table has it")
+            columns.setdefault(label, column)
     return columns, {file.name for file in files}
 
 

@@ -89,12 +89,13 @@ class Suite2pReader(Reader):
         signals = [signals_of(folder, notes) for folder in planes]
         sizes = [of_plane["F"].shape[1] for of_plane in signals]
         labels = [labels_of_rois(*each, notes) for each in zip(planes, sizes, strict=True)]
-        series = side_by_side(signals, sizes, 1)
+        frames = max(of_plane["F"].shape[0] for of_plane in signals)
+        series = side_by_side(signals, sizes, 1, frames)
         variables = {
             signal: array.variable((schema.TIME, schema.UNIT), {"long_name": SIGNALS[signal]})
             for signal, array in series.items()
         }
-        clock = RegularClock(0.0, rates[0], series["F"].shape[0])
+        clock = RegularClock(0.0, rates[0], frames)
         coords = {
             schema.TIME: clock.variable([schema.TIME], {"units": "s"}),
             schema.UNIT: xr.Variable(schema.UNIT, np.arange(sum(sizes))),

@@ -56,7 +56,8 @@ def options_of(folder: Probe) -> dict[str, Any]:
         if not isinstance(stated, dict):
             raise FormatError(file.given, "", "a dict of options", f"{stated!r:.80}")
         for key, value in stated.items():
-            plain = value.item() if isinstance(value, np.generic) else value
+            one = isinstance(value, np.ndarray | np.generic) and value.size == 1
+            plain = value.item() if one else value
             if isinstance(plain, str | int | float):
                 options.setdefault(key, plain)
     return options
@@ -103,7 +104,12 @@ def passed_over(session: Probe, planes: list[Probe]) -> list[str]:
         child.name for folder in planes for child in folder.children if child.name not in _READ
     )
     notes = [f"not read: {shorten(names)}"] if names else []
+    if is_plane(session):
+        return notes
     run = session.child("suite2p") if session.has("suite2p") else session
+    beside = [child.name for child in run.children if not _PLANE.fullmatch(child.name)]
+    if others := [name for name in beside if name != _COMBINED]:
+        notes.append(f"passed over beside the planes: {shorten(others)}")
     if run.has(_COMBINED) and planes[0].name != _COMBINED:
         notes.append(
             "combined was passed over: it repeats the planes; open it for its own iscell.npy"

@@ -115,6 +115,8 @@ def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, Laz
         If a file is damaged, or has another number of ROIs.
     """
     labels: dict[str, LazyArray] = {}
+    if not folder.has("iscell.npy"):
+        notes.append(f"{folder.name}: no iscell.npy, so nothing says which ROIs are cells")
     for name in filter(lambda name: folder.has(f"{name}.npy"), _CLASSES):
         file = folder.child(f"{name}.npy")
         values = npy(file, 2)
@@ -134,7 +136,9 @@ def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, Laz
     for column in columns.values():
         if column.shape[0] != count:
             _refuse(stat, f"{count} ROIs", f"{column.shape[0]}", count)
-    return labels | columns
+    if twice := sorted(labels.keys() & columns.keys()):
+        notes.append(f"{folder.name}/stat.npy: not read: {', '.join(twice)}, which have files")
+    return columns | labels
 
 
 def _refuse(file: Probe, expected: str, found: str, count: int) -> None:
@@ -143,7 +147,7 @@ def _refuse(file: Probe, expected: str, found: str, count: int) -> None:
 
 
 def side_by_side(
-    parts: Sequence[Mapping[str, LazyArray]], sizes: Sequence[int], axis: int
+    parts: Sequence[Mapping[str, LazyArray]], sizes: Sequence[int], axis: int, frames: int = 0
 ) -> dict[str, LazyArray]:
     """The arrays of planes, ROIs after ROIs; NaN where a plane has none, or a shorter one.
 
@@ -155,6 +159,8 @@ def side_by_side(
         ROIs of each plane.
     axis : {0, 1}
         Which axis of two is that of the ROIs.
+    frames : int, default 0
+        The least length of the other axis.
     """
     joined: dict[str, LazyArray] = {}
     for name in {name: None for part in parts for name in part}:
@@ -166,7 +172,7 @@ def side_by_side(
         for array, size in zip(arrays, sizes, strict=True):
             shape = [size]
             if others:
-                shape.insert(1 - axis, max(others))
+                shape.insert(1 - axis, max(frames, *others))
             pieces.append(_padded(array, tuple(shape)))
         joined[name] = (
             pieces[0] if len(pieces) == 1 else Joined(tuple(pieces), len(shape) - 1 and axis)
