@@ -15,9 +15,11 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.analysis.chance import chance_error
 from neuroarrays.errors import NotInTree, SchemaError, shorten
 
 __all__ = [
+    "chance_error",
     "explainable_variance",
     "repeat_average",
     "repeat_correlation",

@@ -305,3 +305,20 @@ def test_unequal_numbers_of_repeats_as_neuralpredictors(area):
     np.testing.assert_allclose(found[units], share[units], rtol=1e-6)
     found = scoring.repeat_correlation(area).values
     np.testing.assert_allclose(found[units], peer.oracle_corr_jackknife(groups)[units], rtol=1e-6)
+
+
+def test_chance_is_the_best_constant_answer():
+    """Against every constant answer, of values on a line and on a circle."""
+    rng = np.random.default_rng(0)
+    line, circle = rng.gamma(2, size=101), rng.normal(0, 60, 101) % 360
+    constants = np.linspace(0, 10, 4001)
+    errors = np.median(np.abs(line - constants[:, None]), axis=1)
+    assert errors.min() == pytest.approx(na.scoring.chance_error(line), abs=0.005)
+    angles = np.arange(0, 360, 0.1)
+    errors = np.median(np.abs((circle - angles[:, None] + 180) % 360 - 180), axis=1)
+    assert errors.min() == pytest.approx(na.scoring.chance_error(circle, 360), abs=0.1)
+    assert na.scoring.chance_error([np.nan, 7.0], 360) == 0
+    with pytest.raises(ValueError, match="no value"):
+        na.scoring.chance_error([np.nan])
+    with pytest.raises(ValueError, match="period"):
+        na.scoring.chance_error([1.0], -1)
