@@ -24,8 +24,8 @@ WHOLE = 256 << 20
 _AT_ONCE = 64 << 20
 #: Times fewer samples apart than this are read in one piece.
 _APART = 1024
-#: Stamps at the beginning of an irregular clock that its usual step is told from.
-_FIRST = 1025
+#: Stamps at the beginning, in the middle and at the end of a clock that its steps are told from.
+_FEW = 1025
 
 #: Evaluates prepared samples at some of the times asked for, given by their numbers.
 Evaluate = Callable[[Prepared, Any], np.ndarray]
@@ -72,13 +72,21 @@ class Samples:
         """How far apart two samples may lie without a hole between them, s: see `kernels.steps`."""
         if isinstance(self.clock, RegularClock):
             return steps.HOLE / self.clock.rate
-        return steps.longest_step(self._first_stamps)
+        size = int(self.clock.shape[0])
+        begins = sorted({0, max(0, (size - _FEW) // 2), max(0, size - _FEW)})
+        parts = [self._first_stamps, *map(self._few_stamps, begins[1:])]
+        longest = [step for part in parts if np.isfinite(step := steps.longest_step(part))]
+        return max(longest, default=math.inf)  # the rate may change within a recording
 
     @cached_property
     def _first_stamps(self) -> np.ndarray:
+        return self._few_stamps(0)
+
+    def _few_stamps(self, begin: int) -> np.ndarray:
+        picked = slice(begin, begin + _FEW)
         if isinstance(self.clock, LazyArray):
-            return np.asarray(self.clock._raw((slice(0, _FIRST),)), float)
-        return np.asarray(self.clock[:_FIRST], float)
+            return np.asarray(self.clock._raw((picked,)), float)
+        return np.asarray(self.clock[picked], float)
 
     def evaluate(self, begin: np.ndarray, end: np.ndarray, evaluate: Evaluate) -> np.ndarray:
         """Values at some times, from the samples around them.

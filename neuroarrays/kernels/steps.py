@@ -12,6 +12,11 @@ HOLE = 1.5
 JITTER = 0.02
 #: Of a clock that is not regular, a step of more than so many usual ones is a hole.
 FAR = 10.0
+#: A clock of which that share of the steps would be holes is not regular.
+_MANY = 0.25
+#: Steps of about two usual ones are the rounding of a clock where that share of the distances between
+#: them, at least so many, are as many steps, but for so many.
+_EVENLY, _FEW, _OFF = 0.9, 4, 2
 
 
 def usual_step(times: np.ndarray) -> float:
@@ -44,15 +49,42 @@ def longest_step(times: np.ndarray) -> float:
     float, s
         `HOLE` usual steps of a clock that is regular but for its holes, `FAR` of another one; infinite
         where there are not two different times.
+
+    Notes
+    -----
+    A clock whose stamps are rounded to hardly less than its step (700 Hz in whole milliseconds, float32
+    late in a long session) has steps of one and two units. It is not regular: none of these is a hole.
     """
     steps = _forwards(times)
     if not steps.size:
         return math.inf
     usual = float(np.median(steps))
     within = steps[steps <= HOLE * usual]
-    mean = within.mean()
-    is_regular = float(np.sqrt(np.mean((within - mean) ** 2))) <= JITTER * mean
+    is_regular = _deviation(within) <= JITTER and not has_mixed(steps)
     return (HOLE if is_regular else FAR) * usual
+
+
+def has_mixed(steps: np.ndarray) -> bool:
+    """Whether long steps belong to the clock: they are many, or come as evenly as rounding makes them.
+
+    Parameters
+    ----------
+    steps : (step,) float64, s
+        Forwards: more than 0; one or more.
+    """
+    relative = steps / np.median(steps)
+    if np.mean(relative > HOLE) >= _MANY:
+        return True
+    apart = np.diff(np.flatnonzero((relative > HOLE) & (relative < HOLE + 1)))
+    if apart.size < _FEW:
+        return False
+    return bool(np.mean(np.abs(apart - np.median(apart)) <= _OFF) >= _EVENLY)
+
+
+def _deviation(steps: np.ndarray) -> float:
+    """How far steps are off their mean: root mean square, in means."""
+    mean = steps.mean()
+    return float(np.sqrt(np.mean((steps - mean) ** 2)) / mean)
 
 
 def _forwards(times: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import MissingDependency, SchemaError, many
-from neuroarrays.kernels.steps import HOLE, JITTER
+from neuroarrays.kernels.steps import HOLE, JITTER, has_mixed
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.computed import RegularClock, as_lazy
 from neuroarrays.schema import given
@@ -313,7 +313,8 @@ def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
     step = float(within.mean()) if within.size else np.nan
     off = float(np.sqrt(np.mean((within - step) ** 2)) / step) if within.size else np.inf
     short = int((steps <= 0).sum())
-    if not off <= JITTER or short > 1 + 0.001 * steps.size:
+    mixed = within.size > 0 and has_mixed(steps[steps > 0])
+    if not off <= JITTER or mixed or short > 1 + 0.001 * steps.size:
         raise ValueError(_irregular(name, purpose, steps, usual, off))
     return 1 / step
 
@@ -324,14 +325,15 @@ def _irregular(name: str, purpose: str, steps: np.ndarray, usual: float, off: fl
         f"{name}: its clock is not regular: steps from {steps.min():.4g} to {steps.max():.4g} s, "
         f"median {usual:.4g} s"
     )
-    if np.isfinite(off):
+    if off > JITTER and np.isfinite(off):
         msg += f", {100 * off:.1f} % off the mean"
     if back := int((steps <= 0).sum()):
         msg += f"; {many(back, 'step')} of {steps.size} do not go forwards"
     forwards = steps[steps > 0]
     if not forwards.size:
         return f"{msg}. {purpose} needs time that goes forwards: signal.sortby('time')"
-    rate = 1 / float(np.median(forwards))
+    near = forwards[forwards < (HOLE + 1) * np.median(forwards)]
+    rate = 1 / float(near.mean())
     return f"{msg}; {purpose} needs a regular one: na.resample(signal, {rate:.4g}) gives it"
 
 

@@ -302,3 +302,13 @@ def test_a_clock_of_another_unit_is_refused_everywhere(unit):
     for call in (lambda: na.interpolate(series, [1.0]), lambda: na.resample(series, 5)):
         with pytest.raises(ValueError, match=f"clock.*{unit}.*expected seconds"):
             call()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_rate_that_changes_makes_no_holes(order):
+    """Its steps are told from the whole clock, not from how it begins."""
+    clock = np.concatenate([np.arange(3000) / 1000, 3 + np.arange(3000) / 400])
+    clock = np.sort(order * clock)
+    series = xr.DataArray(clock, {"time": clock}, "time", "x")
+    at = np.linspace(clock[0], clock[-1], 500)
+    np.testing.assert_allclose(na.interpolate(series, at), at, atol=1e-12)

@@ -17,7 +17,7 @@ REGULAR = np.arange(100) / 50
         (REGULAR[::-1], 0.02, 0.03),
         (np.repeat(REGULAR, 2), 0.02, 0.03),
         (np.append(REGULAR, np.nan), 0.02, 0.03),
-        (np.array([0, 1, 3, 4, 6, 7.0]), 1.0, 1.5),
+        (np.array([0, 1, 2, 3, 5, 6, 7.0]), 1.0, 1.5),
         (np.array([0.0]), np.nan, np.inf),
         (np.zeros(5), np.nan, np.inf),
         (np.empty(0), np.nan, np.inf),
@@ -32,3 +32,20 @@ def test_of_clocks_that_are_not_regular():
     times = np.cumsum(np.random.default_rng(0).exponential(0.1, 2000))
     assert longest_step(times) == 10 * usual_step(times)
     assert (np.diff(times) > longest_step(times)).mean() < 0.005
+
+
+@pytest.mark.parametrize("rate", [700, 960, 960.5, 970])
+def test_stamps_rounded_to_about_the_step_have_no_holes(rate):
+    times = np.round(np.arange(1000) / rate, 3)
+    assert np.diff(times).max() > 1.5 * usual_step(times)  # steps of one and of two units
+    assert longest_step(times) == pytest.approx(0.01)
+
+
+def test_late_stamps_in_float32_have_no_holes():
+    times = (1e5 + np.arange(1000) / 100).astype(np.float32).astype(float)
+    assert longest_step(times) > 2 * np.diff(times).max()
+
+
+def test_lost_samples_of_a_regular_clock_are_holes():
+    times = (np.arange(1000) / 50)[np.random.default_rng(0).random(1000) > 0.05]
+    assert longest_step(times) == pytest.approx(0.03)

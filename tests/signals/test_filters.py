@@ -225,6 +225,11 @@ jitter = np.random.default_rng(0).uniform(0, 1e-3, N)
             r"not regular: steps from .* median 0.00.* na.resample\(signal",
         ),
         (lambda: na.filter(signal(clock=np.zeros(N)), 20), ValueError, "not regular"),
+        (
+            lambda: na.filter(signal(clock=np.round(np.arange(N) / 700, 3)), 20),
+            ValueError,
+            r"steps from 0.001 to 0.002 s.* na.resample\(signal, 700\)",
+        ),
         (lambda: na.filter(signal(clock=np.full(N, np.nan)), 20), ValueError, "6,000 time stamps"),
         (lambda: na.filter(signal().T, 20), SchemaError, "expected time first"),
         (lambda: na.filter(signal(period=360.0), 20), SchemaError, "is an angle"),
