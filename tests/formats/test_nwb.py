@@ -34,6 +34,7 @@ def table(node, **columns):
 
 
 class TestGolden(ReaderTests):
+    inert_options = {"units": "one table has all units; files of several are tested elsewhere"}
     reader = "nwb"
     path = GOLDEN / "nwb" / "session.nwb"
     foreign = FOREIGN
@@ -108,6 +109,7 @@ class TestGolden(ReaderTests):
 
 
 class TestGoldenZarr(ReaderTests):
+    inert_options = {"units": "one table has all units; files of several are tested elsewhere"}
     archives = (".zarr",)
     reader = "nwb"
     path = GOLDEN / "nwb" / "session_zarr.nwb"
@@ -139,6 +141,7 @@ class TestGoldenZarr(ReaderTests):
 
 
 class TestSample(ReaderTests):
+    inert_options = {"units": "one table has all units; files of several are tested elsewhere"}
     archives = (".h5",)
     reader = "nwb"
     path = SAMPLE

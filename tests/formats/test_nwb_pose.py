@@ -19,6 +19,7 @@ class TestGolden(ReaderTests):
 
     archives = (".zarr",)
     reader = "nwb"
+    inert_options = {"units": "there are none"}
     path = GOLDEN / "nwb" / "pose.nwb"
     foreign = (GOLDEN / "movement" / "poses.nc",)
     values = {

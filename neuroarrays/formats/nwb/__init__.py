@@ -41,10 +41,20 @@ class NWBReader(Reader):
         """Files by their names without suffix."""
         return find(probe, looks_like_nwb, _is_meant, called=_session_name)
 
-    def open_session(self, session: Probe, name: str, request: Request) -> dict[str, xr.Dataset]:
-        """What a file holds, by its kinds of objects."""
+    def open_session(
+        self, session: Probe, name: str, request: Request, *, units: str | None = None
+    ) -> dict[str, xr.Dataset]:
+        """What a file holds, by its kinds of objects.
+
+        Parameters
+        ----------
+        session, name, request
+            The file, its name, what is asked for.
+        units : str, optional
+            The table of units to build, by name or path, where a file has several; all when not given.
+        """
         file = session.source
-        return session_groups(Account(file), decode.check_version(file), request.area)
+        return session_groups(Account(file), decode.check_version(file), request.area, units)
 
 
 def _is_meant(probe: Probe) -> bool:

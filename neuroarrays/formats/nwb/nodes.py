@@ -9,9 +9,11 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import NotInTree
 from neuroarrays.formats.nwb import decode, tables
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.observed import with_observed
+from neuroarrays.formats.nwb.pictures import picture_nodes
 from neuroarrays.formats.nwb.signals import series_nodes
 from neuroarrays.formats.nwb.told import read_told
 from neuroarrays.formats.nwb.units import UNITS, unit_nodes
@@ -29,20 +31,22 @@ _MOST = 1000
 
 
 def session_groups(
-    account: Account, version: str, wanted: Callable[[str], bool]
+    account: Account, version: str, wanted: Callable[[str], bool], chosen: str | None = None
 ) -> dict[str, xr.Dataset]:
     """Node path below the session -> dataset; "" holds the session's attributes.
 
-    `wanted` is asked for every area, and says whether to build it.
+    `wanted` is asked for every area, and says whether to build it. `chosen` is the table of units,
+    by name or path; all of them when not given.
     """
     series, kinds = decode.find(account)
+    units = sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first)
+    picked = _chosen_units(account, units, chosen)
     told = read_told(account)
     groups = {} if told is None else told.nodes(wanted)
     if told is not None:  # what was put into the file since is read as anywhere else
         series = [signal for signal in series if not told.is_written(signal.path)]
         kinds = {path: kind for path, kind in kinds.items() if not told.is_written(path)}
-    units = sorted((p for p, kind in kinds.items() if kind == "units"), key=_own_units_first)
-    for path in units:
+    for path in (path for path in picked if path in kinds):
         with account.step(path):
             by_node = unit_nodes(account, wanted, path=path)
             prefix = "" if path == UNITS else f"{schema.node_name(path.rpartition('/')[2])}_"
@@ -51,6 +55,7 @@ def session_groups(
                 add_node(groups, f"{prefix}{node}" if taken else node, rows)
     groups = table_nodes(account, kinds, groups)
     add_nodes(groups, series_nodes(account, series, wanted))
+    add_nodes(groups, picture_nodes(account))
     with account.step("units"):
         groups = with_observed(account.source, groups, series, units)
     notes = [] if any(path.endswith("/spikes") for path in groups) else ["no units with spikes"]
@@ -58,6 +63,25 @@ def session_groups(
     notes += [] if told is None else told.notes
     attrs = attrs | {"nwb_version": version} | account.told(notes)
     return {"": xr.Dataset(attrs=attrs)} | groups
+
+
+def _chosen_units(account: Account, paths: list[str], chosen: str | None) -> list[str]:
+    """The tables of units to build, of all that there are.
+
+    Raises
+    ------
+    NotInTree
+        If there is none of that name.
+    """
+    if chosen is None:
+        return paths
+    picked = [path for path in paths if chosen.strip("/") in (path, path.rpartition("/")[2])]
+    if not picked:
+        raise NotInTree("table of units", chosen, paths)
+    for path in paths:
+        if path not in picked:
+            account.pass_over(path)
+    return picked
 
 
 def _own_units_first(path: str) -> tuple[bool, str]:

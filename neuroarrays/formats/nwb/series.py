@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Info, Source, plain
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
@@ -41,6 +42,8 @@ _FULL_TURN = {
 #: Names of directions, and of angles that go on after a full turn.
 _DIRECTION = re.compile(r"direction|heading|azimuth|yaw", re.I)
 _UNWRAPPED = re.compile(r"wheel|unwrapped|cumulative", re.I)
+#: Where pictures stand that an `IndexSeries` counts.
+_SHOWN = "stimulus/templates/"
 #: Datasets of a series that are read for what they are.
 _KNOWN = {"data", "timestamps", "starting_time", "rois", "electrodes", "channel_conversion"}
 
@@ -130,7 +133,9 @@ def read_series(
     attrs = source.attrs(f"{path}/data") if info is not None else {}
     scale, offset, unit = _scale(account, path, attrs)
     is_row = info is not None and axis == 1 and info.shape[0] == 1 and n_rois != 1
-    extra = _extra(account, path, names, size)
+    region = _rows_of_columns(source, path, names, info)
+    others = [name for name in names if name != region.rpartition("/")[2]]
+    extra = _extra(account, path, others, size)
     return Series(
         path=path,
         data=f"{path}/data" if info else None,
@@ -145,10 +150,10 @@ def read_series(
         factors=_factors(account, path, info, axis) if "channel_conversion" in names else (),
         labels=_labels(attrs),
         rois=f"{path}/rois" if "rois" in names else "",
-        electrodes=f"{path}/electrodes" if "electrodes" in names else "",
+        electrodes=region,
         extra=extra,
         kinds=types,
-        attrs=_series_attrs(account, path, names, extra),
+        attrs=_series_attrs(account, path, others, extra),
     )
 
 
@@ -287,6 +292,25 @@ def _labels(attrs: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(label) for label in stated) if isinstance(stated, list) else ()
 
 
+def _rows_of_columns(source: Source, path: str, names: list[str], info: Info | None) -> str:
+    """The dataset that says of which rows of a table the columns are, but for ROIs.
+
+    Electrodes, or fibres: ndx-fiber-photometry calls it `fiber_photometry_table_region`.
+    """
+    if "electrodes" in names:
+        return f"{path}/electrodes"
+    if info is None or len(info.shape) != 2:
+        return ""
+    for name in names:
+        region = f"{path}/{name}"
+        is_other = (
+            name not in _KNOWN and source.attr(region, "neurodata_type") == "DynamicTableRegion"
+        )
+        if is_other and _length(source, region) == info.shape[1]:
+            return region
+    return ""
+
+
 def _length(source: Source, path: str) -> int:
     info = source.info(path)
     return info.shape[0] if info is not None and info.shape else 0
@@ -326,4 +350,8 @@ def _series_attrs(
     for name in ("indexed_timeseries", "indexed_images"):
         if name in names and (target := source.link(f"{path}/{name}")):
             facts[name] = target
+            if target.strip("/").startswith(_SHOWN):  # where the pictures are in the tree
+                facts["frames_of"] = (
+                    f"{schema.STIMULUS}/{schema.node_name(target.rpartition('/')[2])}"
+                )
     return facts

@@ -25,6 +25,8 @@ ELECTRODES = "general/extracellular_ephys/electrodes"
 _AREA_COLUMNS = ("location", "brain_area", "area", "brain_region", "structure_acronym")
 _NO_AREA = {"", "none", "n/a", "na", "nan", "unknown", "unspecified", "null"}
 _REGION_KEY = re.compile(r"(?:brain_region|region|brain_area|area)\s*:\s*([^;,]+)", re.I)
+#: Where electrodes are: in the brain, and on the probe.
+_AXES = ("x", "y", "z", "rel_x", "rel_y", "rel_z")
 #: Children of a session that are no areas: an area called so gets another name.
 _RESERVED = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
 
@@ -147,6 +149,7 @@ def _unit_columns(
         stretches = unit_stretches(account, ends.size)
     read = tables.labels_of_rows(account, table, ends.size, schema.UNIT)
     read |= columns.read_columns(account, table, ends.size, schema.UNIT, skip)
+    read = _places(account, table, ends.size) | read
     return read | stretches, per_spike
 
 
@@ -172,21 +175,49 @@ def _locations(source: Source) -> np.ndarray | None:
 
 
 def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
+    locations, first = _locations(account.source), _first_electrodes(account, table)
+    if locations is None or first is None:
+        return None
+    return [str(locations[row]) if 0 <= row < len(locations) else "" for row in first]
+
+
+def _first_electrodes(account: Account, table: Table) -> list[int] | None:
+    """The row of the first electrode of each unit, -1 for one without; None if no column says it."""
     source, column = account.source, _column_of_electrodes(account.source, table)
-    locations = _locations(source)
-    if locations is None or not column:
+    known = source.info(f"{ELECTRODES}/id") or source.info(f"{ELECTRODES}/location")
+    if not column or known is None or len(known.shape) != 1:
         return None
     path = f"{table.path}/{column}"
     rows = source.read(path)
     if rows.dtype == object:  # region references: an array of rows for each unit
-        first = [int(r[0]) if np.size(r) else -1 for r in rows]
-    elif column in table.indexes:
-        columns.check_rows(account, path, rows, len(locations), ELECTRODES)
+        return [int(r[0]) if np.size(r) else -1 for r in rows]
+    if column in table.indexes:
+        columns.check_rows(account, path, rows, known.shape[0], ELECTRODES)
         starts, ends = columns.ragged_bounds(source, path, table.indexes[column][0])
-        first = [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
-    else:
-        first = [int(row) for row in rows]
-    return [str(locations[row]) if 0 <= row < len(locations) else "" for row in first]
+        return [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
+    return [int(row) for row in rows]
+
+
+def _places(account: Account, table: Table, n_units: int) -> dict[str, xr.Variable]:
+    """Where the first electrode of each unit is: ``electrode_x``, ..., (unit_id,) as the file has it."""
+    first: list[int] | None = None
+    with account.step(f"{table.path}/electrodes"):
+        first = _first_electrodes(account, table)
+    if first is None or len(first) != n_units:
+        return {}
+    rows, places = np.array(first, np.int64), {}
+    for axis in _AXES:
+        path = f"{ELECTRODES}/{axis}"
+        info = account.source.info(path)
+        if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
+            continue
+        values = np.append(account.source.read(path).astype(np.float64), np.nan)
+        known = (rows >= 0) & (rows < values.size - 1)
+        of_units = values[np.where(known, rows, -1)]
+        if np.isfinite(of_units).any():
+            attrs = {"description": f"{axis} of the first electrode of each unit"}
+            places[f"electrode_{axis}"] = xr.Variable(schema.UNIT, of_units, attrs)
+    return places
 
 
 def _column_of_electrodes(source: Source, table: Table) -> str:

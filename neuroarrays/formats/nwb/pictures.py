@@ -1,0 +1,83 @@
+"""Pictures that a file keeps one by one: containers `Images` of NWB, as frames of a stimulus.
+
+A container has a dataset for each picture, (y, x) or (y, x, colour), and may say in which order they
+count (`order_of_images`); an `IndexSeries` says which was shown when.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from neuroarrays import schema
+from neuroarrays.formats.nwb import columns, decode
+from neuroarrays.formats.nwb.account import Account, printable, unreadable
+from neuroarrays.lazy.arrays import FileArray, file_array, wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import Stacked
+
+#: Where containers of pictures stand, and the dataset with the order of the pictures.
+_ROOTS = ("stimulus/templates", "stimulus/presentation")
+_ORDER = "order_of_images"
+#: Name of the variable, and of the label along `frame` with the name of each picture.
+IMAGES, IMAGE_NAME = "images", "image_name"
+
+
+def picture_nodes(account: Account) -> dict[str, xr.Dataset]:
+    """A node ``stimulus/<container>`` for each container of pictures; lazily, none is read."""
+    source, nodes = account.source, dict[str, xr.Dataset]()
+    for root in _ROOTS:
+        for name in source.names(root) if source.exists(root) else ():
+            path = f"{root}/{name}"
+            if source.link(path) is None and source.attr(path, "neurodata_type") == "Images":
+                with account.step(path):
+                    nodes[f"{schema.STIMULUS}/{decode.clean(name)}"] = _node(account, path)
+    return nodes
+
+
+def _node(account: Account, path: str) -> xr.Dataset:
+    """Pictures of one shape as ``images (frame, ...)``; of several shapes, each by its own name."""
+    pictures: dict[str, FileArray] = {}
+    for name in _in_order(account, path):
+        info = account.source.info(f"{path}/{name}")
+        if info is None or unreadable(info) or info.text:
+            account.leave(
+                f"{path}/{name}", "no picture: " + (unreadable(info) or "text, the name of a file")
+            )
+            continue
+        pictures[name] = file_array(account.source, f"{path}/{name}")
+        account.take(f"{path}/{name}")
+    attrs = columns.description(account.source, path) | {"nwb_path": path}
+    arrays = tuple(pictures.values())
+    if len({(array.shape, array.dtype) for array in arrays}) == 1:
+        stack = Stacked(arrays, (len(arrays),))
+        dims = (schema.FRAME, *(f"{IMAGES}_axis{i}" for i in range(1, stack.ndim)))
+        names = np.array([*map(printable, pictures), None], object)[:-1]
+        images = schema.var("stimulus", IMAGES, wrap(stack), dims, **attrs)
+        return dataset({IMAGES: images}, {IMAGE_NAME: xr.Variable(schema.FRAME, names)})
+    variables = {}
+    for name, array in pictures.items():
+        label = columns.free(name)
+        dims = tuple(f"{label}_axis{i}" for i in range(array.ndim))
+        variables[label] = schema.var("stimulus", label, wrap(array), dims, **attrs)
+    return dataset(variables)
+
+
+def _in_order(account: Account, path: str) -> list[str]:
+    """The names of the pictures of a container: as it says, else as they stand in the file."""
+    source = account.source
+    names = [name for name in source.names(path) if name != _ORDER]
+    if source.info(f"{path}/{_ORDER}") is None:
+        return names
+    with account.step(f"{path}/{_ORDER}"):
+        stated = [
+            str(target).rpartition("/")[2] for target in source.read(f"{path}/{_ORDER}").tolist()
+        ]
+        account.take(f"{path}/{_ORDER}")
+        if sorted(stated) == sorted(names):
+            return stated
+        account.remark(
+            f"{path}/{_ORDER}",
+            f"names {len(stated)} pictures, there are {len(names)}: they are as they stand in the file",
+        )
+    return names
