@@ -201,9 +201,11 @@ def test_an_aligned_tree_comes_back(tmp_path, name, compression):
     ("place", "name", "compression"),
     [
         ("pynapple_A2929_HD_ephys/A2929-200711.nwb", "x.h5", "zstd"),
-        ("dandi000006_ALM_ephys", "x.nc", "portable"),
-        ("dandi000006_ALM_ephys", "x.zarr", "zstd"),
-        ("pynapple_A0662_suite2p/2022_08_08.nwb", "x.h5", "zstd"),
+        pytest.param("dandi000006_ALM_ephys", "x.nc", "portable", marks=pytest.mark.slow),
+        pytest.param("dandi000006_ALM_ephys", "x.zarr", "zstd", marks=pytest.mark.slow),
+        pytest.param(
+            "pynapple_A0662_suite2p/2022_08_08.nwb", "x.h5", "zstd", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_real_recordings_come_back(shared_data, tmp_path, name, compression, place):

@@ -482,19 +482,22 @@ def test_options_are_checked(sessions, tmp_path):
 # ----------------------------------------------------------------------------------- of Allen
 
 
-@pytest.fixture
-def allen(tmp_path):
-    folder = tmp_path / "allen"
-    folder.mkdir()
-    write_allen(folder / "a.nwb", session_id=715093703, seed=1, rows=5, movie=(2, 5))
+@pytest.fixture(scope="module")
+def allen(tmp_path_factory):
+    """Two sessions that are only read."""
+    folder = tmp_path_factory.mktemp("allen")
+    small = {"rows": 5, "movie": (2, 5), "sampling": 0.1}
+    small |= {"structures": ("VISp", "CA1", "LGd", "VISam")}
+    shown = ("gabors", "natural_movie_one", "flashes")  # of which the last is not asked for
+    write_allen(folder / "a.nwb", session_id=715093703, seed=1, stimuli=shown, **small)
+    shown = ("gabors", "natural_movie_one_more_repeats")
     write_allen(
         folder / "b.nwb",
         session_id=766640955,
         seed=2,
-        rows=5,
-        movie=(2, 5),
-        stimuli=("gabors", "natural_movie_one_more_repeats"),
+        stimuli=shown,
         parts=("running",),
+        **small,
     )
     return folder
 

@@ -211,19 +211,19 @@ def assert_units(session, truth):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int32", "int64"])
 def test_index_of_any_width(written, dtype):
-    session, truth = written(index_dtype=dtype, units=9)
+    session, truth = written(index_dtype=dtype, units=9, parts=("units",))
     assert_units(session, truth)
 
 
 @pytest.mark.parametrize("how", ["ragged", "flat", "region", "peak", "column", "group", "none"])
 def test_areas(written, how):
-    session, truth = written(electrodes=how)
+    session, truth = written(electrodes=how, parts=("units",))
     assert_units(session, truth)
 
 
 @pytest.mark.parametrize("spikes", ["unsorted", "nan"])
 def test_trains_are_kept_as_stored(written, spikes):
-    session, truth = written(spikes=spikes)
+    session, truth = written(spikes=spikes, parts=("units",))
     assert_units(session, truth)
     notes = na.validate(session.root, values=True)
     word = "not in order" if spikes == "unsorted" else "NaN"
@@ -233,7 +233,9 @@ def test_trains_are_kept_as_stored(written, spikes):
 @pytest.mark.parametrize("text", ["vlen", "fixed"])
 @pytest.mark.parametrize("colnames", [True, False])
 def test_text_columns(written, text, colnames):
-    session, truth = written(text=text, colnames=colnames, name_column=True)
+    session, truth = written(
+        text=text, colnames=colnames, name_column=True, parts=("units", "trials")
+    )
     trials = session["presentations/trials"]
     assert trials["outcome"].values.tolist() == truth["trials"]["outcome"]
     assert trials["name"].values.tolist() == truth["trials"]["name"]
@@ -249,7 +251,7 @@ def test_text_columns(written, text, colnames):
 
 @pytest.mark.parametrize("text", ["vlen", "fixed"])
 def test_ragged_columns(written, text):
-    session, truth = written(ragged=True, text=text)
+    session, truth = written(ragged=True, text=text, parts=("units", "trials"))
     trials, stored = session["presentations/trials"], truth["trials"]
     ends = [0, *np.cumsum(np.arange(6) % 3)]
     for i in range(6):
