@@ -28,6 +28,17 @@ RUNNING = [
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 
 
+# Words that the glossary has another for, and pages that speak of other things by them.
+DOUBLES = {"neuron": "unit", "structure": "area", "region": "area"}
+OTHER_THINGS = {
+    "glossary": ("neuron", "structure", "region"),  # says what others call it
+    "design": ("structure",),  # of a file
+    "bring_your_own": ("neuron",),  # a file's own word
+    "recordings": ("neuron",),  # a file's own word
+}
+NOT_PROSE = re.compile(r"^(```|~~~).*?^\1|^\|.*?$|``?[^`]+``?|\]\([^)]*\)|<!--.*?-->", re.M | re.S)
+
+
 def load(path):
     """A file of docs/ as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -48,6 +59,25 @@ def workplace(tmp_path, monkeypatch):
     shutil.copy(na.sample_path(), tmp_path / "recording.nwb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(DOCS / "examples"))
+
+
+def doubles(text):
+    prose = NOT_PROSE.sub(" ", text).lower()
+    return [word for word in DOUBLES if re.search(rf"\b{word}s?\b", prose)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_one_word_for_one_thing(page):
+    """Prose has the words of the glossary; code, tables and names in backticks may quote others'."""
+    found = doubles(page.read_text(encoding="utf-8"))
+    assert sorted(set(found) - set(OTHER_THINGS.get(page.stem, ()))) == [], "see docs/glossary.md"
+
+
+def test_first_lines_of_docstrings_have_the_words_of_the_glossary():
+    names = [name for name in na.__all__ if name not in ("plot", "torch", "explore")]
+    lines = {name: (inspect.getdoc(getattr(na, name)) or "").partition("\n")[0] for name in names}
+    assert {name: line for name, line in lines.items() if doubles(line)} == {}
+    assert doubles("Rates of neurons in a `region`.") == ["neuron"]
 
 
 @pytest.mark.usefixtures("workplace")

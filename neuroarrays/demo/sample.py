@@ -25,7 +25,7 @@ def sample_path() -> Path:
 
 
 def load_sample(**options: Any) -> xr.DataTree:
-    """Open the bundled recording: head-direction and hippocampal cells of a mouse.
+    """Open the bundled recording: head-direction and hippocampal units of a mouse.
 
     An excerpt of session A2929-200711 (Peyrache lab; MIT, from the tests of pynapple): 7 units of
     the anterodorsal nucleus (adn) and 8 of CA1, 10 minutes of sleep with 594 ripples and 10 of
