@@ -101,9 +101,7 @@ class Layout:
             name: pn.pane.Bokeh(None, sizing_mode="stretch_width", visible=False)
             for name in (*TITLES, "rate map")
         }
-        self.panes["session"] = pn.pane.Bokeh(
-            self.plots.figure("session"), sizing_mode="stretch_width"
-        )
+        self.panes["session"].visible = True
         self.notice = plain_text(color="#b45309")
         self.status = plain_text()
         self.notes = {name: plain_text("…") for name in VIEWS}  # until it is drawn

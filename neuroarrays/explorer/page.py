@@ -36,7 +36,7 @@ document.addEventListener("keydown", (event) => {
   if (["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName)) return
   if (!"ArrowUp ArrowDown ArrowLeft ArrowRight + - 0 n p g d".split(" ").includes(event.key)) return
   event.preventDefault()
-  figure.tags = [event.key, Date.now()]
+  table.tags = [event.key, Date.now()]
 })
 """
 
@@ -71,11 +71,8 @@ class Page(Layout):
     # ------------------------------------------------------------------------------------- events
 
     def _watch(self) -> None:
-        plot = self.plots.figure("session")
-        plot.on_event(RangesUpdate, self._ranges)
-        plot.on_event(Reset, lambda _: self.change(window=None))
-        plot.on_event(Tap, self._tap_session)
-        plot.on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
+        self._place("session")
+        self.table.on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
         self.table.source.selected.on_change("indices", self._rows_selected)
 
     def _chosen(self, field: str, value: Any) -> None:
@@ -210,10 +207,16 @@ class Page(Layout):
                     wanted = replace(wanted, **{field: getattr(self.state, field)})
         changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
         self.state = wanted
-        if "svg" in changed:
-            notices.append("pictures are saved in the new form once the page is loaded again")
+        again = "svg" in changed  # figures are made anew, as vectors or not
+        if again:
+            self.plots = Plots(wanted)
+            for pane in self.panes.values():
+                pane.object = None
         with pn.io.hold():  # one message, so that no figure is seen half changed
-            self.update([name for name in VIEWS if changed & DEPENDS[name]])
+            drawn = [
+                name for name in VIEWS if changed & DEPENDS[name] or (again and name in self.views)
+            ]
+            self.update(drawn)
             if "theme" in changed:
                 self.plots.theme(self.state.theme)
                 self.layout.styles = self._colors()
@@ -261,9 +264,11 @@ class Page(Layout):
     def _place(self, name: str) -> None:
         """Put a new figure on the page."""
         plot = self.plots.figure(name)
-        if name == "signals":
+        if name in ("session", "signals"):
             plot.on_event(RangesUpdate, self._ranges)
             plot.on_event(Reset, lambda _: self.change(window=None))
+        if name == "session":
+            plot.on_event(Tap, self._tap_session)
         elif name == "trials":
             plot.on_event(Tap, self._tap_trial)
         self.panes[name].object = plot
@@ -372,5 +377,5 @@ class Page(Layout):
 
     def listen(self, document: Any) -> None:
         """Let keys of the browser's page reach it."""
-        script = CustomJS(args={"figure": self.plots.figure("session")}, code=_KEYS)
+        script = CustomJS(args={"table": self.table}, code=_KEYS)
         document.js_on_event(DocumentReady, script)
