@@ -5,12 +5,14 @@
 
 import argparse
 import ast
+import inspect
 import os
 import shutil
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+import neuroarrays as na
 from neuroarrays import cli, schema
 from neuroarrays.formats.registry import FORMATS
 
@@ -126,6 +128,19 @@ def commands() -> str:
     parts = [f"```text\n{_help(parser)}```\n"]
     parts += [f"## {name}\n\n```text\n{_help(p)}```\n" for name, p in subparsers.choices.items()]
     return "\n".join(parts)
+
+
+def titles() -> dict[str, str]:
+    """What a page of the reference is called where a name stands elsewhere than users say it."""
+    names = {
+        f"{module.__name__}.{name}": f"na.{public}.{name}"
+        for public in na.__all__
+        if inspect.ismodule(module := getattr(na, public))
+        for name in getattr(module, "__all__", vars(module))
+    }
+    return {
+        home: name for home, name in names.items() if home != name.replace("na.", "neuroarrays.", 1)
+    }
 
 
 def recordings(folder: Path = RECORDINGS) -> str:

@@ -1,5 +1,7 @@
 """Pictures of the explorer, taken by a browser of this machine while the documentation is built."""
 
+import doctest
+import inspect
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,12 @@ EXPLORER = {
         "A minute of it in dark colours, and where the animal was when the unit fired.",
     ),
 }
+#: Names of public functions whose examples draw something.
+EXAMPLES = tuple(
+    f"neuroarrays.plot.{name}"
+    for name in na.plot.__all__
+    if ">>>" in getattr(na.plot, name).__doc__
+)
 _MISSING = """:::{note}
 No browser was found when this page was built (`pip install --group test`, and Chromium), so its pictures are missing.
 :::
@@ -62,6 +70,24 @@ def explorer(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def examples(folder: Path) -> None:
+    """Run the examples of functions that draw, and keep what they draw."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for full_name in EXAMPLES:
+        function = getattr(na.plot, full_name.rpartition(".")[2])
+        code = doctest.script_from_examples(inspect.getdoc(function) or "")
+        exec(compile(code, full_name, "exec"), {})
+        if plt.get_fignums():
+            plt.gcf().savefig(folder / f"{full_name}.png", dpi=100)
+        plt.close("all")
+
+
 def write(folder: Path = HERE / "_generated") -> None:
-    """Write the part of the page that shows them."""
+    """Write the part of the page that shows them, and the pictures of the reference."""
+    examples(folder / "examples")
     (folder / "explorer.md").write_text(explorer(folder), encoding="utf-8")

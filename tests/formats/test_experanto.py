@@ -158,11 +158,12 @@ def test_missing_samples_are_skipped_not_filled_with_a_mean_of_the_question(sess
     series = na.open_datatree(path)[S]["eye_tracker"].to_dataset()
     times = series["time"].values
     middle = (times[9] + times[13]) / 2
-    found = na.interpolate(series, [middle], method="linear")["eye_tracker"].values[0]
+    assert np.isnan(na.interpolate(series, [middle])["eye_tracker"].values).all()  # a hole
+    found = na.interpolate(series, [middle], max_gap=np.inf)["eye_tracker"].values[0]
     expected = (truth["eye_tracker"][9].astype(float) + truth["eye_tracker"][13]) / 2
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    alone = na.interpolate(series, [middle, times[40]], method="linear")["eye_tracker"].values[0]
-    assert same_values(alone, found)
+    two = na.interpolate(series, [middle, times[40]], max_gap=np.inf)["eye_tracker"].values
+    assert same_values(two[0], found)
 
 
 @pytest.mark.parametrize("method", ["previous", "nearest", "linear"])
@@ -307,7 +308,7 @@ def test_spikes_are_counted_in_half_open_windows(spiking):
 def test_everything_on_one_clock(spiking):
     path, truth = spiking
     tree = na.open_datatree(path)
-    aligned = na.align(tree, bin_width=0.1, method="linear")
+    aligned = na.align(tree, bin_width=0.1, method="linear", max_gap=np.inf)
     assert na.validate(aligned, values=True) == []
     session = aligned[S]
     edges = session["time"].values - 0.05
