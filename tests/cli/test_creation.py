@@ -214,7 +214,11 @@ def held_out(features, responses, penalty):
         return np.array([np.corrcoef(p, r)[0, 1] for p, r in pairs])
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_layout_with_responses_has_a_model():
+    assert set(LAYOUTS) - set(MODELS) == {"movement"}  # an animal's points, and no recorded cell
+
+
+@pytest.mark.parametrize("layout", sorted(MODELS))
 def test_a_linear_model_predicts_responses_that_it_has_not_seen(layout, made):
     """Against chance: the same model of responses shifted by a third of the recording."""
     features, responses = MODELS[layout](made[layout], layout)
