@@ -28,15 +28,31 @@ if TYPE_CHECKING:
 #: Facts of a session by the names that NWB has for them, where these differ.
 _CALLED = {"experiment_notes": "notes"}
 _FACTS = (
-    "session_id", "institution", "lab", "experiment_description", "notes", "protocol", "pharmacology",
-    "surgery", "virus", "stimulus_notes", "data_collection", "slices",
-)  # fmt: skip
+    "session_id",
+    "institution",
+    "lab",
+    "experiment_description",
+    "notes",
+    "protocol",
+    "pharmacology",
+    "surgery",
+    "virus",
+    "stimulus_notes",
+    "data_collection",
+    "slices",
+)
 #: Those that are lists, which the tree has as one text.
 _LISTS = ("experimenter", "keywords", "related_publications")
 _SUBJECT = {
-    "subject": "subject_id", "species": "species", "sex": "sex", "age": "age", "genotype": "genotype",
-    "strain": "strain", "subject_description": "description", "subject_weight": "weight",
-}  # fmt: skip
+    "subject": "subject_id",
+    "species": "species",
+    "sex": "sex",
+    "age": "age",
+    "genotype": "genotype",
+    "strain": "strain",
+    "subject_description": "description",
+    "subject_weight": "weight",
+}
 #: Male, female, other, unknown; and an age of which nothing is known: from no days on.
 _SEXES, _ANY_AGE = "MFOU", "P0D/"
 #: Attributes that may say when a session began.

@@ -26,9 +26,18 @@ from neuroarrays.tree.observed import OF_SESSION
 _MOST = 2000
 #: Names of columns that mean something else to NWB.
 _NOT_COLUMNS = {
-    "id", "electrodes", "electrode_group", "waveforms", "obs_intervals", "tags", "timeseries",
-    "spike_times", "timestamp", "resolution", "group",
-}  # fmt: skip
+    "id",
+    "electrodes",
+    "electrode_group",
+    "waveforms",
+    "obs_intervals",
+    "tags",
+    "timeseries",
+    "spike_times",
+    "timestamp",
+    "resolution",
+    "group",
+}
 #: Tables that a file of NWB has a place of its own for.
 _OWN_TABLES = ("trials", "epochs", "invalid_times")
 #: What stands in the place of a unit that is not known.
@@ -121,9 +130,12 @@ class Nodes:
             places[column] = {layout.AT: f"{at}/{called}"}
         ids, where = _identifiers(node, dim, at)
         table = TimeIntervals(
-            name=name, description=description_of(node, path), id=ids, columns=columns,
+            name=name,
+            description=description_of(node, path),
+            id=ids,
+            columns=columns,
             colnames=[column.name for column in columns],
-        )  # fmt: skip
+        )
         if name in _OWN_TABLES:
             setattr(self.file, name, table)
         else:
@@ -148,10 +160,12 @@ class Nodes:
             columns.append(vector(called, variable, kind=kind))
             places[column] = {layout.AT: f"{at}/{called}"}
         table = EventsTable(
-            name=name, description=description_of(node, path), columns=columns,
+            name=name,
+            description=description_of(node, path),
+            columns=columns,
             id=ElementIdentifiers(name="id", data=np.arange(times.size)),
             colnames=[column.name for column in columns],
-        )  # fmt: skip
+        )
         self.file.add_events_table(table)
         self.tell(path, places)
 

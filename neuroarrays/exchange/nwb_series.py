@@ -42,9 +42,16 @@ from neuroarrays.formats.nwb import layout
 
 #: Volts of the units in which an electrode's signal may stand.
 _VOLTS = {
-    "v": 1.0, "volt": 1.0, "volts": 1.0, "mv": 1e-3, "millivolt": 1e-3, "uv": 1e-6, "µv": 1e-6,
-    "microvolt": 1e-6, "microvolts": 1e-6,
-}  # fmt: skip
+    "v": 1.0,
+    "volt": 1.0,
+    "volts": 1.0,
+    "mv": 1e-3,
+    "millivolt": 1e-3,
+    "uv": 1e-6,
+    "µv": 1e-6,
+    "microvolt": 1e-6,
+    "microvolts": 1e-6,
+}
 _DFF = re.compile(r"d\W?f\W?(/|over)?_?f|dff", re.I)
 #: Dimensions of the values of a series that NWB allows.
 _DIMENSIONS = 4
@@ -106,9 +113,11 @@ class SeriesNodes:
         names = [
             str(name)
             for name, variable in node.variables.items()
-            if variable.dims[:1] == (schema.TIME,) and name != schema.TIME
-            and variable.ndim <= _DIMENSIONS and variable.dtype.kind in "iufb" + TEXT
-        ]  # fmt: skip
+            if variable.dims[:1] == (schema.TIME,)
+            and name != schema.TIME
+            and variable.ndim <= _DIMENSIONS
+            and variable.dtype.kind in "iufb" + TEXT
+        ]
         place = [name for name in _COORDINATES if name in names and node[name].ndim == 1]
         alike = {(node[name].dtype, str(node[name].attrs.get("units"))) for name in place}
         if (
@@ -242,10 +251,15 @@ class SeriesNodes:
         columns, where = column_vectors(node, schema.UNIT, f"{at}/{name}")
         columns += _masks(node)
         table = PlaneSegmentation(
-            name=name, description=f"ROIs of {path}", imaging_plane=self._plane(area, node), columns=columns,
-            id=ElementIdentifiers(name="id", data=node.variables[schema.UNIT].values.astype(np.int64)),
+            name=name,
+            description=f"ROIs of {path}",
+            imaging_plane=self._plane(area, node),
+            columns=columns,
+            id=ElementIdentifiers(
+                name="id", data=node.variables[schema.UNIT].values.astype(np.int64)
+            ),
             colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
-        )  # fmt: skip
+        )
         segmentation.add_plane_segmentation(table)
         places |= where | {schema.UNIT: {layout.AT: f"{at}/{name}/id"}}
         return table, [0, node.sizes[schema.UNIT]]
@@ -259,9 +273,14 @@ class SeriesNodes:
             )
             channel = OpticalChannel(name="channel", description="unknown", emission_lambda=np.nan)
             self.file.create_imaging_plane(
-                name=name, optical_channel=channel, description=f"plane in {area}", device=device,
-                excitation_lambda=np.nan, indicator="unknown", location=area,
-            )  # fmt: skip
+                name=name,
+                optical_channel=channel,
+                description=f"plane in {area}",
+                device=device,
+                excitation_lambda=np.nan,
+                indicator="unknown",
+                location=area,
+            )
         return self.file.imaging_planes[name]
 
     def _electrodes(

@@ -39,9 +39,10 @@ class UnitNodes:
         units = np.cumsum([0, *(node.sizes[schema.UNIT] for node in nodes)]).tolist()
         rows = {path: [units[i], units[i + 1]] for i, path in enumerate(areas)}
         spikes = VectorData(
-            name="spike_times", description="when each spike was, s",
+            name="spike_times",
+            description="when each spike was, s",
             data=stored(*(node.variables[schema.SPIKE_TIMES] for node in nodes), dtype="f8"),
-        )  # fmt: skip
+        )
         columns: list[Any] = [spikes, index_of(spikes, ends)]
         places: dict[str, dict[str, Any]] = {path: {} for path in areas}
         for path in areas:
@@ -67,10 +68,12 @@ class UnitNodes:
             columns.append(VectorData(name=called, description="area of the brain", data=labels))
         ids = np.concatenate([node.variables[schema.UNIT].values for node in nodes])
         self.nodes.file.units = Units(
-            name="units", description="spikes of each unit", columns=columns,
+            name="units",
+            description="spikes of each unit",
+            columns=columns,
             id=ElementIdentifiers(name="id", data=ids.astype(np.int64)),
             colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
-        )  # fmt: skip
+        )
         for path, area in zip(areas, names, strict=True):
             places[path][schema.UNIT] = {layout.AT: "units/id", layout.ROWS: rows[path]}
             self.nodes.tell(path, places[path], area)
@@ -123,8 +126,10 @@ class UnitNodes:
             for column, name in enumerate(OF_UNITS):
                 if node[name].dims == (schema.UNIT, schema.INTERVAL):
                     places[path][name] = {
-                        layout.STRETCHES: column, layout.ROWS: rows[path], layout.WIDTH: node.sizes[schema.INTERVAL],
-                    }  # fmt: skip
+                        layout.STRETCHES: column,
+                        layout.ROWS: rows[path],
+                        layout.WIDTH: node.sizes[schema.INTERVAL],
+                    }
         flat = np.concatenate([row for node in known for row in node])
         intervals = VectorData(
             name="obs_intervals", description="when each unit was recorded, s", data=flat

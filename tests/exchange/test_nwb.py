@@ -216,6 +216,26 @@ def test_odd_nodes(tmp_path):
         assert places.tolist() == ["CA1", "CA3"]
 
 
+def test_areas_of_other_labels_and_the_same_identifiers(tmp_path):
+    def spikes(ids, sizes, **labels):
+        times = np.arange(float(sum(sizes)))
+        times[-1:] = np.nan
+        labels = {name: ("unit_id", values) for name, values in labels.items()}
+        variables = {"spike_times": ("spike", times), "row_size": ("unit_id", sizes)}
+        return xr.Dataset(variables, {"unit_id": ids, **labels})
+
+    nodes = {
+        "/s/A/spikes": spikes([1, 2], [1, 0], snr=[1.5, 2.0], spike_times_index=[4, 5]),
+        "/s/B/spikes": spikes([2], [3], good=[True], location=np.array(["layer 4"], object)),
+        "/s/C/spikes": spikes(np.zeros(0, int), np.zeros(0, int)),
+    }
+    assert na.to_nwb(a_tree(nodes, date="2020-01-01"), tmp_path / "s.nwb") == []
+    again = na.open_datatree(tmp_path / "s.nwb")
+    for path, node in nodes.items():
+        same = again[path].to_dataset().drop_vars(["observed_start", "observed_stop"])
+        assert_same_trees(xr.DataTree(same), xr.DataTree(node))
+
+
 def test_large_arrays_are_read_piece_by_piece(tmp_path):
     asked = []
 
