@@ -31,10 +31,10 @@ from neuroarrays.files.zarr_codecs import CRC_BYTES
 
 NAME = CHECKSUMS
 _MAGIC = b"neuroarrays sums 2\n"
-#: Bytes of the list that a file of the store may take, and that it may take for all.
-_EACH, _LEAST = 2048, 1 << 16
-#: Bytes of a file whose content stands in the list.
-_KEPT = 1 << 16
+#: Bytes of a file whose content stands in the list, and of all of these files.
+_KEPT, _KEPT_OF_ALL = 1 << 16, safety.SMALL
+#: Bytes of the list that a file of the store may take (its content is there as text), and that it takes for all.
+_EACH, _LEAST = 2 * _KEPT, 1 << 16
 _sums: state.Cache[tuple[Sums | None]] = state.Cache(
     256 << 20, lambda known: state.ENTRY + (0 if known[0] is None else known[0].nbytes)
 )
@@ -52,6 +52,7 @@ def write(store: Path, metadata: Mapping[str, Mapping[str, Any]]) -> None:
     """
     files: dict[str, list[Any]] = {}
     kept: dict[str, str] = {}
+    room = _KEPT_OF_ALL
     arrays = {path: meta for path, meta in metadata.items() if meta["node_type"] == "array"}
     array_of: dict[str, str] = {}  # folder of chunks -> path of its array
     for folder, below, names in os.walk(store):
@@ -67,8 +68,9 @@ def write(store: Path, metadata: Mapping[str, Mapping[str, Any]]) -> None:
                 continue
             if arrays[path]["codecs"][0]["name"] == "sharding_indexed":
                 files[file] += _of_chunks(raw, arrays[path])
-            elif _is_read_on_opening(path, arrays[path]) and len(raw) <= _KEPT:
+            elif _is_read_on_opening(path, arrays[path]) and len(raw) <= min(_KEPT, room):
                 kept[file] = base64.b64encode(raw).decode()
+                room -= len(raw)
     content = json.dumps({"files": files, "kept": kept}, separators=(",", ":"))
     packed = zlib.compress(content.encode(), 6)
     (store / NAME).write_bytes(_MAGIC + zlib.crc32(packed).to_bytes(4, "little") + packed)
@@ -184,7 +186,9 @@ class SummedSource(ZarrSource):
             if not raw.startswith(_MAGIC) or zlib.crc32(packed) != checksum:
                 msg = "other bytes"
                 raise ValueError(msg)
-            most = _LEAST + _EACH * len(folder.files) if folder.complete else safety.WHOLE
+            most = safety.WHOLE
+            if folder.complete:
+                most = min(most, _LEAST + _EACH * len(folder.files))
             text = zlib.decompressobj().decompress(packed, most)
             content = json.loads(text)
             kept = {name: base64.b64decode(raw) for name, raw in content["kept"].items()}

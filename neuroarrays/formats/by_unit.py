@@ -13,7 +13,7 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.lazy.views import Taken
 
-#: Numbers of units below which each is counted, whether it has spikes or not.
+#: Numbers below which each is counted, whether it is there or not.
 _FEW = 1 << 20
 
 
@@ -65,18 +65,22 @@ class UnitOfSpikes:
 
     def units(self) -> tuple[np.ndarray, np.ndarray]:
         """The units that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
-        labels = self.labels()
-        if labels.size and labels.min() >= 0 and labels.max() < _FEW:  # counted without sorting
-            counts = np.bincount(labels)
-            ids = np.flatnonzero(counts)
-            return ids, counts[ids]
-        ids, sizes = np.unique(labels, return_counts=True)
-        return ids, sizes.astype(np.int64)
+        return counted(self.labels())
 
     def order(self) -> np.ndarray:
         """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
         token = "order of spikes by unit", self
         return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
+
+
+def counted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of (n,) int64 numbers, (number,), ascending, and how often each is there, (number,) int64."""
+    if numbers.size and numbers.min() >= 0 and numbers.max() < _FEW:  # counted without sorting
+        counts = np.bincount(numbers)
+        distinct = np.flatnonzero(counts)
+        return distinct, counts[distinct]
+    distinct, sizes = np.unique(numbers, return_counts=True)
+    return distinct, sizes.astype(np.int64)
 
 
 def by_unit(values: LazyArray, of_spikes: UnitOfSpikes) -> LazyArray:

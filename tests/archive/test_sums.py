@@ -122,3 +122,15 @@ def test_a_store_that_lost_its_root_is_damaged(tmp_path):
     (path / "zarr.json").unlink()
     with pytest.raises(FormatError, match=r"zarr\.json: expected metadata of Zarr"):
         na.open_datatree(path)
+
+
+def test_a_few_files_with_long_clocks_are_opened_again(tmp_path):
+    """What is kept of them takes more of the list than 64 KiB for all and 2 KiB for each file."""
+    clocks = np.random.default_rng(0).uniform(size=(3, 7000)).cumsum(1)
+    nodes = {"/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})} | {
+        f"s/signal_{i}": xr.Dataset({"x": ("time", clock)}, {"time": clock})
+        for i, clock in enumerate(clocks)
+    }
+    na.save(xr.DataTree.from_dict(nodes), tmp_path / "s.zarr")
+    opened = na.open_datatree(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(opened["s/signal_2"].time.values, clocks[2])

@@ -218,9 +218,16 @@ def test_trials_are_aligned():
         (f"{NEWEST}/spikes.clusters.npy", np.full(108, 9), "clusters from 0 to 3.*a spike of 9"),
         (f"{NEWEST}/spikes.clusters.npy", np.full(108, -1), "clusters from 0 to 3.*a spike of -1"),
         (f"{NEWEST}/spikes.clusters.npy", np.full(108, 0.5), "whole numbers"),
+        (f"{NEWEST}/spikes.times.npy", np.ones((108, 2)), "times along one axis"),
+        (f"{NEWEST}/spikes.times.npy", np.full(108, "late"), "times along one axis.*dtype"),
+        (f"{SORTED}/clusters.channels.npy", np.full(4, np.nan), "channels number, nan one of"),
         (f"{NEWEST}/spikes.clusters.npy", np.array([{}] * 108, object), "never unpickled"),
         (f"{SORTED}/clusters.depths.npy", np.ones(3), "4 rows|3 rows"),
-        (f"{SORTED}/clusters.channels.npy", np.full(4, 8), "more than 8 rows.*found 8"),
+        (
+            f"{SORTED}/clusters.channels.npy",
+            np.full(4, 8),
+            "clusters.channels number, 8 one of them; found 8",
+        ),
         ("alf/_ibl_trials.goCueTrigger_times.npy", np.ones(3), "2 rows, as trials.*found 3"),
         ("alf/_ibl_bodyCamera.timestamps.npy", np.array([[0, 1.0], [7, 2.0]]), "from 0 to 359"),
         ("alf/_ibl_trials.table.pqt", b"PAR1, but no more of it", "a parquet file"),
@@ -238,6 +245,36 @@ def test_what_contradicts_itself_is_named(session, file, content, message):
         change(session / SORTED / "spikes.times.npy", lambda times: times[:-1])
     with pytest.raises(FormatError, match=message):
         opened(session).load()
+
+
+def test_what_no_tree_can_have_of_tables_is_noted(session):
+    metrics = pd.read_parquet(session / SORTED / "clusters.metrics.pqt")
+    metrics["cluster_id"] += 100
+    metrics.assign(when=pd.Timestamp("2020-01-01")).to_parquet(
+        session / SORTED / "clusters.metrics.pqt"
+    )
+    assert "clusters.metrics.pqt: rows of no cluster, 10" in notes(session)
+    assert "clusters.metrics.pqt: columns not read, of another kind: 'when'" in notes(session)
+    metrics.astype({"cluster_id": str}).to_parquet(session / SORTED / "clusters.metrics.pqt")
+    with pytest.raises(FormatError, match="cluster_id: expected whole numbers of clusters"):
+        opened(session)
+
+
+def test_numbers_of_spikes_in_two_columns(session):
+    np.save(session / NEWEST / "spikes.place.npy", np.arange(216).reshape(108, 2))
+    shutil.rmtree(session / "alf" / "probe01")
+    nodes = [node for node in opened(session).subtree if node.name == "spikes"]
+    places = np.concatenate([node.coords["spike_place_1"].values for node in nodes])
+    assert sorted(places) == list(range(1, 216, 2))
+
+
+def test_a_structure_that_is_no_number_is_unknown(session):
+    change(
+        session / SORTED / "channels.brainLocationIds_ccf_2017.npy",
+        lambda ids: np.where(np.arange(ids.size) < 4, np.nan, ids),
+    )
+    assert not [name for name in opened(session).children if name.startswith("ccf_")]
+    assert "unknown" in opened(session).children
 
 
 def test_a_member_that_is_not_there(session):

@@ -167,6 +167,8 @@ def test_members_that_are_not_there(analyzer, saved):
         ),
         ({"unit_ids": ["a", "b", "a"]}, "each unit once"),
         ({"unit_ids": "abc"}, "a list of units"),
+        ({"unit_ids": [[1], [2], [3]]}, "unit_ids: expected whole numbers or text"),
+        ({"sampling_frequency": True}, "sampling_frequency.*above 0"),
         ({"sampling_frequency": 0}, "sampling_frequency.*above 0"),
         ({"sampling_frequency": None}, "sampling_frequency"),
         ({"num_segments": 0}, "num_segments.*1 or more"),
@@ -179,6 +181,19 @@ def test_facts_that_contradict_the_spikes_are_named(saved, change, message):
         spikes(saved)
 
 
+def test_units_beyond_int64_keep_their_numbers_as_names(saved):
+    ids = [(1 << 63) + row for row in range(3)]
+    rewrite(saved / "numpysorting_info.json", lambda info: info | {"unit_ids": ids})
+    assert spikes(saved).unit_id.values.tolist() == [0, 1, 2]
+    assert spikes(saved).unit_name.values.tolist() == ids
+
+
+def test_a_length_that_is_no_number_says_nothing_of_the_recording(analyzer):
+    facts = analyzer / "recording_info" / "recording_attributes.json"
+    rewrite(facts, lambda about: about | {"num_samples": ["many"]})
+    assert spikes(analyzer).observed_stop == spikes(analyzer).spike_times.max()
+
+
 @pytest.mark.parametrize(
     ("member", "content", "message"),
     [
@@ -187,7 +202,7 @@ def test_facts_that_contradict_the_spikes_are_named(saved, change, message):
         (
             "extensions/spike_amplitudes/amplitudes.npy",
             np.ones(9),
-            "167 values, one for each spike",
+            r"amplitudes\.npy.*167 values, one for each spike",
         ),
         ("extensions/unit_locations/unit_locations.npy", np.ones((2, 2)), "3 rows, one for each"),
         ("extensions/templates/average.npy", np.ones((4, 3, 2)), "3 rows, one for each"),

@@ -115,6 +115,9 @@ def readable(each: Dataset, notes: list[str]) -> dict[str, LazyArray]:
     if not columns:
         shape = f", of shape {each.array().shape}" if each.extension == "npy" else ""
         notes.append(f"not read: {each.file.name}{shape}")
+    unread = parquet_source(each.file).left_out() if each.extension == "pqt" else {}
+    if unread:
+        notes.append(f"{each.file.name}: columns not read, of another kind: {shorten(unread)}")
     return columns
 
 

@@ -126,16 +126,7 @@ def read_sorting(
     clusters = {each.label: each for each in inside if each.object == "clusters"}
     source = spikes["clusters"].file.source
     of_spikes = UnitOfSpikes(source, spikes["clusters"].file.stem)
-    values = {
-        name: each.array() for name, each in spikes.items()
-        if name != "clusters" and each.extension == "npy"
-    }  # fmt: skip
-    values = {name: array for name, array in values.items() if array.dtype.kind in "biuf"}
-    for name, array in values.items():
-        if array.shape[:1] != (of_spikes.spikes,):
-            expected = f"{of_spikes.spikes:,} values, one for each of spikes.clusters"
-            found = f"shape {array.shape}"
-            raise FormatError(spikes[name].file.given, "", expected, found, "of two revisions?")
+    values = _of_spikes(spikes, of_spikes.spikes, notes)
     labels, count = _labels_of_clusters(clusters, notes)
     stored = of_spikes.labels()
     if count is None:
@@ -148,8 +139,36 @@ def read_sorting(
     labels |= _labels_of_channels(labels, collection, datasets, notes)
     areas = _areas(labels, count)
     times = values.pop("times")
-    more = {name: array for name, array in values.items() if len(array.shape) == 1}
-    return Sorting(probe, of_spikes, times, sizes, areas, more, labels)
+    return Sorting(probe, of_spikes, times, sizes, areas, values, labels)
+
+
+def _of_spikes(spikes: Mapping[str, Dataset], count: int, notes: list[str]) -> dict[str, LazyArray]:
+    """The numbers of spikes, (spike,) each; of files with several columns `<attribute>_0`, `<attribute>_1`, ...
+
+    Raises
+    ------
+    FormatError
+        If the times are no numbers along one axis, or one has another number of rows.
+    """
+    values: dict[str, LazyArray] = {}
+    for name, each in spikes.items():
+        if name == "clusters":
+            continue
+        columns = readable(each, notes)
+        stored = columns.get(name)
+        if name == "times" and (stored is None or stored.dtype.kind not in "iuf"):
+            found = "nothing of the kind" if stored is None else f"values of dtype {stored.dtype}"
+            raise FormatError(each.file.given, "", "times along one axis, s", found)
+        for label, array in columns.items():
+            if array.shape != (count,):
+                expected = f"{count:,} values, one for each of spikes.clusters"
+                hint = "of two revisions?"
+                raise FormatError(each.file.given, "", expected, f"shape {array.shape}", hint)
+            if array.dtype.kind in "biuf":
+                values[label] = array
+            else:
+                notes.append(f"not read: {label} of {each.file.name}, no numbers")
+    return values
 
 
 def _labels_of_clusters(
@@ -179,9 +198,13 @@ def _metrics(
     """The columns of clusters.metrics, each row put to its cluster."""
     import pandas as pd
 
-    table = pd.DataFrame({name: array.load() for name, array in each.columns().items()})
+    table = pd.DataFrame({name: array.load() for name, array in readable(each, notes).items()})
     if "cluster_id" in table:
         ids = table.pop("cluster_id")
+        whole = ids % 1 == 0 if ids.dtype.kind in "iuf" else np.zeros(len(ids), bool)  # NaN is not
+        if not whole.all():
+            wrong = f"{ids[~whole].iloc[0]!r}"
+            raise FormatError(each.file.given, "cluster_id", "whole numbers of clusters", wrong)
         if ids.duplicated().any():
             twice = ids[ids.duplicated()].iloc[0]
             raise FormatError(each.file.given, "cluster_id", "each cluster once", f"{twice} twice")
@@ -190,6 +213,8 @@ def _metrics(
         notes += (
             [f"{each.file.name}: no row for the clusters {shorten(missing)}"] if missing else []
         )
+        more = sorted({int(cluster) for cluster in ids} - set(rows))
+        notes += [f"{each.file.name}: rows of no cluster, {shorten(more)}"] if more else []
         table = table.set_index(pd.Index(ids)).reindex(rows)
     elif count is not None and len(table) != count:
         raise FormatError(each.file.given, "", f"{count} rows, or a cluster_id", f"{len(table)}")
@@ -216,9 +241,12 @@ def _labels_of_channels(
             if each.collection == where and each.object == "channels" and each.label not in columns:
                 for name, array in readable(each, notes).items():
                     values = array.load()
-                    if rows.size and (rows.min() < 0 or rows.max() >= values.shape[0]):
-                        expected = f"more than {rows.max():.0f} rows: clusters.channels number them"
-                        raise FormatError(each.file.given, "", expected, f"{values.shape[0]}")
+                    there = (rows >= 0) & (rows < values.shape[0]) & (rows % 1 == 0)  # NaN is not
+                    if not there.all():
+                        expected = (
+                            f"rows that clusters.channels number, {rows[~there][0]} one of them"
+                        )
+                        raise FormatError(each.file.given, "", expected, f"{values.shape[0]} rows")
                     columns.setdefault(name, values[rows.astype(np.int64)])
         if not where:
             break
@@ -236,8 +264,11 @@ def _areas(labels: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         if numbers is None:
             return np.full(count, schema.UNKNOWN_AREA, object)
         known = _structures()
-        wanted = np.abs(numbers.astype(np.int64)).tolist()  # negative ones are of the left side
-        acronyms = np.array([known.get(number, f"ccf_{number}") for number in wanted], object)
+        is_number = np.isfinite(numbers)
+        whole = np.where(is_number, numbers, 0).astype(np.int64)
+        wanted = zip(np.abs(whole).tolist(), is_number, strict=True)  # of the left side negative
+        found = [known.get(number, f"ccf_{number}") if has else "" for number, has in wanted]
+        acronyms = np.array([*found, None], object)[:-1]
     names = [schema.node_name(str(name)) if str(name) else schema.UNKNOWN_AREA for name in acronyms]
     return np.array([*names, None], object)[:-1]
 

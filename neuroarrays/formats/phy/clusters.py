@@ -10,7 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.probe import Probe
-from neuroarrays.formats.by_unit import UnitOfSpikes
+from neuroarrays.formats.by_unit import UnitOfSpikes, counted
 from neuroarrays.formats.clocks import seconds
 from neuroarrays.formats.npy import npy
 from neuroarrays.formats.phy.texts import Params
@@ -87,14 +87,19 @@ class Templates:
         wrong = numbers[(numbers < 0) | (numbers >= count)]
         if wrong.size:
             self._refuse(f"templates from 0 to {count - 1}", f"a spike of template {wrong[0]}")
-        ids, rows = np.unique(self.clusters.labels(), return_inverse=True)
-        pairs, spikes = np.unique(rows.ravel() * count + numbers, return_counts=True)
+        labels = self.clusters.labels()
+        ids, _ = counted(labels)
+        pairs, spikes = counted(np.searchsorted(ids, labels) * count + numbers)
         best = np.zeros(ids.size, np.int64)
         largest = np.zeros(ids.size, np.int64)
         for unit, template, size in zip(pairs // count, pairs % count, spikes, strict=True):
             if size > largest[unit]:
                 best[unit], largest[unit] = template, size
-        unwhiten = None if self.unwhiten is None else self.unwhiten.load()
+        unwhiten = None
+        if (
+            self.unwhiten is not None
+        ):  # float32, as Kilosort has waveforms: of one kind they multiply fast
+            unwhiten = self.unwhiten.load().astype(np.result_type(self.waveforms.dtype, np.float32))
         distinct, which = np.unique(best, return_inverse=True)
         peaks = [self._peak(int(template), unwhiten) for template in distinct]
         return np.array(peaks, np.int64)[which.ravel()] if peaks else best

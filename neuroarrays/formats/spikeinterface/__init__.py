@@ -115,7 +115,8 @@ class SpikeInterfaceReader(Reader):
             f"{schema.UNKNOWN_AREA}/{schema.SPIKES}": dataset(variables, coords),
         }
         samples = about.get("num_samples")
-        if not isinstance(samples, list) or len(samples) != sorting.segments:
+        known = isinstance(samples, list) and all(type(number) is int for number in samples)
+        if not known or len(samples) != sorting.segments:
             return nodes
         return complete(nodes, rows=(np.zeros(1), np.array([samples[segment] / sorting.rate])))
 
@@ -140,4 +141,5 @@ def _is_sorting(probe: Probe) -> bool:
 def _numbers(ids: tuple[Any, ...]) -> np.ndarray:
     """Units as whole numbers: their own, also where these are text ("7"); else their places."""
     own = [int(unit) for unit in ids if str(unit).isdecimal() and str(int(unit)) == str(unit)]
-    return np.array(own if len(own) == len(ids) else range(len(ids)), np.int64)
+    known = len(own) == len(ids) and max(own, default=0) < 1 << 63
+    return np.array(own if known else range(len(ids)), np.int64)

@@ -100,7 +100,7 @@ class Sorting:
             If there are more or fewer than spikes.
         """
         if values.shape[0] != self.count:
-            path = self.rows.source.path
+            path = getattr(values, "source", self.rows.source).path
             expected = f"{self.count:,} values, one for each spike"
             raise FormatError(
                 path, str(getattr(values, "name", "")), expected, f"{values.shape[0]:,}"
@@ -197,6 +197,9 @@ def _sorting(
         found = f"{lengths[0]} and {lengths[1]}"
         raise FormatError(source.path, " and ".join(names), "one length", found, "one is cut short")
     ids, rate, segments = units
+    if odd := [unit for unit in ids if not isinstance(unit, int | float | str)]:
+        expected = "whole numbers or text"
+        raise FormatError(source.path, "unit_ids", expected, f"{odd[0]!r:.80}")
     if len(set(ids)) < len(ids):
         raise FormatError(source.path, "unit_ids", "each unit once", shorten(ids))
     rows = RowOfSpikes(source, names[1], span, tuple(ids), by_row)
@@ -218,7 +221,8 @@ def _segments(path: str, stated: Any, segment: int) -> int:
 
 def _rate(path: str, stated: Any) -> float:
     """Samples per second."""
-    if not isinstance(stated, int | float | np.number) or not 0 < stated < np.inf:
+    is_number = isinstance(stated, int | float | np.number) and not isinstance(stated, bool)
+    if not is_number or not 0 < stated < np.inf:
         expected = "samples per second, above 0"
         raise FormatError(path, "sampling_frequency", expected, f"{stated!r:.80}")
     return float(stated)
