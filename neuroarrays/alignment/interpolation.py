@@ -95,10 +95,11 @@ class Interpolated(LazyArray):
         left, right = (self._of_columns(edges) for edges in grid.edges_around(at, width))
         number = self.samples.n_columns
         step = self.samples.step if np.isfinite(self.samples.step) else width
+        hole = self.samples.longest_step if np.isfinite(self.samples.longest_step) else None
 
         def evaluate(prepared: resample.Prepared, rows: Any) -> np.ndarray:
             edges = (left[rows], right[rows])
-            how = (self.method, step, self.max_gap, self.period)
+            how = (self.method, step, self.max_gap, self.period, hole)
             return bin_values.bin_values(prepared, number, edges, *how)
 
         return self.samples.evaluate(left, right, evaluate)

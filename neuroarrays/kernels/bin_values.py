@@ -20,6 +20,7 @@ def bin_values(
     step: float,
     max_gap: float = math.inf,
     period: float | None = None,
+    hole: float | None = None,
 ) -> np.ndarray:
     """One value of a sampled signal for each bin.
 
@@ -46,6 +47,9 @@ def bin_values(
     period : float, optional
         A full turn, in the unit of the values, of which the mean is then circular (Fisher 1993,
         Statistical analysis of circular data, p. 31); NaN where the directions cancel.
+    hole : float, optional, s
+        Two samples further apart than this have a hole between them; one and a half `step` unless
+        given.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def bin_values(
     """
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
-    how = (_REDUCTIONS[reduction], float(max_gap), float(period or 0.0), float(step))
+    far = float(HOLE * step if hole is None else hole)
+    how = (_REDUCTIONS[reduction], float(max_gap), float(period or 0.0), float(step), far)
     left, right = edges
     width = right - left
 
@@ -76,7 +81,7 @@ def bin_values(
 
 @compiled
 def _means(times, values, left, right, how, out):
-    _, max_gap, period, step = how
+    _, max_gap, period, step, hole = how
     n, n_columns = values.shape
     total = np.empty(n_columns)
     i = 0
@@ -85,13 +90,13 @@ def _means(times, values, left, right, how, out):
         weights = 0.0
         if n > 0 and times[0] - step / 2 < b and times[n - 1] + step / 2 > a:
             i = resample.locate(times, a, i) if times[0] <= a else 0
-            weights = _add(times, values, i, (a, b, step, period), total)
+            weights = _add(times, values, i, (a, b, step, period, hole), total)
         middle = (a + b) / 2
         if weights > 0:
             for c in range(n_columns):  # `_add` summed differences from a sample
                 out[m, c] = values[i, c] + total[c] / weights
             if period > 0:
-                _directions(times, values, i, (a, b, step, period), weights, out[m])
+                _directions(times, values, i, (a, b, step, period, hole), weights, out[m])
         elif n > 0 and times[0] <= middle <= times[n - 1]:
             i = resample.locate(times, middle, i)
             _between(times, values, i, middle, max_gap, period, out[m])
@@ -103,13 +108,13 @@ def _means(times, values, left, right, how, out):
 @compiled(inner=True)
 def _share(times, k, within):
     """For how long sample k stands in a bin; below 0 if its time begins after the bin."""
-    a, b, step, _ = within
+    a, b, step, _, hole = within
     before = times[k] - times[k - 1] if k > 0 else np.inf
-    low = times[k] - (step if before > HOLE * step else before) / 2
+    low = times[k] - (step if before > hole else before) / 2
     if low >= b:
         return -1.0
     after = times[k + 1] - times[k] if k < len(times) - 1 else np.inf
-    high = times[k] + (step if after > HOLE * step else after) / 2
+    high = times[k] + (step if after > hole else after) / 2
     return max(0.0, min(high, b) - max(low, a))
 
 
@@ -120,16 +125,17 @@ def _add(times, values, i, within, total):
     for c in range(len(total)):
         total[c] = 0.0
     # Samples i + 2 to `whole` stand in the bin with all their time.
+    steps = within[2], within[4]
     whole = resample.locate(times, within[1], i) - 1 if times[i] <= within[1] else i
     k = i
     while k < len(times):
         if k == i + 2 and k <= whole:
             if values.shape[1] == 1:
-                more, total_more = _whole_single(times, values[:, 0], (k, whole, i), within[2])
+                more, total_more = _whole_single(times, values[:, 0], (k, whole, i), steps)
                 total[0] += total_more
                 weights += more
             else:
-                weights += _whole(times, values, (k, whole, i), within[2], total)
+                weights += _whole(times, values, (k, whole, i), steps, total)
             k = whole + 1
         weight = _share(times, k, within)
         if weight < 0:
@@ -142,29 +148,31 @@ def _add(times, values, i, within, total):
 
 
 @compiled(inner=True, fastmath={"reassoc", "nsz", "contract"})
-def _whole_single(times, values, rows, step):
+def _whole_single(times, values, rows, steps):
     """What `_whole` does, of one column."""
     first, last, i = rows
+    step, hole = steps
     start = np.float64(values[i])
     weights = total = 0.0
     for k in range(first, last + 1):
         before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > HOLE * step else before) / 2
-        weight += (step if after > HOLE * step else after) / 2
+        weight = (step if before > hole else before) / 2
+        weight += (step if after > hole else after) / 2
         weights += weight
         total += weight * (values[k] - start)
     return weights, total
 
 
 @compiled(inner=True)
-def _whole(times, values, rows, step, total):
+def _whole(times, values, rows, steps, total):
     """Add samples that stand in a bin with all their time."""
     first, last, i = rows
+    step, hole = steps
     weights = 0.0
     for k in range(first, last + 1):
         before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > HOLE * step else before) / 2
-        weight += (step if after > HOLE * step else after) / 2
+        weight = (step if before > hole else before) / 2
+        weight += (step if after > hole else after) / 2
         weights += weight
         for c in range(values.shape[1]):
             total[c] += weight * (np.float64(values[k, c]) - values[i, c])

@@ -312,3 +312,18 @@ def test_a_rate_that_changes_makes_no_holes(order):
     series = xr.DataArray(clock, {"time": clock}, "time", "x")
     at = np.linspace(clock[0], clock[-1], 500)
     np.testing.assert_allclose(na.interpolate(series, at), at, atol=1e-12)
+
+
+def test_samples_of_an_irregular_clock_stand_up_to_the_middle_between_them():
+    """A long step of it is no hole: a mean of bins is the area below the steps between middles."""
+    rng = np.random.default_rng(0)
+    clock = np.cumsum(rng.uniform(0.01, 0.25, 300))
+    values = rng.normal(size=300)
+    series = xr.DataArray(values, {"time": clock}, "time", "x")
+    middles = (clock[1:] + clock[:-1]) / 2
+    assert np.diff(clock).max() < 10 * np.median(np.diff(clock))
+    area = np.concatenate([[0], np.cumsum(values[1:-1] * np.diff(middles))])
+    edges = np.arange(1, 25, 0.5)
+    bins = xr.DataArray((edges[1:] + edges[:-1]) / 2, dims="time", attrs={"bin_width": 0.5})
+    means = np.diff(np.interp(edges, middles, area)) / 0.5
+    np.testing.assert_allclose(na.interpolate(series, bins, "mean"), means, atol=1e-9)

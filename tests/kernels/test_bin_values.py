@@ -15,7 +15,7 @@ prop = settings(
 )
 
 
-def cells(times, step):
+def cells(times, step, hole):
     """From when to when each sample stands."""
     out = []
     for k, t in enumerate(times):
@@ -23,15 +23,15 @@ def cells(times, step):
         after = times[k + 1] - t if k + 1 < len(times) else math.inf
         out.append(
             (
-                t - (step if before > 1.5 * step else before) / 2,
-                t + (step if after > 1.5 * step else after) / 2,
+                t - (step if before > hole else before) / 2,
+                t + (step if after > hole else after) / 2,
             )
         )
     return out
 
 
-def twin_mean(times, values, a, b, step, max_gap):
-    parts = [max(0.0, min(high, b) - max(low, a)) for low, high in cells(times, step)]
+def twin_mean(times, values, a, b, step, max_gap, hole):
+    parts = [max(0.0, min(high, b) - max(low, a)) for low, high in cells(times, step, hole)]
     if sum(parts) > 0:
         return math.fsum(w * v for w, v in zip(parts, values, strict=True)) / math.fsum(parts)
     return resample.interpolate(
@@ -66,13 +66,17 @@ def test_equals_twin(ticks, lefts, reduction, data):
     left = np.array(lefts, float) / 8
     right = left + 0.625
     step, max_gap = 0.25, data.draw(st.sampled_from([math.inf, 1.0]))
+    hole = data.draw(st.sampled_from([None, 0.375, 2.0]))
     prepared = resample.prepare(times, values, every=not is_mean)
-    got = bin_values.bin_values(prepared, 2, (left, right), reduction, step, max_gap)
+    how = (reduction, step, max_gap, None, hole)
+    got = bin_values.bin_values(prepared, 2, (left, right), *how)
     for column in range(2):
         known = np.isfinite(values[:, column]) | (not is_mean)
         t, v = times[known].tolist(), values[known, column].tolist()
         want = [
-            twin_mean(t, v, a, b, step, max_gap) if is_mean else twin_other(t, v, a, b, reduction)
+            twin_mean(t, v, a, b, step, max_gap, hole or 0.375)
+            if is_mean
+            else twin_other(t, v, a, b, reduction)
             for a, b in zip(left, right, strict=True)
         ]
         np.testing.assert_allclose(got[:, column], want, rtol=1e-12, atol=1e-12)
