@@ -13,10 +13,11 @@ has one, and the masks come with every batch. `na.torch` has the same datasets w
 from neuroarrays.batches import splits
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
+from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.estimators import xy
 from neuroarrays.batches.loading import NumpyLoader, cycle
 from neuroarrays.batches.plan import loaders
-from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.samplers import Batches, Jittered, balanced
 from neuroarrays.batches.scaling import Scaling
 from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.vocabulary import Vocabulary

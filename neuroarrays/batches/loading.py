@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
+from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.prefetch import check_prefetch, gathered
-from neuroarrays.batches.samplers import Batches, Cycled
+from neuroarrays.batches.samplers import Batches
 from neuroarrays.errors import many, shorten, warn
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check

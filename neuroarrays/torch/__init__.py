@@ -18,8 +18,9 @@ from typing import Any
 import xarray as xr
 
 from neuroarrays.batches import gathering, splits
+from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.plan import Kinds, LoaderPlan, SplitRule
-from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.samplers import Batches, Jittered, balanced
 from neuroarrays.batches.vocabulary import Vocabulary
 from neuroarrays.errors import MissingDependency
 from neuroarrays.schema.given import check

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from neuroarrays.batches.base import Batch, Gathered
+from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
 from neuroarrays.batches.prefetch import check_prefetch, gathered
-from neuroarrays.batches.samplers import Batches, Cycled
+from neuroarrays.batches.samplers import Batches
 from neuroarrays.lazy.arrays import is_behind_address
 from neuroarrays.torch.transfer import Transfer, mapped
 

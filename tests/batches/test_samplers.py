@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroarrays.batches.samplers import Batches, Cycled, Jittered, balanced
+from neuroarrays.batches.cycling import Cycled
+from neuroarrays.batches.samplers import Batches, Jittered, balanced
 
 
 def flat(batches):
