@@ -32,6 +32,7 @@ from neuroarrays.tree.query import missing
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 #: Version of the layout, the key of our metadata, rows of a row group, and of a row that JSON stands in.
 VERSION, KEY, ROW_GROUP = 1, b"neuroarrays", 1 << 18
@@ -355,8 +356,30 @@ def stored(probe: Probe) -> Stored | None:
             raise
         problem = f"{type(error).__name__}: {error}"[:200]
         raise FormatError(probe.given, "", "a parquet file", problem, "index again") from error
+    if not _in_order(file, entries):
+        raise FormatError(
+            probe.given,
+            "",
+            "the rows of each recording as they were written",
+            "rows that another program sorted or left out",
+            "index again; filter or sort what na.units gives, or write it without this metadata",
+        )
     folder, moved = probe.location.parent, False
     for entry in entries:
         if "://" not in entry.path and not os.path.isabs(entry.path):
             entry.path, moved = folder.child(entry.path).path, True
     return Stored(file, name, entries, moved, list(columns.names))
+
+
+def _in_order(file: pq.ParquetFile, entries: Sequence[Entry]) -> bool:
+    """Whether the rows of a file are those of its recordings, one recording after another."""
+    if file.metadata.num_rows != sum(entry.n_rows for entry in entries):
+        return False
+    if "path" not in file.schema_arrow.names:
+        return True
+    start, paths = 0, file.read(columns=["path"])["path"]
+    for entry in entries:
+        if paths.slice(start, entry.n_rows).unique().to_pylist() not in ([entry.path], []):
+            return False
+        start += entry.n_rows
+    return True

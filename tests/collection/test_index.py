@@ -460,3 +460,16 @@ def test_bad_arguments(folder):
         na.units(folder, workers=0, cache=False)
     with pytest.raises(ValueError, match="choose rows and columns of it with pandas"):
         na.units(folder, "snr > 1", compat="mlynarski")
+
+
+@pytest.mark.parametrize("change", ["sort", "cut"])
+def test_an_index_that_another_program_sorted_or_filtered_is_refused(folder, change):
+    """Its metadata would give rows to the wrong recordings."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = folder / "units.parquet"
+    na.index(folder, out, workers=1)
+    table = parquet.read_table(out)
+    table = table.sort_by([("unit_id", "descending")]) if change == "sort" else table.slice(0, 3)
+    parquet.write_table(table, out)
+    with pytest.raises(FormatError, match="sorted or left out"):
+        na.units(out)
