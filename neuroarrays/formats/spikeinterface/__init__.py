@@ -115,8 +115,9 @@ class SpikeInterfaceReader(Reader):
             f"{schema.UNKNOWN_AREA}/{schema.SPIKES}": dataset(variables, coords),
         }
         samples = about.get("num_samples")
-        known = isinstance(samples, list) and all(type(number) is int for number in samples)
-        if not known or len(samples) != sorting.segments:
+        if not isinstance(samples, list) or len(samples) != sorting.segments:
+            return nodes
+        if not all(type(number) is int for number in samples):
             return nodes
         return complete(nodes, rows=(np.zeros(1), np.array([samples[segment] / sorting.rate])))
 
