@@ -130,9 +130,8 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
         predicted = model(batch[names[0]]).numpy()
     angle = np.arctan2(predicted[:, 1], predicted[:, 0])
     truth = _middle(batch[names[1]]).numpy()
-    constants = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-    chance = min(_error(np.full_like(truth, c), truth) for c in constants)
-    return _error(angle, truth), chance
+    chance = np.degrees(na.scoring.chance_error(truth, period=2 * np.pi))
+    return _error(angle, truth), float(chance)
 
 
 def _middle(direction: Any) -> Any:

@@ -111,8 +111,12 @@ def decoder(
 def _unbroken(
     time: np.ndarray, values: np.ndarray, turn: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A line that breaks where an angle goes round."""
-    if turn is None:
+    """A line that breaks where the clock has a hole, and where an angle goes round."""
+    if time.size < 2:
         return time, values
-    breaks = np.flatnonzero(np.abs(np.diff(values)) > turn / 2) + 1
+    steps = np.diff(time)
+    ends = steps > 1.5 * np.median(steps)
+    if turn is not None:
+        ends |= np.abs(np.diff(values)) > turn / 2
+    breaks = np.flatnonzero(ends) + 1
     return np.insert(time, breaks, time[breaks]), np.insert(values, breaks, np.nan)
