@@ -135,6 +135,7 @@ def test_what_was_decoded_and_what_it_was(adn):
     shares = ax.collections[0].get_array()
     assert shares.shape == (24, there.sizes["time"])
     assert float(np.nanmax(shares)) == 1
+    plt.close("all")
     holed = decoded.isel(time=np.r_[0:50, 500:550])
     true = next(x for x in na.plot.decoder(holed).lines if x.get_label() == "true")
     at_hole = true.get_xdata() == holed["time"].values[50]
