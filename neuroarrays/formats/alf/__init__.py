@@ -38,9 +38,7 @@ class ALFReader(Reader):
     """Reads sessions in ALF: the folder of one, of a day, of a subject, of a lab."""
 
     name = "alf"
-    description = (
-        "IBL and other sessions in ALF, as ONE lays them out: alf/probe00/spikes.times.npy"
-    )
+    description = "IBL and other sessions in ALF, as ONE lays them out"
     url = "https://int-brain-lab.github.io/ONE"
     several = True
 

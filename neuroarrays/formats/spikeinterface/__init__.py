@@ -53,9 +53,7 @@ class SpikeInterfaceReader(Reader):
     """Reads a SortingAnalyzer or a sorting that spikeinterface saved; a folder of these is one tree."""
 
     name = "spikeinterface"
-    description = (
-        "spikeinterface: SortingAnalyzer (folder or Zarr), saved sortings (folder, Zarr, NPZ)"
-    )
+    description = "spikeinterface: SortingAnalyzer (folder or Zarr), saved sortings"
     url = "https://spikeinterface.readthedocs.io"
     only_area = schema.UNKNOWN_AREA
 
