@@ -64,14 +64,6 @@ ROWS = [
         "pynwb",
     ),
     (
-        "an Allen session of 300 units, 23 minutes, 7 stimuli, all of it aligned and loaded",
-        "bench_allen_session",
-        rf"na.align, first use +{NUMBER} s CPU",
-        rf"pipeline: {NUMBER} s",
-        "s",
-        "AllenSDK and the published pipeline, measured elsewhere",
-    ),
-    (
         "one presentation of a lazily aligned session",
         "bench_lazy",
         rf"one presentation +ours +{NUMBER}",
