@@ -76,7 +76,7 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     --------
     >>> import neuroarrays as na
     >>> tree = na.load_sample()
-    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> ripples = na.align(tree, "sleep_ripples", 0.01, window=(-0.1, 0.2), clip=False)
     >>> response = na.psth(ripples["A2929-200711/ca1"], smooth=0.01)
     >>> ax = na.plot.psth(response.sel(unit_id=14))
     """

@@ -61,7 +61,7 @@ def peri_event(
     --------
     >>> import neuroarrays as na
     >>> tree = na.load_sample()
-    >>> ripples = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> ripples = na.align(tree, "sleep_ripples", 0.01, window=(-0.1, 0.2), clip=False)
     >>> ax = na.plot.peri_event(ripples["A2929-200711/ca1"], unit=14, smooth=0.01)
     """
     counts = dataset_of(area, "trials")
