@@ -20,7 +20,7 @@ FINE = 0
 #: Rows that are printed.
 _SHOWN = 40
 #: Columns that say to Python where a row lies; of one recording nobody has to read the path.
-_FOR_PYTHON = ("row", "node", "format")
+_FOR_PYTHON = ("row", "node", "format", "stamp")
 _ABOUT = {
     "units": "list the units of recordings, with all that is known of them",
     "presentations": "list the presentations, trials or epochs of recordings",

@@ -23,7 +23,7 @@ CHECKSUMS = ".checksums"
 SAVED_BY = "_saved_by"
 #: Where the header of a tar says that it is one, and what stands there.
 _TAR_AT, _TAR = 257, b"ustar"
-_ZARR = (".zgroup", "zarr.json", CHECKSUMS)
+_ZARR = (".zgroup", ".zmetadata", "zarr.json", CHECKSUMS)
 #: First bytes -> container, and what it is called in messages.
 _MAGIC = {
     HDF5_MAGIC: ("hdf5", "an HDF5 file"),

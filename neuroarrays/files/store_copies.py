@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroarrays.errors import FormatError, PathExists, many
-from neuroarrays.files import addresses, dandi, digests, network, partials
+from neuroarrays.files import addresses, dandi, digests, network, partials, state
 from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.folders import MAX_FILES
 from neuroarrays.files.headers import CHECKSUMS
@@ -51,7 +50,7 @@ class Copied:
     resumed: int = 0
     missing: int = 0
     arrived: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: state.Lock = field(default_factory=state.Lock, repr=False)
 
     @property
     def note(self) -> str:

@@ -195,7 +195,8 @@ def test_opening_by_looking_is_the_same(tmp_path):
         file.attrs["_saved_by"] = file.attrs["_saved_by"]
     assert not has_footer(probe_of(path))
     assert_same_trees(na.open_datatree(path), fast)
-    assert na.catalog(path).to_dict() == rows.to_dict()
+    again = na.catalog(path).drop(columns="stamp")  # the file was changed
+    assert again.to_dict() == rows.drop(columns="stamp").to_dict()
     unlisted = store.save(small(), tmp_path / "x.zarr")
     (unlisted / ".checksums").unlink()
     (unlisted / "zarr.json").write_text(

@@ -501,7 +501,7 @@ def test_the_catalog_has_the_columns_that_python_has(run):
     assert code == 0
     columns = na.catalog(na.sample_path()).columns
     assert out.splitlines()[0].split() == [
-        c for c in columns if c not in ("path", "node", "format")
+        c for c in columns if c not in ("path", "node", "format", "stamp")
     ]
 
 

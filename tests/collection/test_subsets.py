@@ -165,7 +165,7 @@ def test_build_and_catalog(run, tmp_path):
     code, out, _ = run("catalog", tmp_path / "archive", "--figure", tmp_path / "catalog.png")
     assert code == 0
     columns = [*na.catalog(tmp_path / "archive").columns]
-    assert out.split()[:7] == [c for c in columns if c not in ("path", "node", "format")]
+    assert out.split()[:7] == [c for c in columns if c not in ("path", "node", "format", "stamp")]
     assert out.splitlines()[-1].split() == ["trials", "b", "VISp", "3", "True", "6", "20"]
     assert (tmp_path / "catalog.png").read_bytes().startswith(b"\x89PNG")
 
