@@ -175,6 +175,9 @@ def write(folder: Path = HERE / "_generated") -> None:
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+    for copy in folder.glob("*.ipynb"):  # of a notebook that has another name now
+        if not (NOTEBOOKS / copy.name).is_file():
+            copy.unlink()
     for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
         copy = folder / notebook.name
         if not copy.is_file() or copy.read_bytes() != notebook.read_bytes():

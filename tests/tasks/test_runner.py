@@ -77,6 +77,10 @@ def lack():
     sys.modules["neuroarrays"] = None
 
 
+def have():
+    del sys.modules["neuroarrays"]
+
+
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip(
@@ -110,6 +114,7 @@ def test_a_cluster_changes_nothing_and_what_it_lacks_is_named(cluster, archive):
         client.run(lack)
         with pytest.raises(NeuroArraysError, match=r"do not have neuroarrays .*no neuroarrays \("):
             na.psth(tree, "orientation")
+        client.run(have)  # other tests use the cluster
 
 
 @pytest.mark.slow
