@@ -132,9 +132,9 @@ def interpolate(
         "any" are over bins around the times (see Notes), whose width is the attribute `bin_width`
         of `times`, as the clock of an aligned area has it.
     max_gap : float, s, optional
-        Between two good samples further apart than this, the result is NaN. Unless given: one and a
-        half sampling intervals of a regular clock, ten usual steps of another one; the attribute
-        `max_gap` of the result says it. `numpy.inf` bridges any gap.
+        Between two good samples further apart than this, the result is NaN. Unless given: two and a
+        half sampling intervals of a regular clock, so that one lost sample is gone over and two
+        are not, and ten usual steps of another one; the attribute `max_gap` of the result says it. `numpy.inf` bridges any gap.
 
     Returns
     -------
@@ -304,7 +304,7 @@ def series_at(
             every=method in REDUCTIONS and method != "mean",
         )
         how = method or _by_width(samples, bin_width)
-        gap = samples.longest_step if max_gap is None else float(max_gap)
+        gap = samples.longest_bridge if max_gap is None else float(max_gap)
         lazy = Interpolated(
             samples=samples,
             origins=origins,

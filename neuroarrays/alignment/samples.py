@@ -78,6 +78,14 @@ class Samples:
         longest = [step for part in parts if np.isfinite(step := steps.longest_step(part))]
         return max(longest, default=math.inf)  # the rate may change within a recording
 
+    @property
+    def longest_bridge(self) -> float:
+        """Over what distance of two samples interpolation goes unless it is told, s.
+
+        One lost sample of a regular clock is between its neighbours; two are a hole.
+        """
+        return max(self.longest_step, steps.BRIDGED * self.step)
+
     @cached_property
     def _first_stamps(self) -> np.ndarray:
         return self._few_stamps(0)

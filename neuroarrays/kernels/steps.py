@@ -8,6 +8,8 @@ import numpy as np
 
 #: Of a regular clock, a step of more than so many usual ones is a hole.
 HOLE = 1.5
+#: Interpolation goes over a step of so many usual ones: one sample that is lost, or whose time is not known.
+BRIDGED = 2.5
 #: By how much of a step a clock may be off a regular one, root mean square.
 JITTER = 0.02
 #: Of a clock that is not regular, a step of more than so many usual ones is a hole.

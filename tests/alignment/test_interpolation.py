@@ -132,7 +132,7 @@ def test_only_numbers_along_time_are_interpolated_and_other_labels_stay():
     assert list(found.data_vars) == ["speed"]
     assert set(found.coords) == {"time", "unit_id"}
     assert found.attrs == {"about": "a wheel"}
-    assert found["speed"].attrs == {"units": "cm/s", "max_gap": 1.5}
+    assert found["speed"].attrs == {"units": "cm/s", "max_gap": 2.5}
     labelled = xr.DataArray([1.5], {"event": [4], "odour": ("event", ["a"])}, "event")
     found = na.interpolate(series, labelled)
     assert set(found.coords) == {"event", "odour", "unit_id"}
@@ -272,15 +272,31 @@ def test_a_hole_of_the_clock_is_not_bridged_unless_asked():
     for method in ("linear", "nearest", "previous"):
         found = na.interpolate(speed, at, method=method)
         assert np.isnan(found.values).tolist() == [True, True, False]
-        assert found.attrs["max_gap"] == pytest.approx(0.15)
+        assert found.attrs["max_gap"] == pytest.approx(0.25)
     np.testing.assert_allclose(na.interpolate(speed, at, max_gap=np.inf), at)
     assert "max_gap" not in na.interpolate(speed, at, max_gap=np.inf).attrs
-    blink = speed.copy(data=np.where(np.arange(80) == 10, np.nan, times))
-    assert np.isnan(na.interpolate(blink, [1.0])).all()
-    np.testing.assert_allclose(na.interpolate(blink, [1.0], max_gap=0.25), 1.0)
+    blink = speed.copy(data=np.where(np.isin(np.arange(80), [10, 11]), np.nan, times))
+    assert np.isnan(na.interpolate(blink, [1.0, 1.1])).all()
+    np.testing.assert_allclose(na.interpolate(blink, [1.0, 1.1], max_gap=0.35), [1.0, 1.1])
     uneven = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 100))
     place = xr.DataArray(uneven, {"time": uneven}, "time")
     np.testing.assert_allclose(na.interpolate(place, uneven[:-1] + 0.004), uneven[:-1] + 0.004)
+
+
+@pytest.mark.parametrize("lost", ["sample", "value", "stamp"])
+def test_one_lost_sample_is_gone_over(lost):
+    times = np.arange(100) / 10
+    values, stamps = times.copy(), times.copy()
+    if lost == "value":
+        values[10] = np.nan
+    elif lost == "stamp":
+        stamps[10] = np.nan
+    else:
+        values, stamps = np.delete(values, 10), np.delete(stamps, 10)
+    speed = xr.DataArray(values, {"time": stamps}, "time")
+    for method, expected in (("linear", 1.0), ("previous", 0.9), ("nearest", 0.9)):
+        found = na.interpolate(speed, [1.0], method=method)
+        np.testing.assert_allclose(found, expected, err_msg=method)
 
 
 def test_bins_in_a_hole_are_nan_whatever_their_width():
