@@ -24,7 +24,6 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx
 templates_path = ["_templates"]
 #: Pages of the reference: what they are called where that is not their place, and which have a picture.
 autosummary_context = {"titles": generate.titles(), "drawn": pictures.EXAMPLES}
-autosummary_ignore_module_all = False
 # Parts that other pages include, and the worked example, are no pages of their own.
 exclude_patterns = ["_build", "_generated/*.md", "howto", "jupyter_execute", "examples"]
 html_theme = "furo"

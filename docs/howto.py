@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import neuroarrays as na
-from neuroarrays.files.writing import written
 from neuroarrays.synthetic import write_nwb, write_phy
 from neuroarrays.synthetic.allen import write_allen
 
@@ -129,8 +128,9 @@ def write(folder: Path = HERE / "_generated" / "howto") -> None:
     for page in pages:
         for name, picture in page.pictures.items():
             (folder / name).write_bytes(picture)
-        with written(folder / f"{page.name}.md", overwrite=True) as work:
-            Path(work).write_text(page.text, encoding="utf-8")
+        path = folder / f"{page.name}.md"
+        if not path.is_file() or path.read_text(encoding="utf-8") != page.text:
+            path.write_text(page.text, encoding="utf-8")
 
 
 if __name__ == "__main__":

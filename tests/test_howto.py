@@ -19,13 +19,14 @@ sys.modules["howto"] = howto
 spec.loader.exec_module(howto)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def folder():
     with howto.workplace() as folder:
         yield folder
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("page", howto.PAGES, ids=lambda page: page.stem)
 def test_a_page_runs_and_shows_what_it_gave(page):
     run = howto.run(page)

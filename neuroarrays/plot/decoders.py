@@ -10,6 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
 from neuroarrays.errors import SchemaError
+from neuroarrays.kernels.steps import longest_step
 from neuroarrays.plot.drawing import (
     PALETTE,
     angle_axis,
@@ -115,7 +116,7 @@ def _unbroken(
     if time.size < 2:
         return time, values
     steps = np.diff(time)
-    ends = steps > 1.5 * np.median(steps)
+    ends = steps > longest_step(time)
     if turn is not None:
         ends |= np.abs(np.diff(values)) > turn / 2
     breaks = np.flatnonzero(ends) + 1

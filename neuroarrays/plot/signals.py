@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
 from neuroarrays.errors import SchemaError
-from neuroarrays.plot.drawing import PALETTE, TICKS, frameless, label_of, legend, text_of
+from neuroarrays.plot.drawing import PALETTE, TICKS, axes_of, frameless, label_of, legend, text_of
 from neuroarrays.schema import given
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def traces(
     finite = np.abs(values[np.isfinite(values)])
     step = 2 * float(np.percentile(finite, percentile)) if finite.size else 1.0
     step = step or 1.0
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     names, colours = _channels(shown)
     rows = np.arange(values.shape[1])
     for row in rows:
@@ -155,7 +154,7 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     """
     line = "na.spectrogram(signal.sel(channel=0))"
     _check_dims(spectra, (schema.TIME, "frequency"), "spectra", line, exactly=True)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     with np.errstate(divide="ignore", invalid="ignore"):
         level = 10 * np.log10(spectra.values.astype(float))
     finite = level[np.isfinite(level)]
@@ -202,7 +201,7 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> ax = na.plot.power(na.power(signal))
     """
     _check_dims(spectra, ("frequency",), "spectra", "na.power(signal)")
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     above = spectra.isel(frequency=spectra["frequency"].values > 0)
     frequency = above["frequency"].values
     values = above.values.reshape(frequency.size, -1)
@@ -242,7 +241,7 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     given.check(follow, xr.Dataset, f"follow: expected what {line} gives")
     values: Any = follow.data_vars.get("coherence")
     _check_dims(values, (schema.UNIT, "frequency"), "coherence", line, exactly=True)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     names = [f"unit {unit}" for unit in follow[schema.UNIT].values]
     _lines(ax, follow["frequency"].values, values.values.T, names, "units")
     ax.axhline(float(follow["level"]), color="0.4", ls="--", lw=1)
@@ -287,7 +286,7 @@ def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes
             "such as na.interpolate(phase, times)"
         )
         raise SchemaError(msg)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     share = np.histogram(values % period, bins, (0, period))[0] / values.size
     middle = (np.arange(2 * bins) + 0.5) * 360 / bins
     ax.bar(middle, np.tile(share, 2), width=360 / bins, color=PALETTE[0], edgecolor="white", lw=0.5)
@@ -340,7 +339,7 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     if sources.ndim != 2:
         msg = f"sources has dims {sources.dims}: expected ({first}, channel), such as {line}"
         raise SchemaError(msg)
-    ax = plt.gca() if ax is None else ax
+    ax = axes_of(ax)
     dim = sources.dims[1]
     depth: Any = sources.coords.get("rel_y")
     where = depth.values if depth is not None else np.arange(sources.sizes[dim])
