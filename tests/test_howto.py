@@ -9,7 +9,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Pages whose code has nothing to show.
-SILENT = {"free_memory", "read_from_an_address"}
+SILENT = {"free_memory"}
 
 for needed in ("matplotlib", "torch", "pynapple", "obstore", "pynwb"):
     pytest.importorskip(needed, reason=f"{needed} is not installed: pip install 'neuroarrays[all]'")
