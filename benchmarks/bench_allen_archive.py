@@ -9,7 +9,6 @@ which the last part estimates what the whole archive would weigh in our layout.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import xarray as xr
+from peaks import peak_mb
 
 import neuroarrays as na
 from neuroarrays.files import opening
@@ -321,12 +321,9 @@ def bench_build(folder, small):
             took[name, workers] = time.perf_counter() - begin
             assert not report.failures, report.failures
             size = sum(path.stat().st_size for path in report.written) / 1e6
-            memory = resource.getrusage(
-                resource.RUSAGE_SELF if workers == 1 else resource.RUSAGE_CHILDREN
-            ).ru_maxrss
             say(
                 f"{name:8s} {workers} worker{'s' * (workers > 1):1s} {took[name, workers]:8.2f} s   "
-                f"{size:6.1f} MB   peak {memory / 1024:.0f} MB in a process"
+                f"{size:6.1f} MB   peak of the first process until now {peak_mb():.0f} MB"
             )
     for name in ("ours", "compat"):
         say(f"{name:8s} speed-up with two: {took[name, 1] / took[name, 2]:.2f}")

@@ -33,7 +33,7 @@ SMALL = {"units": 20, "bad_units": 7, "channels": 48, "sampling": 0.2}
 #: In a process of its own. With "warm", the bundled recording is aligned first: what is imported and
 #: which compiled loops are loaded on first use then counts as imports.
 CODE = """
-import resource, sys, time
+import sys, time
 import dask, h5py, hdf5plugin, numba, pandas, scipy, xarray
 import neuroarrays as na
 from neuroarrays.alignment import align
@@ -46,7 +46,8 @@ for one in FORMATS:
     one.load()
 path, compat, warm, *stimuli = sys.argv[1:]
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines = open("/proc/self/status").read().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 if warm == "warm":
     sample = na.load_sample()
     warmed = na.align(sample, "sleep_ripples")

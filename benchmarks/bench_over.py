@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import io
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
+
+from peaks import peak_mb
 
 import neuroarrays as na
 from neuroarrays.synthetic.allen import write_allen
@@ -87,7 +88,7 @@ def print_peak(folder, which):
         na.psth(tree[largest], "orientation", progress=False)
     else:
         na.psth(tree, "orientation", progress=False)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_mb())
 
 
 def _counts(session):

@@ -14,7 +14,6 @@ spikeinterface and elephant need other versions of what we need, so give a Pytho
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peaks import peak_mb
 
 RATE = 2500.0
 BANDS = {"theta 4-12 Hz": (4.0, 12.0), "ripples 100-250 Hz": (100.0, 250.0)}
@@ -69,11 +69,8 @@ def neuroarrays(path, low, high):
     stored = stored.assign_coords(time=np.arange(stored.sizes["time"]) / RATE)
     band = na.filter(stored, low, high)
     step = 1 << 16
-    shown = []
-    for begin in range(0, band.sizes["time"], step):
-        block = band[begin : begin + step].values
-        shown.append(block[:, SHOWN].copy())
-    yield np.concatenate(shown)
+    begins = range(0, band.sizes["time"], step)
+    yield np.concatenate([band[b : b + step].values[:, SHOWN].copy() for b in begins])
 
 
 def scipy(path, low, high):
@@ -133,27 +130,23 @@ def spikeinterface(path, low, high):
     step = 1 << 16
     blocks = []
     for begin in range(0, n, step):
-        block = found.get_traces(start_frame=begin, end_frame=min(begin + step, n))
-        blocks.append(block[:, SHOWN].copy())
+        end = min(begin + step, n)
+        blocks.append(found.get_traces(start_frame=begin, end_frame=end)[:, SHOWN].copy())
     yield np.concatenate(blocks)
 
 
 WHO = {f.__name__: f for f in (neuroarrays, scipy, pynapple, elephant, spikeinterface)}
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def child(name, path, low, high, out):
     """Filter, and print CPU and peak above the imports; the first step of each only imports."""
     steps = WHO[name](path, float(low), float(high))
     next(steps)
-    before, at = peak(), time.process_time()
+    before, at = peak_mb(), time.process_time()
     found = next(steps)
     cpu = time.process_time() - at
     np.save(out, found)
-    print(json.dumps({"cpu": cpu, "peak": peak() - before, "dtype": str(found.dtype)}))
+    print(json.dumps({"cpu": cpu, "peak": peak_mb() - before, "dtype": str(found.dtype)}))
 
 
 def measured(python, name, path, band, folder):

@@ -5,7 +5,6 @@ python benchmarks/bench_trees.py --small   # seconds, prints only
 """
 
 import argparse
-import resource
 import tempfile
 import time
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from peaks import peak_mb
 
 import neuroarrays as na
 
@@ -120,7 +120,7 @@ def bench_opening(folder, sessions):
 
 def memory():
     """The most memory that this process has had, as text."""
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB"
+    return f"{peak_mb():6.0f} MB"
 
 
 def empty(tree):

@@ -154,7 +154,7 @@ def resample(signal: Signal, rate: float) -> Any:
         new = _band_limited(known, times) if known else _interpolated(array, times, usual)
         coords = {k: c.variable for k, c in array.coords.items() if schema.TIME not in c.dims}
         coords[schema.TIME] = times.variable((schema.TIME,), {"units": "s"})
-        out = xr.DataArray(new, coords, name=array.name)
+        out = xr.DataArray(new, name=array.name).assign_coords(coords)
         out.attrs = dict(array.attrs) | new.attrs | {"sampling_rate": wanted}
         if array.chunks is not None:
             along = dict(zip(array.dims, array.chunks, strict=True))

@@ -200,7 +200,7 @@ def spectrogram(
             hop = int(np.median(np.diff(spectra.starts))) if spectra.starts.size > 1 else n
             windows = max(1, max(array.chunks[0]) // hop)
             variable = known.chunked(variable, {schema.TIME: windows})
-        return xr.DataArray(variable, coords, name=array.name)
+        return xr.DataArray(variable, name=array.name).assign_coords(coords)
 
     return each(signal, transform)
 

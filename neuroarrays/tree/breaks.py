@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.kernels.steps import HOLE
+from neuroarrays.kernels.steps import HOLE, even_step
 from neuroarrays.tree.columns import seconds
 
 Area = xr.DataTree | xr.Dataset | xr.DataArray
@@ -37,8 +37,10 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
     first = np.zeros(n, bool)
     first[:1] = True
     if stamps is not None:
-        steps = np.diff(seconds(stamps, "the clock"))
-        first[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
+        times = seconds(stamps, "the clock")
+        if even_step(times) is None or "bin_width" in stamps.attrs:
+            steps = np.diff(times)
+            first[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
     names = [schema.BLOCK, schema.VALID] if masked else [schema.BLOCK]
     for node in [area, *area.parents] if isinstance(area, xr.DataTree) else [area]:
         for name in names:

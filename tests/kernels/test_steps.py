@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroarrays.kernels.steps import longest_step, usual_step
+from neuroarrays.kernels.steps import even_step, longest_step, usual_step
 
 REGULAR = np.arange(100) / 50
 
@@ -49,3 +49,23 @@ def test_late_stamps_in_float32_have_no_holes():
 def test_lost_samples_of_a_regular_clock_are_holes():
     times = (np.arange(1000) / 50)[np.random.default_rng(0).random(1000) > 0.05]
     assert longest_step(times) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("n", [2, 100, (1 << 16) + 1, 200_000])
+def test_an_even_clock_has_its_step(n):
+    times = 1e4 + np.arange(n) / 2500
+    times += np.random.default_rng(0).uniform(-1e-6, 1e-6, n)
+    assert even_step(times) == pytest.approx(1 / 2500, rel=0.01)
+
+
+@pytest.mark.parametrize("at", [1, 1 << 16, (1 << 16) + 1, 199_998])
+@pytest.mark.parametrize("off", [np.nan, np.inf, 1.0, -1.0, 0.03 / 2500])
+def test_one_stamp_off_is_noticed_wherever_it_is(at, off):
+    times = np.arange(200_000) / 2500
+    times[at] += off
+    assert even_step(times) is None
+
+
+@pytest.mark.parametrize("times", [[], [0.0], [1.0, 1.0], [1.0, 0.0], [0.0, np.nan]])
+def test_no_even_step_of_too_few_or_backward_stamps(times):
+    assert even_step(np.array(times)) is None

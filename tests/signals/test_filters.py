@@ -1,5 +1,7 @@
 """Filters, envelopes and phases: equal to scipy's on the whole, whatever is indexed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -140,6 +142,19 @@ def test_whole_numbers_are_not_truncated(dtype, want):
     assert found.dtype == want
     exact = na.filter(signal(values.astype(float)), 20, 60).values
     np.testing.assert_allclose(found.values, exact, atol=1e-5 * 100)
+
+
+def test_a_long_clock_is_not_copied():
+    n = 1_000_000
+    clock = np.arange(n) / 2500
+    lfp = xr.DataArray(np.zeros((n, 1), "i2"), {"time": clock}, ("time", "channel"))
+    na.filter(lfp[:10_000], 4, 12)  # compiles and imports
+    tracemalloc.start()
+    band = na.filter(lfp, 4, 12)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < clock.nbytes / 2
+    assert np.shares_memory(band.indexes["time"].values, lfp.indexes["time"].values)
 
 
 def test_a_constant_channel_and_a_single_one():
