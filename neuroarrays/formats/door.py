@@ -29,6 +29,7 @@ from neuroarrays.files.probe import Probe, naming_as_given, probe_of
 from neuroarrays.files.probe import asked as answered
 from neuroarrays.formats import members, registry, rows
 from neuroarrays.lazy.chunking import chunked
+from neuroarrays.lazy.labels import show_labels
 from neuroarrays.schema import given
 from neuroarrays.schema.validation import validate
 
@@ -181,6 +182,8 @@ def _finished(
             msg += f"\n{option('drop_variables', dropped)} left out variables; "
             msg += f"xr.open_datatree(path, engine={reader.name!r}) opens such a tree without this check"
         raise SchemaError(msg) from error
+    for node in tree.subtree:  # xarray wrapped what the reader gave
+        show_labels(node)
     opened = tree if chunks is None else chunked(tree, chunks)
     opened.set_close(partial(state.close, paths))
     return opened

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+from neuroarrays.lazy.labels import show_labels
+
 
 def tree_of(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
     """The tree of some nodes, as `xr.DataTree.from_dict` makes it in nearly twice the time.
@@ -41,4 +43,6 @@ def tree_of(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
                 nodes[above]._set_parent(parent, name_above)
         nodes[path] = xr.DataTree(datasets[path])
         nodes[path]._set_parent(nodes[above], name)
+    for node in nodes.values():
+        show_labels(node)
     return nodes[""]

@@ -44,6 +44,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     dict of str to matplotlib.axes.Axes
         "units": number of units, sessions by areas; "rates": mean rate, or response, of each unit
         by area, a dot each; "timeline": signals, events and presentations of the first session.
+        A panel that would be empty is left out: a recording of spikes alone has no "timeline".
 
         Of a recording all spikes are read, of an aligned tree responses of up to 10 sessions from
         first to last: to 100 presentations, or in 20 stretches of 1,000 bins; and that timeline.
@@ -81,17 +82,31 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
         rates = responses_by_area(tree.root, [s for s in facts.sessions if s.name in chosen])
         which = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
         title = f"Responses of units{which}, and their median"
-    height = float(np.clip(1.4 + 0.22 * len(names), 2.6, 9))
-    lower = 0.9 + 0.32 * max(len(rows), 2)
+    numbers = _numbers_of_units(facts, names)
+    above = [name for name, has in (("units", numbers), ("rates", rates)) if has]
+    axes = _panels(above, bool(rows), len(names), len(rows))
+    if "units" in axes:
+        _draw_units(axes["units"], numbers, names)
+    if "rates" in axes:
+        _draw_rates(axes["rates"], rates, title)
+    if "timeline" in axes:
+        draw(axes["timeline"], rows)
+        axes["timeline"].set_xlabel(along)
+        axes["timeline"].set_title(f"When: {_short(names[0])}", loc="left", fontsize="medium")
+    return axes
+
+
+def _panels(above: list[str], has_rows: bool, n_sessions: int, n_rows: int) -> dict[str, Axes]:
+    """A new page with the panels that have something to show; if none has, an empty timeline."""
+    height = float(np.clip(1.4 + 0.22 * n_sessions, 2.6, 9)) if above else 0
+    lower = 0.9 + 0.32 * max(n_rows, 2) if has_rows or not above else 0
+    width = max(len(above), 1)
+    lines = [(above, height)] if above else []
+    lines += [(["timeline"] * width, lower)] if lower else []
     figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")
     axes: dict[str, Axes] = figure.subplot_mosaic(
-        [["units", "rates"], ["timeline", "timeline"]], height_ratios=[height, lower]
+        [names for names, _ in lines], height_ratios=[tall for _, tall in lines]
     )
-    _draw_units(axes["units"], _numbers_of_units(facts, names), names)
-    _draw_rates(axes["rates"], rates, title)
-    draw(axes["timeline"], rows)
-    axes["timeline"].set_xlabel(along)
-    axes["timeline"].set_title(f"When: {_short(names[0])}", loc="left", fontsize="medium")
     return axes
 
 
@@ -107,13 +122,10 @@ def _numbers_of_units(facts: TreeContents, names: list[str]) -> dict[str, np.nda
 
 def _draw_units(ax: Axes, numbers: dict[str, np.ndarray], sessions: list[str]) -> None:
     """Numbers of units: bars of one session, a map of several by area."""
-    grid = np.stack([*numbers.values()], axis=1) if numbers else np.empty((len(sessions), 0))
+    grid = np.stack([*numbers.values()], axis=1)
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
     labels = [text_of(name) for name in numbers]
     ax.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0)
-    if not numbers:
-        nothing(ax, "no units")
-        return
     if len(sessions) < 2:
         bars = ax.bar(range(grid.size), np.nan_to_num(grid[0]), color=PALETTE[0], width=0.6)
         if grid.size <= _WRITTEN // 10:
@@ -152,9 +164,6 @@ def _around(n: int) -> tuple[float, float]:
 def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     """A dot for the mean of each unit, by area, spread so that none hides another."""
     ax.set_title(title, loc="left", fontsize="medium")
-    if not rates:
-        nothing(ax, "no spikes")
-        return
     random = np.random.default_rng(0)
     counts = all(means.attrs.get("units") == RATE["units"] for means in rates.values())
     for i, means in enumerate(rates.values()):

@@ -345,8 +345,25 @@ def test_an_overview_of_aligned_trees(tree):
         if "responses" in node:
             node.dataset = node.to_dataset().rename(presentation_id="time").drop_vars("time")
     axes = na.plot.overview(made)  # frames: when they were is not known
-    said = "no signals, events or presentations with times"
-    assert [t.get_text() for t in axes["timeline"].texts] == [said]
+    assert list(axes) == ["units", "rates"]
+    plt.close("all")
+
+
+def test_an_overview_has_no_empty_panels(tree):
+    area = {f"/{SESSION}/adn/spikes": tree[f"{SESSION}/adn/spikes"].to_dataset()}
+    behaviour = {f"/{SESSION}/position": tree[f"{SESSION}/position"].to_dataset()}
+    for nodes, panels in (
+        (area, ["units", "rates"]),
+        (behaviour, ["timeline"]),
+        (area | behaviour, ["units", "rates", "timeline"]),
+        ({f"/{SESSION}": xr.Dataset()}, ["timeline"]),
+    ):
+        part = xr.DataTree.from_dict(nodes)
+        part.attrs.update(tree.attrs)
+        axes = na.plot.overview(part)
+        assert list(axes) == panels
+        assert axes[panels[0]].figure.get_size_inches()[1] < 3.5 + 2 * len(panels)
+    assert axes["timeline"].texts[0].get_text().startswith("no signals")
     plt.close("all")
 
 

@@ -1,0 +1,73 @@
+"""Short labels that a tree shows where it is printed. Uses half-private parts of xarray."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import formatting, indexing
+
+from neuroarrays.errors import NeuroArraysError
+from neuroarrays.files.source import Source
+from neuroarrays.lazy.arrays import LazyArray, is_behind_address
+
+#: Labels along more entries are not read where a tree is printed.
+SHORT = 1_000
+#: Nor are those for which more values of a file have to be read: a unit's area in the table of all units.
+READ = 10_000
+
+
+class Labels(indexing.MemoryCachedArray):
+    """Values along one dimension, read and kept where they are printed, if that is cheap.
+
+    xarray prints ``...`` for everything lazy. Whoever looks at a tree wants to see which areas and
+    which orientations there are, and a short array of a local file takes a tenth of a millisecond.
+    """
+
+    __slots__ = ()
+
+    def _repr_inline_(self, max_width: int) -> str:
+        if not is_cheap(self.array):
+            return "..."
+        try:
+            return formatting.format_array_flat(np.asarray(self.get_duck_array()), max_width)
+        except (NeuroArraysError, OSError):  # the file is gone: whoever asks for values is told
+            return "..."
+
+
+def is_cheap(array: Any) -> bool:
+    """Whether all values may be read to print them: in memory, or few and in a local file."""
+    while isinstance(array, indexing.ExplicitlyIndexed) and not isinstance(array, LazyArray):
+        array = getattr(array, "array", None)
+    if isinstance(array, LazyArray):
+        return _values_to_read(array) <= READ and not is_behind_address(array)
+    return isinstance(array, np.ndarray)
+
+
+def _values_to_read(part: Any) -> float:
+    """How many values of files an array is made of; infinite where that cannot be told."""
+    if isinstance(part, LazyArray):
+        parts = [getattr(part, field.name) for field in fields(part)]
+        if any(isinstance(inner, Source) for inner in parts):
+            return float(np.prod(part.shape))
+        return sum(map(_values_to_read, parts)) if len(parts) else np.inf
+    if isinstance(part, tuple | list):
+        return sum(map(_values_to_read, part))
+    return 0 if isinstance(part, _PLAIN) else np.inf
+
+
+_PLAIN = (np.ndarray, np.generic, np.dtype, int, float, str, bytes, slice, type(None))
+
+
+def show_labels(node: xr.DataTree) -> None:
+    """Have the short variables of a new node along one dimension shown where it is printed."""
+    for variable in node.to_dataset(inherit=False)._variables.values():
+        if len(variable._dims) != 1 or variable.shape[0] > SHORT:
+            continue
+        data: Any = variable._data
+        if isinstance(data, indexing.MemoryCachedArray):
+            variable._data = Labels(data.array)
+        elif isinstance(data, indexing.LazilyIndexedArray):
+            variable._data = Labels(data)

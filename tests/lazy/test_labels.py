@@ -1,0 +1,92 @@
+"""Short labels are shown where a tree is printed; nothing large or remote is read for that."""
+
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroarrays as na
+from neuroarrays.files.opening import open_source
+from neuroarrays.lazy import labels
+from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.trees import tree_of
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Counted(LazyArray):
+    """Numbers that say when they are read."""
+
+    values: np.ndarray
+    reads: list
+    path: str = "recording.nwb"
+
+    @property
+    def shape(self):
+        return self.values.shape
+
+    @property
+    def dtype(self):
+        return self.values.dtype
+
+    def outer(self, key):
+        self.reads.append(key)
+        return self.values[key]
+
+
+def printed(length, path="recording.nwb"):
+    reads = []
+    array = Counted(np.arange(length) + 100, reads, path)
+    node = xr.Dataset({"depth": array.variable(("unit_id",))})
+    return str(tree_of({"/": node})), reads
+
+
+def test_short_labels_are_shown_and_read_once():
+    tree = na.load_sample()
+    assert "'ca1' 'ca1'" in str(tree["A2929-200711/ca1/spikes"])
+    chosen = na.select_units(tree, "unit_id == 7")["A2929-200711/ca1/spikes"].to_dataset()
+    assert "location         (unit_id) object 8B 'ca1'" in str(chosen)
+    assert "ca1" in chosen._repr_html_()
+    assert "spike_times      (spike) float64" in str(chosen)
+    assert str(chosen.spike_times.variable._data).count("not read") == 1
+    text, reads = printed(4)
+    assert "100 101 102 103" in text
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "path"),
+    [(labels.SHORT + 1, "recording.nwb"), (4, "https://example.org/recording.nwb")],
+    ids=["long", "behind an address"],
+)
+def test_what_is_long_or_far_away_is_not_read_to_be_printed(length, path):
+    text, reads = printed(length, path)
+    assert "..." in text
+    assert reads == []
+
+
+def test_labels_made_of_much_are_not_read_to_be_printed(tmp_path):
+    @dataclass(frozen=True, repr=False, eq=False)
+    class Chosen(Counted):
+        base: object = None
+
+    def made_of(base):
+        return Chosen(np.arange(3), [], base=base)
+
+    for length, is_cheap in ((3, True), (labels.READ + 1, False)):
+        np.save(tmp_path / f"{length}.npy", np.arange(length))
+        stored = file_array(open_source(tmp_path / f"{length}.npy"), str(length))
+        assert labels.is_cheap(made_of(stored)) == is_cheap
+        assert labels.is_cheap(made_of((stored, "text", 1))) == is_cheap
+    assert not labels.is_cheap(made_of(len))
+
+
+def test_a_file_that_is_gone_is_no_error_where_a_tree_is_printed(tmp_path):
+    path = shutil.copy(na.sample_path(), tmp_path / "recording.nwb")
+    tree = na.open_datatree(path)
+    tree.close()
+    path.unlink()
+    assert "location         (unit_id) object 64B ..." in str(tree["recording/ca1/spikes"])
+    with pytest.raises(na.NeuroArraysError):
+        _ = tree["recording/ca1/spikes/location"].values
