@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def to_temporaldata(
     -------
     list of str
         What the file cannot hold, each with the reason: templates of stimuli, tables whose rows have
-        no stop, several values of each spike in several areas.
+        no stop, values of spikes that only some areas have.
 
     Raises
     ------
@@ -165,10 +165,8 @@ class _Writer:
         told = {"timestamps": dict(next(iter(areas.values()))[schema.SPIKE_TIMES].attrs)}
         for name, parts in _columns(areas, schema.SPIKE, (schema.SPIKE_TIMES,)).items():
             first = next(iter(parts.values()))
-            if len(areas) > 1 and (len(parts) < len(areas) or first.ndim > 1):
-                self.left_out.append(
-                    f"spikes/{name}: several values of a spike, or not in all areas"
-                )
+            if len(parts) < len(areas) or len({part.shape[1:] for part in parts.values()}) > 1:
+                self.left_out.append(f"spikes/{name}: not in all areas, or of other shapes there")
                 continue
             arrays[name] = np.concatenate([part.values for part in parts.values()])[order]
             told[name] = dict(first.attrs)
@@ -176,7 +174,13 @@ class _Writer:
         group = _irregular(
             file, "spikes", arrays, _domain_of(next(iter(areas.values())), ends), told
         )
-        _tell(group, {"attrs": {area: node.attrs for area, node in areas.items()}})
+        facts = _labels_of(areas.values(), arrays)
+        facts["attrs"] = {area: node.attrs for area, node in areas.items()}
+        facts["others"] = {
+            area: self._others(f"{area}/{schema.SPIKES}", node, (schema.SPIKE, schema.UNIT))
+            for area, node in areas.items()
+        }
+        _tell(group, facts)
         skip = {schema.ROW_SIZE, *(name for name in OF_UNITS if _is_shared(name, areas))}
         self._labels(file, "units", schema.UNIT, areas, skip)
 
@@ -190,12 +194,10 @@ class _Writer:
     ) -> None:
         """The labels of the units of some areas, or of channels; a column of some areas says which."""
         count = {area: node.sizes[dim] for area, node in areas.items()}
-        ids = [
-            node.variables[dim].values if dim in node.variables else np.arange(count[area])
-            for area, node in areas.items()
-        ]
-        arrays, told = {dim: np.concatenate(ids)}, {}
-        told[dim] = dict(next(iter(areas.values())).variables[dim].attrs)
+        arrays, told = dict[str, np.ndarray](), dict[str, dict[str, Any]]()
+        if all(dim in node.variables for node in areas.values()):
+            arrays[dim] = np.concatenate([node.variables[dim].values for node in areas.values()])
+            told[dim] = dict(next(iter(areas.values())).variables[dim].attrs)
         for name, parts in _columns(areas, dim, (dim,)).items():
             first = next(iter(parts.values()))
             if name in skip:
@@ -218,7 +220,8 @@ class _Writer:
             arrays[name] = np.concatenate(filled)
         if dim == schema.UNIT and list(areas) != [schema.UNKNOWN_AREA]:
             arrays[schema.AREA] = np.repeat(np.array(list(areas), object), list(count.values()))
-        _object(file.create_group(table), layout.TABLE, arrays, told)
+        group = _object(file.create_group(table), layout.TABLE, arrays, told)
+        _tell(group, _labels_of(areas.values(), arrays) | {"attrs": {}})
 
     def _series(self, file: h5py.File, path: str, node: xr.Dataset, clock: xr.Variable) -> None:
         """Samples, or point events."""
@@ -227,14 +230,10 @@ class _Writer:
             is_clock = name in (schema.TIME, schema.EVENT_TIME)
             if variable.dims[:1] == clock.dims and not is_clock:
                 arrays[str(name)], told[str(name)] = variable.values, dict(variable.attrs)
-        dims = {name: list(map(str, node.variables[name].dims)) for name in arrays}
-        facts: dict[str, Any] = {
-            "node": path,
-            "attrs": node.attrs,
-            "dims": dims,
-            "clock": clock.attrs,
-        }
-        facts["others"] = self._others(path, node, clock.dims[0])
+        facts = _labels_of([node], arrays)
+        facts |= {"node": path, "attrs": node.attrs, "clock": clock.attrs}
+        labelled = [d for d in _TABLES if any(v.dims[:1] == (d,) for v in node.variables.values())]
+        facts["others"] = self._others(path, node, (clock.dims[0], *labelled[:1]))
         times, regular, name = clock.values.astype(float), array_of(clock), self._name(path)
         rows = _domain_of(node, times[[0, -1]] if times.size else np.zeros(2))
         if isinstance(regular, RegularClock) and arrays:
@@ -247,20 +246,19 @@ class _Writer:
             raise SchemaError(msg)
         else:
             group = _irregular(file, name, {"timestamps": times} | arrays, rows, told)
-        for dim, table in _TABLES.items():
-            if dim in node.dims:
-                facts["dim"] = dim
-                facts["table"] = table if table not in file else f"{name}_{table}"
-                area = path.rpartition("/")[0] or schema.UNKNOWN_AREA
-                self._labels(file, facts["table"], dim, {area: node}, arrays)
-                break
+        for dim in labelled[:1]:
+            table = _TABLES[dim]
+            facts["dim"] = dim
+            facts["table"] = table if table not in file else f"{name}_{table}"
+            area = path.rpartition("/")[0] or schema.UNKNOWN_AREA
+            self._labels(file, facts["table"], dim, {area: node}, arrays)
         _tell(group, facts)
 
-    def _others(self, path: str, node: xr.Dataset, dim: Any) -> dict[str, Any]:
-        """What a series has that is neither along its times nor of units or channels, as plain values."""
+    def _others(self, path: str, node: xr.Dataset, dims: tuple[Any, ...]) -> dict[str, Any]:
+        """What a node has that does not begin with one of `dims`, which have groups, as plain values."""
         others = {}
         for name, variable in node.variables.items():
-            if variable.dims[:1] in ((dim,), (schema.UNIT,), (schema.CHANNEL,)):
+            if variable.dims[:1] in [(dim,) for dim in dims] or name in OF_UNITS:
                 continue
             if variable.size > _MOST or variable.dtype.kind not in "OUiufb":
                 self.left_out.append(f"{path}/{name}: {variable.size:,} values without times")
@@ -303,6 +301,18 @@ class _Writer:
 def _tell(group: h5py.Group, facts: Mapping[str, Any]) -> None:
     """Say what a group is of a tree, for the reader; temporaldata passes over it."""
     group.attrs[layout.OURS] = json.dumps(facts)
+
+
+def _labels_of(nodes: Iterable[xr.Dataset], names: Iterable[str]) -> dict[str, Any]:
+    """Of the variables that a group has, the dimensions, and which of them are labels."""
+    facts: dict[str, Any] = {layout.DIMS: {}, layout.LABELS: []}
+    each = list(nodes)
+    for name in names:
+        having = next((node for node in each if name in node.variables), None)
+        if having is not None:
+            facts[layout.DIMS][name] = list(map(str, having.variables[name].dims))
+            facts[layout.LABELS] += [name] if name in having.coords else []
+    return facts
 
 
 def _domain_of(node: xr.Dataset, ends: np.ndarray) -> np.ndarray:

@@ -108,6 +108,18 @@ class ClockIndex(PandasIndex, metaclass=_Aligned):
         return f"{type(self).__name__} ({many(self.array.shape[0], 'time')}, read when needed)"
 
 
+class _Spikes(str):
+    """The dimension of spikes, as xarray's error quotes it where an array is selected that has no spikes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"{str(self)!r} (this array has no spikes, which a unit's label selects too: select from "
+            f"the dataset first, as in node.sel({schema.UNIT}=7)[name], or take rows by isel)"
+        )
+
+
 class UnitIndex(PandasIndex, metaclass=_Aligned):
     """An index over the units of a ragged array: a unit's label selects its spikes too.
 
@@ -159,12 +171,13 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         if np.ndim(positions) == 0 and not isinstance(positions, slice):
             unit = int(positions)
             spikes: Any = slice(int(self.starts[unit]), int(self.starts[unit] + self.sizes[unit]))
-            return IndexSelResult({self.dim: positions, schema.SPIKE: spikes})
+            return IndexSelResult({self.dim: positions, _Spikes(schema.SPIKE): spikes})
         units = np.arange(self.sizes.size)[positions]
         index = self.of(self.index[units], self.dim, self.sizes[units])
         name = self.index.name
         return IndexSelResult(
-            {self.dim: positions, schema.SPIKE: self._spikes(units)}, indexes={name: index}
+            {self.dim: positions, _Spikes(schema.SPIKE): self._spikes(units)},
+            indexes={name: index},
         )
 
     def _spikes(self, units: np.ndarray) -> slice | np.ndarray:

@@ -231,11 +231,11 @@ class Blocks(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Segments(LazyArray):
-    """Stretches of a 1-D array, one after another: the spikes of some of the units.
+    """Stretches of rows of an array, one after another: the spikes of some of the units.
 
     Attributes
     ----------
-    base : (n,) LazyArray
+    base : (n, ...) LazyArray
         The array.
     starts, sizes : (stretch,) int64
         Number of the first row of each stretch, and its number of rows.
@@ -247,23 +247,23 @@ class Segments(LazyArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (int(self.sizes.sum()),)
+        return (int(self.sizes.sum()), *self.base.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
+        k, *rest = key
         ends = np.cumsum(self.sizes)
         if isinstance(k, slice) and k.step == 1:
-            return self._range(k.start, k.stop, ends)
+            return self._range(k.start, k.stop, ends, rest)
         wanted = outer.positions(k)
         segment = np.searchsorted(ends, wanted, side="right")
         places = self.starts[segment] + wanted - (ends - self.sizes)[segment]
-        return self.base.outer((int(places[0]) if isinstance(k, int) else places,))
+        return self.base.outer((int(places[0]) if isinstance(k, int) else places, *rest))
 
-    def _range(self, start: int, stop: int, ends: np.ndarray) -> np.ndarray:
+    def _range(self, start: int, stop: int, ends: np.ndarray, rest: Sequence[Any]) -> np.ndarray:
         parts: list[tuple[int, int]] = []
         first = int(np.searchsorted(ends, start, side="right"))
         begins = ends - self.sizes
@@ -276,8 +276,10 @@ class Segments(LazyArray):
                 parts.append((low, high))
         if len(parts) > 1:
             self.base.ahead([(int(low), int(high)) for low, high in parts])
-        pieces = [self.base.outer((slice(int(low), int(high), 1),)) for low, high in parts]
-        return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+        pieces = [self.base.outer((slice(int(low), int(high), 1), *rest)) for low, high in parts]
+        if not pieces:
+            return np.empty((0, *outer.result_shape(rest, self.shape[1:])), self.dtype)
+        return np.concatenate(pieces)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

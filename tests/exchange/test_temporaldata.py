@@ -22,13 +22,17 @@ def made(tmp_path_factory):
     return write_temporaldata(tmp_path_factory.mktemp("made") / "made.h5", seconds=6.0, rois=True)
 
 
-@pytest.mark.parametrize("name", ["cut", "made", "sample", "nwb", "phy"])
+@pytest.mark.parametrize("name", ["cut", "made", "sample", "nwb", "phy", "suite2p", "analyzer"])
 def test_opens_again_as_the_same_tree(name, made, tmp_path):
     path = made
     if name == "nwb":
         write_nwb(path := tmp_path / "one.nwb", units=4)
     elif name == "phy":
         path = GOLDEN / "phy" / "probe_a"
+    elif name == "suite2p":
+        path = GOLDEN / "suite2p" / "run_a"
+    elif name == "analyzer":  # labels of templates, which are neither of spikes nor of units
+        path = GOLDEN / "spikeinterface" / "analyzer"
     elif name == "cut":
         path = GOLDEN / "temporaldata" / "c_20131003_cut.h5"
     tree = na.load_sample() if name == "sample" else na.open_datatree(path)
@@ -46,6 +50,8 @@ def test_opens_again_as_the_same_tree(name, made, tmp_path):
         }
     )
     assert_same_trees(again, kept, OF_FILE)
+    for place, node in kept.subtree_with_keys:
+        assert set(again[place].coords) == set(node.coords), place
 
 
 def test_one_session_by_its_name(made, tmp_path):

@@ -902,6 +902,10 @@ def test_tables(tmp_path):
     folder = arrays_source(tmp_path)
     assert folder.read("a.csv/name").tolist() == ["x", "y"]
     assert folder.read("b.txt/1").tolist() == [2, 4]
+    (tmp_path / "na.csv").write_text("area,rate\nNA,NA\n,\nV1,2.0\n")
+    named = arrays_source(tmp_path / "na.csv")
+    assert named.read("area").tolist() == ["NA", "", "V1"]
+    np.testing.assert_array_equal(named.read("rate"), [np.nan, np.nan, 2.0])
     (tmp_path / "bad.csv").write_text('a,b\n1,2\n3,4,5,6\n"')
     with pytest.raises(FormatError, match=r"bad\.csv: expected a readable table"):
         arrays_source(tmp_path / "bad.csv").names()

@@ -120,6 +120,14 @@ def test_an_old_table_without_spikes_for_a_row(folder):
     assert "clusters 9 have no spikes" in notes(folder)
 
 
+def test_a_group_called_na_is_text_and_na_among_numbers_is_missing(folder):
+    rows = "cluster_id\tgroup\tdepth\n2\tNA\tNA\n3\t\t\n4\tNone\t10.5\n"
+    (folder / "cluster_group.tsv").write_text(rows)
+    node = spikes(folder)
+    assert node.group.values.tolist() == ["NA", "", "None"]
+    np.testing.assert_array_equal(node.depth.values, [np.nan, np.nan, 10.5])
+
+
 def test_tables_as_people_leave_them(folder):
     """One of something else, one from a spreadsheet, one of which nothing is filled in yet."""
     (folder / "cluster_plot.csv").write_text("a,b\n1,2\n")

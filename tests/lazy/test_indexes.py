@@ -262,6 +262,16 @@ def test_units_select_their_spikes(spikes, label, units):
         ]
 
 
+@pytest.mark.parametrize("label", [UNITS[1], [UNITS[1]], slice(UNITS[1], UNITS[1])])
+def test_an_array_without_spikes_says_where_to_select_units(spikes, label):
+    with pytest.raises(
+        ValueError, match=r"no spikes.*select from the dataset first, as in node\.sel"
+    ):
+        spikes.row_size.sel(unit_id=label)
+    selected = spikes.sel(unit_id=label).row_size
+    assert selected.sum() == SPIKES[1]
+
+
 def test_nearest_unit(spikes):
     ordered = spikes.sel(unit_id=[5, 10, 20, 30])
     assert ordered.sel(unit_id=28, method="nearest").spike_times.values.tolist() == train(30)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from neuroarrays.errors import shorten
 from neuroarrays.files import safety
 from neuroarrays.files.parquet import parquet_source
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.texts import read_csv
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.views import InMemory, Taken
 from neuroarrays.schema import node_name
@@ -99,7 +98,7 @@ class Dataset:
         """The columns of a table of text."""
         text = self.file.read_text()
         with safety.readable(self.file.given, "", "a table of text"):
-            table = pd.read_csv(io.StringIO(text), sep=_SEPARATORS[self.extension])
+            table = read_csv(text, sep=_SEPARATORS[self.extension])
         columns = {str(name): plain_column(table[name]) for name in table}
         return {
             node_name(name): values

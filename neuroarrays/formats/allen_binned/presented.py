@@ -16,6 +16,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.texts import read_csv
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.indexes import dataset
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SESSION, _ID, _NAME = "session_id", "stimulus_presentation_id", "stimulus_name"
+#: The most bytes of a table of all sessions.
+_LARGEST = 4 << 30
 #: Columns of numbers, and the kinds of their dtypes.
 _TIMES = ((schema.START_TIME, "iuf"), (schema.STOP_TIME, "iuf"))
 #: The tables in their folder, what was binned first.
@@ -66,11 +69,9 @@ def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
 
 def _frame(table: Probe) -> pd.DataFrame:
     """The rows of all sessions: those that tell presentations are there, times are numbers (s)."""
-    import pandas as pd
-
     table.check_pointer()
     with safety.readable(table.path, "", "a table of presentations"):
-        frame = pd.read_csv(table.path, low_memory=False)
+        frame = read_csv(table.read_bytes(_LARGEST), ("null",))
     if lacking := [name for name in (_SESSION, _ID, _NAME) if name not in frame]:
         raise FormatError(
             table.given, "", f"the columns {_SESSION}, {_ID}, {_NAME}", f"no {lacking[0]}"

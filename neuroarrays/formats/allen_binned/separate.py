@@ -25,6 +25,7 @@ from neuroarrays.errors import FormatError, typed_word
 from neuroarrays.files import safety
 from neuroarrays.files.netcdf3 import NetCDF3Source
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.texts import read_csv
 from neuroarrays.formats.allen_binned import walk as files
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
@@ -142,11 +143,9 @@ class _Areas:
         table = session.beside("../units.csv")
         if not table.is_file or table.pointer:
             return
-        import pandas as pd
-
         columns = ["ecephys_session_id", "id", "ecephys_structure_acronym"]
         with safety.readable(table.path, "", f"a table with {', '.join(columns)}"):
-            frame = pd.read_csv(table.path, usecols=lambda name: name in columns)
+            frame = read_csv(table.read_bytes(), usecols=lambda name: name in columns)
         if lacking := [name for name in columns if name not in frame]:
             raise FormatError(
                 table.path, "", f"the columns {', '.join(columns)}", f"no {lacking[0]}"

@@ -17,6 +17,7 @@ from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.texts import read_csv
 from neuroarrays.formats.arrays.fields import joined
 from neuroarrays.tree.columns import plain_column
 
@@ -62,7 +63,7 @@ class TableSource(MemberSource):
         for position, name in enumerate(frame.columns):
             values = plain_column(frame.iloc[:, position])
             if values.dtype.kind not in "biuf":
-                values = frame.iloc[:, position].astype(str).to_numpy().astype("U")
+                values = np.array(["" if v is None else str(v) for v in values], "U")
             columns[str(name)] = values
         if len(columns) < frame.shape[1]:
             twice = Counter(map(str, frame.columns)).most_common(1)[0][0]
@@ -73,13 +74,12 @@ class TableSource(MemberSource):
         import pandas as pd
 
         layout = _layout(content)
-        content.seek(0)
         with warnings.catch_warnings():
             # A row that is longer than the header would lose values.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             plain = layout.headers < 2
-            frame = pd.read_csv(
-                content,
+            frame = read_csv(
+                content.getvalue(),
                 sep=layout.separator,
                 header="infer" if layout.headers == 1 else None,
                 index_col=False,

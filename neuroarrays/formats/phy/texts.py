@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import math
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
@@ -14,6 +13,7 @@ import numpy as np
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.texts import read_csv
 from neuroarrays.schema import node_name
 from neuroarrays.tree.columns import plain_column
 
@@ -196,9 +196,7 @@ def cluster_labels(
 
 def _table(file: Probe) -> Any:
     """A text table, a DataFrame; tables of phy are separated by tabs, also those called .csv."""
-    import pandas as pd
-
     text = file.read_text().removeprefix("\ufeff")
     with safety.readable(file.given, "", "a table of clusters"):
         separator = "\t" if "\t" in text.partition("\n")[0] else ","
-        return pd.read_csv(io.StringIO(text), sep=separator, index_col=False)
+        return read_csv(text, sep=separator, index_col=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from neuroarrays.files import safety
 from neuroarrays.files.members import npy_records
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
+from neuroarrays.files.texts import read_csv
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import Elementwise
 
@@ -109,7 +109,7 @@ class Store:
                 return None
             text = file.read_text()
             with safety.readable(file.given, "", "a table"):
-                table = pd.read_csv(io.StringIO(text), dtype={0: str})
+                table = read_csv(text, dtype={0: str})
                 return table.set_index(table.columns[0])
         source = self.probe.source
         columns = {key: source.read(f"{name}/{key}") for key in source.names(name)}

@@ -81,7 +81,7 @@ class Suite2pReader(Reader):
             else:
                 notes.append(f"{folder.name}: neither F.npy nor stat.npy, so it has no ROIs")
         stated = {} if sampling_rate is None else {"fs": sampling_rate}
-        options = [options_of(folder) | stated for folder in planes]
+        options = [options_of(folder, notes) | stated for folder in planes]
         rates = [rate_of(*each) for each in zip(planes, options, strict=True)]
         if len(set(rates)) > 1:
             found = ", ".join(map(str, rates))

@@ -48,18 +48,26 @@ def is_plane(folder: Probe) -> bool:
     )
 
 
-def options_of(folder: Probe) -> dict[str, Any]:
-    """What settings.npy, ops.npy and db.npy say in plain values; the first that says it counts."""
+def options_of(folder: Probe, notes: list[str]) -> dict[str, Any]:
+    """What settings.npy, ops.npy and db.npy say in plain values; the first that says it counts.
+
+    `notes` take the names of what else they hold: pictures, shifts, bad frames.
+    """
     options: dict[str, Any] = {}
     for file in map(folder.child, _OPTIONS):
         stated = objects(file) if file.is_file else {}
         if not isinstance(stated, dict):
             raise FormatError(file.given, "", "a dict of options", f"{stated!r:.80}")
+        unread = []
         for key, value in stated.items():
             one = isinstance(value, np.ndarray | np.generic) and value.size == 1
             plain = value.item() if one else value
             if isinstance(plain, str | int | float):
                 options.setdefault(key, plain)
+            elif isinstance(value, np.ndarray) and value.size:
+                unread.append(str(key))
+        if unread:
+            notes.append(f"{folder.name}/{file.name}: arrays not read: {shorten(sorted(unread))}")
     return options
 
 

@@ -17,6 +17,8 @@ IRREGULAR, REGULAR = "IrregularTimeSeries", "RegularTimeSeries"
 INTERVAL, TABLE, DATA = "Interval", "ArrayDict", "Data"
 #: Attributes that say what a group is, and, as JSON, what it was of a tree (`na.to_temporaldata`).
 KIND, OURS = "object", "neuroarrays"
+#: Of what was of a tree: the dimensions of each variable, and which are labels (coordinates).
+DIMS, LABELS = "dims", "labels"
 #: What a series has besides its arrays: its domain, and where each second of it begins.
 NOT_ARRAYS = ("domain", "timestamp_indices_1s")
 #: Attributes of groups that say how they are stored.

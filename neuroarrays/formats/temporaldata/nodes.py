@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,21 @@ from neuroarrays import schema
 from neuroarrays.errors import shorten
 from neuroarrays.files.source import Source
 from neuroarrays.formats.temporaldata.layout import (
+    DIMS,
     INTERVAL,
     IRREGULAR,
-    NOT_ARRAYS,
+    LABELS,
     REGULAR,
     TABLE,
     Layout,
 )
-from neuroarrays.formats.temporaldata.units import area_rows, rows_of, spikes_nodes, table_columns
+from neuroarrays.formats.temporaldata.units import (
+    area_rows,
+    label_names,
+    rows_of,
+    spikes_nodes,
+    table_columns,
+)
 from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.observed import OF_SESSION
@@ -103,8 +110,11 @@ class Session:
         if table:
             self.layout.size(table)
             self._used.add(table)
-        nodes = spikes_nodes(self.source, path, table, NOT_ARRAYS, self.layout.notes)
         domain, ours = self.layout.domain(path), self.layout.ours(path)
+        nodes = spikes_nodes(self.layout, path, table)
+        for area, others in ours.get("others", {}).items():
+            labels, rest = _others(others)
+            nodes[area] = nodes[area].assign_coords(labels).assign(rest)
         for area, node in nodes.items():
             node.attrs = dict(ours["attrs"][area] if ours else {"domain": domain} if domain else {})
         prefix = "" if path == "spikes" else f"{schema.node_name(path)}_"
@@ -138,27 +148,27 @@ class Session:
         variables = {
             self._called(path, n): self._variable(path, n, schema.TIME, table) for n in values
         }
-        for name, other in ours.get("others", {}).items():
-            stored = np.array(other["values"], other["dtype"])
-            into = coords if other["coord"] else variables
-            into[name] = xr.Variable(other["dims"], stored, other["attrs"])
+        labels, rest = _others(ours.get("others", {}))
+        coords, variables = coords | labels, variables | rest
+        coords |= {n: variables.pop(n) for n in ours.get(LABELS, ()) if n in variables}
         node = str(ours.get("node", self._node(path)))
         if not table:
             return {node: dataset(variables, coords, attrs)}
         dim = str(ours.get("dim", _TABLES.get(table)))
-        labels = table_columns(self.source, table, layout.size(table), dim)
+        labels = table_columns(layout, table, dim)
         areas = labels.pop(schema.AREA, None) if dim == schema.UNIT else None
         each = {"": None} if ours else area_rows(areas)
-        return self._labelled(node, variables, coords, labels, attrs, each)
+        free = {name: label for name, label in labels.items() if name not in variables}
+        of_table = label_names(free, layout.ours(table))
+        coords |= {name: label for name, label in free.items() if name in of_table}
+        variables |= {name: label for name, label in free.items() if name not in of_table}
+        return self._by_area(node, variables, coords, attrs, each)
 
-    def _labelled(
-        self, node: str, variables: Any, coords: Any, labels: Any, attrs: Any, each: Any
+    def _by_area(
+        self, node: str, variables: Any, coords: Any, attrs: Any, each: Any
     ) -> dict[str, xr.Dataset]:
-        """A series with labels of its columns; of units a node of each area, "" for the one that is stated."""
-        free = {key: label for key, label in labels.items() if key not in variables}
-        variables |= {key: label for key, label in free.items() if label.ndim > 1}
-        coords |= {key: label for key, label in free.items() if label.ndim == 1}
-        if schema.UNIT not in labels:
+        """A series as a node; of units a node of each area, "" for the one that is stated."""
+        if schema.UNIT not in coords:
             return {node: dataset(variables, coords, attrs)}
         nodes, leaf = {}, node.replace("/", "_")
         for area, rows in each.items():
@@ -193,7 +203,7 @@ class Session:
         array, ours = file_array(self.source, f"{path}/{name}"), self.layout.ours(path)
         dims = [dim, *(f"{name}_axis{axis}" for axis in range(1, array.ndim))]
         if ours:
-            dims = ours["dims"][name]
+            dims = ours[DIMS][name]
         elif table and array.ndim > 1 and array.shape[1] == self.layout.size(table):
             dims[1] = _TABLES[table]
         return array.variable(dims, self.source.attrs(f"{path}/{name}"))
@@ -205,7 +215,7 @@ class Session:
             array = file_array(self.source, f"{path}/{name}")
             called = _OF_TABLES.get(name, f"{name}_" if name in _OF_TABLES.values() else name)
             dims = [schema.PRESENTATION, *(f"{called}_axis{i}" for i in range(1, array.ndim))]
-            dims = ours["dims"][called] if ours else dims
+            dims = ours[DIMS][called] if ours else dims
             told = self.source.attrs(f"{path}/{name}")
             variables[called] = schema.var("table", called, wrap(array), tuple(dims), **told)
         ids = xr.Variable(schema.PRESENTATION, np.arange(size))
@@ -218,3 +228,14 @@ class Session:
             attrs["timekeys"] = times
         node = f"{schema.PRESENTATIONS}/{schema.node_name(path.replace('/', '.'))}"
         return {str(ours.get("node", node)): dataset(variables, {schema.PRESENTATION: ids}, attrs)}
+
+
+def _others(stated: Mapping[str, Any]) -> tuple[dict[str, xr.Variable], dict[str, xr.Variable]]:
+    """Variables whose values `na.to_temporaldata` wrote as text: labels, and others."""
+    labels: dict[str, xr.Variable] = {}
+    others: dict[str, xr.Variable] = {}
+    for name, each in stated.items():
+        values = np.array(each["values"], each["dtype"])
+        into = labels if each["coord"] else others
+        into[name] = xr.Variable(each["dims"], values, each["attrs"])
+    return labels, others

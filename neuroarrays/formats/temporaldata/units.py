@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files.source import Source
 from neuroarrays.formats.by_unit import UnitOfSpikes, by_unit
 from neuroarrays.formats.nwb.units import area_name
-from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.formats.temporaldata.layout import DIMS, LABELS, NOT_ARRAYS, Layout
+from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments, Taken
@@ -34,26 +35,31 @@ _RESERVED = {
 OF_AREAS = "neuroarrays_areas"
 
 
-def table_columns(source: Source, table: str, size: int, dim: str) -> dict[str, xr.Variable]:
+def table_columns(layout: Layout, table: str, dim: str) -> dict[str, xr.Variable]:
     """The columns of a table of units or channels, lazy, by name.
 
     The coordinate `dim` is the column of that name where it numbers the rows, else their position;
     `area` is the area of each unit, where a column says it.
     """
-    columns: dict[str, xr.Variable] = {dim: xr.Variable(dim, np.arange(size))}
+    source, size = layout.source, layout.size(table)
+    stated = layout.ours(table).get(DIMS, {})
+    columns: dict[str, xr.Variable] = {}
+    if not stated or dim in stated:
+        columns[dim] = xr.Variable(dim, np.arange(size))
     for name in source.names(table):
         array = file_array(source, f"{table}/{name}")
         if name == dim and array.dtype.kind in "iu" and array.ndim == 1:
             ids = array.load()
             if np.unique(ids).size == size:
-                columns[dim] = xr.Variable(dim, ids, source.attrs(f"{table}/{name}"))
+                if not stated or dim in stated:
+                    columns[dim] = xr.Variable(dim, ids, source.attrs(f"{table}/{name}"))
                 continue
         of_stretches = name in OF_UNITS and array.ndim == 2
         is_taken = name in (dim, schema.AREA) or (name in _RESERVED and not of_stretches)
-        called = f"{name}_" if is_taken else name
-        dims = (dim, *(f"{called}_axis{axis}" for axis in range(1, array.ndim)))
-        dims = (dim, schema.INTERVAL) if of_stretches else dims
-        columns[called] = array.variable(dims, source.attrs(f"{table}/{name}"))
+        called = f"{name}_" if is_taken and name not in stated else name
+        dims = [dim, *(f"{called}_axis{axis}" for axis in range(1, array.ndim))]
+        dims = [dim, schema.INTERVAL] if of_stretches else dims
+        columns[called] = array.variable(stated.get(name, dims), source.attrs(f"{table}/{name}"))
     said = next((n for n in AREA_OF if _is_text(source, f"{table}/{n}")), "")
     if dim == schema.UNIT and said:
         texts = source.read(f"{table}/{said}").tolist()
@@ -70,57 +76,53 @@ def _is_text(source: Source, path: str) -> bool:
     return info is not None and info.text and len(info.shape) == 1
 
 
-def spikes_nodes(
-    source: Source, path: str, table: str, skip: Sequence[str], notes: list[str]
-) -> dict[str, xr.Dataset]:
+def label_names(columns: Mapping[str, xr.Variable], ours: Mapping[str, Any]) -> set[str]:
+    """Which of some variables are labels: those that the file says, else those along one dimension."""
+    if LABELS in ours:
+        return set(ours[LABELS]) & columns.keys()
+    return {name for name, column in columns.items() if column.ndim == 1}
+
+
+def spikes_nodes(layout: Layout, path: str, table: str) -> dict[str, xr.Dataset]:
     """The spikes of a series with `unit_index`, by area.
 
     Parameters
     ----------
-    source : Source
-        The file.
+    layout : Layout
+        Of the file; its notes take what is not in the tree.
     path : str
         Of the series: timestamps (spike,) s, in order, unit_index (spike,) rows of the table.
     table : str
         Of the units; "" where there is none, so that units are those that have spikes.
-    skip : sequence of str
-        Names in the series that are no arrays of spikes.
-    notes : list of str
-        Takes what is not in the tree.
 
     Raises
     ------
     FormatError
         If a spike is of a unit that the table does not have.
     """
+    source, ours = layout.source, layout.ours(path)
     of_spikes = UnitOfSpikes(source, f"{path}/unit_index")
     ids, counts = of_spikes.units()
     if table:
         sizes = _sizes_of_rows(source, path, table, ids, counts)
-        columns = table_columns(source, table, sizes.size, schema.UNIT)
+        columns = table_columns(layout, table, schema.UNIT)
     else:
-        notes.append(f"{path}: no table of units; they are those that have spikes")
+        layout.notes.append(f"{path}: no table of units; they are those that have spikes")
         sizes, columns = counts, {schema.UNIT: xr.Variable(schema.UNIT, ids)}
     each = area_rows(columns.pop(schema.AREA, None))
-    per_spike: dict[str, LazyArray] = {}
+    per_spike: dict[str, xr.Variable] = {}
     for name in source.names(path):
-        if name in (*skip, "unit_index"):
+        if name in (*NOT_ARRAYS, "unit_index"):
             continue
-        stored = file_array(source, f"{path}/{name}")
-        if len(each) > 1 and stored.ndim > 1:
-            notes.append(f"{path}/{name} not read: several values of each spike, and several areas")
-            continue
+        values = by_unit(file_array(source, f"{path}/{name}"), of_spikes)
         called = schema.SPIKE_TIMES if name == "timestamps" else name
         called = f"{name}_" if called in (schema.SPIKE, schema.ROW_SIZE, *columns) else called
-        per_spike[called] = by_unit(stored, of_spikes)
-    told = {schema.SPIKE_TIMES: source.attrs(f"{path}/timestamps")}
-    told |= {
-        name: source.attrs(f"{path}/{name.removesuffix('_')}")
-        for name in per_spike
-        if name not in told
-    }
+        dims = [schema.SPIKE, *(f"{called}_axis{axis}" for axis in range(1, values.ndim))]
+        attrs = source.attrs(f"{path}/{name}")
+        per_spike[called] = values.variable(ours.get(DIMS, {}).get(name, dims), attrs)
+    labels = set(ours.get(LABELS, ())) | label_names(columns, layout.ours(table) if table else {})
     return {
-        area: _spikes_node(area, rows, sizes, per_spike, told, columns)
+        area: _spikes_node(area, rows, sizes, per_spike, columns, labels)
         for area, rows in each.items()
     }
 
@@ -144,27 +146,28 @@ def _spikes_node(
     area: str,
     rows: np.ndarray | None,
     sizes: np.ndarray,
-    per_spike: Mapping[str, LazyArray],
-    told: Mapping[str, Mapping[str, Any]],
+    per_spike: Mapping[str, xr.Variable],
     columns: Mapping[str, xr.Variable],
+    labels: Container[str],
 ) -> xr.Dataset:
     """The spikes of the units of an area, those in some rows of the table."""
     starts, variables = np.cumsum(sizes) - sizes, dict[str, xr.Variable]()
     for name, values in per_spike.items():
-        array = values if rows is None else Segments(values, starts[rows], sizes[rows])
-        dims = (schema.SPIKE, *(f"{name}_axis{axis}" for axis in range(1, values.ndim)))
-        variables[name] = schema.var("spikes", name, wrap(array), dims, **told[name])
+        array = as_lazy(values)
+        array = array if rows is None else Segments(array, starts[rows], sizes[rows])
+        dims = tuple(map(str, values.dims))
+        variables[name] = schema.var("spikes", name, wrap(array), dims, **values.attrs)
     of_area = sizes if rows is None else sizes[rows]
     variables[schema.ROW_SIZE] = schema.var(
         "spikes", schema.ROW_SIZE, of_area, sample_dimension=schema.SPIKE
     )
-    kept = {
+    variables |= {
         name: rows_of(_without_areas(column), rows)
         for name, column in columns.items()
         if area in column.attrs.get(OF_AREAS, [area])
     }
-    variables |= {name: column for name, column in kept.items() if column.ndim > 1}
-    return dataset(variables, {name: column for name, column in kept.items() if column.ndim == 1})
+    coords = {name: variables.pop(name) for name in list(variables) if name in labels}
+    return dataset(variables, coords)
 
 
 def area_rows(areas: xr.Variable | None) -> dict[str, np.ndarray | None]:

@@ -1,0 +1,59 @@
+"""Tables of text (csv, tsv): which empty-looking cells are missing values, and which are words."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How programs write a number that is none; "NA", "None" or "null" may be the name of something.
+_NO_NUMBER = ("", "nan", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan")
+
+
+def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any) -> pd.DataFrame:
+    """A table of text as pandas reads it, but words such as "NA" and "None" stay text among words.
+
+    An area or a group of units may be called "NA". In a column of numbers (or of True and False) such
+    a word is a missing value, as is an empty cell in every column.
+
+    Parameters
+    ----------
+    content : bytes or str
+        The whole table.
+    missing : tuple of str
+        Words that are missing values among text too, in lower case.
+    **options
+        Of `pandas.read_csv`: `sep`, `dtype`, `index_col`, ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of numbers with NaN for missing ones, or of text with NaN for empty cells.
+    """
+    import pandas as pd
+
+    def parsed(**more: Any) -> pd.DataFrame:
+        text = io.StringIO(content) if isinstance(content, str) else io.BytesIO(content)
+        table: pd.DataFrame = pd.read_csv(text, low_memory=False, **(options | more))
+        return table
+
+    table = parsed()
+    doubtful = [i for i in range(table.shape[1]) if _may_have_lost_words(table.iloc[:, i])]
+    if not doubtful:
+        return table
+    as_written = parsed(dtype=str, keep_default_na=False)
+    for i in doubtful:
+        words = as_written.iloc[:, i]
+        lower = words.str.strip().str.lower()
+        if not lower.isin((*_NO_NUMBER, *missing)).all():
+            table.isetitem(i, words.mask(lower.isin(("", *missing))))
+    return table
+
+
+def _may_have_lost_words(column: pd.Series) -> bool:
+    """Whether a missing value of a column may have been a word: it has text, or nothing at all."""
+    missing = column.isna()
+    known = column[~missing]
+    return bool(missing.any()) and (known.empty or isinstance(known.iloc[0], str))

@@ -1,0 +1,32 @@
+"""Tables of text: what is a missing value, and what is a word."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuroarrays.files.texts import read_csv
+
+TABLE = "id,area,rate,none,flag,nothing\n1,NA,2.5,NA,True,\n2,,NA,,,nan\n3,None,nan,NA,False,\n"
+
+
+@pytest.mark.parametrize("content", [TABLE, TABLE.encode()])
+def test_words_are_text_among_text_and_missing_among_numbers(content):
+    table = read_csv(content)
+    assert table["area"].fillna("").tolist() == ["NA", "", "None"]
+    assert table["none"].fillna("").tolist() == ["NA", "", "NA"]
+    np.testing.assert_array_equal(table["rate"], [2.5, np.nan, np.nan])
+    assert table["flag"].tolist()[::2] == [True, False]
+    assert pd.isna(table["flag"][1])
+    assert table["nothing"].dtype.kind == "f"
+    assert table["nothing"].isna().all()
+
+
+def test_a_word_that_a_format_has_for_missing_is_missing_in_all_columns():
+    table = read_csv("name,shown\nNA,null\nnull,null\n", missing=("null",))
+    assert table["name"].fillna("").tolist() == ["NA", ""]
+    assert table["shown"].isna().all()
+
+
+def test_columns_of_one_name_and_text_that_looks_like_numbers_keep_their_places():
+    table = read_csv("007,a\tNA\n\n", sep="\t", header=None, dtype={0: str})
+    assert table.iloc[0].tolist() == ["007,a", "NA"]
