@@ -254,7 +254,7 @@ class Segments(LazyArray):
         return self.base.dtype
 
     def outer(self, key: Key) -> np.ndarray:
-        k, *rest = key
+        k, rest = key[0], tuple(key[1:])
         ends = np.cumsum(self.sizes)
         if isinstance(k, slice) and k.step == 1:
             return self._range(k.start, k.stop, ends, rest)
@@ -263,7 +263,7 @@ class Segments(LazyArray):
         places = self.starts[segment] + wanted - (ends - self.sizes)[segment]
         return self.base.outer((int(places[0]) if isinstance(k, int) else places, *rest))
 
-    def _range(self, start: int, stop: int, ends: np.ndarray, rest: Sequence[Any]) -> np.ndarray:
+    def _range(self, start: int, stop: int, ends: np.ndarray, rest: Key) -> np.ndarray:
         parts: list[tuple[int, int]] = []
         first = int(np.searchsorted(ends, start, side="right"))
         begins = ends - self.sizes
@@ -278,7 +278,7 @@ class Segments(LazyArray):
             self.base.ahead([(int(low), int(high)) for low, high in parts])
         pieces = [self.base.outer((slice(int(low), int(high), 1), *rest)) for low, high in parts]
         if not pieces:
-            return np.empty((0, *outer.result_shape(rest, self.shape[1:])), self.dtype)
+            return np.empty(outer.result_shape((slice(0, 0, 1), *rest), self.shape), self.dtype)
         return np.concatenate(pieces)
 
 

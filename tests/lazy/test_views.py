@@ -141,8 +141,8 @@ def blocks(draw, values):
 
 
 def stretches(draw, values):
-    line = values.ravel()
-    ends = [sorted(draw.random.integers(0, line.size + 1, 2).tolist()) for _ in range(3)]
+    line = draw.one_of([values.ravel(), values])
+    ends = [sorted(draw.random.integers(0, len(line) + 1, 2).tolist()) for _ in range(3)]
     ends = ends[: draw.number(0, 3)]
     begins = np.array([low for low, _ in ends], np.int64)
     sizes = np.array([high - low for low, high in ends], np.int64)
