@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
 import howto
+import outputs
 import pictures
 
 from neuroarrays import __version__
@@ -46,3 +47,13 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+
+
+def setup(app):
+    """Show what the code of pages gives; pages of howto/ have it already, notebooks run by themselves."""
+
+    def show_outputs(app, name, content):
+        if "/" not in name and "file_format: mystnb" not in content[0]:
+            content[0] = outputs.with_outputs(content[0], name)
+
+    app.connect("source-read", show_outputs)

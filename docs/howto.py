@@ -4,15 +4,17 @@ A page is a question, a few sentences and a few lines of code. All pages run in 
 names of its own, in a folder with the files that they open. What a page shows is what its code gave when it was built.
 """
 
-import ast
 import contextlib
-import io
 import os
-import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import outputs
 
 import neuroarrays as na
 from neuroarrays.synthetic import write_nwb, write_phy
@@ -20,7 +22,6 @@ from neuroarrays.synthetic.allen import write_allen
 
 HERE = Path(__file__).parent
 PAGES = sorted((HERE / "howto").glob("*.md"))
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -78,46 +79,8 @@ def workplace() -> Iterator[Path]:
 
 def run(page: Path) -> Page:
     """Run the blocks of a page one after another; errors are the page's, with its name."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    namespace: dict[str, object] = {}
-    pictures: dict[str, bytes] = {}
-
-    def with_results(match: re.Match[str]) -> str:
-        parts = [match.group(0)]
-        printed = _execute(match.group(1), namespace, f"{page.name}, block {len(pictures)}")
-        if printed.strip():
-            parts.append(f"```text\n{printed.rstrip()}\n```")
-        for number in plt.get_fignums():
-            name = f"{page.stem}_{len(pictures)}.png"
-            picture = io.BytesIO()
-            plt.figure(number).savefig(picture, dpi=110)
-            pictures[name] = picture.getvalue()
-            parts.append(f"![{page.stem.replace('_', ' ')}]({name})")
-        plt.close("all")
-        return "\n\n".join(parts)
-
-    text = BLOCK.sub(with_results, page.read_text(encoding="utf-8"))
-    na.release()
+    text, pictures = outputs.run(page.read_text(encoding="utf-8"), page.stem)
     return Page(page.stem, text, pictures)
-
-
-def _execute(code: str, namespace: dict[str, object], name: str) -> str:
-    """Run a block, and give what it printed and the value of its last line, as a notebook does."""
-    body = ast.parse(code, name)
-    last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(body, name, "exec"), namespace)
-        if last is not None:
-            value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
-            is_drawn = "na.plot." in ast.unparse(last) or ";" in code.rstrip()[-1:]
-            if value is not None and not is_drawn:
-                print(value)
-    return printed.getvalue()
 
 
 def write(folder: Path = HERE / "_generated" / "howto") -> None:
