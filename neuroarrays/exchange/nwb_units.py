@@ -14,6 +14,9 @@ from neuroarrays import schema
 from neuroarrays.exchange.nwb_nodes import Nodes, free, index_of, vector
 from neuroarrays.exchange.nwb_streams import TEXT, stored
 from neuroarrays.formats.nwb import layout
+from neuroarrays.formats.nwb.waveforms import COLUMNS, ELECTRODE, SAMPLE, WAVEFORMS
+from neuroarrays.lazy.computed import as_lazy
+from neuroarrays.lazy.views import Folded
 from neuroarrays.tree.observed import FOUND, OF_SESSION, OF_UNITS
 
 
@@ -50,10 +53,16 @@ class UnitNodes:
             places[path] = {schema.SPIKE_TIMES: trains, schema.ROW_SIZE: {layout.SIZES: rows[path]}}
         taken = {"spike_times", "spike_times_index"}
         for name, parts, called in self._joined(areas, schema.SPIKE, (schema.SPIKE_TIMES,), taken):
-            column = vector(called, *parts)
-            columns += [column, index_of(column, ends)]
+            told: dict[str, Any] = {}
+            if name == WAVEFORMS and parts[0].dims == (schema.SPIKE, ELECTRODE, SAMPLE):
+                called, told = WAVEFORMS, {layout.BLOCK: parts[0].shape[1]}
+                columns += _waveforms(parts, ends)
+            else:
+                column = vector(called, *parts)
+                columns += [column, index_of(column, ends)]
+            told[layout.AT] = f"units/{called}"
             for path in areas:
-                places[path][name] = {layout.AT: f"units/{called}", layout.TRAINS: rows[path]}
+                places[path][name] = told | {layout.TRAINS: rows[path]}
         columns += self._observed(areas, rows, places)
         skip = (schema.UNIT, schema.ROW_SIZE, *OF_UNITS)
         for name, parts, called in self._joined(areas, schema.UNIT, skip, taken):
@@ -72,6 +81,7 @@ class UnitNodes:
             description="spikes of each unit",
             columns=columns,
             id=ElementIdentifiers(name="id", data=ids.astype(np.int64)),
+            **_of_waveforms(nodes),
             colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
         )
         for path, area in zip(areas, names, strict=True):
@@ -151,6 +161,25 @@ class UnitNodes:
                 ):
                     places[path][name] = {layout.AT: f"intervals/{schema.OBSERVED}/{column}"}
         return []
+
+
+def _waveforms(parts: Sequence[xr.Variable], ends: np.ndarray) -> list[Any]:
+    """Waveforms (spike, electrode, sample) as NWB has them: a row per electrode, ragged twice."""
+    flat = [Folded(as_lazy(part)).variable(("row", SAMPLE), part.attrs) for part in parts]
+    column, electrodes = vector(WAVEFORMS, *flat), parts[0].shape[1]
+    of_spikes = index_of(column, electrodes * np.arange(1, sum(map(len, parts)) + 1))
+    return [column, of_spikes, index_of(of_spikes, ends)]
+
+
+def _of_waveforms(nodes: Sequence[xr.Dataset]) -> dict[str, Any]:
+    """What NWB says of all waveforms: their unit and rate (Hz), and when the spike is (ms)."""
+    stated: dict[str, Any] = {}
+    for node in nodes:
+        for name in (name for name in node.variables if name in COLUMNS):
+            attrs = node.variables[name].attrs
+            pairs = (("waveform_unit", "units"), ("waveform_rate", "sampling_rate"))
+            stated |= {key: attrs[attr] for key, attr in pairs if attrs.get(attr)}
+    return stated
 
 
 def _nothing(like: xr.Variable, rows: int) -> xr.Variable:

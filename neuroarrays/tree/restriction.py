@@ -141,7 +141,9 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
         last = np.cumsum(node[schema.ROW_SIZE].values.astype(np.int64))
         sizes = ends[last] - ends[last - node[schema.ROW_SIZE].values]
         kept = {str(k): v for k, v in node.variables.items()}
-        kept = {k: _take(v, inside) if v.dims == (schema.SPIKE,) else v for k, v in kept.items()}
+        kept = {
+            k: _take(v, inside) if v.dims[:1] == (schema.SPIKE,) else v for k, v in kept.items()
+        }
         kept[schema.ROW_SIZE] = kept[schema.ROW_SIZE].copy(data=sizes)
         coords = {k: kept.pop(k) for k in map(str, node.coords)}
         kept_node = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})

@@ -101,7 +101,7 @@ def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
 def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> xr.Variable:
     """The values along spikes that belong to some of the units, which have `sizes` of them."""
     data, ends = array_of(variable), np.cumsum(sizes)
-    if isinstance(data, LazyArray) and len(data.shape) == 1:
+    if isinstance(data, LazyArray) and variable.dims[0] == schema.SPIKE:
         starts = ends - sizes
         if isinstance(data, Segments) and np.array_equal(data.sizes, sizes):
             starts, data = data.starts, data.base  # chosen before: one view instead of two

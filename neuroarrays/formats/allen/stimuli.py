@@ -16,7 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb import columns, ragged
 from neuroarrays.formats.nwb.account import Account, unreadable
 from neuroarrays.formats.nwb.tables import table_node
 from neuroarrays.lazy.arrays import file_array, wrap
@@ -268,7 +268,7 @@ def invalid_times(source: Source) -> list[Interval]:
     start, stop = source.read(f"{path}/start_time"), source.read(f"{path}/stop_time")
     tags: list[tuple[str, ...]] = [()] * start.size
     if {"tags", "tags_index"} <= set(source.names(path)):
-        first, last = columns.ragged_bounds(source, f"{path}/tags")
+        first, last = ragged.bounds(source, f"{path}/tags")
         values = source.read(f"{path}/tags")
         tags = [tuple(values[a:b]) for a, b in zip(first, last, strict=True)]
     rows = [Interval(float(a), float(b), t) for a, b, t in zip(start, stop, tags, strict=True)]

@@ -15,12 +15,11 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import ragged
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.lazy.arrays import FileArray, file_array
 from neuroarrays.tree.observed import OF_UNITS
 
-#: A ragged column is padded to at most this many bytes, or to this many times its values.
-_MOST_BYTES, _MOST_TIMES = 64 << 20, 16
 #: Whole numbers beyond this have no float64 of their own.
 _EXACT = 1 << 53
 
@@ -141,64 +140,6 @@ def read_ids(
     return numbers, more
 
 
-def ragged_bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """First and one-past-last row of each table row in a ragged column: (row,) int64 each.
-
-    Raises
-    ------
-    FormatError
-        If the index is no list of numbers, decreases or points past the column's end.
-    """
-    index = index or f"{column}_index"
-    info, values = source.info(index), source.info(column)
-    if info is None or values is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        problem = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
-        raise FormatError(source.path, f"/{index}", "a list of row ends", problem)
-    stored = source.read(index)
-    ends = stored.astype(np.int64)  # widened: uint8 would wrap
-    starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
-    size = values.shape[0] if values.shape else 0
-    if ends.size and ((ends < starts).any() or ends[-1] > size or (ends != stored).any()):
-        raise FormatError(
-            source.path,
-            f"/{index}",
-            expected=f"row ends that grow up to at most {size}",
-            found=f"values from {stored.min()} to {stored.max()}",
-        )
-    return starts, ends
-
-
-def bounds_of_rows(
-    account: Account, column: str, index: str, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`ragged_bounds` of `size` rows; what no row reaches is a remark.
-
-    Raises
-    ------
-    FormatError
-        As `ragged_bounds`, and if the index has another number of rows.
-    """
-    source = account.source
-    starts, ends = ragged_bounds(source, column, index)
-    if ends.size != size:
-        raise FormatError(source.path, f"/{index}", f"{size} row ends", str(ends.size))
-    past_the_end(account, column, index, ends)
-    return starts, ends
-
-
-def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) -> None:
-    """A remark where an index leaves values at the end of its column to no row."""
-    total = account.source.known(column).shape[0]
-    left = total - (int(ends[-1]) if ends.size else 0)
-    if left:
-        name = index.rpartition("/")[2]
-        account.remark(
-            column,
-            f"the last {left:,} of {total:,} values belong to no row: {name} "
-            "ends before them; they are not in the tree",
-        )
-
-
 # ------------------------------------------------------------------------------------ columns
 
 
@@ -254,6 +195,12 @@ def read_columns(
         if account.is_left(path):
             leave_ragged(account, table, name, f"index of {name}")
     return columns
+
+
+def is_list(source: Source, table: Table, name: str) -> bool:
+    """Whether a ragged column has lists of numbers or texts, of one axis each."""
+    info = source.info(f"{table.path}/{name}")
+    return info is not None and len(info.shape) == 1 and not unreadable(info)
 
 
 def read_column(
@@ -345,49 +292,18 @@ def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:
         values = labels_of(account, path, values, source.read(table.elements[name]))
     if values.dtype.kind in "iu" and values.size and _beyond(values):
         values = values.astype(str).astype(object)
-    levels, within, stored = table.indexes[name], path, max(values.nbytes, 1)
+    levels, within, stored = table.indexes[name], path, values.shape
     for level, index in enumerate(levels):
         is_last = level == len(levels) - 1
         rows = size if is_last else source.known(index).shape[0]
-        starts, ends = bounds_of_rows(account, within, index, rows)
+        starts, ends = ragged.bounds_of_rows(account, within, index, rows)
         if values.dtype == object:
-            values = _joined(values, starts, ends, ", " if level == 0 else "; ")
+            values = ragged.joined(values, starts, ends, ", " if level == 0 else "; ")
         else:
-            values = _filled(source, path, values, starts, ends, stored)
+            values = ragged.filled(source, path, values, starts, ends, stored)
         within = index
     return values
 
 
 def _beyond(values: np.ndarray) -> bool:
     return bool(values.max() > _EXACT or (values.dtype.kind == "i" and values.min() < -_EXACT))
-
-
-def _joined(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sign: str) -> np.ndarray:
-    rows = [values[s:e] for s, e in zip(starts, ends, strict=True)]
-    texts = [sign.join(str(v) for v in np.ravel(row)) for row in rows]
-    return np.array([*texts, None], object)[:-1]
-
-
-def _filled(
-    source: Source,
-    path: str,
-    values: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    stored: int,
-) -> np.ndarray:
-    """Rows of numbers side by side, NaN after the end of each."""
-    longest = int((ends - starts).max(initial=0))
-    shape = (starts.size, longest, *values.shape[1:])
-    nbytes = 8 * int(np.prod(shape, dtype=object))
-    if nbytes > max(_MOST_BYTES, _MOST_TIMES * stored):
-        raise FormatError(
-            source.path,
-            f"/{path}",
-            "rows of about the same length",
-            f"one so long that padding takes {nbytes:,} bytes",
-        )
-    out = np.full(shape, np.nan)
-    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        out[i, : end - start] = values[start:end]
-    return out

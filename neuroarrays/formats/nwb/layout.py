@@ -24,6 +24,8 @@ AT, CLOCK, TRAINS, SIZES, STRETCHES, VALUES = (
     "stretches",
     "values",
 )
+#: Besides, of values of spikes: how many rows of the dataset are of one spike, where that is stated.
+BLOCK = "block"
 #: Besides: rows of the dataset [first, end), column, dimensions, whether it is a
 #: coordinate, dtype and shape of values, the number of stretches of each unit.
 ROWS, COLUMN, DIMS, COORD, DTYPE, SHAPE = "rows", "column", "dims", "coord", "dtype", "shape"

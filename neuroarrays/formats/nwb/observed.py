@@ -10,8 +10,8 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import ragged
 from neuroarrays.formats.nwb.account import Account
-from neuroarrays.formats.nwb.columns import ragged_bounds
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import RegularClock
@@ -54,7 +54,7 @@ def stretches_of_units(source: Source, n_units: int) -> np.ndarray:
         raise ValueError(f"{info.shape[0]:,} intervals, which is more than are read")
     starts, ends = np.arange(n_units), np.arange(n_units) + 1
     if source.info(f"{_OF_UNITS}_index") is not None:
-        starts, ends = ragged_bounds(source, _OF_UNITS)
+        starts, ends = ragged.bounds(source, _OF_UNITS)
     if starts.size != n_units or (n_units and ends[-1] != info.shape[0]):
         raise ValueError(f"{info.shape[0]} rows for {n_units} units")
     sizes = ends - starts

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb import columns, ragged
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.lazy.arrays import data_of
 from neuroarrays.lazy.indexes import dataset
@@ -164,8 +164,8 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     if "event_times" not in table.indexes:
         raise FormatError(source.path, f"/{times}", "a ragged column", "one without an index")
     index = table.indexes["event_times"][0]
-    starts, ends = columns.ragged_bounds(source, times, index)
-    columns.past_the_end(account, times, index, ends)
+    starts, ends = ragged.bounds(source, times, index)
+    ragged.past_the_end(account, times, index, ends)
     row = np.repeat(np.arange(ends.size), ends - starts)
     stored = columns.number_array(source, times).load()
     values = [stored[s:e] for s, e in zip(starts, ends, strict=True)]

@@ -11,13 +11,13 @@ import xarray as xr
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns, layout
+from neuroarrays.formats.nwb import layout, ragged
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.observed import stretches_of_units
-from neuroarrays.lazy.arrays import file_array, wrap
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Segments
+from neuroarrays.lazy.views import Blocks, Segments
 
 
 class Told:
@@ -90,17 +90,21 @@ class Told:
             each = stretches_of_units(source, number)[slice(*rows or ())]
             return each[:, : where[layout.WIDTH], where[layout.STRETCHES]]
         if layout.SIZES in where:
-            starts, ends = columns.ragged_bounds(source, "units/spike_times")
+            starts, ends = ragged.bounds(source, "units/spike_times")
             return (ends - starts)[slice(*where[layout.SIZES])]
         at = where[layout.AT]
         if source.info(at) is None:
             raise FormatError(source.path, f"/{at}", "the array that was written", "nothing")
         array = file_array(source, at)
         if layout.TRAINS in where:
+            values: LazyArray = array
+            column = at
+            if layout.BLOCK in where:
+                values, column = Blocks(array, where[layout.BLOCK]), f"{at}_index"
             starts, ends = (
-                each[slice(*where[layout.TRAINS])] for each in columns.ragged_bounds(source, at)
+                each[slice(*where[layout.TRAINS])] for each in ragged.bounds(source, column)
             )
-            return wrap(Segments(array, starts, ends - starts))
+            return wrap(Segments(values, starts, ends - starts))
         variable = array.variable(tuple(f"axis{i}" for i in range(array.ndim)))
         if rows is not None:
             variable = variable[slice(*rows)]

@@ -11,11 +11,12 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, many
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns, tables
+from neuroarrays.formats.nwb import columns, ragged, tables, waveforms
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.formats.nwb.observed import unit_stretches
-from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.arrays import wrap
+from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments
 
@@ -64,7 +65,7 @@ def unit_nodes(
     ids, more_columns = columns.read_ids(account, path, sizes.size, cut=True)
     labels = unit_areas(account, table, sizes.size) if labels is None else labels
     order = np.arange(sizes.size) if order is None else order
-    coords, per_spike = _unit_columns(account, table, starts + sizes)
+    coords, of_spikes = _unit_columns(account, table, starts + sizes)
     coords |= {name: xr.Variable(schema.UNIT, column) for name, column in more_columns.items()}
     coords |= more or {}
     times = columns.number_array(account.source, f"{path}/spike_times")
@@ -72,19 +73,25 @@ def unit_nodes(
     nodes = {}
     for area in filter(wanted, dict.fromkeys(labels[order])):
         rows = order[labels[order] == area]
-        spikes = {
-            name: Segments(array, starts[rows], sizes[rows])
-            for name, array in {schema.SPIKE_TIMES: times, **per_spike}.items()
-        }
+        spikes = {schema.SPIKE_TIMES: times.variable((schema.SPIKE,)), **of_spikes}
         variables = {
-            name: schema.var("spikes", name, wrap(array), (schema.SPIKE,))
-            for name, array in spikes.items()
+            name: schema.var(
+                "spikes",
+                name,
+                wrap(Segments(as_lazy(values), starts[rows], sizes[rows])),
+                tuple(map(str, values.dims)),
+                **values.attrs,
+            )
+            for name, values in spikes.items()
         }
         variables[schema.ROW_SIZE] = schema.var(
             "spikes", schema.ROW_SIZE, sizes[rows], sample_dimension=schema.SPIKE
         )
         whole = np.array_equal(rows, np.arange(sizes.size))
-        picked = {name: c if whole else c.isel({schema.UNIT: rows}) for name, c in coords.items()}
+        picked = {
+            name: column if whole else column.isel({schema.UNIT: rows}, missing_dims="ignore")
+            for name, column in coords.items()
+        }
         variables |= {name: c for name, c in picked.items() if c.ndim > 1}
         unit = xr.Variable(schema.UNIT, ids[rows])
         one_dim = {name: c for name, c in picked.items() if c.ndim == 1}
@@ -110,8 +117,8 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
     if len(table.indexes["spike_times"]) > 1:
         raise FormatError(source.path, f"/{path}/spike_times", "one index", "an index of an index")
     index = table.indexes["spike_times"][0]
-    starts, ends = columns.ragged_bounds(source, f"{path}/spike_times", index)
-    columns.past_the_end(account, f"{path}/spike_times", index, ends)
+    starts, ends = ragged.bounds(source, f"{path}/spike_times", index)
+    ragged.past_the_end(account, f"{path}/spike_times", index, ends)
     known = source.info(f"{path}/id")
     if known is not None and len(known.shape) == 1 and known.shape[0] > ends.size:
         account.remark(
@@ -125,23 +132,29 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 def _unit_columns(
     account: Account, table: Table, ends: np.ndarray
-) -> tuple[dict[str, xr.Variable], dict[str, LazyArray]]:
-    """Columns with a value per unit, and ragged ones with a value per spike."""
+) -> tuple[dict[str, xr.Variable], dict[str, xr.Variable]]:
+    """Columns with a value per unit, and ragged ones with values per spike, which end at `ends`."""
     source, path = account.source, table.path
-    per_spike: dict[str, LazyArray] = {}
+    of_spikes: dict[str, xr.Variable] = {}
+    of_units: dict[str, xr.Variable] = {}
+    sizes: dict[str, int] = {}
     for name, levels in table.indexes.items():
         column = f"{path}/{name}"
         if name == "spike_times" or column == f"{UNITS}/obs_intervals":
             continue
         with account.step(column):
-            info = source.info(column)
-            _, rows = columns.ragged_bounds(source, column, levels[0])
-            plain = info is not None and len(info.shape) == 1 and info.dtype.kind in "iuf"
-            if plain and len(levels) == 1 and np.array_equal(rows, ends):
-                per_spike[columns.free(name)] = file_array(source, column)
+            values = waveforms.of_spikes(account, table, name, ends)
+            if values is not None:
+                array, attrs = values
+                axes = waveforms.dims_of(name, array.shape, sizes)
+                of_spikes[columns.free(name)] = array.variable((schema.SPIKE, *axes), attrs)
                 account.take(column, *levels)
+            elif columns.is_list(source, table, name):
+                read = columns.read_column(account, table, name, ends.size, schema.UNIT)
+                of_units |= {} if read is None else {columns.free(name): read}
+                account.take(column, *levels, *filter(None, [table.elements.get(name)]))
             else:
-                columns.leave_ragged(account, table, name, "a list of values for each unit")
+                columns.leave_ragged(account, table, name, "arrays of values for each unit")
     skip = ["spike_times", *table.indexes]
     stretches: dict[str, xr.Variable] = {}
     if path == UNITS and "obs_intervals" in table.names:
@@ -149,8 +162,9 @@ def _unit_columns(
         stretches = unit_stretches(account, ends.size)
     read = tables.labels_of_rows(account, table, ends.size, schema.UNIT)
     read |= columns.read_columns(account, table, ends.size, schema.UNIT, skip)
-    read = _places(account, table, ends.size) | read
-    return read | stretches, per_spike
+    read = _places(account, table, ends.size) | read | of_units
+    read = waveforms.with_axes(source, table, read, sizes)
+    return read | stretches, of_spikes
 
 
 # ---------------------------------------------------------------------------------------- areas
@@ -193,7 +207,7 @@ def _first_electrodes(account: Account, table: Table) -> list[int] | None:
         return [int(r[0]) if np.size(r) else -1 for r in rows]
     if column in table.indexes:
         columns.check_rows(account, path, rows, known.shape[0], ELECTRODES)
-        starts, ends = columns.ragged_bounds(source, path, table.indexes[column][0])
+        starts, ends = ragged.bounds(source, path, table.indexes[column][0])
         return [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
     return [int(row) for row in rows]
 
