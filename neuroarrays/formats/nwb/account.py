@@ -151,7 +151,7 @@ class Step:
             return False
         if _of_the_file(error, self.account.source.path):
             return False
-        self.account.leave(self.path, _reason(error, self.path))
+        self.account.leave(self.path, reason_of(error, self.path))
         return True
 
 
@@ -184,7 +184,7 @@ def _of_the_file(error: Exception, path: str) -> bool:
     return False
 
 
-def _reason(error: Exception, path: str) -> str:
+def reason_of(error: Exception, path: str) -> str:
     """An error in the words of a note, without the file, which the note is of."""
     if not isinstance(error, FormatError):
         return f"{type(error).__name__}: {error}"[:_LONGEST]

@@ -10,11 +10,15 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.files.pictures import Pictures
+from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb import columns, decode
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
-from neuroarrays.lazy.arrays import FileArray, file_array, wrap
+from neuroarrays.formats.nwb.external import picture_of
+from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
+from neuroarrays.lazy.computed import Movie
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Stacked
+from neuroarrays.lazy.views import Stacked, Taken
 
 #: Where containers of pictures stand, and the dataset with the order of the pictures.
 _ROOTS = ("stimulus/templates", "stimulus/presentation")
@@ -37,16 +41,15 @@ def picture_nodes(account: Account) -> dict[str, xr.Dataset]:
 
 def _node(account: Account, path: str) -> xr.Dataset:
     """Pictures of one shape as ``images (frame, ...)``; of several shapes, each by its own name."""
-    pictures: dict[str, FileArray] = {}
+    pictures: dict[str, LazyArray] = {}
     for name in _in_order(account, path):
         info = account.source.info(f"{path}/{name}")
-        if info is None or unreadable(info) or info.text:
-            account.leave(
-                f"{path}/{name}", "no picture: " + (unreadable(info) or "text, the name of a file")
-            )
+        if reason := unreadable(info):
+            account.leave(f"{path}/{name}", f"no picture: {reason}")
             continue
-        pictures[name] = file_array(account.source, f"{path}/{name}")
-        account.take(f"{path}/{name}")
+        with account.step(f"{path}/{name}"):
+            pictures[name] = _picture(account.source, f"{path}/{name}")
+            account.take(f"{path}/{name}")
     attrs = columns.description(account.source, path) | {"nwb_path": path}
     arrays = tuple(pictures.values())
     if len({(array.shape, array.dtype) for array in arrays}) == 1:
@@ -61,6 +64,20 @@ def _node(account: Account, path: str) -> xr.Dataset:
         dims = tuple(f"{label}_axis{i}" for i in range(array.ndim))
         variables[label] = schema.var("stimulus", label, wrap(array), dims, **attrs)
     return dataset(variables)
+
+
+def _picture(source: Source, path: str) -> LazyArray:
+    """One picture, (y, x) or (y, x, colour): in the file, or in one that it names.
+
+    Raises
+    ------
+    FormatError
+        If that file cannot be read.
+    """
+    if not source.known(path).text:
+        return file_array(source, path)
+    (name,) = np.ravel(source.read(path)).tolist() or [""]
+    return Taken(Movie(Pictures((picture_of(source, path, str(name)),))), 0)
 
 
 def _in_order(account: Account, path: str) -> list[str]:

@@ -14,7 +14,9 @@ import numpy as np
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Info, Source, plain
+from neuroarrays.formats.nwb import external
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
+from neuroarrays.lazy.arrays import LazyArray
 
 #: Small datasets beside the values of a series become attributes, up to this many values.
 _SMALL = 32
@@ -54,7 +56,8 @@ class Series:
 
     `clock` is the name of a timestamps array, or (start, rate). `transposed` says that time is
     the last axis of the stored values; `is_row`, that they are one row of all samples. `factors`
-    are what each column is multiplied with, `labels` what codes mean.
+    are what each column is multiplied with, `labels` what codes mean, `frames`
+    values that lie in files of their own.
     """
 
     path: str
@@ -74,6 +77,7 @@ class Series:
     extra: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     attrs: dict[str, Any] = field(default_factory=dict)
+    frames: LazyArray | None = None
 
     @property
     def name(self) -> str:
@@ -121,7 +125,12 @@ def read_series(
     source = account.source
     info = source.info(f"{path}/data") if "data" in names else None
     stamps = source.info(f"{path}/timestamps") if "timestamps" in names else None
-    if reason := _without_values(account, path, info, stamps):
+    frames = external.frames_of(account, path) if _is_external(source, path, names, info) else None
+    if frames is not None:
+        info = Info(frames.shape, frames.dtype, None)
+    if account.is_left(path):
+        return None
+    if reason := _without_values(info, stamps):
         account.leave(path, reason)
         return None
     if info is not None and (reason := unreadable(info)):
@@ -138,7 +147,7 @@ def read_series(
     extra = _extra(account, path, others, size)
     return Series(
         path=path,
-        data=f"{path}/data" if info else None,
+        data=None if info is None else f"{path}/{'data' if frames is None else 'external_file'}",
         info=info,
         clock=clock,
         size=size,
@@ -154,20 +163,23 @@ def read_series(
         extra=extra,
         kinds=types,
         attrs=_series_attrs(account, path, others, extra),
+        frames=frames,
     )
 
 
-def _without_values(account: Account, path: str, info: Info | None, stamps: Info | None) -> str:
+def _is_external(source: Source, path: str, names: list[str], info: Info | None) -> bool:
+    """Whether the values of a series are in files that it names."""
+    stated = source.info(f"{path}/external_file") if "external_file" in names else None
+    is_empty = info is None or info.shape == () or 0 in info.shape
+    return is_empty and stated is not None and stated.text
+
+
+def _without_values(info: Info | None, stamps: Info | None) -> str:
     """Why a series has no values to show, or ""."""
-    source = account.source
     if info is None and stamps is None:
         return "no values"
     if info is None or (info.shape != () and 0 not in info.shape[1:]):
         return ""
-    outside = source.info(f"{path}/external_file")
-    if outside is not None and outside.text:
-        files = np.ravel(source.read(f"{path}/external_file")).tolist()
-        return f"no values; they are in {', '.join(files[:4])}" + (", ..." * (len(files) > 4))
     return "a single value" if info.shape == () else f"no values: shape {info.shape}"
 
 

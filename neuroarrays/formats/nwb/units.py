@@ -150,8 +150,8 @@ def _unit_columns(
                 of_spikes[columns.free(name)] = array.variable((schema.SPIKE, *axes), attrs)
                 account.take(column, *levels)
             elif columns.is_list(source, table, name):
-                read = columns.read_column(account, table, name, ends.size, schema.UNIT)
-                of_units |= {} if read is None else {columns.free(name): read}
+                listed = columns.read_column(account, table, name, ends.size, schema.UNIT)
+                of_units |= {} if listed is None else {columns.free(name): listed}
                 account.take(column, *levels, *filter(None, [table.elements.get(name)]))
             else:
                 columns.leave_ragged(account, table, name, "arrays of values for each unit")

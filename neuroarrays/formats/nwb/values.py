@@ -31,6 +31,10 @@ def clock_of(source: Source, series: Series) -> xr.Variable:
 def values_of(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
     """The values of a series, (time, ...), in its unit, times a factor."""
     scale, offset = series.scale * factor, series.offset * factor
+    if series.frames is not None:
+        if (scale, offset) == (1.0, 0.0):
+            return series.frames
+        return Elementwise(_scaled, (series.frames,), np.dtype("f4"), (scale, offset))
     if series.factors:
         stored = file_array(source, str(series.data))
         factors = [scale * each for each in series.factors]
@@ -55,3 +59,7 @@ def attrs_of(series: Series) -> dict[str, Any]:
 
 def _factored(values: np.ndarray, factors: Any, offset: float) -> np.ndarray:
     return np.asarray(values * factors + offset)
+
+
+def _scaled(values: np.ndarray, factor: float, offset: float) -> np.ndarray:
+    return np.asarray(values * factor + offset)
