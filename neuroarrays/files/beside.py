@@ -10,7 +10,7 @@ from neuroarrays.files.location import Location
 from neuroarrays.files.probe import Probe
 
 
-def named_in(location: Location, stated: str) -> Probe:
+def named_in(location: Location, where: str, stated: str) -> Probe:
     """The file that a file names by a relative path, in its own folder or below it.
 
     A file of data is not believed where it leads elsewhere: an address, an absolute path, ``..``, or a
@@ -20,6 +20,8 @@ def named_in(location: Location, stated: str) -> Probe:
     ----------
     location : Location
         Of the file that names it.
+    where : str
+        The place in that file, for the error.
     stated : str
         The path; names may have / or backslashes between them.
 
@@ -32,7 +34,7 @@ def named_in(location: Location, stated: str) -> Probe:
 
     def refused(reason: str) -> FormatError:
         expected = "a file in the folder of this one, or below it"
-        return FormatError(location.path, "", expected, f"{said}, {reason}")
+        return FormatError(location.path, where, expected, f"{said}, {reason}")
 
     parts = [part for part in re.split(r"[\\/]", stated) if part not in ("", ".")]
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", stated):

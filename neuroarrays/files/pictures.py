@@ -152,8 +152,8 @@ class Pictures:
             rows = np.flatnonzero(owner == number)
             file = self.files[number]
             within = picked[rows] - (ends[number] - file.frames)
-            for row, values in zip(rows, file.read(within), strict=True):
-                yield row[None], values[None]
+            for i, values in enumerate(file.read(within)):
+                yield rows[i : i + 1], values[None]
 
 
 def one_size(files: list[PictureFile], path: str, where: str) -> Pictures:

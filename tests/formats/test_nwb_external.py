@@ -103,10 +103,10 @@ def test_what_a_pixel_has(folder, mode, shape, dtype):
         ("linked.png", "a link that leads out"),
         ("linked/secret.png", "a link that leads out"),
         ("images/9.png", "where there is no file"),
-        ("movie.avi", "expected a picture"),
+        ("movie.avi", "they are in images/0.png, movie.avi)"),
         ("images/text.png", "expected a picture"),
         ("images/eps.png", "expected a picture"),
-        ("", "expected a picture"),
+        ("", "they are in images/0.png, )"),
     ],
 )
 def test_what_leads_elsewhere_or_is_no_picture_is_a_note(folder, name, reason):

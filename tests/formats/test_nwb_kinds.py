@@ -101,14 +101,14 @@ def test_pictures_of_several_shapes_stand_one_by_one(session):
     }  # fmt: skip
 
 
-def test_a_picture_in_a_file_of_its_own_is_a_note(session):
+def test_a_picture_in_a_file_that_is_not_there_is_a_note(session):
     def edit(file):
         made = pictures(file, "")
         made["d"] = np.array("photo.png", TEXT)
 
     found = session(edit)
     assert found["stimulus/scenes"].images.shape == (3, 2, 3)
-    assert any("scenes/d (no picture: text" in note for note in found.attrs["notes"])
+    assert any("scenes/d (expected a file in the folder" in note for note in found.attrs["notes"])
 
 
 # --------------------------------------------------------------------------------------- fibres

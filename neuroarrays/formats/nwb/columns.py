@@ -292,7 +292,7 @@ def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:
         values = labels_of(account, path, values, source.read(table.elements[name]))
     if values.dtype.kind in "iu" and values.size and _beyond(values):
         values = values.astype(str).astype(object)
-    levels, within, stored = table.indexes[name], path, values.shape
+    levels, within, stored = table.indexes[name], path, max(values.nbytes, 1)
     for level, index in enumerate(levels):
         is_last = level == len(levels) - 1
         rows = size if is_last else source.known(index).shape[0]

@@ -30,7 +30,7 @@ def frames_of(account: Account, path: str) -> LazyArray | None:
     names = [str(name) for name in np.ravel(source.read(where)).tolist()]
     in_words = f"no values; they are in {', '.join(names[:4])}" + (", ..." * (len(names) > 4))
     try:
-        if not names or len(names) > _MOST_FILES:
+        if not names or len(names) > _MOST_FILES or not all(map(_is_picture, names)):
             account.leave(path, in_words if names else "no values, and no file that has them")
             return None
         files = [picture_of(source, where, name) for name in names]
@@ -52,13 +52,17 @@ def picture_of(source: Source, where: str, name: str) -> PictureFile:
     FormatError
         If it is no picture, leads elsewhere, is not there, or Pillow is not installed.
     """
-    if not name.lower().endswith(pictures.SUFFIXES):
+    if not _is_picture(name):
         expected = f"a picture ({', '.join(pictures.SUFFIXES)})"
         raise FormatError(source.path, f"/{where}", expected, f"{name!r:.120}")
     if not pictures.is_installed():
         expected = "the package Pillow, which reads pictures: pip install 'neuroarrays[images]'"
         raise FormatError(source.path, f"/{where}", expected, "none")
-    return pictures.picture_file(named_in(source.location, name))
+    return pictures.picture_file(named_in(source.location, f"/{where}", name))
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(pictures.SUFFIXES)
 
 
 def _name_of(path: str) -> str:

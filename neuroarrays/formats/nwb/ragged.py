@@ -77,18 +77,16 @@ def joined(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sign: str) 
     return np.array([*texts, None], object)[:-1]
 
 
-def check_padding(
-    source: Source, path: str, shape: tuple[int, ...], stored: tuple[int, ...]
-) -> None:
+def check_padding(source: Source, path: str, shape: tuple[int, ...], stored: int) -> None:
     """Refuse rows of which one is so long that padding the others takes far more room than the values.
 
     Raises
     ------
     FormatError
-        If an array of `shape` takes too many bytes for a column of the shape `stored`.
+        If an array of `shape` takes too many bytes for a column of `stored` bytes.
     """
     nbytes = 8 * int(np.prod(shape, dtype=object))
-    if nbytes > max(_MOST_BYTES, _MOST_TIMES * 8 * int(np.prod(stored, dtype=object))):
+    if nbytes > max(_MOST_BYTES, _MOST_TIMES * stored):
         raise FormatError(
             source.path,
             f"/{path}",
@@ -103,7 +101,7 @@ def filled(
     values: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
-    stored: tuple[int, ...],
+    stored: int,
 ) -> np.ndarray:
     """Rows of numbers side by side, NaN after the end of each."""
     longest = int((ends - starts).max(initial=0))

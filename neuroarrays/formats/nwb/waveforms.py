@@ -82,7 +82,8 @@ def _by_spike(
     if sizes.size and sizes[0] and (sizes == sizes[0]).all():
         return Blocks(sliced(array, slice(0, int(stops[-1]))), int(sizes[0]))
     longest = int(sizes.max(initial=0))
-    ragged.check_padding(source, path, (sizes.size, longest, *array.shape[1:]), array.shape)
+    stored = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
+    ragged.check_padding(source, path, (sizes.size, longest, *array.shape[1:]), stored)
     behind = np.arange(longest) >= sizes[:, None]
     return Taken(array, np.where(behind, -1, starts[:, None] + np.arange(longest)))
 
