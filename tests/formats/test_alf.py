@@ -190,6 +190,19 @@ def test_files_by_themselves_as_before_there_were_collections(tmp_path):
     assert node["events/passiveVisual"].contrastLeft.values.tolist() == [1, 0]
 
 
+def test_another_sorting_beside_the_files_of_the_only_probe(tmp_path):
+    """As in sessions of 2019 (mainenlab/ZM_1150 in the fixtures of ONE): alf/ks2 has the clusters alone."""
+    folder = tmp_path / "ZM_1150" / "2019-05-07" / "001" / "alf"
+    (folder / "ks2").mkdir(parents=True)
+    np.save(folder / "spikes.times.npy", np.arange(4.0))
+    np.save(folder / "spikes.clusters.npy", [0, 1, 0, 0])
+    np.save(folder / "clusters.peakChannel.npy", [7, 3])
+    np.save(folder / "ks2" / "spikes.clusters.npy", [1, 1, 1, 1])
+    session = na.open_datatree(folder.parent)["ZM_1150_2019-05-07_001"]
+    assert session["unknown/spikes"].row_size.values.tolist() == [3, 1]
+    assert any("not of 'ks2'" in note for note in session.attrs["notes"])
+
+
 def test_times_on_another_clock_are_noted():
     assert "goCueTrigger_times_bpod" not in opened(SESSION)["presentations/trials"].data_vars
     assert "on another clock, not read: '_ibl_trials.goCueTrigger_times_bpod.npy'" in notes(SESSION)

@@ -85,11 +85,17 @@ def sorted_collections(
     FormatError
         If a probe has none of the sorter that is asked for.
     """
+    with_spikes = dict.fromkeys(
+        each.collection
+        for each in datasets
+        if each.object == "spikes" and each.label in ("times", "clusters")
+    )
     by_probe: dict[str, list[str]] = {}
-    for each in datasets:
-        if each.object == "spikes" and each.label in ("times", "clusters"):
-            collections = by_probe.setdefault(each.collection.partition("/")[0], [])
-            collections += [] if each.collection in collections else [each.collection]
+    for collection in with_spikes:
+        probe = collection.partition("/")[0]
+        if "" in with_spikes and not probe.startswith("probe"):
+            probe = ""  # ``alf/ks2`` beside ``alf/spikes.*``: another sorting of the one probe
+        by_probe.setdefault(probe, []).append(collection)
     chosen: dict[str, str] = {}
     for probe, collections in sorted(by_probe.items()):
         order = [sorter] if sorter else list(_SORTERS)
