@@ -185,6 +185,8 @@ class TrialSamples(AlignedSamples):
     ((2, 8, 30), (2,))
     """
 
+    chosen_by = ("rows",)
+
     def __init__(  # noqa: PLR0913
         self,
         area: xr.DataTree | xr.Dataset,
@@ -289,6 +291,8 @@ class ClipSamples(AlignedSamples):
     (2, 10, 7)
     """
 
+    chosen_by = ("low", "high", "stride", "shifts")
+
     def __init__(  # noqa: PLR0913
         self,
         area: xr.DataTree | xr.Dataset,
@@ -392,9 +396,7 @@ class ClipSamples(AlignedSamples):
         single_frames = copy.copy(self)
         single_frames.bins = single_frames.stride = single_frames.step = 1
         single_frames.low, single_frames.high = np.array([0]), np.array([self.time.size])
-        single_frames.bounds, single_frames.shifts = (
-            np.array([0, self.time.size]),
-            dict.fromkeys(self.fields, 0),
-        )
+        single_frames.bounds = np.array([0, self.time.size])
+        single_frames.shifts = dict.fromkeys(self.fields, 0)
         single_frames.pad, single_frames.labels, single_frames.transform = False, False, None
         return single_frames

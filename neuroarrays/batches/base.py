@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.errors import SchemaError, many, printable
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check, described
@@ -25,6 +26,8 @@ class Samples(ABC):
 
     #: What errors call it: session and area.
     location: str
+    #: Attributes that say which samples these are, of all that the area has.
+    chosen_by: ClassVar[tuple[str, ...]] = ()
 
     @property
     def ragged(self) -> Mapping[str, str]:
@@ -67,6 +70,13 @@ class Samples(ABC):
     def shapes(self) -> dict[str, str]:
         """Shape and dtype of a sample's variables, to be shown and compared."""
         return {}
+
+    def identity(self) -> Identity:
+        """What tells these samples from others: their place, number, variables, and which they are."""
+        variables = {name: shape.rpartition(" ")[0] for name, shape in self.shapes().items()}
+        identity = {"of": self.location, "samples": len(self), "variables": variables}
+        chosen = checksum(*(getattr(self, name) for name in self.chosen_by))
+        return identity | {"chosen samples": chosen}
 
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Numbers of samples, checked; negative ones count from the end."""

@@ -18,6 +18,7 @@ from neuroarrays.batches.base import (
     is_per_sample,
 )
 from neuroarrays.batches.encoding import check_alike
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.labels import Labels
 from neuroarrays.batches.tokens import Part, SpikeEventSamples
 from neuroarrays.errors import SchemaError
@@ -87,6 +88,10 @@ class RepeatSamples(Samples):
 
     def __len__(self) -> int:
         return len(self.groups)
+
+    def identity(self) -> Identity:
+        repeats = {"stimuli": len(self), "repeats": checksum(*self.groups)}
+        return self.trials.identity() | repeats
 
     def shapes(self) -> dict[str, str]:
         return self.trials.shapes() | {"repeats": f"1 to {self.most}"}
@@ -188,6 +193,9 @@ class StackedSamples(Samples):
 
     def __len__(self) -> int:
         return int(self.ends[-1])
+
+    def identity(self) -> Identity:
+        return {"stacked": [dataset.identity() for dataset in self.datasets]}
 
     def shapes(self) -> dict[str, str]:
         return self.datasets[0].shapes()

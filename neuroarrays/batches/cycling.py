@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches, Resumed, checked_weights
 from neuroarrays.errors import option, warn
 from neuroarrays.kernels.seeding import draws, permutation
@@ -105,6 +106,13 @@ class Cycled(Resumed):
         ]
         for session in turns.tolist():
             yield [(session, i) for i in next(streams[session]).tolist()]
+
+    def identity(self) -> Identity:
+        """What the order of the batches depends on, but for the number of ranks."""
+        identity: Identity = {"mode": self.mode, "seed": self.seed}
+        if self.mode == "sampled":
+            identity["weights"] = checksum(self.shares)
+        return identity | {"sessions": [sampler.identity() for sampler in self.samplers]}
 
     def ranks(self) -> dict[str, int]:
         """What a state says of several ranks."""

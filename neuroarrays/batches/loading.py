@@ -7,9 +7,11 @@ from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.cycling import Cycled
+from neuroarrays.batches.identity import Identity, check_same, identity_of
 from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches
-from neuroarrays.errors import many, shorten, warn
+from neuroarrays.errors import SchemaError, many, shorten, warn
+from neuroarrays.files.state import cached_property
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check
 
@@ -50,31 +52,52 @@ class Resumable:
     _position: Position
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, batches handed out, the number of ranks if several, labels of encoded variables."""
+        """How far the loader is, and of which data.
+
+        Returns
+        -------
+        dict
+            `epoch`, and `batch`, how many of its batches were handed out; `ranks` if there are
+            several; `encodings`, the labels of encoded variables, if there are any; `data` and
+            `order`, what tells the dataset and its batches from others. Numbers, text, lists and
+            dicts, so that it can be kept as JSON.
+        """
         encodings = getattr(self.dataset, "encodings", None)
         state = self._position.state() | self._position.batches.ranks()
-        return state | ({"encodings": encodings} if encodings else {})
+        return state | ({"encodings": encodings} if encodings else {}) | self._identity
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        batches = self._position.batches
+        return {"data": identity_of(self.dataset), "order": batches.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after a batch of an epoch, also with another number of ranks: a warning says what comes twice.
 
         Raises
         ------
-        ValueError
-            If the state is of another dataset: of other labels or units, or of an epoch of more
-            batches than there are.
+        SchemaError
+            If the state is of another dataset (its session, number of samples, variables, split,
+            labels), of batches in another order (their size, seed, mode), or of an epoch of more
+            batches than there are; names what differs. If it is no state of a loader.
         """
+        if not isinstance(state, Mapping) or not {"epoch", "batch"} <= set(state):
+            msg = f"expected what state_dict() of a loader gave, with epoch and batch, found {state!r:.60}"
+            raise SchemaError(msg)
         expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
         if expected is not None and expected != found:
             msg = f"the state is of encodings {expected}, this dataset has {found}: give it the same encode= or vocabulary="
-            raise ValueError(msg)
+            raise SchemaError(msg)
+        check_same(
+            {key: state.get(key, here) for key, here in self._identity.items()}, self._identity
+        )
         here = self._position.batches.for_ranks(state)
         if here["batch"] > len(self._position.batches):
             msg = (
                 f"the state is after batch {here['batch']:,} of an epoch, here an epoch has "
                 f"{len(self._position.batches):,}: it is of another dataset, or batch_size"
             )
-            raise ValueError(msg)
+            raise SchemaError(msg)
         self._position.go_to(here)
 
     def set_epoch(self, epoch: int) -> None:
@@ -173,6 +196,10 @@ class SessionBatches:
             k: getattr(d, "encodings", None) for k, d in zip(self.keys, self.datasets, strict=True)
         }
         return {key: labels for key, labels in kept.items() if labels}
+
+    def identity(self) -> Identity:
+        """What tells the dataset of each session from others."""
+        return {k: identity_of(d) for k, d in zip(self.keys, self.datasets, strict=True)}
 
     def load(self) -> None:
         """Read now what is kept in memory."""

@@ -14,6 +14,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.batches.scaling import Moments
 from neuroarrays.errors import SchemaError
@@ -130,6 +131,11 @@ class MovieChunks:
         if order.size < chunk:
             msg = f"{self.location}: there are {order.size} frames, fewer than a chunk of {chunk}"
             raise ValueError(msg)
+
+    def identity(self) -> Identity:
+        """What tells these chunks from others."""
+        sizes = {"of": self.location, "samples": len(self), "frames of a chunk": self.chunk}
+        return sizes | {"chosen samples": checksum(self.order)}
 
     def load(self) -> None:
         """Read now what is kept in memory."""
@@ -258,6 +264,10 @@ class MovieStarts(Batches):
         super().__init__(
             n, batch_size, shuffle=train, seed=seed or 0, drop_last=train and drop_last
         )
+
+    def identity(self) -> Identity:
+        starts = {"starts": checksum(self.starts), "scene": self.scene, "over": self.over}
+        return super().identity() | starts
 
     def order(self, epoch: int) -> np.ndarray:
         """Start frames of an epoch: (n,) int64."""

@@ -95,6 +95,8 @@ class RecordedSamples(AreaSamples):
         Whether the spikes have to be in order of time.
     """
 
+    chosen_by = ("starts", "bins", "bin_width")
+
     def __init__(
         self,
         area: xr.DataTree,

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.errors import many, warn
 from neuroarrays.kernels.seeding import draws, permutation
 from neuroarrays.schema.given import whole_number
@@ -153,6 +154,17 @@ class Batches(Resumed):
     def ranks(self) -> dict[str, int]:
         """What a state says of several ranks."""
         return {"ranks": self.world_size} if self.world_size > 1 else {}
+
+    def identity(self) -> Identity:
+        """What the order of the batches depends on, but for the number of ranks."""
+        identity: Identity = {
+            "samples": self._size(),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+        return identity | ({} if self.weights is None else {"weights": checksum(self.weights)})
 
     def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
         """A state of any number of ranks as one of this number.

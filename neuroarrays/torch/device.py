@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.batches import fields
 from neuroarrays.batches.aligned import AlignedSamples, ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, is_per_sample
+from neuroarrays.batches.identity import Identity
 from neuroarrays.batches.masks import Mask
 from neuroarrays.torch.datasets import Tensors, check_dataset
 from neuroarrays.torch.events import DeviceEvents
@@ -178,6 +179,9 @@ class OnDevice(Tensors):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def identity(self) -> Identity:
+        return self.samples.identity()  # on whatever device
 
     def shapes(self) -> dict[str, str]:
         return self.samples.shapes()

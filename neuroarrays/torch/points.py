@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from neuroarrays import schema
 from neuroarrays.batches.aligned import TrialSamples
 from neuroarrays.batches.base import Gathered
+from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.batches.scaling import scale
 from neuroarrays.kernels.resize import shrink
@@ -50,6 +51,9 @@ class BatchesOf(Batches):
     def __init__(self, rows: np.ndarray, batch_size: int, **options: Any):
         self.rows = rows
         super().__init__(rows.size, batch_size, **options)
+
+    def identity(self) -> Identity:
+        return super().identity() | {"chosen samples": checksum(self.rows)}
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         return [self.rows[batch] for batch in super().batches(epoch)]
@@ -145,6 +149,10 @@ class Points(Dataset[Any]):
     def img_shape(self) -> tuple[int, ...]:
         """Shape of a batch of one image, as it is delivered: (1, channel, y, x)."""
         return (1, *self[0].images.shape)
+
+    def identity(self) -> Identity:
+        """What tells these presentations from others."""
+        return self.trials.identity()
 
     def load(self) -> None:
         """Read now what is kept in memory."""

@@ -100,7 +100,7 @@ def test_texts_are_encoded_on_request_and_the_labels_are_kept(trials):
     labels = {"instruction": ["left", "right"]}
     assert first.dataset.encodings == labels
     state = first.state_dict()
-    assert state == {"epoch": 0, "batch": 1, "encodings": labels}
+    assert {"epoch": 0, "batch": 1, "encodings": labels}.items() <= state.items()
     loader(["left", "right"]).load_state_dict(state)
     by_appearance = loader(True)
     assert by_appearance.dataset.encodings == {"instruction": ["right", "left"]}

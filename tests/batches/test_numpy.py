@@ -68,7 +68,7 @@ def test_a_loader_goes_on_where_it_stopped(area):
     assert first != second
     early = loader()
     assert numbers([next(iter(early))]) == first[:1]
-    assert early.state_dict() == {"epoch": 0, "batch": 1}
+    assert {"epoch": 0, "batch": 1}.items() <= early.state_dict().items()
     later = loader()
     later.load_state_dict(early.state_dict())
     assert numbers(later) == first[1:]
@@ -76,7 +76,7 @@ def test_a_loader_goes_on_where_it_stopped(area):
     later.set_epoch(0)
     assert numbers(later) == first
     later.load_state_dict({"epoch": 0, "batch": 3})  # an epoch counted to its end
-    assert later.state_dict() == {"epoch": 1, "batch": 0}
+    assert {"epoch": 1, "batch": 0}.items() <= later.state_dict().items()
     assert repr(later).startswith("<NumpyLoader of 3 batches from <TrialSamples of session_0/VISp")
 
 

@@ -81,7 +81,7 @@ def test_the_very_next_batch_follows_whatever_was_gathered_ahead(make):
     running = iter(stopped)
     got = [next(running)[schema.PRESENTATION].tolist() for _ in range(8)]
     state = stopped.state_dict()
-    assert state == {"epoch": 0, "batch": 8}
+    assert {"epoch": 0, "batch": 8}.items() <= state.items()
     running.close()
     assert not threads()
     other = make(3)
@@ -102,7 +102,7 @@ def test_an_error_comes_where_its_batch_is_due_with_its_traceback(make):
     with pytest.raises(ZeroDivisionError, match="of a user") as raised:
         got.extend(iter(loader))
     assert "in breaks" in "".join(traceback.format_tb(raised.value.__traceback__))
-    assert loader.state_dict() == {"epoch": 0, "batch": 2}
+    assert {"epoch": 0, "batch": 2}.items() <= loader.state_dict().items()
     assert not threads()
 
 

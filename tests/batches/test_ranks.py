@@ -65,7 +65,8 @@ def test_a_run_goes_on_with_another_number_of_ranks(data, before, now, size):
         running = iter(each)
         seen += ids(next(running) for _ in range(2))
     state = stopped[0].state_dict()
-    assert state == {"epoch": 0, "batch": 2} | ({"ranks": before} if before > 1 else {})
+    expected = {"epoch": 0, "batch": 2} | ({"ranks": before} if before > 1 else {})
+    assert expected.items() <= state.items()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for rank in range(now):
@@ -80,8 +81,8 @@ def test_what_comes_twice_with_another_number_of_ranks_is_said(data):
     later = loader(data, 0, 2)
     with pytest.warns(UserWarning, match="of 1 ranks, there are 2 now: 4 samples of epoch 0 come"):
         later.load_state_dict(state)
-    assert later.state_dict() == {"epoch": 0, "batch": 1, "ranks": 2}
+    assert {"epoch": 0, "batch": 1, "ranks": 2}.items() <= later.state_dict().items()
     run = na.batches.cycle({"a": loader(data), "b": loader(data)}, "weighted")
     with pytest.warns(UserWarning, match="2 ranks, there are 1 now.*epoch 4 begins anew"):
         run.load_state_dict({"epoch": 4, "batch": 3, "ranks": 2})
-    assert run.state_dict() == {"epoch": 4, "batch": 0}
+    assert {"epoch": 4, "batch": 0}.items() <= run.state_dict().items()

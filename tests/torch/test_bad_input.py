@@ -48,6 +48,13 @@ def test_a_state_of_another_dataset_is_refused(tree):
         ValueError, match="after batch 6 of an epoch, here an epoch has 5: it is of"
     ):
         loader.load_state_dict({"epoch": 0, "batch": 6})
+    state = loader.state_dict()
+    fewer = na.torch.TrialDataset(tree[PATHS[0]], ["speed"], rows=range(39))
+    for other in (fewer, na.torch.OnDevice(fewer, "cpu"), torch.utils.data.Subset(data, range(39))):
+        with pytest.raises(SchemaError, match="samples: 40 in the state, 39 here"):
+            na.torch.Loader(other, na.torch.Batches(39, 8)).load_state_dict(state)
+    kept = na.torch.OnDevice(data, "cpu")  # the same data
+    na.torch.Loader(kept, na.torch.Batches(40, 8)).load_state_dict(state)
 
 
 def test_targets_that_are_not_known_anywhere_are_named(tree):

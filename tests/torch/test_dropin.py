@@ -103,6 +103,8 @@ def test_openretina_has_its_shapes(over):
     first = [p.targets.clone() for p in loader]
     assert not torch.equal(first[0], next(iter(loader)).targets)
     assert state["batch"] == 1
+    with pytest.raises(SchemaError, match="frames of a chunk: 30 in the state, 50 here"):
+        found["validation"]["s1"].load_state_dict(state)
 
 
 def test_openretina_errors_name_the_place():
@@ -303,6 +305,8 @@ def test_neuralpredictors_fields_by_the_train_tier():
     plain = na.torch.loaders(tree, compat="neuralpredictors", options={"normalize": False})
     point = next(iter(plain["validation"]["m1"]))
     assert point._fields == ("images", "responses")
+    with pytest.raises(SchemaError, match="order: samples: 36 in the state, 12 here"):
+        plain["validation"]["m1"].load_state_dict(plain["train"]["m1"].state_dict())
     np.testing.assert_array_equal(point.responses, area["responses"].values[np.arange(60) % 5 == 3])
 
 

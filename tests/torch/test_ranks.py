@@ -78,4 +78,5 @@ def test_ranks_of_gloo_share_an_epoch(world, tmp_path):
                 ]
                 assert len(ids) == len(set(ids)) > 0
     assert all(opened <= 1 for _, opened, _ in every)
-    assert all(state == {"epoch": 2, "batch": 0, "ranks": world} for _, _, state in every)
+    ended = {"epoch": 2, "batch": 0, "ranks": world}
+    assert all(ended.items() <= state.items() for _, _, state in every)

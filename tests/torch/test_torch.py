@@ -337,7 +337,7 @@ def test_a_stopped_epoch_goes_on_with_the_very_next_batch(trials, workers):
     running = iter(one)
     part = [next(running)[1]["presentation_id"].tolist() for _ in range(3)]
     state = one.state_dict()  # workers have fetched ahead of it
-    assert state == {"epoch": 1, "batch": 3}
+    assert {"epoch": 1, "batch": 3}.items() <= state.items()
     del running
     other = made()
     other.load_state_dict(pickle.loads(pickle.dumps(state)))

@@ -1,0 +1,83 @@
+"""What tells the data of one loader from those of another, for checkpoints: names, numbers and checksums."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neuroarrays.errors import SchemaError, shorten
+
+#: What a checkpoint holds: text, numbers, lists and dicts of these.
+Identity = dict[str, Any]
+_ABSENT = object()
+#: How many differences an error names.
+_NAMED = 3
+
+
+def checksum(*arrays: Any) -> str:
+    """A checksum of arrays, lists, numbers, and the values of mappings."""
+    total = 0
+    for array in arrays:
+        values = np.asarray(list(array.values()) if isinstance(array, Mapping) else array)
+        values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+        total = zlib.crc32(np.ascontiguousarray(values), total)
+    return f"checksum {total:08x}"
+
+
+def identity_of(dataset: Any) -> Identity:
+    """What tells a dataset from others; of one that is not ours the number of its samples."""
+    if hasattr(dataset, "identity"):
+        return dict(dataset.identity())
+    return {"samples": len(dataset)} if hasattr(dataset, "__len__") else {}
+
+
+def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse a state that was saved with other data, or with batches of them in another order.
+
+    Raises
+    ------
+    SchemaError
+        Names what differs, as it was and as it is.
+    """
+    differing = [
+        f"{': '.join(path)}: {_shown(before)} in the state, {_shown(now)} here"
+        for path, before, now in differences(saved, here)
+    ]
+    if differing:
+        more = len(differing) - _NAMED
+        rest = f"; and {more:,} more" if more > 0 else ""
+        msg = (
+            f"the state is of another dataset, split or order of batches: {'; '.join(differing[:_NAMED])}{rest}. "
+            "Make the loader as it was, or begin an epoch of this one with loader.set_epoch(number)"
+        )
+        raise SchemaError(msg)
+
+
+def differences(
+    saved: Any, here: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Where two identities differ: the keys that lead there, and both values."""
+    if isinstance(saved, Mapping) and isinstance(here, Mapping):
+        for key in dict.fromkeys([*saved, *here]):
+            before, now = saved.get(key, _ABSENT), here.get(key, _ABSENT)
+            yield from differences(before, now, (*path, str(key)))
+    elif _are_lists(saved, here) and len(saved) == len(here):
+        for i, (before, now) in enumerate(zip(saved, here, strict=True)):
+            yield from differences(before, now, (*path, str(i)))
+    elif saved is not here and (_ABSENT in (saved, here) or saved != here):
+        yield path, saved, here
+
+
+def _are_lists(saved: Any, here: Any) -> bool:
+    return all(isinstance(x, Sequence) and not isinstance(x, str) for x in (saved, here))
+
+
+def _shown(value: Any) -> str:
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, Mapping):
+        return "present"
+    return shorten(value, _NAMED) if isinstance(value, list) else f"{value!r:.60}"
