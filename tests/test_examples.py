@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import neuroarrays as na
+import neuroarrays.synthetic
 
 FINDER = doctest.DocTestFinder(recurse=False)
 #: Extra that an example needs beside matplotlib, which those of na.plot do.
@@ -13,25 +14,42 @@ EXTRA = {"torch": "torch", "plot": "matplotlib"}
 
 
 def public():
-    """Names of public functions and classes, those in public modules as "module.name"."""
-    for name in na.__all__:
+    """Names of public functions and classes but errors, those in public modules as "module.name"."""
+    for name in [*na.__all__, "synthetic"]:
         value = getattr(na, name, None)
         if inspect.ismodule(value):
             own = getattr(value, "__all__", None) or [n for n in vars(value) if n[0] != "_"]
-            yield from (f"{name}.{n}" for n in own if _has_example(getattr(value, n)))
-        elif _has_example(value):
+            yield from (f"{name}.{n}" for n in own if _is_called(getattr(value, n)))
+        elif _is_called(value):
             yield name
 
 
-def _has_example(value):
-    is_callable = inspect.isfunction(value) or inspect.isclass(value)
-    return is_callable and ">>>" in (value.__doc__ or "")
+def _is_called(value):
+    is_error = inspect.isclass(value) and issubclass(value, Exception)
+    return inspect.isfunction(value) or (inspect.isclass(value) and not is_error)
+
+
+def _has_example(name):
+    return ">>>" in (inspect.getdoc(_value(name)) or "")
+
+
+def _value(name):
+    value = na
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
 
 
 try:
-    NAMES = sorted(set(public()))
+    PUBLIC = sorted(set(public()))
+    NAMES = [name for name in PUBLIC if _has_example(name)]
 except na.MissingDependency as missing:
     pytest.skip(str(missing), allow_module_level=True)
+
+
+def test_every_public_name_has_an_example():
+    without = [name for name in PUBLIC if name not in NAMES]
+    assert [name for name in without if name.partition(".")[0] not in ("torch", "batches")] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,11 +62,8 @@ def test_an_example_gives_what_it_says(name, tmp_path, monkeypatch):
         from matplotlib import pyplot as plt
 
         mpl.use("Agg")
-    value = na
-    for part in name.split("."):
-        value = getattr(value, part)
     said = []
-    for test in FINDER.find(inspect.unwrap(value), name, globs={}):
+    for test in FINDER.find(inspect.unwrap(_value(name)), name, globs={}):
         doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     if "plot" in name:
         plt.close("all")

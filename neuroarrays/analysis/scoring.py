@@ -15,8 +15,9 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.analysis import predictions
 from neuroarrays.analysis.chance import chance_error
-from neuroarrays.errors import NotInTree, SchemaError, shorten
+from neuroarrays.errors import NotInTree, SchemaError
 
 __all__ = [
     "chance_error",
@@ -67,6 +68,16 @@ def repeats(
     ------
     NotInTree
         If there is no such label.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> groups = na.scoring.repeats(area)
+    >>> {image: rows.size for image, rows in groups.items()}
+    {1322: 5, 1329: 5, 1336: 5, 1343: 5}
     """
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     labels = node[_label(node, by)].values
@@ -102,6 +113,15 @@ def repeat_average(
     (image, unit_id[, time]) float64 DataArray
         In the unit of the responses; the first dimension is called as the label of repeats, and ``repeats`` along it says how many presentations each mean is of.
         NaN in frames that are not valid in all of them.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> dict(na.scoring.repeat_average(area).sizes)
+    {'image_id': 4, 'unit_id': 8}
     """
     node, groups = _node(area), repeats(area, by, at_least)
     label, rest = _label(node, by), node[schema.RESPONSES].dims[1:]
@@ -146,6 +166,15 @@ def explainable_variance(
     over images of the variance over repeats, both with ddof=1 (Cadena et al. 2019, PLoS Comput. Biol.
     15:e1006897, and `explainable_var` of neuralpredictors). Every image, and every frame of a movie,
     weighs the same, however often it was shown; in `na.reliability` every presentation does.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> na.scoring.explainable_variance(area).values.round(2)
+    array([-0.12,  0.75,  0.74,  0.4 ,  0.66,  0.3 ,  0.88,  0.82])
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
@@ -188,6 +217,15 @@ def repeat_correlation(
     Pearson's correlation, over all repeated presentations (and frames, of movies), of the response with
     the mean of the other repeats of its image (Walker et al. 2019, Nat. Neurosci. 22:2060). The mean of
     few repeats is noisy itself, so this underestimates what the true mean would reach.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> na.scoring.repeat_correlation(area).values.round(2)
+    array([-0.55,  0.82,  0.81,  0.51,  0.75,  0.39,  0.92,  0.88])
     """
     node, groups = _node(area), repeats(area, by, max(at_least, 2))
     size = node.sizes[schema.UNIT]
@@ -246,11 +284,21 @@ def signal_correlation(
     the same. SENSORIUM calls it correlation to average (Willeke et al. 2022, arXiv:2206.08666; movies:
     Turishcheva et al. 2023, arXiv:2305.19654, which leaves out the first 50 frames: so do you, with
     ``.isel(time=slice(50, 300))`` of both).
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> predicted = 2 * area["responses"] + 1  # of a model; here perfect
+    >>> na.scoring.signal_correlation(area, predicted).values.round(2)
+    array([nan,  1.,  1.,  1.,  1.,  1.,  1.,  1.])
     """
     node, groups = _node(area), repeats(area, by, at_least)
     label = _label(node, by)
     mean = repeat_average(node, by, at_least).transpose(label, ..., schema.UNIT)
-    model = _model(node, predicted, groups, label).reshape(-1, mean.shape[-1])
+    model = predictions.of_groups(node, predicted, groups, label).reshape(-1, mean.shape[-1])
     observed = mean.values.reshape(model.shape)
     known = ~np.isnan(observed).all(axis=1)
     observed, model = observed[known], model[known]
@@ -310,44 +358,6 @@ def _responses(
             kept = np.asarray(frames.all(axis=0))
             yield part[:, kept].astype(np.float64), kept
         waiting = []
-
-
-def _model(
-    node: xr.Dataset, predicted: xr.DataArray, groups: dict[int, np.ndarray], label: str
-) -> np.ndarray:
-    """`(image, [time,] unit_id)` float64: what is predicted for each group."""
-    dims = tuple(getattr(predicted, "dims", ()))
-    first = schema.PRESENTATION if schema.PRESENTATION in dims else label
-    rest = node[schema.RESPONSES].dims[1:]
-    if set(dims) != {first, *rest} or any(n not in predicted.coords for n in (first, schema.UNIT)):
-        msg = f"expected predictions labelled along {first!r} and 'unit_id', of {(first, *rest)}, found {dims}"
-        raise SchemaError(msg)
-    if any(predicted.sizes[dim] != node.sizes[dim] for dim in rest if dim == schema.TIME):
-        msg = f"expected {node.sizes[schema.TIME]} frames as responses have, found {predicted.sizes[schema.TIME]}"
-        raise SchemaError(msg)
-    ids = node[schema.PRESENTATION].values
-    wanted = (
-        [ids[group] for group in groups.values()]
-        if first != label
-        else [[first_label] for first_label in groups]
-    )
-    labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
-    labelled = _labelled(labelled, first, np.concatenate([*wanted, ids[:0]]))
-    values = labelled.transpose(first, ..., schema.UNIT).values
-    ends = np.cumsum([len(rows) for rows in wanted])
-    stacked = np.empty((len(groups), *values.shape[1:]))
-    for row, end in enumerate(ends.tolist()):
-        stacked[row] = values[end - len(wanted[row]) : end].mean(axis=0, dtype=np.float64)
-    return stacked
-
-
-def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
-    """Predictions of what is wanted along one dimension, in that order."""
-    lacking = np.setdiff1d(wanted, predicted[dim].values)
-    if lacking.size:
-        msg = f"the predictions lack {lacking.size} values of {dim}: {shorten(lacking.tolist(), 5)}"
-        raise SchemaError(msg)
-    return predicted.sel({dim: wanted})
 
 
 def _apart(values: np.ndarray) -> np.ndarray:

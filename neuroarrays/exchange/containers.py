@@ -65,6 +65,16 @@ def from_openretina(
         If something else stands in the place of a container.
     ValueError
         If an option is none, or a test is called `train`.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_goldin
+    >>> tree = na.open_datatree(write_goldin("goldin"))
+    >>> movies, responses = na.openretina.to_openretina(tree, containers=False)
+    >>> back = na.openretina.from_openretina(movies, responses, sampling_rate=30)
+    >>> list(back.children)
+    ['train', 'test']
     """
     retina.choice("mismatch", mismatch, ("error", "cut"))
     if sorted(by_trial) != sorted((schema.TRIAL, schema.UNIT, schema.TIME)):

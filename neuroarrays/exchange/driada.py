@@ -65,6 +65,17 @@ def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, Any]:
         If the area has no continuous responses, or a value is NaN (DRIADA refuses the session).
     NotInTree
         If there is no such area.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_driada
+    >>> tree = na.open_datatree(write_driada("session.npz"))
+    >>> arrays = na.to_driada(tree)
+    >>> arrays["calcium"].shape
+    (20, 4000)
+    >>> arrays["_metadata"]
+    {'fps': 20.0, 'bad_frames': [3, 3999]}
     """
     path = _path(tree, area)
     arrays = _arrays(tree, path)
@@ -119,6 +130,15 @@ def write_experiment(
         If there is no such area.
     PathExists, WriteFailed
         If there is something at `path`, or it cannot be written.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_driada
+    >>> tree = na.open_datatree(write_driada("session.npz"))
+    >>> na.driada.write_experiment(tree, "Exp mouse1.pickle")
+    >>> na.open_datatree("Exp mouse1.pickle").attrs["source"]
+    'driada'
     """
     place = _path(tree, area)
     node, arrays = tree[place], _arrays(tree, place)

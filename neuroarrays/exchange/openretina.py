@@ -75,6 +75,16 @@ def to_openretina(
         and should be normalised, or names of test blocks differ from session to session.
     MissingDependency
         If open-retina is not installed.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_goldin
+    >>> tree = na.open_datatree(write_goldin("goldin"))
+    >>> movies, responses = na.openretina.to_openretina(tree, containers=False)
+    >>> session = next(iter(movies))
+    >>> movies[session]["train"].shape, responses[session]["train"].shape
+    ((1, 900, 12, 12), (6, 900))
     """
     kinds = _containers() if containers else (dict, dict)
     retina.choice("missing", missing, ("raise", "skip"))
@@ -99,6 +109,13 @@ def load_stimuli(path: Any, *, normalize_stimuli: bool = False, **opening: Any) 
     -------
     dict
         Session -> MoviesTrainTestSplit.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_goldin
+    >>> path = write_goldin("goldin")
+    >>> movies = na.openretina.load_stimuli(path)  # doctest: +SKIP
     """
     tree = open_datatree(path, **opening)
     return _movies(tree, _sessions(tree, "raise"), _containers()[0], normalize_stimuli, None)
@@ -120,6 +137,13 @@ def load_responses(path: Any, *, fr_normalization: float = 1.0, **opening: Any) 
     -------
     dict
         Session -> ResponsesTrainTestSplit.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_goldin
+    >>> path = write_goldin("goldin")
+    >>> responses = na.openretina.load_responses(path, response="rate")  # doctest: +SKIP
     """
     tree = open_datatree(path, **opening)
     return _responses(tree, _sessions(tree, "raise"), _containers()[1], fr_normalization)

@@ -70,6 +70,16 @@ def write_submission(
         finite.
     NotInTree
         If labels are missing.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic.sensorium import StaticOptions, write_static
+    >>> truth = write_static("static1-2-3", StaticOptions(units=4, competition=True))
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> files = na.sensorium.write_submission(area, area["responses"], ".")
+    >>> {tier: file.name for tier, file in files.items()}
+    {'test': 'submission_file_live_test.csv', 'final_test': 'submission_file_final_test.csv'}
     """
     _check_area(area)
     rows = _rows(area)
@@ -114,6 +124,16 @@ def read_submission(area: xr.DataTree, path: str | os.PathLike[str]) -> xr.DataA
         If there is no such file.
     FormatError
         Where it does not have each presentation of one tier and each unit, once and finite.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic.sensorium import StaticOptions, write_static
+    >>> truth = write_static("static1-2-3", StaticOptions(units=4, competition=True))
+    >>> area = na.open_datatree("static1-2-3")["1-2-3/V1"]
+    >>> files = na.sensorium.write_submission(area, area["responses"], ".")
+    >>> dict(na.sensorium.read_submission(area, files["test"]).sizes)
+    {'presentation_id': 20, 'unit_id': 4}
     """
     _check_area(area)
     lines = _lines(path)

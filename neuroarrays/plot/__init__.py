@@ -9,11 +9,11 @@ except ImportError as error:
 from neuroarrays.plot.curves import tuning
 from neuroarrays.plot.decoders import decoder
 from neuroarrays.plot.grids import correlograms, grid
-from neuroarrays.plot.histograms import psth
+from neuroarrays.plot.histograms import phases, psth
 from neuroarrays.plot.images import population, rate_map, receptive_field, stimulus
 from neuroarrays.plot.pages import catalog, overview
 from neuroarrays.plot.rows import behaviour, raster
-from neuroarrays.plot.signals import coherence, csd, phases, power, spectrogram, traces
+from neuroarrays.plot.signals import coherence, csd, power, spectrogram, traces
 from neuroarrays.plot.statistics import statistics
 from neuroarrays.plot.timelines import timeline
 from neuroarrays.plot.trials import peri_event

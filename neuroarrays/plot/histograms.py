@@ -1,4 +1,4 @@
-"""Pictures of PSTHs: a line for each condition, or for each area; areas side by side."""
+"""Pictures of PSTHs, a line for each condition or each area, and of histograms of phases."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 
 from neuroarrays import schema
+from neuroarrays.errors import SchemaError
 from neuroarrays.plot.areas import are_labelled, mean_by_area
 from neuroarrays.plot.drawing import (
     NAMED,
@@ -28,6 +29,7 @@ from neuroarrays.plot.drawing import (
     text_of,
     time_label,
 )
+from neuroarrays.schema import given
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,3 +189,62 @@ def condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
             ranks = (names - names.min()) / np.ptp(names)
         return list(_ORDERED(ranks))
     return list(PALETTE[: len(names)])
+
+
+def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes:
+    """How often each phase occurs, over two turns, above the wave that it is of.
+
+    Parameters
+    ----------
+    angles : (n,) DataArray
+        With the attribute `period`: phases of spikes, as ``na.interpolate(phase, times)`` gives
+        them. NaN is left out.
+    bins : int
+        Of a full turn.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The share of all phases in each bin; the dotted wave is highest at phase 0.
+
+    Raises
+    ------
+    SchemaError
+        If there is no `period`, or no phase.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> random = np.random.default_rng(0)
+    >>> phases_of_spikes = random.vonmises(0.5, 1.5, 500)
+    >>> angles = xr.DataArray(phases_of_spikes, dims="spike", attrs={"period": 2 * np.pi})
+    >>> ax = na.plot.phases(angles)
+    """
+    given.check(angles, xr.DataArray, "angles: expected a DataArray of phases")
+    period = angles.attrs.get("period")
+    values = np.ravel(angles.values)
+    values = values[np.isfinite(values)]
+    if not period or not values.size:
+        msg = (
+            f"angles: {values.size} phases with period {period!r}: expected phases with that attribute, "
+            "such as na.interpolate(phase, times)"
+        )
+        raise SchemaError(msg)
+    ax = axes_of(ax)
+    share = np.histogram(values % period, bins, (0, period))[0] / values.size
+    middle = (np.arange(2 * bins) + 0.5) * 360 / bins
+    ax.bar(middle, np.tile(share, 2), width=360 / bins, color=PALETTE[0], edgecolor="white", lw=0.5)
+    wave = np.linspace(0, 720, 200)
+    top = float(share.max())
+    ax.plot(wave, top * (1.15 + 0.08 * np.cos(np.deg2rad(wave))), color="0.4", ls=":", lw=1)
+    ax.set_xticks([0, 180, 360, 540, 720])
+    ax.set_xlim(0, 720)
+    ax.set_ylim(0, 1.3 * top)
+    ax.set_xlabel("phase (deg)")
+    ax.set_ylabel(f"share of {values.size:,}")
+    frameless(ax)
+    return ax

@@ -187,6 +187,16 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     ValueError
         If there are other dimensions.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_maheswaranathan
+    >>> path = write_maheswaranathan("neural_code_data")
+    >>> tree = na.open_datatree(path, stimulus="whitenoise", response="binned")
+    >>> session = tree["train/15-10-07"]
+    >>> average = na.spike_triggered_average(session["retina"], session["stimulus"], lags=5)
+    >>> ax = na.plot.receptive_field(average["z"].sel(unit_id=1))
     """
     call = "na.spike_triggered_average(area)"
     line = f"na.plot.receptive_field({call}['average'].sel(unit_id={{unit}}))"
@@ -221,6 +231,15 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     ------
     ValueError
         If there are other dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> noise = np.random.default_rng(0).random((6, 12, 16))
+    >>> times = {"time": np.arange(6) / 30}
+    >>> ax = na.plot.stimulus(xr.DataArray(noise, times, ("time", "y", "x")))
     """
     line = "na.plot.stimulus(tree['session']['stimulus'][:12])"
     check(frames, xr.DataArray, "a stimulus, a variable of frames,", line)

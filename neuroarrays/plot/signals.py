@@ -1,4 +1,4 @@
-"""Pictures of continuous signals: traces, spectra, phases, current sources."""
+"""Pictures of continuous signals: traces, spectra, current sources."""
 
 from __future__ import annotations
 
@@ -236,6 +236,22 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     ------
     SchemaError
         If it has other dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import neuroarrays as na
+    >>> times = np.arange(0, 60, 0.001)
+    >>> random = np.random.default_rng(0)
+    >>> noisy = np.sin(2 * np.pi * 8 * times) + random.normal(0, 1, times.size)
+    >>> lfp = xr.DataArray(noisy, {"time": times}, ("time",), "LFP", {"units": "V"})
+    >>> spikes = xr.Dataset(
+    ...     {"spike_times": ("spike", np.arange(1, 59, 0.125)), "row_size": ("unit_id", [464])},
+    ...     {"unit_id": [1]},
+    ... )
+    >>> follow = na.coherence(spikes, lfp).sel(frequency=slice(1, 60))
+    >>> ax = na.plot.coherence(follow)
     """
     line = "na.coherence(area, signal.sel(channel=7))"
     given.check(follow, xr.Dataset, f"follow: expected what {line} gives")
@@ -249,55 +265,6 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("coherence")
     highest = max([float(follow["level"]), *values.values[np.isfinite(values.values)].tolist()])
     ax.set_ylim(0, min(1.0, 1.2 * highest))
-    frameless(ax)
-    return ax
-
-
-def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes:
-    """How often each phase occurs, over two turns, above the wave that it is of.
-
-    Parameters
-    ----------
-    angles : (n,) DataArray
-        With the attribute `period`: phases of spikes, as ``na.interpolate(phase, times)`` gives
-        them. NaN is left out.
-    bins : int
-        Of a full turn.
-    ax : Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The share of all phases in each bin; the dotted wave is highest at phase 0.
-
-    Raises
-    ------
-    SchemaError
-        If there is no `period`, or no phase.
-    """
-    given.check(angles, xr.DataArray, "angles: expected a DataArray of phases")
-    period = angles.attrs.get("period")
-    values = np.ravel(angles.values)
-    values = values[np.isfinite(values)]
-    if not period or not values.size:
-        msg = (
-            f"angles: {values.size} phases with period {period!r}: expected phases with that attribute, "
-            "such as na.interpolate(phase, times)"
-        )
-        raise SchemaError(msg)
-    ax = axes_of(ax)
-    share = np.histogram(values % period, bins, (0, period))[0] / values.size
-    middle = (np.arange(2 * bins) + 0.5) * 360 / bins
-    ax.bar(middle, np.tile(share, 2), width=360 / bins, color=PALETTE[0], edgecolor="white", lw=0.5)
-    wave = np.linspace(0, 720, 200)
-    top = float(share.max())
-    ax.plot(wave, top * (1.15 + 0.08 * np.cos(np.deg2rad(wave))), color="0.4", ls=":", lw=1)
-    ax.set_xticks([0, 180, 360, 540, 720])
-    ax.set_xlim(0, 720)
-    ax.set_ylim(0, 1.3 * top)
-    ax.set_xlabel("phase (deg)")
-    ax.set_ylabel(f"share of {values.size:,}")
     frameless(ax)
     return ax
 

@@ -49,6 +49,12 @@ def statistics(
     ------
     ValueError
         If the frame has no column of sessions, areas, units or presentations, or no row.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_archive
+    >>> axes = na.plot.statistics(na.catalog(write_archive("archive.h5")))
     """
     check(frame, DataFrame, "na.catalog", "na.plot.statistics(na.catalog(path))")
     rows = by_stimulus(frame)

@@ -48,6 +48,14 @@ def write_alf(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_alf
+    >>> path = write_alf("KS023/2019-12-10/001", probes=1, seconds=5.0)
+    >>> list(na.open_datatree(path).children)
+    ['KS023_2019-12-10_001']
     """
     session, rng = Path(path), np.random.default_rng(seed)
     alf = session / "alf"

@@ -38,6 +38,14 @@ def write_allen_ophys(
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_allen_ophys
+    >>> path = write_allen_ophys("501271265.nwb")
+    >>> list(na.open_datatree(path).children)
+    ['501271265']
     """
     rng = np.random.default_rng(seed)
     starts = 30 + np.arange(trials) * (SHOWN + GREY)

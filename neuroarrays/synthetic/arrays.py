@@ -54,6 +54,14 @@ def write_arrays(
     ------
     MissingDependency
         Without scipy.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_arrays
+    >>> path = write_arrays("lab", trials=20)
+    >>> na.open_datatree("lab/rig.toml").attrs["source"]
+    'arrays'
     """
     try:
         import scipy.io

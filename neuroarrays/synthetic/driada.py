@@ -32,6 +32,14 @@ def write_driada(
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_driada
+    >>> path = write_driada("session.npz", units=5, frames=200)
+    >>> na.open_datatree(path).attrs["source"]
+    'driada'
     """
     arrays = _session(units, frames, seed)
     facts = {"fps": FPS, "session_name": "generated", "bad_frames": [3, frames - 1]}
@@ -52,6 +60,14 @@ def write_driada_experiment(
 
     Parameters and result are those of `write_driada`; `bad_frames` are deleted from the data, as
     DRIADA does, and kept as a mask.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_driada_experiment
+    >>> path = write_driada_experiment("Exp m1.pickle", units=5, frames=200)
+    >>> na.open_datatree(path).attrs["source"]
+    'driada'
     """
     bad = np.isin(np.arange(frames), list(bad_frames))
     arrays = {name: values[..., ~bad] for name, values in _session(units, frames, seed).items()}

@@ -63,6 +63,14 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
         ``frames`` (flip, channel, y, x) what was shown from each flip on, ``flips`` (flip,) Unix
         times, the signals (time, signal) by name, ``starts``, the Unix time of each signal's first
         sample, and ``spikes``, a list of Unix times (spike,) for each unit.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_experanto
+    >>> truth = write_experanto("session", seconds=3.0)
+    >>> na.open_datatree("session").attrs["source"]
+    'experanto'
     """
     random, root = np.random.default_rng(seed), Path(folder)
     truth: dict[str, Any] = {"starts": {}}

@@ -15,7 +15,16 @@ IMAGES, REPEATED, REPEATS = 900, 30, 20
 
 
 def write_goldin(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A mouse and an axolotl that were shown images of 12 x 12 pixels."""
+    """A mouse and an axolotl that were shown images of 12 x 12 pixels.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_goldin
+    >>> path = write_goldin("goldin")
+    >>> list(na.open_datatree(path).children)
+    ['train', 'test']
+    """
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(("axolotl-session-1", "mouse-session-1")):

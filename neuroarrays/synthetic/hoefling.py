@@ -25,7 +25,16 @@ UNITS, SIZE = 12, (9, 8)
 
 
 def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A field of a left and one of a right eye, and the movie that both saw in orders of their own."""
+    """A field of a left and one of a right eye, and the movie that both saw in orders of their own.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_hoefling
+    >>> path = write_hoefling("hoefling")
+    >>> list(na.open_datatree(path).children)
+    ['train', 'test']
+    """
     out, rng = Path(folder), np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
     pictures = rng.standard_normal((2, (CLIPS + 5) * CLIP // HOLD, *SIZE), dtype=np.float32)

@@ -15,7 +15,16 @@ BLOCKS, FRAMES, HOLD = 3, 300, 20
 
 
 def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
-    """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat."""
+    """A mouse session: images under fixations on a screen of 60 x 80 pixels, with expdata.mat.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_karamanlis
+    >>> path = write_karamanlis("karamanlis")
+    >>> list(na.open_datatree(path).children)
+    ['train', 'test']
+    """
     from neuroarrays.kernels import fixations
 
     rng = np.random.default_rng(seed)

@@ -33,6 +33,14 @@ def write_maheswaranathan(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_maheswaranathan
+    >>> path = write_maheswaranathan("neural_code_data", frames=200)
+    >>> list(na.open_datatree(path, stimulus="whitenoise").children)
+    ['train', 'test']
     """
     out = Path(folder)
     cells = [f"cell{k:02d}" for k in range(1, 7)]

@@ -39,6 +39,14 @@ def write_movement(
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_movement
+    >>> path = write_movement("poses.nc", frames=50)
+    >>> dict(na.open_datatree(path)["poses/pose/position"].sizes)
+    {'time': 50, 'individual': 2, 'keypoint': 3, 'space': 2}
     """
     rng, end = np.random.default_rng(seed), "s" if plural else ""
     keypoint, individual = f"keypoint{end}", f"individual{end}"

@@ -47,6 +47,14 @@ def write_nlb(
     dict
         ``"trains"``, a list of (spike,) float64, s, for each unit, ``"heldout"`` (unit,) bool,
         ``"split"``, a list of str, and ``"move_onset_time"`` (trial,) s.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_nlb
+    >>> truth = write_nlb("session.nwb", trials=10)
+    >>> list(na.open_datatree("session.nwb").children)
+    ['session']
     """
     rng = np.random.default_rng(seed)
     start = np.arange(trials) * (LENGTH + PAUSE)

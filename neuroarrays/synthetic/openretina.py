@@ -52,6 +52,14 @@ def write_openretina(
     ------
     ValueError
         If a number is less than 1.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_openretina
+    >>> path = write_openretina("data", sessions=1, stimuli=2, clips=20)
+    >>> list(na.open_datatree(path, sampling_rate=30).children)
+    ['random_noise_0', 'random_noise_1']
     """
     counts = {
         "num-colors": colors,

@@ -40,6 +40,14 @@ def write_phy(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_phy
+    >>> path = write_phy("kilosort", units=4)
+    >>> len(na.units(path))
+    3
     """
     folder, rng, channels = Path(path), np.random.default_rng(seed), 4
     folder.mkdir(parents=True, exist_ok=True)

@@ -126,6 +126,14 @@ def write_static(
     dict of str to array
         What files do not tell: ``responses`` (trial, unit) before any were blanked, ``images``
         (trial, channel, y, x), ``onset`` (trial,) in s, ``signal`` (trial, unit) without noise.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_static
+    >>> truth = write_static("static1-2-3")
+    >>> list(na.open_datatree("static1-2-3").children)
+    ['1-2-3']
     """
     options = options or StaticOptions()
     random, root = np.random.default_rng(options.seed), Path(folder)
@@ -213,6 +221,14 @@ def write_dynamic(
     dict of str to array
         What files do not tell: ``movie`` (row,) which was shown, -1 for none; ``length`` (row,) its
         frames; ``responses`` (row, unit, frame) before any were blanked.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_dynamic
+    >>> truth = write_dynamic("dynamic1-2-3")
+    >>> list(na.open_datatree("dynamic1-2-3").children)
+    ['1-2-3']
     """
     options = options or DynamicOptions()
     random, root = np.random.default_rng(options.seed), Path(folder)

@@ -40,6 +40,14 @@ def write_spikeinterface(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_spikeinterface
+    >>> path = write_spikeinterface("analyzer", units=4, seconds=5.0)
+    >>> len(na.units(path))
+    4
     """
     folder, rng = Path(path), np.random.default_rng(seed)
     length = int(seconds * RATE)

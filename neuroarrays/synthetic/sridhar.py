@@ -36,6 +36,14 @@ def write_sridhar(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_sridhar
+    >>> path = write_sridhar("sridhar", trials=5)
+    >>> list(na.open_datatree(path).children)
+    ['train', 'test']
     """
     film, grey = Path(folder) / "natural_movie", Path(folder) / "whitenoise"
     for name in ("responses", "stas", "fixations", "stimuli_padded_4"):

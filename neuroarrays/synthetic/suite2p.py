@@ -44,6 +44,14 @@ def write_suite2p(
     -------
     Path
         The folder.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_suite2p
+    >>> path = write_suite2p("suite2p", rois=4, seconds=5.0)
+    >>> len(na.units(path))
+    7
     """
     folder, rng = Path(path), np.random.default_rng(seed)
     frames = int(seconds * RATE)

@@ -45,6 +45,14 @@ def write_temporaldata(
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_temporaldata
+    >>> path = write_temporaldata("session.h5", seconds=5.0)
+    >>> "cursor" in na.open_datatree(path)["session"]
+    True
     """
     rng = np.random.default_rng(seed)
     candidate = np.sort(rng.uniform(0, seconds, int((units - 1) * 12 * seconds)))

@@ -42,6 +42,13 @@ def aligned_tree(
         ``session_<i>/<area>`` with ``spike_data`` (presentation_id, unit_id, time) uint8, ``speed``
         (presentation_id, time) float32, ``valid``; below it ``pupil`` and ``presentations``. Bins
         are 20 ms, ``time`` their centres. Each unit prefers one of four orientations.
+
+    Examples
+    --------
+    >>> from neuroarrays.synthetic import aligned_tree
+    >>> tree = aligned_tree(sessions=2)
+    >>> [path.strip("/") for path in tree.groups if path.endswith("CA1")]
+    ['session_0/CA1', 'session_1/CA1']
     """
     random = np.random.default_rng(seed)
     groups = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="synthetic"))}
@@ -106,6 +113,14 @@ def write_archive(path: str | os.PathLike[str], seed: int = 0, layout: str | Non
     -------
     Path
         The archive.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> from neuroarrays.synthetic import write_archive
+    >>> path = write_archive("archive.h5")
+    >>> na.catalog(path)["units"].sum().item()
+    40
     """
     from neuroarrays.archive.saving import save
 
