@@ -100,6 +100,24 @@ def test_code_runs(page):
                 pytest.skip(str(missing))
 
 
+def test_pages_show_results_and_assert_nothing():
+    code = {page.stem: "\n".join(blocks(page, "python", "py")) for page in PAGES}
+    assert [name for name, text in code.items() if re.search(r"^\s*assert\b", text, re.M)] == []
+
+
+def test_a_page_shows_what_its_code_gave(tmp_path):
+    outputs = load(DOCS / "outputs.py")
+    drawn = "```python\nimport matplotlib.pyplot as plt\nfigure = plt.figure()\n```\n"
+    text = "# A page\n\n```python\na = 1\na + 1\n```\n\n```python\n>>> 3\n3\n```\n\n" + drawn
+    shown = outputs.with_outputs(text, "page", tmp_path)
+    assert "a + 1\n```\n\n```text\n2\n```" in shown
+    assert shown.count("```text") == 1
+    assert shown.rstrip().endswith("](_generated/pages/page_0.png)")
+    assert (tmp_path / "page_0.png").read_bytes().startswith(b"\x89PNG")
+    missing = "```python\nimport neuroarrays as na\nraise na.MissingDependency('x', '', 'y')\n```\n"
+    assert outputs.with_outputs(missing, "page", tmp_path) == missing
+
+
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", RUNNING)
 def test_commands_run(page, capsys):
