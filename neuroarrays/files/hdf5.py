@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,61 +11,25 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import hdf5_ahead, hdf5_structure, outer, safety, state
-from neuroarrays.files.hdf5_values import decode, is_object_reference, is_text, path_of
+from neuroarrays.files.hdf5_handle import Handle
+from neuroarrays.files.hdf5_values import decode, path_of
 from neuroarrays.files.outer import Key
-from neuroarrays.files.positioned import LocalFile, Stream
-from neuroarrays.files.source import Info, Source, check_unchanged, in_order, plain
-from neuroarrays.files.state import cached_property
+from neuroarrays.files.positioned import Stream
+from neuroarrays.files.source import Info, Source, check_unchanged, plain
 
 if TYPE_CHECKING:
     import h5py
 
     from neuroarrays.files.chunks import ZstdChunks
-    from neuroarrays.files.location import Location, Stamp
+    from neuroarrays.files.location import Location
     from neuroarrays.files.positioned import PositionedFile
     from neuroarrays.files.rows import Rows
 
 #: Files kept open per process, datasets per file that values were read of, and the chunk cache that
 #: HDF5 gives each of these, bytes.
 MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 32, 16, 1 << 20
-#: Groups and datasets kept open per file (also names that lead nowhere), a table of NWB has a hundred;
-#: paths of groups, and shapes, that are known.
-_MAX_OBJECTS, _MAX_KNOWN = 256, 4096
 #: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
 _BLOCK = 1 << 18
-
-
-class _Handle:
-    """An open file and the objects already looked up in it, by name; None where there is no object."""
-
-    def __init__(
-        self,
-        file: h5py.File,
-        location: Location,
-        stamp: Stamp,
-        behind: PositionedFile | None,
-    ):
-        self.file, self.location, self.stamp, self.behind = file, location, stamp, behind
-        self.objects: OrderedDict[str, h5py.HLObject | None] = OrderedDict()
-        #: Those of them that values were read of: HDF5 keeps chunks of each.
-        self.datasets: OrderedDict[str, None] = OrderedDict()
-        self.infos: dict[str, Info | None] = {}
-        #: Hard paths of groups; "" where nothing is.
-        self.locations: dict[str, str] = {}
-        #: Readers of datasets past HDF5; None where only HDF5 can.
-        self.chunks: dict[str, ZstdChunks | Rows | None] = {}
-
-    @cached_property
-    def positioned(self) -> PositionedFile | None:
-        """The open file for positioned reads; None where only HDF5's own driver can read it."""
-        from h5py import h5fd
-
-        if self.location.local_path is None:
-            return self.behind
-        default = self.file.id.get_access_plist().get_driver() == h5fd.SEC2
-        if not (default and hasattr(os, "preadv")):  # no descriptor of ours on Windows
-            return None
-        return LocalFile(self.location.path, os.dup(self.file.id.get_vfd_handle()))
 
 
 def open_file(location: Location, behind: PositionedFile | None = None) -> h5py.File:
@@ -90,7 +52,7 @@ def open_file(location: Location, behind: PositionedFile | None = None) -> h5py.
         return h5py.File(path, "r", locking=False)
 
 
-def _close(handle: _Handle) -> None:
+def _close(handle: Handle) -> None:
     with state.hdf5:
         handle.file.close()
 
@@ -101,7 +63,7 @@ def _most_open() -> int:
 
 
 #: Open files by source.
-handles: state.Cache[_Handle] = state.Cache(
+handles: state.Cache[Handle] = state.Cache(
     MAX_OPEN * MAX_DATASETS * _CHUNK_CACHE,
     lambda _: MAX_DATASETS * _CHUNK_CACHE,
     entries=_most_open,
@@ -117,7 +79,7 @@ class _Held:
     def __init__(self, source: HDF5Source, where: str):
         self._source, self._where = source, where
 
-    def __enter__(self) -> _Handle:
+    def __enter__(self) -> Handle:
         state.hdf5.__enter__()
         try:
             return self._source._handle()
@@ -152,7 +114,7 @@ class HDF5Source(Source):
         with self._open() as handle:
             yield handle.file
 
-    def _handle(self) -> _Handle:
+    def _handle(self) -> Handle:
         handle = handles.get(self)
         check_unchanged(self.location, self.stamp)
         if handle is not None:
@@ -171,7 +133,7 @@ class HDF5Source(Source):
             handles.release()  # others may need as many as we had
             with safety.named(self.path):
                 file, behind = self._file()
-        return handles.put(self, _Handle(file, self.location, self.stamp, behind))
+        return handles.put(self, Handle(file, self.location, self.stamp, behind))
 
     def _file(self) -> tuple[h5py.File, PositionedFile | None]:
         """The file, opened, and what it is read through where it is not on this machine."""
@@ -180,76 +142,32 @@ class HDF5Source(Source):
             behind = hdf5_structure.opened(self.location, self.stamp)
         return open_file(self.location, behind), behind
 
-    def _positioned(self, handle: _Handle) -> PositionedFile | None:
-        """The open file for positioned reads past HDF5; None where HDF5 alone can read it."""
-        return handle.positioned
-
-    def _object(self, handle: _Handle, name: str) -> h5py.HLObject | None:
-        """The dataset or group of a name; None where there is none."""
-        if name in handle.objects:
-            handle.objects.move_to_end(name)
-            return handle.objects[name]
-        import h5py
-
-        location = self._location(handle, name)
-        item = _at(handle, location) if location else None
-        if isinstance(item, h5py.Dataset):
-            safety.check_hdf5_storage(item, self.path, name)
-        handle.objects[name] = item
-        while len(handle.objects) > _MAX_OBJECTS:
-            handle.objects.popitem(last=False)
-        return item
-
-    def _location(self, handle: _Handle, name: str) -> str:
-        """The hard path of a name, "" where there is nothing; the path of its group is looked up once."""
-        group, _, last = name.strip("/").rpartition("/")
-        if group not in handle.locations:
-            if len(handle.locations) >= _MAX_KNOWN:
-                handle.locations.clear()
-            location = safety.hdf5_location(handle.file, self.path, group) if group else "/"
-            handle.locations[group] = location
-        above = handle.locations[group]
-        return safety.hdf5_location(handle.file, self.path, last, above) if above else ""
-
-    def _dataset(self, handle: _Handle, name: str) -> h5py.Dataset | None:
-        import h5py
-
-        item = self._object(handle, name)
-        return item if isinstance(item, h5py.Dataset) else None
-
     def names(self, group: str = "/") -> list[str]:
-        import h5py
-
         with self._open(group) as handle:
-            node = self._object(handle, group)
-            if not isinstance(node, h5py.Group):
-                return []
-            links: list[bytes] = []
-            node.id.links.iterate(links.append)  # an eighth of the time of h5py's own loop
-            return in_order(name.decode("utf-8", "surrogateescape") for name in links)
+            return list(handle.links_of(group))
 
     def info(self, name: str) -> Info | None:
         with self._open(name) as handle:
-            if name not in handle.infos:
-                if len(handle.infos) >= _MAX_KNOWN:
-                    handle.infos.clear()
-                handle.infos[name] = _info(self._dataset(handle, name))
-            return handle.infos[name]
+            return handle.info(name)
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
+        import h5py
+
         with self._open(name) as handle:
-            node = self._object(handle, name)
-            attrs = {} if node is None else node.attrs
+            item = handle.object(name)
+            attrs = {} if item is None else h5py.HLObject(item).attrs
             return {key: self._plain(handle, attrs, key) for key in attrs}
 
     def attr(self, name: str, key: str) -> Any:
-        with self._open(name) as handle:
-            node = self._object(handle, name)
-            if node is None or key not in (attrs := node.attrs):
-                return None
-            return self._plain(handle, attrs, key)
+        import h5py
 
-    def _plain(self, handle: _Handle, attrs: h5py.AttributeManager, key: str) -> Any:
+        with self._open(name) as handle:
+            item = handle.object(name)
+            if item is None or not h5py.h5a.exists(item, key.encode()):
+                return None
+            return self._plain(handle, h5py.HLObject(item).attrs, key)
+
+    def _plain(self, handle: Handle, attrs: h5py.AttributeManager, key: str) -> Any:
         import h5py
 
         try:
@@ -264,23 +182,18 @@ class HDF5Source(Source):
 
     def identity(self, name: str) -> object:
         with self._open(name) as handle:
-            node = self._object(handle, name)
-            return None if node is None else hash(node.id)
+            item = handle.object(name)
+            return None if item is None else hash(item)
 
     def link(self, name: str) -> str | None:
-        import h5py
         from h5py import h5l
 
         parent, _, last = name.strip("/").rpartition("/")
         with self._open(name) as handle:
-            group = self._object(handle, parent)
-            encoded = last.encode("utf-8", "surrogateescape")
-            if not isinstance(group, h5py.Group) or not encoded:
+            group, kind = handle.object(parent), handle.links_of(parent).get(last)
+            if group is None or kind is None or kind == h5l.TYPE_HARD:
                 return None
-            links = group.id.links
-            if not links.exists(encoded) or links.get_info(encoded).type == h5l.TYPE_HARD:
-                return None
-            target = links.get_val(encoded)
+            target = group.links.get_val(last.encode("utf-8", "surrogateescape"))
             parts = target if isinstance(target, tuple) else (target,)
             return ":".join(part.decode("utf-8", "replace") for part in parts)
 
@@ -288,7 +201,7 @@ class HDF5Source(Source):
         if self.location.local_path is not None:
             return
         with self._open(name) as handle:
-            file, dataset = self._positioned(handle), self._dataset(handle, name)
+            file, dataset = handle.positioned, handle.dataset(name)
             if file is not None and dataset is not None:
                 hdf5_ahead.rows(file, dataset, stretches)
 
@@ -312,13 +225,13 @@ class HDF5Source(Source):
                 return self._through_hdf5(handle, name, key)
         return values
 
-    def _through_hdf5(self, handle: _Handle, name: str, key: Key) -> np.ndarray:
-        dataset = self._dataset(handle, name)
+    def _through_hdf5(self, handle: Handle, name: str, key: Key) -> np.ndarray:
+        dataset = handle.dataset(name)
         if dataset is None:
             raise FormatError(self.path, name, "a dataset", "nothing or a group")
         if dataset.shape is None:
             return np.empty(0)
-        handle.datasets[name] = None
+        handle.datasets[name] = dataset
         handle.datasets.move_to_end(name)
         while len(handle.datasets) > MAX_DATASETS:
             handle.objects.pop(handle.datasets.popitem(last=False)[0], None)  # with its chunks
@@ -327,7 +240,7 @@ class HDF5Source(Source):
             return decode(handle.file, np.asarray(dataset[()]), dtype)
         blocks = dataset.chunks or _blocks(dataset.shape, dtype.itemsize)
         allowed = self._allowance(name, key)
-        file = self._positioned(handle)
+        file = handle.positioned
         if file is not None and file.waits:
             hdf5_ahead.values(file, dataset, outer.normalise(key, dataset.shape))
         fetch = dataset.__getitem__
@@ -340,43 +253,22 @@ class HDF5Source(Source):
         return lambda nbytes: check(self.path, name, nbytes, self.stamp[1])
 
 
-def _at(handle: _Handle, location: str) -> h5py.HLObject:
-    """The object at a hard path; names in it need not be UTF-8."""
-    import h5py
-
-    encoded = location.encode("utf-8", "surrogateescape")
-    item = h5py.h5o.open(handle.file.id, encoded)
-    if isinstance(item, h5py.h5d.DatasetID):  # h5py asks the file for each whether it is read-only
-        return h5py.Dataset(item, readonly=True)
-    return h5py.Group(item) if isinstance(item, h5py.h5g.GroupID) else handle.file[encoded]
-
-
-def _info(dataset: h5py.Dataset | None) -> Info | None:
-    if dataset is None:
-        return None
-    shape = dataset.shape
-    if shape is None:  # H5S_NULL: declared, without a value
-        return Info((0,), np.dtype("f8"), None)
-    stored = dataset.dtype  # h5py makes it anew each time
-    text = is_text(stored)
-    plain_object = text or is_object_reference(stored)
-    dtype = np.dtype(object) if plain_object else stored
-    return Info(shape, dtype, dataset.chunks, text)
-
-
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Block shape in which rows are picked from a contiguous dataset."""
     row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
     return (max(1, min(_BLOCK // row, max(shape[0], 1))), *(max(n, 1) for n in shape[1:]))
 
 
-def _direct_reader(source: HDF5Source, handle: _Handle, name: str) -> ZstdChunks | Rows | None:
+def _direct_reader(source: HDF5Source, handle: Handle, name: str) -> ZstdChunks | Rows | None:
     """A reader that reads chunks or rows without HDF5, or None where only HDF5 can read them."""
     if name not in handle.chunks:
         from neuroarrays.files.chunks import zstd_chunks
         from neuroarrays.files.rows import stored_rows
 
-        dataset, file = source._dataset(handle, name), source._positioned(handle)
+        info = handle.info(name)
+        is_plain = info is not None and info.shape and info.dtype.kind != "O"
+        file = handle.positioned if is_plain else None
+        dataset = None if file is None else handle.dataset(name)
         reader: ZstdChunks | Rows | None = None
         if dataset is not None and dataset.shape is not None and file is not None:
             reader = zstd_chunks(dataset, source.path, name, file)

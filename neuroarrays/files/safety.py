@@ -193,11 +193,13 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
     return done or "/"
 
 
-def check_hdf5_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
+def check_hdf5_storage(dataset: h5py.h5d.DatasetID, path: str, name: str) -> None:
     """Refuse a dataset whose values lie in other files or are virtual."""
-    # h5py's own properties: they share the list of properties that opening the dataset took.
-    virtual = dataset.is_virtual
-    if virtual or dataset.external:
+    from h5py import h5d
+
+    properties = dataset.get_create_plist()
+    virtual = properties.get_layout() == h5d.VIRTUAL
+    if virtual or properties.get_external_count():
         raise FormatError(
             path,
             name,

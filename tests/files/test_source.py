@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import hdf5, opening
+from neuroarrays.files import hdf5, hdf5_handle, opening
 from neuroarrays.files.opening import open_source
 from neuroarrays.files.outer import read_outer
 from neuroarrays.files.probe import probe_of
@@ -570,11 +570,45 @@ def test_a_small_dataset_is_asked_for_its_type_once_by_info_and_by_a_read(tmp_pa
     monkeypatch.setattr(
         h5py.Dataset, "dtype", property(lambda self: asked.append(self.name) or dtype.fget(self))
     )
+    looked_at = []
+    info = hdf5_handle._info
+    monkeypatch.setattr(hdf5_handle, "_info", lambda item: looked_at.append(item) or info(item))
     source = open_source(tmp_path / "x.h5")
     for name in ("x", "text"):
         for _ in range(2):
             source.info(name)
-        assert asked == [f"/{name}"]
+        assert len(looked_at) == 1
+        assert not asked  # HDF5's own object is asked, without one of h5py
         source.read(name)
-        assert len(asked) <= 3, asked  # of text, h5py itself asks once more
+        assert len(asked) <= 2, asked  # of text, h5py itself asks once more
         asked.clear()
+        looked_at.clear()
+
+
+def test_a_group_that_was_listed_answers_for_its_children_as_one_that_was_not(tmp_path):
+    """Names, kinds of links and what is missing are the same whether looked up one by one or in a list."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["g/a"] = np.arange(3.0)
+        file["g/part10"], file["g/part2"] = 1, 2
+        file["g/soft"] = h5py.SoftLink("/g/a")
+        file["g/lost"] = h5py.SoftLink("/g/nothing")
+        group = file["g"]
+        group.id.links.create_soft(b"odd\xff", b"/g/a")
+
+    def answers(listed):
+        hdf5.handles.release()
+        source = open_source(tmp_path / "x.h5")
+        listed = source.names("g") if listed else []
+        names = ("a", "soft", "lost", "odd\udcff", "none", ".", "")
+        known = [source.info(f"g/{name}") for name in names]
+        same = [source.identity(f"g/{name}") == source.identity("g/a") for name in names]
+        return listed, (known, same, [source.link(f"g/{name}") for name in names])
+
+    names, of_listed = answers(True)
+    assert names == ["a", "lost", "odd\udcff", "part2", "part10", "soft"]
+    _, one_by_one = answers(False)
+    assert of_listed == one_by_one
+    known, same, links = of_listed
+    assert [info and info.shape for info in known] == [(3,), (3,), None, (3,), None, None, None]
+    assert same == [True, True, False, True, False, False, False]
+    assert links == [None, "/g/a", "/g/nothing", "/g/a", None, None, None]
