@@ -206,6 +206,19 @@ def test_a_session_of_no_length(path):
     assert session["presentations/drifting_gratings"].sizes == {"presentation_id": 0}
 
 
+def test_a_plane_without_cells(path):
+    with h5py.File(path, "a") as file:
+        names = []
+        file[PIPELINE].visititems(lambda name, item: names.append((name, item)))
+        arrays = {n: i[:] for n, i in names if isinstance(i, h5py.Dataset) and i.shape[:1] == (3,)}
+        for name, values in arrays.items():
+            del file[f"{PIPELINE}/{name}"]
+            file[f"{PIPELINE}/{name}"] = values[:0]
+    session = na.open_datatree(path)[S].load()
+    assert session["VISp/DfOverF"].sizes == {"time": 700, "unit_id": 0}
+    assert session["running"].speed.size == 700
+
+
 def test_other_nwb_1_files_are_refused_by_the_reader_of_nwb(path):
     with h5py.File(path, "a") as file:
         file.move(PIPELINE, "processing/other")

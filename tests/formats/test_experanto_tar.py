@@ -176,3 +176,52 @@ def test_a_tar_in_which_a_modality_is_damaged(tmp_path):
         na.open_datatree(path)
     left = na.open_datatree(path, skip_damaged=True)
     assert any("treadmill" in note for note in left[S].attrs["notes"])
+
+
+def changed(tmp_path, name, content):
+    """A tar of the session in which a member is another one, or (None) is not there."""
+    folder = shutil.copytree(FOLDER, tmp_path / "changed")
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    return pack(folder, tmp_path / "changed.tar", "changed")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("treadmill/data.mem", None, r"treadmill/data\.mem"),
+        ("responses/meta/unit_ids.npy", np.lib.format.magic(1, 0), r"unit_ids\.npy"),
+        ("responses/meta.yml", b"!!python/object/apply:os.mkdir ['harm']", "modality"),
+        ("screen/timestamps.npy", b"no npy file", r"timestamps\.npy"),
+    ],
+)
+def test_a_member_that_is_missing_or_wrong_is_named(tmp_path, name, content, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = changed(tmp_path, name, content)
+    with pytest.raises(NeuroArraysError, match=message) as caught:
+        na.open_datatree(path).load()
+    assert "changed.tar" in str(caught.value)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_recording_without_samples(tmp_path):
+    meta = (FOLDER / "treadmill" / "meta.yml").read_text()
+    count = meta.partition("n_timestamps: ")[2].split()[0]
+    folder = shutil.copytree(FOLDER, tmp_path / "changed")
+    none = meta.replace(f"n_timestamps: {count}", "n_timestamps: 0")
+    (folder / "treadmill" / "meta.yml").write_text(none)
+    (folder / "treadmill" / "data.mem").write_bytes(b"")
+    session = na.open_datatree(pack(folder, tmp_path / "none.tar"))[S].load()
+    assert session["treadmill"].sizes["time"] == 0
+    assert session["unknown/responses"].sizes["time"] > 0
+
+
+def test_a_folder_of_tars_and_of_something_else_names_both_readers(tmp_path):
+    pack(FOLDER, tmp_path / "one.tar")
+    shutil.copytree(GOLDEN.parent / "phy" / "probe_a", tmp_path / "probe_a")
+    with pytest.raises(NeuroArraysError, match="phy") as caught:
+        na.open_datatree(tmp_path)
+    assert "experanto" in str(caught.value)
+    assert list(na.open_datatree(tmp_path, engine="experanto").children) == [S]

@@ -180,3 +180,12 @@ def test_a_folder_is_one_tree(tmp_path):
     for name in "ab":
         write_movement(tmp_path / f"{name}.nc", frames=10)
     assert set(na.open_datatree(tmp_path).children) == {"a", "b"}
+
+
+def test_a_folder_that_two_readers_claim_is_an_error_that_names_both(tmp_path):
+    write_movement(tmp_path / "s.nc", frames=10)
+    (tmp_path / "one.nwb").write_bytes((GOLDEN / "nwb" / "session.nwb").read_bytes())
+    with pytest.raises(UnknownFormat, match="movement") as caught:
+        na.open_datatree(tmp_path)
+    assert "nwb" in str(caught.value)
+    assert pose(tmp_path, engine="movement").sizes["time"] == 10

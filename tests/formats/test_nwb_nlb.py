@@ -1,10 +1,13 @@
 """Neural Latents Benchmark: held-out units, splits and stretches that were observed, through the reader of NWB."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.errors import UnknownFormat
 from neuroarrays.synthetic import write_nlb
 
 BIN = 0.005
@@ -115,3 +118,78 @@ def test_a_file_without_held_out_units(made, tmp_path):
     assert "heldout" not in tree["plain/M1/spikes"].coords
     with pytest.raises(na.NotInTree, match="heldout"):
         na.select_units(tree, "not heldout")
+
+
+# ------------------------------------------------------------------------------------- bad input
+
+
+def changed(made, tmp_path, edit):
+    """A copy of the file after `edit(file)`, opened."""
+    path = tmp_path / "bad.nwb"
+    path.write_bytes(made[0].read_bytes())
+    with h5py.File(path, "a") as file:
+        edit(file)
+    return na.open_datatree(path)
+
+
+def replaced(name, function):
+    """An edit that puts another array in the place of one; None takes it out."""
+
+    def edit(file):
+        values = function(file[name][:])
+        attrs = dict(file[name].attrs)
+        del file[name]
+        if values is not None:
+            file[name] = values
+            file[name].attrs.update(attrs)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "lost", "said"),
+    [
+        ("units/spike_times", lambda values: None, "M1", "units (a table of units without"),
+        ("units/spike_times", lambda values: values[:9], "M1", "grow up to at most 9"),
+        ("units/electrodes", lambda rows: rows + 900, "M1", "row numbers are no row of"),
+        (
+            "intervals/trials/start_time",
+            lambda values: values[:, None],
+            "presentations/trials",
+            "intervals/trials",
+        ),
+        ("intervals/trials/split", lambda values: values[:3], "", "shape (3,) for 12 rows"),
+    ],
+)
+def test_what_is_missing_or_disagrees_is_a_note(made, tmp_path, name, function, lost, said):
+    session = changed(made, tmp_path, replaced(name, function))["bad"]
+    assert not lost or lost not in [node.path.removeprefix("/bad/") for node in session.subtree]
+    assert any(said in note for note in session.attrs["notes"]), session.attrs["notes"]
+    assert session["hand_vel"].sizes["time"] > 0
+
+
+def test_times_out_of_order_are_kept_and_noted(made, tmp_path):
+    tree = changed(made, tmp_path, replaced("units/spike_times", lambda times: times[::-1]))
+    assert any("order" in note for note in na.validate(tree, values=True))
+
+
+def test_a_recording_of_no_length(made, tmp_path):
+    def edit(file):
+        replaced("units/spike_times", lambda times: times[:0])(file)
+        replaced("units/spike_times_index", np.zeros_like)(file)
+        for name in list(file["intervals/trials"]):
+            if file[f"intervals/trials/{name}"].ndim:
+                replaced(f"intervals/trials/{name}", lambda values: values[:0])(file)
+
+    session = changed(made, tmp_path, edit)["bad"].load()
+    assert not session["M1/spikes"].row_size.values.any()
+    assert session["presentations/trials"].sizes["presentation_id"] == 0
+
+
+def test_a_folder_that_two_readers_claim_is_an_error_that_names_both(made, tmp_path):
+    (tmp_path / "one.nwb").write_bytes(made[0].read_bytes())
+    golden = Path(__file__).resolve().parents[1] / "golden" / "allen_ophys" / "501271265.nwb"
+    (tmp_path / "501271265.nwb").write_bytes(golden.read_bytes())
+    with pytest.raises(UnknownFormat, match="'nwb', 'allen_ophys'"):
+        na.open_datatree(tmp_path)
+    assert set(na.open_datatree(tmp_path / "one.nwb").children) == {"one"}
