@@ -304,6 +304,18 @@ def test_a_member_that_is_not_there(session):
     assert "_ibl_leftCamera.dlc.pqt" in notes(session)
 
 
+def test_what_one_of_two_probes_lacks_is_nan_for_it(session):
+    for file in (session / "alf" / "probe01").rglob("spikes.amps.npy"):
+        file.unlink()
+    node = opened(session)["VISp/spikes"].to_dataset()
+    probes = np.repeat(node.probe.values, node.row_size.values)
+    assert np.isnan(node.spike_amps.values[probes == "probe01"]).all()
+    assert np.isfinite(node.spike_amps.values[probes == "probe00"]).all()
+    for file in (session / "alf" / "probe01").rglob("clusters.channels.npy"):
+        file.unlink()
+    assert "probe01/pykilosort: no clusters.channels" in notes(session)
+
+
 def test_clusters_twice_in_the_metrics(session):
     path = session / SORTED / "clusters.metrics.pqt"
     pd.DataFrame({"cluster_id": [1, 1], "label": [0.0, 1.0]}).to_parquet(path)

@@ -446,6 +446,14 @@ def test_without_screen_or_responses(session):
     assert "unknown" not in na.open_datatree(path)[S].children
 
 
+def test_a_meta_json_that_is_damaged_is_said(session):
+    path, _ = session
+    (path / "meta.json").write_text('{"scan_key": {"animal')
+    tree = na.open_datatree(path)
+    assert set(tree.children) == {path.name}
+    assert any("meta.json" in note for note in tree.attrs["notes"])
+
+
 def test_a_modality_that_is_not_known_is_said(session):
     path, _ = session
     (path / "odour").mkdir()

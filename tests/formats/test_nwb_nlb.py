@@ -159,6 +159,12 @@ def replaced(name, function):
             "intervals/trials",
         ),
         ("intervals/trials/split", lambda values: values[:3], "", "shape (3,) for 12 rows"),
+        (
+            "general/extracellular_ephys/electrodes/location",
+            lambda places: places[:-1],
+            "",
+            "locations of electrodes, ",
+        ),
     ],
 )
 def test_what_is_missing_or_disagrees_is_a_note(made, tmp_path, name, function, lost, said):

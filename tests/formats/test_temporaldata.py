@@ -191,6 +191,12 @@ def test_groups_that_hold_themselves_and_names_that_are_taken(path):
     assert session["events/observed"].event_time.size == 7
 
 
+def test_an_attribute_of_another_kind_is_passed_over(path):
+    with h5py.File(path, "a") as file:
+        file["trials"].attrs["timekeys"] = np.nan
+    assert na.open_datatree(path)["made/presentations/trials"].start_time.size
+
+
 def test_a_rate_that_is_none(path):
     with h5py.File(path, "a") as file:
         file["lfp"].attrs["sampling_rate"] = 0.0

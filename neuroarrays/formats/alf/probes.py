@@ -15,7 +15,7 @@ from neuroarrays.errors import FormatError, shorten
 from neuroarrays.formats.alf.datasets import Dataset, readable
 from neuroarrays.formats.by_unit import UnitOfSpikes, by_unit
 from neuroarrays.lazy.arrays import LazyArray, wrap
-from neuroarrays.lazy.computed import as_dtype
+from neuroarrays.lazy.computed import Computed, as_dtype
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Joined, Segments
 from neuroarrays.tree.columns import plain_column
@@ -239,6 +239,9 @@ def _labels_of_channels(
     """What is known of the channel of each cluster: of the sorting, else of its probe."""
     rows = labels.get("channels", labels.get("peakChannel"))
     if rows is None or rows.dtype.kind not in "iuf":
+        notes.append(
+            f"{collection or 'alf'}: no clusters.channels, so nothing is known of the places of clusters"
+        )
         return {}
     columns: dict[str, np.ndarray] = {}
     where = collection
@@ -319,12 +322,22 @@ def area_nodes(sortings: Sequence[Sorting]) -> dict[str, xr.Dataset]:
             attrs = {"units": unit} if unit else {}
             coords[label] = xr.Variable(schema.UNIT, _together(values), attrs)
         for name in {name: None for each, _ in there for name in each.of_spikes}:
-            if all(name in each.of_spikes for each, _ in there):
-                array = _joined([each.picked(each.of_spikes[name], rows) for each, rows in there])
-                attrs = {"units": _UNITS[name]} if name in _UNITS else {}
-                coords[f"spike_{name}"] = array.variable([schema.SPIKE], attrs)
+            array = _joined([_picked(each, name, rows) for each, rows in there])
+            attrs = {"units": _UNITS[name]} if name in _UNITS else {}
+            coords[f"spike_{name}"] = array.variable([schema.SPIKE], attrs)
         nodes[f"{area}/{schema.SPIKES}"] = dataset(variables, coords)
     return nodes
+
+
+def _picked(sorting: Sorting, name: str, rows: np.ndarray) -> LazyArray:
+    """Values of the spikes of some clusters; NaN where the probe has none."""
+    if name in sorting.of_spikes:
+        return sorting.picked(sorting.of_spikes[name], rows)
+    return Computed(_nothing, (int(sorting.sizes[rows].sum()),), np.dtype("f4"))
+
+
+def _nothing(spikes: np.ndarray) -> np.ndarray:
+    return np.full(spikes.size, np.nan, np.float32)
 
 
 def _joined(arrays: list[LazyArray]) -> LazyArray:

@@ -61,14 +61,15 @@ def sessions(probe: Probe) -> Sessions:
         return Sessions()
     inside = find(folder, _holds_session, _is_meant, called=_called)
     good = {name: entered(child) for name, child in inside.good.items()}
-    keys = {name: _key(session) for name, session in good.items()}
+    notes = list(inside.notes)
+    keys = {name: _key(session, notes) for name, session in good.items()}
     stated = list(keys.values())
     named = {name: key for name, key in keys.items() if key and stated.count(key) == 1}
     renamed = {
         schema.node_name(named.get(name, name)): good.get(name, session)
         for name, session in inside.items()
     }
-    return Sessions(renamed, inside.notes)
+    return Sessions(renamed, notes)
 
 
 def has_modalities(folder: Probe) -> bool:
@@ -123,14 +124,19 @@ def _modalities(folder: Probe) -> Iterator[tuple[str, str]]:
             yield child.name, f"a meta.yml that is {meta.described()}" if lies else "no meta.yml"
 
 
-def _key(folder: Probe) -> str:
-    """`<animal>-<session>-<scan>` of meta.json, "" without it."""
+def _key(folder: Probe, notes: list[str]) -> str:
+    """`<animal>-<session>-<scan>` of meta.json, "" without it; `notes` take one that cannot be read."""
     file = folder.child("meta.json")
-    try:
-        key = file.read_json(_LARGEST).get("scan_key", {}) if file.is_file else {}
-        return "-".join(str(int(key[name])) for name in ("animal_id", "session", "scan_idx"))
-    except (NeuroArraysError, ValueError, KeyError, TypeError, AttributeError):
+    if not file.is_file:
         return ""
+    try:
+        key = file.read_json(_LARGEST)["scan_key"]
+        return "-".join(str(int(key[name])) for name in ("animal_id", "session", "scan_idx"))
+    except NeuroArraysError as error:
+        notes.append(f"the session is called by its folder, because of {error}")
+    except (ValueError, KeyError, TypeError):
+        pass
+    return ""
 
 
 def trials(screen: Probe) -> dict[str, dict[str, Any]]:

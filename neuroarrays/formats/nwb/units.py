@@ -192,6 +192,10 @@ def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
     locations, first = _locations(account.source), _first_electrodes(account, table)
     if locations is None or first is None:
         return None
+    lost = sum(row >= len(locations) for row in first)
+    if lost:
+        reason = f"{len(locations)} locations of electrodes, {many(lost, 'unit')} on others: area unknown"
+        account.remark(f"{ELECTRODES}/location", reason)
     return [str(locations[row]) if 0 <= row < len(locations) else "" for row in first]
 
 

@@ -223,7 +223,9 @@ class Session:
             stored = variables.pop(schema.PRESENTATION)
             ids = xr.Variable(schema.PRESENTATION, stored.values, stored.attrs)
         attrs: dict[str, Any] = dict(ours.get("attrs", {}))
-        times = [key for key in self.source.attr(path, "timekeys") or [] if key not in _OF_TABLES]
+        stated = self.source.attr(path, "timekeys")
+        names = stated if isinstance(stated, list) else []
+        times = [name for name in names if name not in _OF_TABLES]
         if times and not ours:
             attrs["timekeys"] = times
         node = f"{schema.PRESENTATIONS}/{schema.node_name(path.replace('/', '.'))}"
