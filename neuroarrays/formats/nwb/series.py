@@ -136,6 +136,8 @@ def read_series(
     if info is not None and (reason := unreadable(info)):
         account.leave(path, reason)
         return None
+    if info is None and types[:1] and types[0] not in _EVENT_TYPES | {""}:
+        account.remark(path, f"a {types[0]} of time stamps without values: taken for point events")
     n_rois = _length(source, f"{path}/rois") if "rois" in names else 0
     size, axis = _samples(source, path, info, stamps, n_rois)
     clock = _clock(account, path, stamps)
