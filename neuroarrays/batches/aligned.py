@@ -14,11 +14,11 @@ from neuroarrays import schema
 from neuroarrays.batches import fields, gathering, splits
 from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.batches.encoding import encoded
+from neuroarrays.batches.known import check_targets
 from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
 from neuroarrays.lazy.arrays import LazyArray
 
-DTYPES = ("float32", "float16", "uint8", None)
 #: Writes the rows, or clips, of a batch.
 Gather = Callable[[fields.Field, np.ndarray], None]
 
@@ -54,7 +54,10 @@ class AlignedSamples(AreaSamples):
         #: The labels of each encoded variable, in the order of their codes.
         self.encodings = {name: field.labels for name, field in codes.items()}
         self.fields = {n: codes.get(n) or gathering.field(area, n, dim, cache) for n in names}
-        self.dtypes = {name: self._dtype(name, field, dtype) for name, field in self.fields.items()}
+        self.dtypes = {
+            name: field.dtype if name in codes else gathering.dtype_of(area, name, field, dtype)
+            for name, field in self.fields.items()
+        }
         self.masks = masks_of(area, dim, self.location)
         self.dims = {n: (dim,) if n in codes else gathering.dims_of(area, n, dim) for n in names}
         #: The unit of each variable, as the file has it.
@@ -65,19 +68,6 @@ class AlignedSamples(AreaSamples):
             for name in self.targets
             if self.dtypes[name].kind == "f"
         }
-
-    def _dtype(self, name: str, field: fields.Field, asked: Any) -> np.dtype:
-        if name in self.encodings:
-            return np.dtype(np.int64)
-        wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
-        if wanted not in DTYPES:
-            msg = f"dtype={wanted!r} for {name}: expected one of {DTYPES}"
-            raise ValueError(msg)
-        dtype = field.dtype if wanted is None else np.dtype(wanted)
-        if dtype == np.uint8 and field.dtype.kind == "f":
-            msg = f"{self.location}: {name} holds {field.dtype}, which uint8 would cut off"
-            raise ValueError(msg)
-        return dtype
 
     def load(self) -> None:
         for field in self._all_fields():
@@ -232,6 +222,7 @@ class TrialSamples(AlignedSamples):
             self._blank(name, out, masks)
             arrays[name] = out
         arrays |= masks
+        check_targets(self, arrays)
         arrays[schema.PRESENTATION] = self.ids[rows]
         return self._finish(arrays)
 
@@ -373,7 +364,8 @@ class ClipSamples(AlignedSamples):
         lead = starts.size, self.bins
         masks = self._masks(lead, partial(gathering.write_clips, starts, ends))
         arrays: dict[str, np.ndarray] = {}
-        for name, shift in self.shifts.items():
+        for name in self.fields:
+            shift = self.shifts[name]
             gather = partial(gathering.write_clips, starts + shift, ends + shift)
             out = self._values(name, lead, gather)
             self._blank(name, out, self._masks(lead, gather) if shift else masks)
@@ -381,6 +373,7 @@ class ClipSamples(AlignedSamples):
         if self.pad and schema.VALID not in masks:
             masks[schema.VALID] = starts[:, None] + np.arange(self.bins) < ends[:, None]
         arrays |= masks
+        check_targets(self, arrays)
         arrays[schema.TIME] = self.time[starts]
         return self._finish(arrays)
 

@@ -184,6 +184,10 @@ class AreaSamples(Samples):
         ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
         self.unit_id: Any = None if ids is None else self.delivered(np.array(ids, np.int64))
         self.labels, self.transform = labels, transform
+        #: Of a split, which errors name; `loaders` sets it.
+        self.side = ""
+        #: Targets of which two values were seen.
+        self.varied: set[str] = set()
         self.buffers = fields.Buffers()
 
     def _finish(self, arrays: Mapping[str, np.ndarray]) -> Batch:

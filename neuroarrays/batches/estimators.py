@@ -82,7 +82,7 @@ def xy(
         return features, values, group
     known = ~np.isnan(values).reshape(n, -1).any(1)
     if not known.any():
-        msg = f"{samples.location}: {target} is NaN in each of {many(n, 'sample')}"
+        msg = f"{samples.location}: {target} has a NaN in each of {many(n, 'sample')}"
         raise NothingLeft(msg)
     if known.all():
         return features, values, group

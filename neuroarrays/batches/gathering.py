@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from neuroarrays.errors import NotInTree, SchemaError, shorten, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
+
+#: Of the variables of a batch; None as stored.
+DTYPES = ("float32", "float16", "uint8", None)
 
 
 def location(area: Any, name: str = "") -> str:
@@ -29,6 +32,25 @@ def location(area: Any, name: str = "") -> str:
 def area_of(area: Any) -> Any:
     """An area as a node of a tree; an xr.Dataset becomes one of its own, named "dataset"."""
     return xr.DataTree(area, name="dataset") if isinstance(area, xr.Dataset) else area
+
+
+def dtype_of(area: Any, name: str, field: Field, asked: Any) -> np.dtype:
+    """The dtype of a variable in batches: as asked for, for all or by name, or as stored.
+
+    Raises
+    ------
+    ValueError
+        If it is none of `DTYPES`, or would cut off what is stored.
+    """
+    wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
+    if wanted not in DTYPES:
+        msg = f"dtype={wanted!r} for {name}: expected one of {DTYPES}"
+        raise ValueError(msg)
+    dtype = field.dtype if wanted is None else np.dtype(wanted)
+    if dtype == np.uint8 and field.dtype.kind == "f":
+        msg = f"{location(area)}: {name} holds {field.dtype}, which uint8 would cut off"
+        raise ValueError(msg)
+    return dtype
 
 
 def names(*lists: Sequence[str]) -> list[str]:

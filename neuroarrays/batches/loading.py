@@ -186,6 +186,9 @@ class SessionBatches:
     def __init__(self, datasets: Mapping[str, Any]):
         self.keys, self.datasets = list(datasets), list(datasets.values())
 
+    def __len__(self) -> int:
+        return sum(map(len, self.datasets))
+
     def __repr__(self) -> str:
         return many(len(self.keys), "session")
 

@@ -160,6 +160,8 @@ class LoaderPlan:
             for name, side in self._sides(area).items()
         ]
         sources = [self._dataset(part) for part in parts]
+        for part, source in zip(parts, sources, strict=True):
+            source.side = part.side
         encoding.check_alike(sources)
         check_units(sources)
         if self.normalize:  # over the loaders' own datasets, so that what these keep is read once

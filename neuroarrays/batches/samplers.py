@@ -69,8 +69,8 @@ class Batches(Resumed):
         one rank, and there are as many batches on every rank, of which some may have a sample less
         (with a `batch_size` of 1 ranks may differ by a batch).
     rank, world_size : int, optional
-        Share of the samples, `jax.process_index()` of `jax.process_count()` for example; those of
-        `torch.distributed` where it runs.
+        Share of the samples, `jax.process_index()` of `jax.process_count()` for example. Unless
+        given, those of `torch.distributed`, if it runs when an epoch begins.
 
     Notes
     -----
@@ -107,18 +107,30 @@ class Batches(Resumed):
         self.seed = whole_number(seed, "seed")
         self.drop_last = drop_last
         self.weights = None if weights is None else checked_weights(weights, n)
-        self.rank, self.world_size = _share(rank, world_size)
-        if (
-            0 < self._size() < self.world_size
-        ):  # said by all of them: the others would wait for ever
+        self._given = rank, world_size
+        self._check()
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among the ranks."""
+        return _share(*self._given)[0]
+
+    @property
+    def world_size(self) -> int:
+        """The number of ranks; asked for anew each time, as Lightning starts them after loaders are made."""
+        return _share(*self._given)[1]
+
+    def _check(self) -> None:
+        """Raise an error if there is no batch; on every rank, as the others would wait for ever."""
+        if 0 < self._size() < self.world_size:
             msg = f"{many(self._size(), 'sample')} for {self.world_size} ranks: take fewer ranks"
             raise ValueError(msg)
         if len(self) == 0:
             msg = (
-                f"no batch: {many(self._size(), 'sample')} an epoch, batch_size={batch_size}, "
-                f"{self.world_size} rank(s), drop_last={drop_last}"
+                f"no batch: {many(self._size(), 'sample')} an epoch, batch_size={self.batch_size}, "
+                f"{self.world_size} rank(s), drop_last={self.drop_last}"
             )
-            if drop_last and (share := self._size() // self.world_size):
+            if self.drop_last and (share := self._size() // self.world_size):
                 msg = f"{msg}; say batch_size={share} or less"
             raise ValueError(msg)
 
@@ -131,6 +143,7 @@ class Batches(Resumed):
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The batches of this rank in an epoch."""
+        self._check()
         order = self.order(epoch)
         if self.drop_last:
             order = order[: order.size // self.world_size * self.world_size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.batches import fields
 from neuroarrays.batches.base import Batch
 from neuroarrays.batches.gathering import names
+from neuroarrays.batches.known import check_target
 from neuroarrays.batches.layouts import Layout, Pairs, empty, known
 from neuroarrays.batches.recorded import RecordedSamples
 from neuroarrays.batches.vocabulary import Vocabulary
@@ -264,6 +266,7 @@ class SpikeEventSamples(RecordedSamples):
         for (part, pairs), (first, starts) in zip(parts, spans, strict=True):
             of_part = counts[part.rows]
             stamps, items = pairs.read(first, of_part)
+            check_target(part.samples, name, items, partial(part.samples.items, pairs))
             places = layout.places(part.rows, of_part)
             times[places] = stamps - np.repeat(starts, of_part)
             values[places] = items
@@ -275,6 +278,12 @@ class SpikeEventSamples(RecordedSamples):
             f"{name}_times": times.reshape(layout.shape),
             f"{name}_mask": known(values).reshape(layout.shape),
         }
+
+    def items(self, pairs: Pairs, numbers: np.ndarray) -> np.ndarray:
+        """The values of a target in windows, one after another: (items, ...) float32 in its unit."""
+        starts = self.starts[numbers]
+        first, end = pairs.find(starts, starts + self.length)
+        return pairs.read(first, end - first)[1]
 
     def check_alike(self, other: SpikeEventSamples) -> None:
         """Refuse a dataset whose windows do not go into one batch with those of this one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from neuroarrays.alignment import interpolation
 from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.base import Batch
+from neuroarrays.batches.known import check_target
 from neuroarrays.batches.recorded import RecordedSamples
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.tree.columns import duration
@@ -109,6 +111,12 @@ class SpikeWindowSamples(RecordedSamples):
         lazy = array_of(signal[variable])
         return fields.LazyRows(lazy, 0, gathering.location(area, name))
 
+    def _series(self, field: fields.Field, numbers: np.ndarray) -> np.ndarray:
+        """A signal at the bins of windows, (n, bins) float32."""
+        values = np.empty((numbers.size, *field.shape[1:]), np.float32)
+        field.rows(numbers, values)
+        return values
+
     def unread(self) -> list[LazyArray]:
         return [array for signal in self.series.values() for array in signal.unread()]
 
@@ -135,6 +143,7 @@ class SpikeWindowSamples(RecordedSamples):
         for name, field in self.series.items():
             values = self.buffers.get((rows.size, *field.shape[1:]), np.dtype(np.float32))
             field.rows(rows, values)
+            check_target(self, name, values, partial(self._series, field))
             arrays[name] = values
         arrays[schema.TIME] = self.starts[rows]
         return self._finish(arrays)

@@ -75,6 +75,7 @@ class OnDevice(Tensors):
             msg = f"{self.location}: windows of tokens differ in length; give the loader prefetch=2"
             raise TypeError(msg)
         self.kept: dict[str, Any] = {}
+        samples.batch([0])  # a target that is known nowhere is said here
         if isinstance(samples, TrialSamples):
             self._keep_stored(samples, samples.rows)
         elif isinstance(samples, ClipSamples):

@@ -65,8 +65,12 @@ def test_targets_that_are_not_known_are_left_out_and_said(trials):
         X, y, groups = na.batches.xy(data)
     assert len(X) == len(y) == len(groups) == 11
     assert 103 not in groups
+    trials["gaze"] = trials["spike_data"][:, 0] / 1.0
+    trials["gaze"][:, 0] = np.nan
+    with pytest.raises(NothingLeft, match="gaze has a NaN in each of 12 samples"):
+        na.batches.xy(na.batches.TrialSamples(trials, ["spike_data"], ["gaze"]))
     trials["speed"][:] = np.nan
-    with pytest.raises(NothingLeft, match="speed is NaN in each of 12 samples"):
+    with pytest.raises(SchemaError, match="speed is NaN in all of 12 samples"):
         na.batches.xy(na.batches.TrialSamples(trials, ["spike_data"], ["speed"]))
 
 

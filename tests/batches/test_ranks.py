@@ -1,6 +1,8 @@
 """Shares of ranks: no sample twice, as many batches, the batches of one rank; resuming with others."""
 
+import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +43,19 @@ def test_more_ranks_than_samples_are_named_on_every_rank():
     for rank in range(4):
         with pytest.raises(ValueError, match="3 samples for 4 ranks: take fewer ranks"):
             Batches(3, 2, rank=rank, world_size=4)
+
+
+def test_ranks_that_start_after_the_loader_was_made_share_it(monkeypatch):
+    batches = Batches(7, 2)
+    assert len(batches) == 4
+    calls = {"is_available": True, "is_initialized": True, "get_rank": 1, "get_world_size": 2}
+    distributed = SimpleNamespace(**{k: lambda value=v: value for k, v in calls.items()})
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(distributed=distributed))
+    assert (len(batches), list(batches)) == (2, [[1, 3], [5]])
+    assert batches.state_dict() == {"epoch": 1, "batch": 0, "ranks": 2}
+    distributed.get_world_size = lambda: 9
+    with pytest.raises(ValueError, match="7 samples for 9 ranks: take fewer ranks"):
+        list(batches)
 
 
 @pytest.fixture(scope="module")

@@ -59,11 +59,28 @@ def test_a_state_of_another_dataset_is_refused(tree):
 
 def test_targets_that_are_not_known_anywhere_are_named(tree):
     tree[PATHS[0]]["speed"][:] = np.nan
-    data = na.torch.TrialDataset(tree[PATHS[0]], ["spike_data"], ["speed"])
+    data = na.torch.TrialDataset(tree[PATHS[0]], ["spike_data", "speed"])
     with pytest.raises(
         ValueError, match=r"session_0/VISp: speed is not known \(NaN\) in any of 40"
     ):
         na.torch.Normalize.fit(data, ["speed"])
+
+
+def test_a_target_that_is_known_nowhere_is_said_with_the_first_batch(tree):
+    tree[PATHS[1]]["speed"][:] = np.nan
+    expected = r"session_1/VISp: the target speed is NaN in all of \d+ samples of 'train'"
+    for options in ({}, {"num_workers": 1, "multiprocessing_context": "fork"}):
+        found = na.torch.loaders(
+            tree, ["spike_data"], ["speed"], split=sides, batch_size=4, **options
+        )
+        with pytest.raises(SchemaError, match=expected):
+            list(na.torch.cycle(found["train"]))
+    data = na.torch.TrialDataset(tree[PATHS[1]], ["spike_data"], ["speed"])
+    with pytest.raises(SchemaError, match="NaN in all of 40 samples: nothing .* Leave out this"):
+        na.torch.OnDevice(data, "cpu")
+    with pytest.raises(SchemaError, match="NaN in all of 40 samples"):
+        na.torch.RepeatDataset(data, np.arange(40) // 2).batch([0])
+    assert na.torch.TrialDataset(tree[PATHS[1]], ["speed"]).batch([0])["speed"].isnan().all()
 
 
 @pytest.mark.filterwarnings("ignore")
