@@ -21,7 +21,7 @@ EXPLORER = {
         "units around sleep ripples, their tuning to head direction, their correlogram.",
     ),
     "explorer_dark": (
-        "#v=1&u=3&t=700,760&tune=position/x&map=position/y&theme=dark",
+        "#v=1&u=3&t=700,760&tune=position/x&map=position/y&dark=1",
         "A minute of it in dark colours, and where the animal was when the unit fired.",
     ),
 }

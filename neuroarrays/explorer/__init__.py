@@ -62,4 +62,4 @@ def explore(
     panel.extension(inline=True)
     page = Page(opened(tree), state)
     page.begin()
-    return page.layout
+    return page.parts.page

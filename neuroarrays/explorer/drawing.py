@@ -7,86 +7,107 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from bokeh.core.properties import value as literal
-from bokeh.models import BasicTicker, FixedTicker, LegendItem, Range1d
+from bokeh.models import BasicTicker, FixedTicker, LegendItem
 
 from neuroarrays import schema
 from neuroarrays.explorer.figures import COLORS, Figures
 from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recipe import View
-from neuroarrays.explorer.sources import GROUPS, behind, ends_of_counts, ends_of_traces, text_of
+from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import is_in_radians, label_of, time_label
+from neuroarrays.schema.labels import is_in_radians, label_of, time_label, turn_of
 
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
-#: Labels on an axis, at most.
-_TICKS = 40
+#: Labels on an axis, presentations behind the raster, and groups that have a colour each, at most.
+_TICKS, _BEHIND, _GROUPS = 40, 80, len(COLORS)
+#: Lines that a legend names at most.
+_NAMED = 12
 #: Shades of one colour in the event raster, and its rows at most: one for each pixel.
 _SHADES, _ROWS = 16, 320
+#: Half the width of the mean of one text of several, as a share of the room it has.
+_HALF = 0.35
+
+
+def _text_of(value: Any) -> str:
+    """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
+    if isinstance(value, float | np.floating):
+        return "missing" if np.isnan(value) else f"{value:g}"
+    return str(value)[:40]
 
 
 class Plots(Figures):
     """The figures, with methods that draw what each view returned."""
 
-    # -------------------------------------------------------------------------------- showing values
-
-    def show(self, name: str, view: View, state: State, more: dict[str, Any]) -> None:
+    def show(
+        self, name: str, view: View, state: State, recording: Recording, rows: np.ndarray | None
+    ) -> None:
         """Draw what a view returned.
 
         Parameters
         ----------
         name : str
-            Of the view.
+            Of the view, or ``rate map`` for tuning to two signals.
         view : View
             What it returned; its value is not None.
         state : State
             What is shown.
-        more : dict
-            ``rows``: positions of the units in the session raster, or None for all; ``table`` and
-            ``groups``: the presentations behind it; ``epochs`` and ``label``: those above.
+        recording : Recording
+            What it is shown of.
+        rows : (n,) int, optional
+            Positions of the units that the session raster shows; all unless given.
         """
-        if not (name == "tuning" and view.value.ndim == 3):
-            self.figure(name)
-        getattr(self, f"_show_{name}")(view, state, more)
+        self.figure(name)
+        if name == "session":
+            self._show_session(view, state, rows)
+            self._show_behind(view, state, recording)
+        else:
+            getattr(self, f"_show_{name.replace(' ', '_')}")(view, state)
 
-    def _show_session(self, view: View, state: State, more: dict[str, Any]) -> None:
-        value: xr.DataArray = view.value
-        rows = more["rows"]
-        image = value.values.T if rows is None else value.values.T[rows]
-        ids = value[schema.UNIT].values if rows is None else value[schema.UNIT].values[rows]
-        ends = view.facts["ends"]
+    # ------------------------------------------------------------------------------ along the session
+
+    def _show_session(self, view: View, state: State, rows: np.ndarray | None) -> None:
+        value: xr.DataArray = view.value if rows is None else view.value[:, rows]
+        image, ids, ends = value.values.T, value[schema.UNIT].values, view.facts["ends"]
         group = -(-len(image) // ROWS)
         if group > 1:  # the highest of neighbours, so that no row that fires is lost
             image = np.maximum.reduceat(image, np.arange(0, len(image), group), axis=0)
-        shades = self._spike_shades if "width" in view.facts else self._trace_shades
-        image, values, what = shades(image, view, state)
-        n_rows = len(ids)
-        self._hover.tooltips = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("", what)]
+        is_spikes = "width" in view.facts
+        self._shade_session(is_spikes)
+        image, values, what = (self._spikes if is_spikes else self._traces)(image, view, state)
+        self._hover.tooltips = [("", what)]
+        where = {"x": [ends[0]], "y": [-0.5], "dw": [ends[1] - ends[0]]}
         self.sources["session"].data = {
-            "image": [image], "value": [values], "x": [ends[0]], "y": [-0.5],
-            "dw": [ends[1] - ends[0]], "dh": [group * len(image)],
+            "image": [image], "value": [values], **where, "dh": [group * len(image)]
         }  # fmt: skip
-        plot = self.figure("session")
-        plot.y_range.start, plot.y_range.end = -0.5, n_rows - 0.5
-        _ticks(plot.yaxis[0], ids)
-        window = state.window or more["extent"]
-        plot.x_range.start, plot.x_range.end = window
-        where = [
-            (int(np.flatnonzero(ids == u)[0]), c)
-            for u, c in zip(state.units, COLORS, strict=False)
-            if u in ids
-        ]
-        edge = window[0] + 0.004 * (window[1] - window[0])
+        self._name_rows("session", [f"unit {unit}" for unit in ids], where)
+        plot, n_rows = self.figure("session"), len(ids)
+        step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
+        _tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
+        plot.yaxis.axis_label = f"unit ({n_rows:,})"
         self.sources["chosen"].data = {
-            "x": [edge] * len(where), "y": [row for row, _ in where], "color": [c for _, c in where]
+            "x": [view.facts["window"][0] + 0.004 * np.ptp(view.facts["window"])] * len(state.units),
+            "y": [int(np.flatnonzero(ids == u)[0]) if u in ids else np.nan for u in state.units],
+            "color": list(COLORS[: len(state.units)]),
         }  # fmt: skip
-        height = -0.5, n_rows - 0.5
-        self.sources["behind"].data = behind(more["table"], more["groups"], window, height)
-        top = n_rows - 0.5, n_rows - 0.5 + 0.07 * n_rows
-        epochs = behind(more["epochs"], more["label"], window, top)
-        ends = zip(epochs["left"], epochs["right"], strict=True)
-        epochs["middle"] = [(max(a, window[0]) + min(b, window[1])) / 2 for a, b in ends]
+
+    def _show_behind(self, view: View, state: State, recording: Recording) -> None:
+        """The presentations behind the raster, and the epochs above it; the window of the session."""
+        plot, window = self.figure("session"), view.facts["window"]
+        n_rows = len(self.sources["session rows"].data["label"][0])
+        bottom, top = -0.5, n_rows - 0.5
+        table = recording.table(state)
+        self.sources["behind"].data = _boxes(table, state.by, window, (bottom, top))
+        epochs = _boxes(*recording.epochs(state), window, (top, top + 0.07 * n_rows))
         self.sources["epochs"].data = epochs
-        plot.y_range.end = top[1] if epochs["left"] else height[1]
+        plot.y_range.start, plot.y_range.end = bottom, max([top, *epochs["top"]])
+        plot.x_range.start, plot.x_range.end = window
+
+    def _name_rows(self, name: str, labels: list[str], where: dict[str, Any]) -> None:
+        """What is shown of each row of an image where the pointer is."""
+        image = np.zeros((len(labels), 1), np.uint8)
+        self.sources[f"{name} rows"].data = {
+            "image": [image], "label": [labels], **where, "dh": [len(labels)]
+        }  # fmt: skip
 
     def _scale(self, low: float, high: float, labels: dict[float, str], title: str) -> None:
         """The ends of the session's shades, and what stands beside them."""
@@ -94,15 +115,15 @@ class Plots(Figures):
         mapper.low, mapper.high, bar.title = low, high, title
         bar.ticker.ticks, bar.major_label_overrides = list(labels), labels
 
-    def _spike_shades(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
+    def _spikes(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
         """Counts (unit, bin), of which grey says the rate, so that a shade means the same at any zoom."""
         width = view.facts["width"]
         labels = {float(rate * width): f"{rate:g}" for rate in np.linspace(0, state.black, 3)}
-        self._scale(0, max(state.black * width, 1e-9), labels, "spikes/s")
+        self._scale(0, state.black * width, labels, "spikes/s")
         small = np.uint8 if image.max(initial=0) < 256 else np.uint16
         return image.astype(small), image[:0], f"@image spikes in {width:g} s"
 
-    def _trace_shades(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
+    def _traces(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
         """Traces (unit, sample), each between its own ends: their baselines differ by orders."""
         values = image.astype(np.float32)
         low, high = (np.nanpercentile(values, q, axis=1, keepdims=True) for q in (2, 99.5))
@@ -110,82 +131,74 @@ class Plots(Figures):
         shares = np.clip((values - low) / np.where(high > low, high - low, 1), 0, 1)
         return shares, values, f"@value {view.facts['unit']}"
 
-    def _show_signals(self, view: View, state: State, more: dict[str, Any]) -> None:
-        xs, ys, colors, names = [], [], [], []
-        points: dict[str, list[Any]] = {"x": [], "y": [], "name": [], "value": []}
-        labels = {}
-        wanted = [n for n in view.facts["names"] if n in view.value or f"{n} lowest" in view.value]
-        for row, name in enumerate(wanted[::-1]):
-            parts = [
-                part
-                for key, part in view.value.items()
-                if key in (name, f"{name} lowest", f"{name} highest")
-            ]
-            if not parts:
-                continue
+    def _show_signals(self, view: View, state: State) -> None:
+        data: dict[str, list[Any]] = {key: [] for key in ("xs", "ys", "color", "name")}
+        points: dict[str, list[Any]] = {key: [] for key in ("x", "y", "name", "value")}
+        labels: dict[float, str] = {}
+        names = [n for n in view.facts["names"] if n in view.value or f"{n} lowest" in view.value]
+        for row, name in enumerate(names[::-1]):
+            keys = (name, f"{name} lowest", f"{name} highest")
+            parts = [view.value[key] for key in keys if key in view.value]
             unit = str(parts[0].attrs.get("units", ""))
-            values = np.stack([part.values.astype(float) for part in parts])
-            known = values[np.isfinite(values)]
-            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-            scaled = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
-            clock = parts[0][schema.TIME].values
-            clock, scaled = (
-                np.repeat(clock, len(parts)),
-                scaled.T.ravel(),
-            )  # lowest, highest, lowest
-            xs.append(clock)
-            ys.append(scaled)
-            names.append(name)
-            colors.append(COLORS[row % len(COLORS)])
-            labels[row + 0.5] = f"{name}\n{low:.3g} to {high:.3g} {unit}"
+            values = np.stack([part.values.astype(float) for part in parts], axis=1)
+            low, high = _ends_of(values)
+            heights = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
+            if turn := turn_of(parts[0]):  # a line that goes round the circle is broken
+                heights[1:][np.abs(np.diff(values, axis=0)) > turn / 2] = np.nan
+            clock = np.repeat(parts[0][schema.TIME].values, len(parts))  # lowest, highest, lowest
+            for key, part in zip(data, (clock, heights.ravel(), COLORS[row % len(COLORS)], name), strict=True):  # fmt: skip
+                data[key].append(part)
+            labels[row + 0.5] = (
+                f"{name}\n{_brief(low, high - low)} to {_brief(high, high - low)} {unit}"
+            )
             some = np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int)
             points["x"] += clock[some].tolist()
-            points["y"] += scaled[some].tolist()
+            points["y"] += heights.ravel()[some].tolist()
             points["name"] += [name] * some.size
-            back = low + (scaled[some] - row - 0.08) / 0.84 * (high - low or 1.0)
-            points["value"] += [f"{v:.4g} {unit}" for v in back]
+            points["value"] += [f"{value:.4g} {unit}" for value in values.ravel()[some]]
         plot = self.figure("signals")
-        plot.y_range.start, plot.y_range.end = 0, max(1, len(wanted))
-        _tick(plot.yaxis[0], list(labels))
-        plot.yaxis.major_label_overrides = labels
-        plot.height = 90 + 45 * max(1, len(wanted))
-        self.sources["signals"].data = {"xs": xs, "ys": ys, "color": colors, "name": names}
-        self.sources["points"].data = points
+        plot.x_range.start, plot.x_range.end = view.facts["window"]
+        plot.y_range.end, plot.height = max(1, len(names)), 60 + 45 * max(1, len(names))
+        _tick(plot.yaxis[0], labels)
+        self.sources["signals"].data, self.sources["points"].data = data, points
 
-    def _show_trials(self, view: View, state: State, more: dict[str, Any]) -> None:
+    # ------------------------------------------------------------------------------- around an event
+
+    def _show_trials(self, view: View, state: State) -> None:
         value: xr.DataArray = view.value
         n_units, n_rows, _ = value.shape
-        by = view.facts["by"]
-        labels = value[by].values if by else np.zeros(n_rows)
-        names = list(dict.fromkeys(text_of(label) for label in labels))
-        codes = np.array([names.index(text_of(label)) for label in labels])
-        few = len(names) <= GROUPS
+        by, ids = view.facts["by"], value[schema.UNIT].values
+        texts = [_text_of(label) for label in value[by].values] if by else [""] * n_rows
+        names = list(dict.fromkeys(texts))
+        codes = np.array([names.index(text) for text in texts])
+        is_grouped = 1 < len(names) <= _GROUPS
         # As in the mean: a colour for each group of one unit, or for each of several units.
-        n_colors = n_units if n_units > 1 else len(names) if few else 1
-        rows = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
-        self._shade_trials(value, rows, n_colors)
+        n_colors = n_units if n_units > 1 else len(names) if is_grouped else 1
+        colors = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
+        self._shade_trials(value, colors, n_colors)
+        labels = [
+            ", ".join(filter(None, (f"unit {unit}", f"presentation {number}", text)))
+            for unit in ids
+            for number, text in zip(value[schema.PRESENTATION].values, texts, strict=True)
+        ]
+        data = self.sources["trials"].data
+        self._name_rows("trials", labels, {key: data[key] for key in ("x", "y", "dw")})
+        ticks: dict[float, str] = {}
+        for u, unit in enumerate(ids):
+            head = f"unit {unit}" if n_units > 1 else ""
+            for k, name in enumerate(names if is_grouped else [""]):
+                middle = np.flatnonzero(codes == k).mean() if is_grouped else n_rows / 2 - 0.5
+                ticks[u * n_rows + float(middle) + 0.5] = " ".join(filter(None, (head, name)))
         plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
-        plot.y_range.start, plot.y_range.end = 0, n_units * n_rows
-        ticks: dict[float, str] = {}
-        for u, unit in enumerate(value[schema.UNIT].values):
-            head = f"{unit}: " if n_units > 1 else ""
-            if few and len(names) > 1:
-                for k, name in enumerate(names):
-                    inside = np.flatnonzero(codes == k)
-                    ticks[u * n_rows + float(inside.mean()) + 0.5] = head + name
-            else:
-                ticks[(u + 0.5) * n_rows] = head + f"{n_rows:,}"
-        _tick(plot.yaxis[0], list(ticks))
-        plot.yaxis.major_label_overrides = ticks
-        plot.yaxis.axis_label = f"presentation, by {by}" if by else "presentation"
+        plot.y_range.end = n_units * n_rows
+        _tick(plot.yaxis[0], ticks)
+        plot.yaxis.axis_label = f"presentation ({n_rows:,})" + (f", by {by}" if by else "")
         plot.xaxis.axis_label = time_label(value[schema.TIME])
-        edges = [
-            k
-            for k in range(1, n_units * n_rows)
-            if k % n_rows == 0 or codes[k % n_rows] != codes[k % n_rows - 1]
-        ]
-        _tick(plot.ygrid[0], edges if few else [])
+        is_edge = (
+            np.append(np.diff(codes) != 0, True) if is_grouped else np.arange(n_rows) == n_rows - 1
+        )
+        _tick(plot.ygrid[0], (np.flatnonzero(np.tile(is_edge, n_units)) + 1).tolist())
 
     def _shade_trials(self, value: xr.DataArray, color: np.ndarray, n_colors: int) -> None:
         """The image of the event raster.
@@ -199,12 +212,22 @@ class Plots(Figures):
         n_colors : int
             How many colours there are.
         """
-        stacked = value.values.reshape(color.size, -1)
+        responses = value.values.reshape(color.size, -1)
         is_count = value.dtype.kind in "iu"
-        low, high = ends_of_counts(stacked) if is_count else ends_of_traces(stacked)
+        known = responses[responses > 0] if is_count else responses[np.isfinite(responses)]
+        low, high = np.percentile(known, [2, 99.5]) if known.size else (0.0, 1.0)
+        if is_count:  # what 90 % of the bins with spikes have at most is full
+            low, high = 0.0, float(np.percentile(known, 90)) if known.size else 1.0
         with np.errstate(invalid="ignore"):
-            share = np.nan_to_num(np.clip((stacked - low) / (high - low or 1), 0, 1))
+            share = np.nan_to_num(np.clip((responses - low) / (high - low or 1), 0, 1))
         shade = np.ceil(share * (_SHADES - 1)).astype(np.int64)
+        is_small = is_count and responses.max(initial=0) < 256
+        responses = responses.astype(np.uint8 if is_small else np.float32)
+        group = -(-color.size // _ROWS)
+        if group > 1:  # the darkest of neighbours, so that no spike is lost between pixels
+            first = np.arange(0, color.size, group)
+            color, shade = color[first], np.maximum.reduceat(shade, first, axis=0)
+            responses = np.maximum.reduceat(responses, first, axis=0)
         mapper = self._mappers["trials"]
         mapper.palette = [
             COLORS[c % len(COLORS)] + f"{round(255 * k / (_SHADES - 1)):02x}"
@@ -212,102 +235,90 @@ class Plots(Figures):
             for k in range(_SHADES)
         ]
         mapper.low, mapper.high = 0, len(mapper.palette) - 1
-        time = value[schema.TIME].values
-        step = float(time[1] - time[0]) if time.size > 1 else 1.0
-        small = is_count and stacked.max(initial=0) < 256
-        responses = stacked.astype(np.uint8 if small else np.float32)
-        image = (color[:, None] * _SHADES + shade).astype(np.uint8)
-        group = -(-color.size // _ROWS)
-        if group > 1:  # the darkest of neighbours, so that no spike is lost between pixels
-            first = np.arange(0, color.size, group)
-            darkest = np.maximum.reduceat(shade, first, axis=0)
-            image = (color[first, None] * _SHADES + darkest).astype(np.uint8)
-            responses = np.maximum.reduceat(responses, first, axis=0)
+        edges = _edges(value[schema.TIME].values)
         self.sources["trials"].data = {
-            "image": [image], "responses": [responses], "x": [time[0] - step / 2], "y": [0],
-            "dw": [step * time.size], "dh": [len(image) * group],
+            "image": [(color[:, None] * _SHADES + shade).astype(np.uint8)], "responses": [responses],
+            "x": [edges[0]], "y": [0], "dw": [edges[1] - edges[0]], "dh": [len(shade) * group],
         }  # fmt: skip
 
-    def _show_psth(self, view: View, state: State, more: dict[str, Any]) -> None:
+    def _show_psth(self, view: View, state: State) -> None:
         response: xr.Dataset = view.value
         by, clock = view.facts["by"], response[schema.TIME].values
         mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
-        sem, n = (response[k].transpose(*mean.dims) for k in ("sem", "n"))
-        names = [text_of(v) for v in mean[by].values][:GROUPS] if by else [""]
-        ids = mean[schema.UNIT].values
-        lines = []
+        sem, n = (response[k].transpose(*mean.dims).values for k in ("sem", "n"))
+        names = [_text_of(v) for v in mean[by].values][:_GROUPS] if by else [""]
+        ids, lines = mean[schema.UNIT].values, []
         for g, name in enumerate(names):
             for u, unit in enumerate(ids):
-                at = (g, u) if by else (u,)
-                most = int(n.values[at].max(initial=0))
-                label = " ".join([*([f"{unit}"] if len(ids) > 1 else []), name, f"(n = {most})"])
-                color = COLORS[(u if len(ids) > 1 else g) % len(COLORS)]
-                dash = _DASHES[g % len(_DASHES)] if len(ids) > 1 else "solid"
-                lines.append((clock, mean.values[at], sem.values[at], color, dash, label.strip()))
+                at, several = (g, u) if by else (u,), len(ids) > 1
+                parts = [f"unit {unit}" * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
+                color, dash = COLORS[(u if several else g) % len(COLORS)], _DASHES[g * several % 4]
+                text = " ".join(filter(None, parts))
+                lines.append((clock, mean.values[at], sem[at], color, dash, text))
         unit = str(mean.attrs.get("units", ""))
-        self.figure("psth").xaxis.axis_label = time_label(response[schema.TIME])
-        self._draw("psth", lines, unit, f"mean ± s.e.m. ({unit})")
+        self._draw(
+            "psth", lines, unit, time_label(response[schema.TIME]), f"mean ± s.e.m. ({unit})"
+        )
 
-    def _show_tuning(self, view: View, state: State, more: dict[str, Any]) -> None:
+    # ------------------------------------------------------------------------------------ of the units
+
+    def _show_tuning(self, view: View, state: State) -> None:
         curve: xr.DataArray = view.value
-        unit = str(curve.attrs.get("units", ""))
-        if curve.ndim == 3:
-            across, up = curve.dims[1:]
-            x, y = curve[across].values, curve[up].values
-            plot = self.figure("rate map")
-            self.sources["rate map"].data = {
-                "image": [curve.values[0].T.astype(np.float32)], "x": [x[0]], "y": [y[0]],
-                "dw": [x[-1] - x[0]], "dh": [y[-1] - y[0]],
-            }  # fmt: skip
-            plot.xaxis.axis_label, plot.yaxis.axis_label = (
-                label_of(curve[across]),
-                label_of(curve[up]),
-            )
-            _fit(plot.x_range, x, 0.0)
-            _fit(plot.y_range, y, 0.0)
-            mapper = self._mappers["rate map"]
-            known = curve.values[0][np.isfinite(curve.values[0])]
-            mapper.low, mapper.high = 0, float(known.max(initial=1e-9))
-            return
-        along = curve[str(curve.dims[1])]
+        along, n_units = curve[str(curve.dims[1])], len(curve)
+        name, axis = label_of(along), self.figure("tuning").xaxis[0]
         is_number = along.dtype.kind in "iuf"
         x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
-        x, name = (
-            (np.degrees(x), f"{along.name} (degrees)")
-            if is_in_radians(along)
-            else (x, label_of(along))
-        )
         sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
-        lines = [
-            (x, curve.values[u], sem[u], COLORS[u % len(COLORS)], "solid", f"unit {unit_id}")
-            for u, unit_id in enumerate(curve[schema.UNIT].values)
-        ]
-        plot = self.figure("tuning")
-        plot.xaxis.axis_label = name
-        texts = {} if is_number else {k: text_of(v) for k, v in enumerate(along.values)}
-        plot.xaxis.major_label_overrides = texts
-        if not is_number:
-            _tick(plot.xaxis[0], list(range(along.size)))
-        elif is_in_radians(along):
-            _tick(plot.xaxis[0], list(range(-360, 721, 90)))
-        elif isinstance(plot.xaxis[0].ticker, FixedTicker):
-            plot.xaxis[0].ticker = BasicTicker()
-        self._draw("tuning", lines, unit, unit)
+        if is_in_radians(along):
+            x, name = np.degrees(x), f"{along.name} (degrees)"
+            _tick(axis, list(range(-360, 721, 90)))
+        elif is_number:
+            axis.ticker = BasicTicker() if isinstance(axis.ticker, FixedTicker) else axis.ticker
+        else:
+            _tick(axis, {k: _text_of(text) for k, text in enumerate(along.values)})
+        axis.major_label_overrides = {} if is_number else axis.major_label_overrides
+        lines = []
+        for u, unit in enumerate(curve[schema.UNIT].values):
+            color, values = COLORS[u % len(COLORS)], (x, curve.values[u], sem[u])
+            if not is_number:  # nothing lies between two texts: a short line for each
+                room = 2 * _HALF / n_units
+                left = x - _HALF + u * room
+                ends = np.stack([left, left + 0.9 * room, np.full(x.size, np.nan)], axis=1)
+                values = ends.ravel(), np.repeat(values[1], 3), np.repeat(values[2], 3)
+            lines.append((*values, color, "solid", f"unit {unit}"))
+        unit = str(curve.attrs.get("units", ""))
+        self._draw("tuning", lines, unit, name, unit)
 
-    def _show_correlogram(self, view: View, state: State, more: dict[str, Any]) -> None:
+    def _show_rate_map(self, view: View, state: State) -> None:
+        curve, plot = view.value[0], self.figure("rate map")
+        across, up = (curve[dim] for dim in curve.dims)
+        (left, right), (bottom, top) = _edges(across.values), _edges(up.values)
+        self.sources["rate map"].data = {
+            "image": [curve.values.T.astype(np.float32)], "x": [left], "y": [bottom],
+            "dw": [right - left], "dh": [top - bottom],
+        }  # fmt: skip
+        plot.xaxis.axis_label, plot.yaxis.axis_label = label_of(across), label_of(up)
+        plot.x_range.start, plot.x_range.end = left, right
+        plot.y_range.start, plot.y_range.end = bottom, top
+        mapper, (low, high) = self._mappers["rate map"], _ends_of(curve.values)
+        mapper.low, mapper.high = min(0.0, low), max(high, 1e-9)
+        self._bars["rate map"].title = str(view.value.attrs.get("units", ""))
+
+    def _show_correlogram(self, view: View, state: State) -> None:
         value: xr.DataArray = view.value
-        lag, ids, lines = value["lag"].values, value[schema.UNIT].values, []
-        pairs = [(u, u) for u in range(len(ids))] if value.ndim == 2 else []
-        pairs = pairs or [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
-        for k, (u, v) in enumerate(pairs):
-            rate = value.values[u] if value.ndim == 2 else value.values[u, v]
-            label = f"unit {ids[u]}" if u == v else f"{ids[v]} around {ids[u]}"
-            lines.append(
-                (lag, rate, np.full(lag.size, np.nan), COLORS[k % len(COLORS)], "solid", label)
-            )
-        self._draw("correlogram", lines, "spikes/s", "rate (spikes/s)")
+        lag, ids = value["lag"].values, value[schema.UNIT].values
+        rates = {f"unit {ids[0]}": value.values[0]}
+        if value.ndim == 3:
+            pairs = [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
+            rates = {f"{ids[v]} around {ids[u]}": value.values[u, v] for u, v in pairs}
+        none = np.full(lag.size, np.nan)
+        lines = [
+            (lag, rate, none, COLORS[k % len(COLORS)], "solid", text)
+            for k, (text, rate) in enumerate(rates.items())
+        ]
+        self._draw("correlogram", lines, "spikes/s")
 
-    def _show_waveform(self, view: View, state: State, more: dict[str, Any]) -> None:
+    def _show_waveform(self, view: View, state: State) -> None:
         value: xr.DataArray = view.value
         lines = []
         for u, unit in enumerate(value[schema.UNIT].values):
@@ -318,75 +329,126 @@ class Plots(Figures):
             x, none = np.arange(wave.size, dtype=float), np.full(wave.size, np.nan)
             lines.append((x, wave, none, COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
         unit = str(value.attrs.get("units", ""))
-        self._draw("waveform", lines, unit, unit)
+        self._draw("waveform", lines, unit, "sample", unit)
 
-    def _show_stimulus(self, view: View, state: State, more: dict[str, Any]) -> None:
-        frame = np.asarray(view.value.values, float)[::-1]
-        self._mappers["stimulus"].low, self._mappers["stimulus"].high = (
-            float(np.nanmin(frame)),
-            max(float(np.nanmax(frame)), float(np.nanmin(frame)) + 1e-9),
-        )
+    def _show_stimulus(self, view: View, state: State) -> None:
+        frame = np.asarray(view.value.values, np.float32)[::-1]
+        mapper, (low, high) = self._mappers["stimulus"], _ends_of(frame)
+        mapper.low, mapper.high = low, max(high, low + 1e-9)
         height, width = frame.shape
         plot = self.figure("stimulus")
         plot.x_range.end, plot.y_range.end = width, height
         self.sources["stimulus"].data = {
-            "image": [frame.astype(np.float32)], "x": [0], "y": [0], "dw": [width], "dh": [height]
+            "image": [frame], "x": [0], "y": [0], "dw": [width], "dh": [height]
         }  # fmt: skip
 
-    def _draw(self, name: str, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
-        """Lines, bands of their standard errors, and a legend."""
-        plot, source = self.figure(name), self.sources[name]
+    def _draw(
+        self,
+        name: str,
+        lines: list[tuple[Any, ...]],
+        unit: str,
+        x_label: str = "",
+        y_label: str = "",
+    ) -> None:
+        """Lines, bands of their standard errors, and a legend.
+
+        Parameters
+        ----------
+        name : str
+            Of the figure.
+        lines : list of (x, y, sem, color, dash, text)
+            Each with (n,) float arrays; NaN parts a line.
+        unit : str
+            Of the values.
+        x_label, y_label : str
+            Of the axes, if they change.
+        """
+        plot = self.figure(name)
         data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
         bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
         for x, y, sem, color, dash, text in lines:
             for key, part in zip(data, (x, y, color, dash, text, unit), strict=True):
                 data[key].append(part)
-            known = np.isfinite(y) & np.isfinite(sem)
-            if known.any():
-                around = y[known] + sem[known], y[known] - sem[known]
-                bands["xs"].append(np.concatenate([x[known], x[known][::-1]]))
-                bands["ys"].append(np.concatenate([around[0], around[1][::-1]]))
+            for part in np.ma.clump_unmasked(np.ma.masked_invalid(x + y + sem)):
+                bands["xs"].append(np.concatenate([x[part], x[part][::-1]]))
+                bands["ys"].append(np.concatenate([(y + sem)[part], (y - sem)[part][::-1]]))
                 bands["color"].append(color)
-        ends = [
-            np.concatenate([y, y + np.nan_to_num(sem), y - np.nan_to_num(sem)])
-            for _, y, sem, *_ in lines
-        ]
-        _fit(plot.y_range, np.concatenate([*ends, np.zeros(1 if name != "waveform" else 0)]), 0.06)
+        self.sources[name].data, self.sources[f"{name} bands"].data = data, bands
+        floor = [] if name == "waveform" else [np.zeros(1)]
+        low, high = _ends_of(np.concatenate([*data["ys"], *bands["ys"], *floor]))
+        room = 0.06 * (high - low) or 1.0
+        plot.y_range.start, plot.y_range.end = low - (room if low < 0 else 0), high + room
         if name != "psth":
-            _fit(plot.x_range, np.concatenate([x for x, *_ in lines]), 0.0)
-        source.data, self.sources[f"{name} bands"].data = data, bands
+            plot.x_range.start, plot.x_range.end = _ends_of(np.concatenate(data["xs"]))
+        for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
+            if label:
+                axis.axis_label = label
+        self._name_lines(name, data["label"])
+
+    def _name_lines(self, name: str, texts: list[str]) -> None:
+        """The legend of a figure, above its lines: its items stay, and the room for lines too."""
         legend = self._legends[name]
-        drawn = self._lines_of[name]
-        for k in range(len(legend.items), len(lines)):
-            legend.items.append(LegendItem(label=literal(""), renderers=[drawn], index=k))
-        for item, text in zip(legend.items, data["label"], strict=False):
-            item.label = literal(text)
+        for k in range(len(legend.items), len(texts)):
+            item = LegendItem(label=literal(""), renderers=[self._lines_of[name]], index=k)
+            legend.items.append(item)
         for k, item in enumerate(legend.items):
-            item.visible = k < len(lines)
-        legend.visible = len(lines) <= 12
-        plot.yaxis.axis_label = label
+            item.visible = k < len(texts)
+            item.label = literal(texts[k] if item.visible else "")
+        legend.visible = len(texts) <= _NAMED
+        self.figure(name).height = 210 + 16 * (-(-len(texts) // 2) if legend.visible else 0)
 
 
-def _fit(axis: Range1d, values: np.ndarray, room: float) -> None:
-    """Let a range hold all values that are known, and a share of room at its ends."""
+def _boxes(
+    table: xr.Dataset, column: str, window: tuple[float, float], height: tuple[float, float]
+) -> dict[str, list[Any]]:
+    """The presentations in a window as boxes, coloured by a column; none where there are too many."""
+    data: dict[str, list[Any]] = {
+        key: [] for key in ("left", "right", "bottom", "top", "color", "label", "middle")
+    }
+    if not {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
+        return data
+    start, stop = (
+        np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME)
+    )
+    mark = start + 0.003 * (window[1] - window[0])  # of a presentation whose end is not known
+    stop = np.where(np.isnan(stop), mark, stop)
+    inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
+    if inside.size > _BEHIND:
+        return data
+    texts = [""] * start.size
+    if column in table.variables:
+        texts = [_text_of(value) for value in table[column].values]
+    names = list(dict.fromkeys(texts))
+    for k in inside:
+        color = COLORS[names.index(texts[k])] if len(names) <= _GROUPS else "#999999"
+        middle = (max(start[k], window[0]) + min(stop[k], window[1])) / 2
+        for key, value in zip(data, (start[k], stop[k], *height, color, texts[k], middle), strict=True):  # fmt: skip
+            data[key].append(value)
+    return data
+
+
+def _ends_of(values: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value that is known; 0 and 1 where none is."""
     known = values[np.isfinite(values)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    more = room * (high - low) or (0.0 if high > low else 1.0)
-    axis.start, axis.end = low - (more if low < 0 or not room else 0), high + more
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
-def _tick(axis: Any, ticks: list[Any]) -> None:
+def _edges(centres: np.ndarray) -> tuple[float, float]:
+    """Where the first of some even bins begins, and where the last one ends."""
+    half = (centres[1] - centres[0]) / 2 if centres.size > 1 else 0.5
+    return float(centres[0] - half), float(centres[-1] + half)
+
+
+def _brief(number: float, reach: float) -> str:
+    """A number with three digits; 0 where it is next to nothing of the range."""
+    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"
+
+
+def _tick(axis: Any, ticks: dict[float, str] | list[Any]) -> None:
     """Ticks of an axis or a grid; its ticker stays: a new model makes Bokeh walk the whole page."""
     if isinstance(axis.ticker, FixedTicker):
-        axis.ticker.ticks = ticks
+        axis.ticker.ticks = list(ticks)
     else:
-        axis.ticker = FixedTicker(ticks=ticks)
-
-
-def _ticks(axis: Any, ids: np.ndarray) -> None:
-    """Labels of units at their rows: each, or some of many."""
-    step = max(1, -(-len(ids) // _TICKS)) if len(ids) <= _TICKS else -(-len(ids) // 10)
-    rows = range(0, len(ids), step)
-    _tick(axis, list(rows))
-    axis.major_label_overrides = {row: str(ids[row]) for row in rows}
-    axis.axis_label = f"unit ({len(ids):,})"
+        axis.ticker = FixedTicker(ticks=list(ticks))
+    if isinstance(ticks, dict):
+        axis.major_label_overrides = ticks

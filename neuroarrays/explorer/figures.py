@@ -1,12 +1,11 @@
-"""Figures of the page: each is made once, in the colours of a theme."""
+"""Figures of the page: each is made once, in the colours of a theme; values go into its sources later."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from bokeh.models import (
-    BoxZoomTool,
     ColorBar,
     ColumnDataSource,
     FixedTicker,
@@ -16,7 +15,6 @@ from bokeh.models import (
     Range1d,
     SaveTool,
     Span,
-    TapTool,
 )
 from bokeh.palettes import Greys256
 from bokeh.plotting import figure
@@ -25,17 +23,33 @@ from neuroarrays.explorer.state import State
 
 #: Colours of units and of groups that colour-blind readers can tell, on light and on dark.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#8B5CF6", "#999999")
-#: Views that are lines -> what their x axis is.
-_LINES = {
-    "psth": "time from onset (s)",
-    "tuning": "",
-    "correlogram": "lag (s)",
-    "waveform": "sample",
-}
-_TOOLS = "xwheel_zoom,xpan,reset,save"
+#: Whether they are dark -> colours of the page.
 THEMES = {
-    "light": {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
-    "dark": {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a", "stripe": "#1e2128"},
+    False: {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
+    True: {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a", "stripe": "#1e2128"},
+}
+
+
+class _Kind(NamedTuple):
+    """A figure: its height in pixels, its axes, whose x axis it shares, and its tools."""
+
+    height: int
+    x: str = ""
+    y: str = ""
+    shares: str = ""
+    tools: str = "xpan,xwheel_zoom,reset,save"
+
+
+_KINDS = {
+    "session": _Kind(300, "session time (s)", tools="xbox_zoom,xwheel_zoom,xpan,reset,save"),
+    "signals": _Kind(220, "session time (s)", shares="session"),
+    "trials": _Kind(360),
+    "psth": _Kind(220, shares="trials"),
+    "tuning": _Kind(220),
+    "correlogram": _Kind(220, "lag (s)", "rate (spikes/s)"),
+    "waveform": _Kind(220, "sample"),
+    "rate map": _Kind(240, tools="pan,wheel_zoom,reset,save"),
+    "stimulus": _Kind(240, tools="pan,wheel_zoom,reset,save"),
 }
 
 
@@ -49,7 +63,7 @@ class Figures:
     """
 
     def __init__(self, state: State):
-        self._backend, self._theme = "svg" if state.svg else "canvas", state.theme
+        self._backend, self._dark = "svg" if state.svg else "canvas", state.dark
         self.sources: dict[str, ColumnDataSource] = {}
         self.figures: dict[str, Any] = {}
         self._mappers: dict[str, LinearColorMapper] = {}
@@ -57,126 +71,102 @@ class Figures:
         self._legends: dict[str, Legend] = {}
         self._lines_of: dict[str, Any] = {}
 
-    # ------------------------------------------------------------------------------- making figures
-
     def figure(self, name: str) -> Any:
         """The figure of a name: that of a view, or ``rate map``."""
         if name not in self.figures:
-            if name in _LINES:
-                self._lines(name)
-            elif name in ("rate map", "stimulus"):
-                self._map(name)
+            kind = _KINDS[name]
+            plot = self.figures[name] = figure(
+                height=kind.height, sizing_mode="stretch_width", tools=kind.tools,
+                active_drag=kind.tools.partition(",")[0], active_scroll=None,
+                toolbar_location="above", toolbar_inner=True, output_backend=self._backend,
+                x_range=self.figure(kind.shares).x_range if kind.shares else Range1d(0, 1),
+                y_range=Range1d(0, 1), x_axis_label=kind.x, y_axis_label=kind.y,
+                min_border_left=70, min_border_right=20,
+            )  # fmt: skip
+            plot.toolbar.logo, plot.toolbar.autohide = None, True
+            plot.select_one(SaveTool).filename = name  # else the browser asks for one
+            make = {"session": self._session, "signals": self._signals, "trials": self._trials}
+            if name in ("rate map", "stimulus"):
+                self._map(plot, name)
+            elif name in make:
+                make[name](plot)
             else:
-                getattr(self, f"_{name}")()
+                self._lines(plot, name)
             self._colour(name)
         return self.figures[name]
-
-    def _new(self, name: str, height: int, tools: str = _TOOLS, **options: Any) -> Any:
-        plot = figure(
-            height=height,
-            sizing_mode="stretch_width",
-            tools=tools,
-            active_scroll=None,
-            toolbar_location="above",
-            toolbar_inner=True,
-            output_backend=self._backend,
-            **{"x_range": Range1d(0, 1), "y_range": Range1d(0, 1), **options},
-        )
-        plot.toolbar.logo, plot.toolbar.autohide = None, True
-        plot.select_one(SaveTool).filename = name  # else the browser asks for one
-        self.figures[name] = plot
-        return plot
 
     def _source(self, name: str, *columns: str) -> ColumnDataSource:
         self.sources[name] = ColumnDataSource({column: [] for column in columns}, name=name)
         return self.sources[name]
 
-    def _image(self, plot: Any, name: str, palette: Any, *more: str) -> Any:
-        """An image with its source and its colours."""
+    def _image(self, plot: Any, name: str, palette: Any, value: str, *more: str) -> Any:
+        """An image with its source and its colours, which shows a value where the pointer is."""
         source = self._source(name, "image", "x", "y", "dw", "dh", *more)
-        self._mappers[name] = LinearColorMapper(
-            palette=palette, low=0, high=1, nan_color="#00000000"
-        )
-        return plot.image(
-            "image", "x", "y", "dw", "dh", source=source, color_mapper=self._mappers[name]
-        )
+        mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#00000000")
+        self._mappers[name] = mapper
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
+        hover = HoverTool(renderers=[drawn], tooltips=[("", value)], attachment="below")
+        plot.add_tools(hover)
+        return hover
 
-    def _bar(self, plot: Any, name: str, **options: Any) -> None:
+    def _rows(self, plot: Any, name: str, time: str) -> None:
+        """What each row of an image is, shown where the pointer is: an image that is not seen."""
+        source = self._source(f"{name} rows", "image", "label", "x", "y", "dw", "dh")
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, global_alpha=0.0)
+        shown = [("", "@label"), (time, "$x{0.000} s")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, attachment="above"))
+
+    def _bar(self, plot: Any, name: str, title: str = "") -> None:
         """The scale of an image at its right."""
-        bar = ColorBar(
-            color_mapper=self._mappers[name],
-            width=8,
-            padding=4,
-            title_text_font_style="normal",
-            title_text_font_size="11px",
-            **options,
-        )
-        self._bars[name] = bar
-        plot.add_layout(bar, "right")
-
-    def _session(self) -> None:
-        plot = self._new("session", 330, "xwheel_zoom,xpan,reset,save,tap")
-        brush = BoxZoomTool(dimensions="width")
-        plot.add_tools(brush)
-        plot.toolbar.active_drag = brush
-        behind = self._source("behind", "left", "right", "bottom", "top", "color", "label")
-        plot.quad(
-            "left", "right", "top", "bottom", source=behind, color="color", alpha=0.3, line_width=0
-        )
-        drawn = self._image(plot, "session", "Greys256", "value")
-        epochs = self._source(
-            "epochs", "left", "right", "bottom", "top", "middle", "label", "color"
-        )
-        plot.quad(
-            "left", "right", "top", "bottom", source=epochs, color="color", alpha=0.45, line_width=0
-        )
-        plot.text(
-            "middle", "bottom", "label", source=epochs, text_align="center", text_baseline="bottom",
-            text_font_size="11px", text_color="#888888",
+        self._bars[name] = ColorBar(
+            color_mapper=self._mappers[name], width=8, padding=4, title=title,
+            title_text_font_style="normal", title_text_font_size="11px",
         )  # fmt: skip
+        plot.add_layout(self._bars[name], "right")
+
+    def _boxes(self, plot: Any, name: str, alpha: float) -> ColumnDataSource:
+        source = self._source(name, "left", "right", "bottom", "top", "color", "label", "middle")
+        plot.quad(
+            "left", "right", "top", "bottom", source=source, color="color", alpha=alpha, line_width=0
+        )  # fmt: skip
+        return source
+
+    def _session(self, plot: Any) -> None:
+        self._boxes(plot, "behind", 0.3)
+        self._hover = self._image(plot, "session", "Greys256", "@image", "value")
+        self._rows(plot, "session", "time")
+        epochs = self._boxes(plot, "epochs", 0.45)
+        self._epoch_names = plot.text(
+            "middle", "bottom", "label", source=epochs, text_align="center", text_font_size="11px"
+        )
         chosen = self._source("chosen", "x", "y", "color")
         plot.scatter(
             "x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9
         )
-        self._bar(plot, "session", ticker=FixedTicker(ticks=[0, 1]))
-        self._hover = HoverTool(renderers=[drawn])
-        plot.add_tools(self._hover)
-        plot.xaxis.axis_label, plot.yaxis.axis_label = "session time (s)", "unit"
-        plot.select(TapTool).renderers = []
+        self._bar(plot, "session")
+        self._bars["session"].ticker = FixedTicker(ticks=[0, 1])
 
-    def _signals(self) -> None:
-        plot = self._new("signals", 220, x_range=self.figure("session").x_range)
+    def _signals(self, plot: Any) -> None:
         source = self._source("signals", "xs", "ys", "color", "name")
         plot.multi_line("xs", "ys", source=source, line_color="color", line_width=1)
         points = self._source("points", "x", "y", "name", "value")
         dots = plot.scatter("x", "y", source=points, size=6, alpha=0, line_alpha=0)
-        plot.add_tools(
-            HoverTool(
-                renderers=[dots],
-                tooltips=[("", "@name: @value"), ("time", "@x{0.000} s")],
-                mode="mouse",
-            )
-        )
-        plot.xaxis.axis_label = "session time (s)"
+        shown = [("", "@name: @value"), ("time", "@x{0.000} s")]
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown))
 
-    def _trials(self) -> None:
-        plot = self._new("trials", 400, f"{_TOOLS},tap")
-        drawn = self._image(plot, "trials", ["#ffffff"], "responses")
-        shown = [("time", "$x{0.000} s"), ("row", "$y{0}"), ("response", "@responses")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown))
+    def _trials(self, plot: Any) -> None:
+        self._image(plot, "trials", ["#ffffff"], "@responses", "responses")
+        self._rows(plot, "trials", "from the event")
+        self._line_at_zero(plot)
+
+    def _line_at_zero(self, plot: Any) -> None:
         plot.add_layout(
             Span(location=0, dimension="height", line_color="#888888", line_dash="dashed")
         )
-        plot.xaxis.axis_label, plot.yaxis.axis_label = "time from onset (s)", "presentation"
-        plot.select(TapTool).renderers = []
 
-    def _lines(self, name: str) -> None:
-        shared = {"x_range": self.figure("trials").x_range} if name == "psth" else {}
-        plot = self._new(name, 240, **shared)
+    def _lines(self, plot: Any, name: str) -> None:
         if name in ("psth", "correlogram"):
-            plot.add_layout(
-                Span(location=0, dimension="height", line_color="#888888", line_dash="dashed")
-            )
+            self._line_at_zero(plot)
         bands = self._source(f"{name} bands", "xs", "ys", "color")
         plot.patches("xs", "ys", source=bands, color="color", alpha=0.22, line_width=0)
         source = self._source(name, "xs", "ys", "color", "dash", "label", "unit")
@@ -186,31 +176,31 @@ class Figures:
         shown = [("", "@label"), ("at", "$snap_x{0.000}"), ("", "$snap_y{0.000} @unit")]
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, mode="vline"))
         self._legends[name] = Legend(
-            location="left", orientation="horizontal", ncols=2, label_text_font_size="11px", padding=3, spacing=10, glyph_width=14,
-            background_fill_alpha=0.6, border_line_width=0,
+            location="left", orientation="horizontal", ncols=2, label_text_font_size="11px",
+            margin=2, padding=2, spacing=10, glyph_width=14, glyph_height=12, label_height=12,
+            background_fill_alpha=0, border_line_width=0,
         )  # fmt: skip
         plot.add_layout(self._legends[name], "above")
-        plot.xaxis.axis_label = _LINES[name]
 
-    def _map(self, name: str) -> None:
-        plot = self._new(name, 240, "pan,wheel_zoom,reset,save")
-        drawn = self._image(plot, name, "Greys256" if name == "stimulus" else "Viridis256")
-        shown = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown))
+    def _map(self, plot: Any, name: str) -> None:
+        hover = self._image(
+            plot, name, "Greys256" if name == "stimulus" else "Viridis256", "@image"
+        )
+        hover.tooltips = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
         if name != "stimulus":
-            self._bar(plot, name, title="spikes/s")
+            self._bar(plot, name)
 
-    def theme(self, name: str) -> None:
-        """Draw all figures in the colours of a theme."""
-        self._theme = name
-        for made in self.figures:
-            self._colour(made)
+    def theme(self, is_dark: bool) -> None:
+        """Draw all figures in dark or in light colours."""
+        self._dark = is_dark
+        for name in self.figures:
+            self._colour(name)
 
     def _colour(self, name: str) -> None:
-        colors, plot = THEMES[self._theme], self.figures[name]
+        colors, plot = THEMES[self._dark], self.figures[name]
         if name == "session":
-            ramp = Greys256[::-1] if self._theme == "light" else Greys256
-            self._mappers[name].palette = ["#00000000", *ramp[1:]]  # what lies behind is seen
+            self._epoch_names.glyph.text_color = colors["ink"]
+            self._shade_session(self._mappers[name].palette[0] == "#00000000")
         plot.background_fill_color = plot.border_fill_color = colors["paper"]
         plot.outline_line_color = colors["faint"]
         for axis in plot.axis:
@@ -220,9 +210,12 @@ class Figures:
         plot.grid.grid_line_color, plot.grid.grid_line_alpha = colors["faint"], 0.5
         if name in self._legends:
             self._legends[name].label_text_color = colors["ink"]
-            self._legends[name].background_fill_color = colors["paper"]
         if name in self._bars:
-            self._bars[name].major_label_text_color = self._bars[name].title_text_color = colors[
-                "ink"
-            ]
-            self._bars[name].background_fill_color = colors["paper"]
+            bar = self._bars[name]
+            bar.major_label_text_color = bar.title_text_color = colors["ink"]
+            bar.background_fill_color = colors["paper"]
+
+    def _shade_session(self, is_clear: bool) -> None:
+        """The greys of the session; clear where nothing is counted, so that what lies behind is seen."""
+        ramp = Greys256 if self._dark else Greys256[::-1]
+        self._mappers["session"].palette = ["#00000000" if is_clear else ramp[0], *ramp[1:]]

@@ -1,9 +1,9 @@
-"""The controls of the page and where they stand."""
+"""The parts of the page and where they stand."""
 
 from __future__ import annotations
 
 import io
-from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,8 @@ import panel as pn
 from bokeh.models import ColumnDataSource, DataTable, Div, UIElement
 from panel.io.notebook import patch_inline_stylesheets
 
-from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.figures import THEMES
-from neuroarrays.explorer.panels import VIEWS
-from neuroarrays.explorer.state import State
+from neuroarrays.explorer.recording import one_line
 
 TITLES = {
     "session": "Session",
@@ -40,12 +37,12 @@ _CONTROLS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "after": ("FloatInput", "to (s)", 74, {"start": -1000, "end": 1000, "step": 0.1}),
     "bin_width": ("FloatInput", "bin (s)", 74, {"start": 1e-4, "end": 1000, "step": 0.01}),
     "smooth": ("FloatInput", "smooth (s)", 74, {"start": 0, "end": 1000, "step": 0.01}),
-    "theme": ("Toggle", "dark", 50, {}),
+    "dark": ("Toggle", "dark", 50, {}),
     "svg": ("Toggle", "save as SVG", 90, {}),
     "query": ("TextInput", "units that fit", 250, {"placeholder": "e.g. depth > 800"}),
     "black": ("FloatInput", "black (sp/s)", 74, {"start": 1e-3, "end": 1e5, "step": 10}),
-    "feature": ("Select", "tune to", 150, {}),
-    "other": ("Select", "map against", 150, {}),
+    "feature": ("Select", "tune to", 140, {}),
+    "other": ("Select", "map against", 140, {}),
     "signals": ("MultiSelect", "signals (Ctrl chooses several)", 260, {"size": 3}),
 }
 _BESIDE = ("query", "black", "feature", "other", "signals")
@@ -64,133 +61,112 @@ _TABLE = """
 .slick-row.odd { background: var(--stripe) !important; }
 .slick-cell.selected { background: #7fb2e5 !important; color: #000 !important; }
 """
+_WIDE: dict[str, Any] = {"sizing_mode": "stretch_width"}
+#: Parts that stand below each other where the window is narrow; where code is seen, wherever the page is.
+_WRAPS = {"flex-wrap": "wrap", "min-width": "0"}
+_STICKS = {"position": "sticky", "bottom": "0", "z-index": "10", "background": "var(--paper)"}
 
 
 class Layout:
-    """Controls, a table and panes for the figures; what they do is up to `Page`."""
+    """Controls, a table, panes for the figures, and lines of text.
 
-    state: State
-    plots: Plots
+    Parameters
+    ----------
+    chosen : callable
+        Takes a field of the state and the value that a control gives it.
+    code_of, csv_of : callable
+        Give the Python and the values of a panel.
+    """
 
-    # ----------------------------------------------------------------------------------- the parts
-
-    def _make_controls(self) -> None:
+    def __init__(
+        self,
+        chosen: Callable[[str, Any], None],
+        code_of: Callable[[str], str],
+        csv_of: Callable[[str], io.StringIO],
+    ):
+        self._chosen, self._code_of, self._csv_of = chosen, code_of, csv_of
         self.controls: dict[str, Any] = {}
         for field, (kind, label, width, options) in _CONTROLS.items():
             control = getattr(pn.widgets, kind)(label=label, width=width, stylesheets=[_STYLE], **options)  # fmt: skip
             control.param.watch(partial(self._control, field), "value")
             self.controls[field] = control
-        self._sync()
-
-    def _control(self, field: str, event: Any) -> None:
-        """Take the value of a control as that of its field; an emptied number changes nothing."""
-        value = event.new
-        if value is not None:
-            value = tuple(value) if field == "signals" else value
-            value = value.strip() if isinstance(value, str) else value
-            self._chosen(field, ("dark" if value else "light") if field == "theme" else value)
-
-    def _make_table(self) -> None:
         self.table = DataTable(
             source=ColumnDataSource(), columns=[], height=560, width=290, index_position=None,
-            row_height=22, stylesheets=[_TABLE], selectable=True, sortable=True, reorderable=False,
+            row_height=22, stylesheets=[_TABLE], reorderable=False, autosize_mode="none",
         )  # fmt: skip
-
-    def _laid_out(self) -> Any:
+        names = (*TITLES, "rate map")
         self.panes = {
-            name: pn.pane.Bokeh(None, sizing_mode="stretch_width", visible=False)
-            for name in (*TITLES, "rate map")
+            name: pn.pane.Bokeh(None, visible=name == "session", **_WIDE) for name in names
         }
-        self.panes["session"].visible = True
-        self.notice = plain_text(color="#b45309")
-        self.status = plain_text()
-        self.notes = {name: plain_text("…") for name in VIEWS}  # until it is drawn
+        self.panes["units"] = pn.pane.Bokeh(self.table)
+        self.notice, self.status = plain_text(color="#b45309"), plain_text()
+        self.notes = {name: plain_text("…") for name in TITLES}  # until it is drawn
         self.code = pn.widgets.TextAreaInput(
-            label="the calls that make it", sizing_mode="stretch_width", auto_grow=True, visible=False,
-            max_length=100_000, stylesheets=[_STYLE], disabled=False,
+            label="the calls that make it", auto_grow=True, max_length=100_000, stylesheets=[_STYLE], **_WIDE
         )  # fmt: skip
-        copy = pn.widgets.Button(label="copy", width=60, visible=False, stylesheets=[_STYLE])
+        copy, close = self._button("copy", 50), self._button("close", 50)
         copy.js_on_click(args={"code": self.code}, code=_COPY)
-        self._copy = copy
-        units = [self._head("units"), self.controls["query"], self.notes["units"]]
-        left = pn.Column(*units, pn.pane.Bokeh(self.table), width=310)
-        wide = {"sizing_mode": "stretch_width"}
-        panels = [self._along_the_session(), self._beside_each_other()]
-        main = pn.Column(*panels, pn.Row(self.code, copy), margin=(0, 40, 0, 0), **wide)
-        page = pn.Column(
-            pn.FlexBox(*(c for name, c in self.controls.items() if name not in _BESIDE)),
-            self.notice,
-            pn.Row(left, main, sizing_mode="stretch_width"),
-            sizing_mode="stretch_width",
-            hooks=[_with_styles],
-        )
-        page.styles = self._colors()
-        return page
+        close.on_click(lambda _: self._code_bar.param.update(visible=False))
+        self._code_bar = pn.Row(self.code, copy, close, visible=False, styles=_STICKS, **_WIDE)
+        self.page = self._laid_out()
 
-    def _along_the_session(self) -> Any:
-        """The panels on the clock of the session, one below the other."""
-        head, *rest = self._panel("session", self.controls["black"])
-        signals = self._panel("signals", self.controls["signals"])
-        return pn.Column(head, self.status, *rest, *signals, sizing_mode="stretch_width")
+    def say(self, line: Any, text: str) -> None:
+        """Write a line of text, which takes no room where there is none."""
+        line.text, line.visible = text, bool(text)
 
-    def _beside_each_other(self) -> Any:
-        """The panels that answer something about units, in three columns."""
-        tuning = self._panel("tuning", self.controls["feature"], self.controls["other"])
-        columns = (
-            (380, [*self._panel("trials"), *self._panel("psth")]),
-            (380, [*tuning, self.panes["rate map"], *self._panel("correlogram")]),
-            (300, [*self._panel("waveform"), *self._panel("stimulus")]),
-        )
-        wide = {"sizing_mode": "stretch_width"}
-        return pn.Row(
-            *(pn.Column(*parts, min_width=width, **wide) for width, parts in columns), **wide
-        )
+    def show_code(self, name: str) -> None:
+        """Show the Python that makes a panel, to copy."""
+        self.code.value, self._code_bar.visible = self._code_of(name), True
 
-    def _panel(self, name: str, *controls: Any) -> list[Any]:
-        """The parts of a panel: its head with controls, its note, and its figure."""
-        return [self._head(name, *controls), self.notes[name], self.panes[name]]
-
-    def _head(self, name: str, *controls: Any) -> Any:
-        """The title of a panel, with its code and its values."""
-        python = pn.widgets.Button(label="Python", width=52, margin=2, stylesheets=[_STYLE])
-        python.on_click(lambda _: self.show_code(name))
-        csv = pn.widgets.FileDownload(
-            callback=lambda: self.csv(name),
-            filename=f"{name}.csv",
-            label="CSV",
-            width=40,
-            margin=2,
-            stylesheets=[_STYLE],
-        )
-        title = pn.pane.HTML(
-            f"<b>{TITLES[name]}</b>", width=145, margin=(5, 5), stylesheets=[_STYLE]
-        )
-        return pn.FlexBox(title, python, csv, *controls, align_items="center", margin=0)
-
-    def _colors(self) -> dict[str, str]:
-        colors = THEMES[self.state.theme]
-        return {
-            **{f"--{k}": v for k, v in colors.items()},
+    def colour(self, is_dark: bool) -> None:
+        """Let the page be dark or light."""
+        colors = THEMES[is_dark]
+        self.page.styles = {
+            **{f"--{name}": color for name, color in colors.items()},
             "background": colors["paper"],
             "color": colors["ink"],
             "box-shadow": f"0 0 0 100vmax {colors['paper']}",
         }
 
-    @abstractmethod
-    def _chosen(self, field: str, value: Any) -> None:
-        """Take what a control says."""
+    def _control(self, field: str, event: Any) -> None:
+        """Take the value of a control as that of its field; an emptied number changes nothing."""
+        value = event.new.strip() if isinstance(event.new, str) else event.new
+        if value is not None:
+            self._chosen(field, tuple(value) if isinstance(value, list) else value)
 
-    @abstractmethod
-    def _sync(self) -> None:
-        """Let every control show the state."""
+    def _button(self, label: str, width: int) -> Any:
+        return pn.widgets.Button(label=label, width=width, margin=2, stylesheets=[_STYLE])
 
-    @abstractmethod
-    def show_code(self, name: str) -> None:
-        """Show the Python that makes a panel."""
+    def _laid_out(self) -> Any:
+        left = pn.Column(*self._panel("units", "query"), width=310)
+        session, *rest = self._panel("session", "black")
+        tuning = [*self._panel("tuning", "feature", "other"), self.panes["rate map"]]
+        columns = (
+            [*self._panel("trials"), *self._panel("psth")],
+            [*tuning, *self._panel("correlogram")],
+            [*self._panel("waveform"), *self._panel("stimulus")],
+        )
+        main = pn.Column(
+            session, self.status, *rest, *self._panel("signals", "signals"),
+            pn.Row(*(pn.Column(*parts, min_width=350, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
+            self._code_bar, styles={"min-width": "min(600px, 100%)"}, **_WIDE,
+        )  # fmt: skip
+        above = (control for field, control in self.controls.items() if field not in _BESIDE)
+        below = pn.Row(left, main, styles=_WRAPS, **_WIDE)
+        return pn.Column(pn.FlexBox(*above), self.notice, below, hooks=[_with_styles], **_WIDE)
 
-    @abstractmethod
-    def csv(self, name: str) -> io.StringIO:
-        """The values of a panel."""
+    def _panel(self, name: str, *controls: str) -> list[Any]:
+        """The parts of a panel: its title with code, values and controls, its note, and its figure."""
+        python = self._button("Python", 52)
+        python.on_click(lambda _: self.show_code(name))
+        csv = pn.widgets.FileDownload(
+            callback=lambda: self._csv_of(name), filename=f"{name}.csv", label="CSV", width=40,
+            margin=2, stylesheets=[_STYLE],
+        )  # fmt: skip
+        title = pn.pane.HTML(f"<b>{TITLES[name]}</b>", width=145, margin=5, stylesheets=[_STYLE])
+        beside = (self.controls[field] for field in controls)
+        head = pn.FlexBox(title, python, csv, *beside, align_items="center", margin=0)
+        return [head, self.notes[name], self.panes[name]]
 
 
 def _with_styles(_: Any, root: Any) -> None:
@@ -202,10 +178,9 @@ def _with_styles(_: Any, root: Any) -> None:
 def plain_text(text: str = "", color: str = "var(--ink)") -> Any:
     """A line of text, of which nothing is read as markup: it may come out of a file or a link."""
     styles = {"color": color, "font-size": "12px", "margin": "0 10px"}
-    return Div(text=text, render_as_text=True, styles=styles)
+    return Div(text=text, render_as_text=True, styles=styles, visible=bool(text))
 
 
 def error_page(error: BaseException) -> Any:
     """The page that is shown where a recording cannot be: the error in one line."""
-    text = str(error) if isinstance(error, NeuroArraysError) else repr(error)
-    return pn.pane.Bokeh(plain_text(text))
+    return pn.pane.Bokeh(plain_text(one_line(error)))

@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.events import DocumentReady, RangesUpdate, Reset, Tap
-from bokeh.models import (
-    CustomJS,
-    NumberFormatter,
-    StringFormatter,
-    TableColumn,
-)
+from bokeh.models import CustomJS, NumberFormatter, StringFormatter, TableColumn
 
+from neuroarrays import schema
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
 from neuroarrays.explorer.panels import DEPENDS, VIEWS, view
 from neuroarrays.explorer.recipe import Kept, View
-from neuroarrays.explorer.recording import UNGROUPED, Recording
-from neuroarrays.explorer.sources import table_of
+from neuroarrays.explorer.recording import MENUS, NOTHING, Recording
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 
 #: Time between looks at how far reading is, ms.
@@ -41,7 +36,7 @@ document.addEventListener("keydown", (event) => {
 """
 
 
-class Page(Layout):
+class Page:
     """One page over a recording.
 
     Parameters
@@ -62,18 +57,15 @@ class Page(Layout):
         self._rows: np.ndarray | None = None
         self._shown_read = -1
         self.plots = Plots(self.state)
-        self._make_table()
-        self._make_controls()
-        self.layout = self._laid_out()
+        self.parts = Layout(self._chosen, self.code_of, self.csv)
+        self.parts.colour(self.state.dark)
+        self.parts.table.on_change("tags", lambda attr, old, new: self.key(str(new[0])))
+        self.parts.table.source.selected.on_change("indices", self._rows_selected)
+        self._sync()
+        self._place("session")
         self._say(notices + more)
-        self._watch()
 
     # ------------------------------------------------------------------------------------- events
-
-    def _watch(self) -> None:
-        self._place("session")
-        self.table.on_change("tags", lambda attr, old, new: self.key(str(new[0])) if new else None)
-        self.table.source.selected.on_change("indices", self._rows_selected)
 
     def _chosen(self, field: str, value: Any) -> None:
         if not self._setting:
@@ -86,16 +78,16 @@ class Page(Layout):
             if max(abs(a - b) for a, b in zip(now, window, strict=True)) > 1e-6 * (now[1] - now[0]):
                 self.change(window=window)
 
-    def _tap_session(self, event: Any) -> None:
+    def _listed(self) -> list[int]:
+        """Labels of the units that fit the condition, in the order of the rows."""
         ids = self.recording.unit_ids(self.state)
-        ids = ids if self._rows is None else ids[self._rows]
-        row = round(event.y)
+        return (ids if self._rows is None else ids[self._rows]).tolist()  # type: ignore[no-any-return]
+
+    def _tap_session(self, event: Any) -> None:
+        ids, row = self._listed(), round(event.y)
         if 0 <= row < len(ids):
-            self.choose(
-                int(ids[row]),
-                bool(event.modifiers and event.modifiers.get("shift")),
-                cursor=float(event.x),
-            )
+            is_more = bool(event.modifiers and event.modifiers.get("shift"))
+            self.choose(ids[row], is_more, cursor=float(event.x))
 
     def _tap_trial(self, event: Any) -> None:
         shown = self.views.get("trials", View()).value
@@ -106,7 +98,7 @@ class Page(Layout):
 
     def _rows_selected(self, attr: str, old: list[int], new: list[int]) -> None:
         if not self._setting and new:
-            ids = self.table.source.data["unit"]
+            ids = self.parts.table.source.data["unit"]
             self.change(units=tuple(int(ids[row]) for row in new[:MOST_UNITS]))
 
     def choose(self, unit: int, add: bool = False, **changes: Any) -> None:
@@ -132,8 +124,7 @@ class Page(Layout):
 
     def key(self, key: str) -> None:
         """Do what a key stands for."""
-        ids = self.recording.unit_ids(self.state)
-        ids = (ids if self._rows is None else ids[self._rows]).tolist()
+        ids = self._listed()
         low, high = self.state.window or self.recording.extent(self.state)
         width = high - low
         moves = {
@@ -141,12 +132,8 @@ class Page(Layout):
             "+": (low + width / 4, high - width / 4), "-": (low - width / 2, high + width / 2),
         }  # fmt: skip
         if key in ("ArrowUp", "ArrowDown") and ids:
-            at = (
-                ids.index(self.state.units[0])
-                if self.state.units and self.state.units[0] in ids
-                else 0
-            )
-            self.change(units=(ids[(at + (1 if key == "ArrowUp" else -1)) % len(ids)],))
+            at = next((ids.index(unit) for unit in self.state.units[:1] if unit in ids), 0)
+            self.choose(ids[(at + (1 if key == "ArrowUp" else -1)) % len(ids)])
         elif key in moves:
             self.change(window=moves[key])
         elif key == "0":
@@ -154,10 +141,10 @@ class Page(Layout):
         elif key in "np":
             self._next_presentation(1 if key == "n" else -1)
         elif key == "g":
-            columns = [UNGROUPED, *self.recording.columns(self.state)]
+            columns = self.recording.menu("by", self.state)
             self.change(by=columns[(columns.index(self.state.by) + 1) % len(columns)])
         elif key == "d":
-            self.change(theme="light" if self.state.theme == "dark" else "dark")
+            self.change(dark=not self.state.dark)
 
     def _next_presentation(self, step: int) -> None:
         table = self.recording.table(self.state)
@@ -173,7 +160,7 @@ class Page(Layout):
     def change(self, **changes: Any) -> None:
         """Show another state; a value that cannot be shown is said, and the rest stays."""
         if "session" in changes and changes["session"] != self.state.session:
-            kept = ("theme", "svg", "black", "smooth")  # what belongs to the old session does not
+            kept = ("dark", "svg", "smooth")  # what belongs to the old session does not
             changes = {**{f: getattr(State(), f) for f in FIELDS if f not in kept}, **changes}
         elif "area" in changes and changes["area"] != self.state.area:
             changes = {"units": (), "query": "", **changes}
@@ -206,29 +193,27 @@ class Page(Layout):
                     notices.append(tried.note)
                     wanted = replace(wanted, **{field: getattr(self.state, field)})
         changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
-        self.state = wanted
-        again = "svg" in changed  # figures are made anew, as vectors or not
-        if again:
+        self.state, again = wanted, "svg" in changed
+        if again:  # figures are made anew, as vectors or not
             self.plots = Plots(wanted)
-            for pane in self.panes.values():
-                pane.object = None
+            for name in (*VIEWS, "rate map"):
+                if name != "units":
+                    self.parts.panes[name].object = None
         with pn.io.hold():  # one message, so that no figure is seen half changed
-            drawn = [
-                name for name in VIEWS if changed & DEPENDS[name] or (again and name in self.views)
-            ]
-            self.update(drawn)
-            if "theme" in changed:
-                self.plots.theme(self.state.theme)
-                self.layout.styles = self._colors()
-            self._sync()
-            self._say(notices)
+            self.update(name for name in VIEWS if again or changed & DEPENDS[name])
+            if "dark" in changed:
+                self.plots.theme(self.state.dark)
+                self.parts.colour(self.state.dark)
+            if changed or notices:
+                self._sync()
+                self._say(notices)
 
     def update(self, names: Iterable[str] = VIEWS) -> None:
         """Compute and draw views; of one that fails, what was shown stays."""
         for name in names:
             shown = view(name, self.recording, self.state, self._kept)
             before = self.views.get(name, View())
-            self.notes[name].text = shown.note
+            self.parts.say(self.parts.notes[name], shown.note)
             if shown.facts.get("failed") and before.value is not None:
                 continue
             self.views[name] = shown
@@ -239,27 +224,19 @@ class Page(Layout):
 
     def _draw(self, name: str, shown: View) -> None:
         """Draw a view, or hide its figure where it has nothing."""
-        drawn = ""
-        if shown.value is not None:
-            drawn = "rate map" if name == "tuning" and shown.value.ndim == 3 else name
-            more: dict[str, Any] = {}
-            if name == "session":
-                more["epochs"], more["label"] = self.recording.epochs(self.state)
-                more |= {
-                    "rows": self._rows,
-                    "table": self.recording.table(self.state),
-                    "groups": self.state.by,
-                }
-                more["extent"] = self.recording.extent(self.state)
+        drawn = "" if shown.value is None else name
+        if drawn == "tuning" and shown.value.ndim == 3:
+            drawn = "rate map"
+        if drawn:
             self._setting = True
             try:
-                self.plots.show(name, shown, self.state, more)
+                self.plots.show(drawn, shown, self.state, self.recording, self._rows)
             finally:
                 self._setting = False
-            if self.panes[drawn].object is None:
+            if self.parts.panes[drawn].object is None:
                 self._place(drawn)
         for pane in (name, "rate map") if name == "tuning" else (name,):
-            self.panes[pane].visible = pane == drawn
+            self.parts.panes[pane].visible = pane == drawn
 
     def _place(self, name: str) -> None:
         """Put a new figure on the page."""
@@ -271,56 +248,51 @@ class Page(Layout):
             plot.on_event(Tap, self._tap_session)
         elif name == "trials":
             plot.on_event(Tap, self._tap_trial)
-        self.panes[name].object = plot
+        self.parts.panes[name].object = plot
 
     def _show_table(self, shown: View) -> None:
-        self._rows = None
+        """The units as texts and numbers in the table of the page; text stays text."""
+        self._rows, table = None, self.parts.table
         if shown.value is None:
-            self.table.source.data = {"unit": []}
+            table.source.data = {"unit": []}
             return
         ids = self.recording.unit_ids(self.state)
         if len(shown.value) < len(ids):
             self._rows = np.flatnonzero(np.isin(ids, shown.value.index.to_numpy()))
-        data = table_of(shown.value)
-        names = ["unit", *map(str, shown.value.columns)]
-        self.table.columns = [
-            TableColumn(
-                field=field, title=html.escape("spikes" if name == "row_size" else name), width=70,
-                formatter=NumberFormatter(format="0,0.[000]") if shown.value.dtypes.get(name, None) is not None and shown.value[name].dtype.kind in "iuf" else StringFormatter(),
-            )
-            for field, name in zip(data, names, strict=True)
-        ]  # fmt: skip
-        self.table.source.data = data
+        data: dict[str, list[Any]] = {"unit": shown.value.index.tolist()}
+        columns = [TableColumn(field="unit", title="unit", width=50)]
+        for k, (name, values) in enumerate(shown.value.items()):
+            is_number = values.dtype.kind in "iuf"
+            data[f"c{k}"] = values.tolist() if is_number else [str(v)[:80] for v in values]
+            title = html.escape("spikes" if name == schema.ROW_SIZE else str(name))
+            kind = NumberFormatter(format="0,0.[000]") if is_number else StringFormatter()
+            longest = max([len(title), *(len(text) for text in map(str, data[f"c{k}"][:50]))])
+            width = min(20 + 6 * longest, 150)
+            columns.append(TableColumn(field=f"c{k}", title=title, formatter=kind, width=width))
+        table.columns, table.source.data = columns, data
 
     def _sync(self) -> None:
-        """Let every control show the state."""
+        """Let every control show the state, and hide those that have nothing to choose from."""
         self._setting = True
         try:
-            recording, state = self.recording, self.state
-            menus: dict[str, Any] = {
-                "session": list(recording.sessions), "area": [a.name for a in recording.session(state).areas],
-                "table": recording.tables(state), "event": recording.onsets(state),
-                "by": [UNGROUPED, *recording.columns(state)],
-                "feature": [*recording.columns(state), *recording.signals(state)],
-                "other": {"(nothing)": "", **{name: name for name in recording.signals(state)}},
-                "signals": recording.signals(state),
-            }  # fmt: skip
-            for field, control in self.controls.items():
-                value = getattr(state, field)
-                value = {"theme": value == "dark", "signals": list(state.signals)}.get(field, value)
-                menu = menus.get(field)
-                if menu is not None and control.options != menu:
-                    control.options = menu
-                can_be = menu is None or field == "signals" or value in menu or not value
-                if control.value != value and can_be:
+            for field, control in self.parts.controls.items():
+                value = getattr(self.state, field)
+                value = list(value) if isinstance(value, tuple) else value
+                if field in MENUS:
+                    names = self.recording.menu(field, self.state)
+                    control.visible = any(name not in ("", NOTHING) for name in names)
+                    if control.options != names:
+                        control.options = names
+                if control.value != value:
                     control.value = value
-            ids = list(self.table.source.data.get("unit", []))
-            self.table.source.selected.indices = [ids.index(u) for u in state.units if u in ids]
+            ids = list(self.parts.table.source.data.get("unit", []))
+            chosen = [ids.index(unit) for unit in self.state.units if unit in ids]
+            self.parts.table.source.selected.indices = chosen
         finally:
             self._setting = False
 
     def _say(self, notices: list[str]) -> None:
-        self.notice.text = "; ".join(notices)
+        self.parts.say(self.parts.notice, "; ".join(notices))
 
     # ------------------------------------------------------------------------------ what panels give
 
@@ -330,10 +302,6 @@ class Page(Layout):
         return (
             "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code]) + "\n"
         )
-
-    def show_code(self, name: str) -> None:
-        """Show the Python that makes a panel, to copy."""
-        self.code.value, self.code.visible, self._copy.visible = self.code_of(name), True, True
 
     def csv(self, name: str) -> io.StringIO:
         """The values of a panel."""
@@ -368,14 +336,14 @@ class Page(Layout):
     def _look(self) -> None:
         text, pyramid = self.recording.reading(self.state), self.recording.pyramid(self.state)
         read = -1 if pyramid is None else int(pyramid.is_read.sum())
-        if text == self.status.text and read == self._shown_read:
+        if text == self.parts.status.text and read == self._shown_read:
             return
         self._shown_read = read
         with pn.io.hold():
-            self.status.text = text
+            self.parts.say(self.parts.status, text)
             self.update(["session"])
 
     def listen(self, document: Any) -> None:
         """Let keys of the browser's page reach it."""
-        script = CustomJS(args={"table": self.table}, code=_KEYS)
+        script = CustomJS(args={"table": self.parts.table}, code=_KEYS)
         document.js_on_event(DocumentReady, script)

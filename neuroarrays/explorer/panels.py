@@ -11,8 +11,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.explorer.recipe import Kept, Named, Nothing, Recipe, View
-from neuroarrays.explorer.recording import UNGROUPED, UNIT_COLUMNS, Recording, has, nice, one_line
+from neuroarrays.explorer.recording import NOTHING, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
+from neuroarrays.schema.labels import turn_of
 
 #: Columns and rows of an image, samples of a signal that are drawn, at most.
 _COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
@@ -37,40 +38,40 @@ def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
     return shown
 
 
+def _units_path(recording: Recording, state: State) -> tuple[str, str]:
+    """The node of the units and its variable."""
+    path = recording.units_path(state)
+    if path is None or not recording.unit_ids(state).size:
+        raise Nothing("this session has no units")
+    return path
+
+
 # ------------------------------------------------------------------------------- along the session
 
 
 def session_raster(recording: Recording, state: State, recipe: Recipe) -> View:
     """Spikes of all units in bins of the session, or their traces."""
-    path = recording.units_path(state)
-    if path is None:
-        raise Nothing("this session has no units")
+    path = _units_path(recording, state)
     window = state.window or recording.extent(state)
     if path[1] != schema.SPIKE_TIMES:
         return _traces(recording, path, window, recipe)
     pyramid = recording.pyramid(state)
     assert pyramid is not None
-    n_units = pyramid.unit_ids.size
-    if n_units == 0:
-        raise Nothing("this area has no units")
     n_spikes = recording.node(path[0]).sizes[schema.SPIKE]
     few = pyramid.is_read.all() and n_spikes <= _COUNTED
     width = pyramid.bin_width
     while few and (window[1] - window[0]) / width <= _COLUMNS / 2 and width > 2.0**-10:
         width /= 2
-    counts = None
+    kept = None
     if width == pyramid.bin_width:
-        counts = pyramid.within(window, _COLUMNS)
-        width = counts[schema.TIME].attrs["bin_width"]
+        kept = pyramid.within(window, _COLUMNS)
+        width = kept[schema.TIME].attrs["bin_width"]
     ends = float(np.floor(window[0] / width) * width), float(np.ceil(window[1] / width) * width)
     area = recipe.item("area", recipe.tree, path[0])
     options = {"bin_width": width, "window": ends, "dtype": "uint32"}
-    if counts is not None:
-        shown = recipe.made("counts", counts, "bin_spikes", area, **options)
-    else:
-        shown = recipe.call("counts", "bin_spikes", area, **options)
-    facts = {"width": width, "ends": ends, "is_read": pyramid.is_read.copy(), "unit": "spikes"}
-    group = -(-n_units // ROWS)
+    shown = recipe.call("counts", "bin_spikes", area, known=kept, **options)
+    facts = {"width": width, "ends": ends, "window": window}
+    group = -(-pyramid.unit_ids.size // ROWS)
     note = f"each row is the highest of {group} neighbouring units" if group > 1 else ""
     return View(shown.value, note, facts=facts)
 
@@ -98,7 +99,7 @@ def _traces(
     clock = shown.value[schema.TIME].values
     ends = (float(clock[0]), float(clock[-1])) if clock.size > 1 else window
     unit = str(node[path[1]].attrs.get("units", "")) or path[1]
-    return View(shown.value, note, facts={"ends": ends, "unit": unit})
+    return View(shown.value, note, facts={"ends": ends, "unit": unit, "window": window})
 
 
 def signals(recording: Recording, state: State, recipe: Recipe) -> View:
@@ -131,7 +132,7 @@ def signals(recording: Recording, state: State, recipe: Recipe) -> View:
     if not shown:
         raise Nothing("; ".join([*skipped, "no sample lies in this window"]))
     values = recipe.together("shown", shown).value
-    return View(values, "; ".join(skipped), facts={"names": list(drawn)})
+    return View(values, "; ".join(skipped), facts={"names": list(drawn), "window": window})
 
 
 def _extremes(name: str, number: int, cut: Named, recipe: Recipe) -> dict[str, Named]:
@@ -140,6 +141,8 @@ def _extremes(name: str, number: int, cut: Named, recipe: Recipe) -> dict[str, N
     if n_times > _READ:
         raise Nothing(f"{n_times:,} samples, zoom in to see it")
     step = -(-n_times // _SAMPLES)
+    if step > 1 and turn_of(cut.value):  # the extremes of an angle are those of the circle
+        cut, step = recipe.method("every", cut, "isel", time=slice(None, None, step)), 1
     if step <= 1:
         return {name: recipe.method(f"values_{number}", cut, "load")} if n_times else {}
     coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
@@ -156,9 +159,7 @@ def _varied(names: list[str]) -> list[str]:
 
 def units(recording: Recording, state: State, recipe: Recipe) -> View:
     """The units that fit the condition, with their columns."""
-    path = recording.units_path(state)
-    if path is None:
-        raise Nothing("this session has no units")
+    path = _units_path(recording, state)
     tree, whole = recipe.tree, recording.node(path[0])
     if state.query:
         tree = recipe.call("chosen", "select_units", tree, state.query)
@@ -185,24 +186,15 @@ def units(recording: Recording, state: State, recipe: Recipe) -> View:
 
 def _aligned(recording: Recording, state: State, recipe: Recipe, width: float) -> Named:
     """The area of the chosen units around the events."""
-    path = recording.units_path(state)
-    if path is None or not state.units:
-        raise Nothing("this session has no units")
+    path = _units_path(recording, state)
     if not state.table:
         raise Nothing("there are no presentations and no events to align to")
     tree, place = recipe.tree, path[0]
     if not recording.is_aligned:
         session = recipe.item("session", recipe.tree, state.session)
-        tree = recipe.call(
-            "aligned",
-            "align",
-            session,
-            state.table,
-            bin_width=width,
-            window=(state.before, state.after),
-            event=state.event if state.event != schema.START_TIME else None,
-            clip=False,
-        )
+        around: dict[str, Any] = {"bin_width": width, "window": (state.before, state.after)}
+        around["event"] = state.event if state.event != schema.START_TIME else None
+        tree = recipe.call("aligned", "align", session, state.table, **around, clip=False)
         place = _place(tree.value, state, path)
     if state.trials:
         tree = recipe.call("chosen", "trials", tree, state.trials)
@@ -221,10 +213,8 @@ def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
 
 def trials(recording: Recording, state: State, recipe: Recipe) -> View:
     """Responses of the chosen units in each presentation, in the order of the groups."""
-    width = nice((state.after - state.before) / _FINE)
-    path = recording.units_path(state)
-    if path and path[1] != schema.SPIKE_TIMES:
-        width = state.bin_width
+    is_spikes = _units_path(recording, state)[1] == schema.SPIKE_TIMES
+    width = nice((state.after - state.before) / _FINE) if is_spikes else state.bin_width
     area = _aligned(recording, state, recipe, width)
     name = schema.SPIKE_DATA if schema.SPIKE_DATA in area.value else schema.RESPONSES
     note, by = "", _by(state)
@@ -243,13 +233,13 @@ def trials(recording: Recording, state: State, recipe: Recipe) -> View:
 def psth(recording: Recording, state: State, recipe: Recipe) -> View:
     """Mean and standard error of the chosen units, by group."""
     area = _aligned(recording, state, recipe, min(state.bin_width, state.after - state.before))
-    smooth = state.smooth or None
-    shown = recipe.call("response", "psth", area, by=_by(state) or None, smooth=smooth)
-    return View(shown.value, facts={"by": _by(state)})
+    by, smooth = _by(state), state.smooth or None
+    shown = recipe.call("response", "psth", area, by=by or None, smooth=smooth)
+    return View(shown.value, facts={"by": by})
 
 
 def _by(state: State) -> str:
-    return "" if state.by == UNGROUPED else state.by
+    return "" if state.by == NOTHING else state.by
 
 
 def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
@@ -260,41 +250,37 @@ def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
     if state.feature not in signals:
         area = _aligned(recording, state, recipe, state.bin_width)
         return View(recipe.call("curve", "tuning_curve", area, state.feature).value)
-    path = recording.units_path(state)
-    if path is None:
-        raise Nothing("this session has no units")
+    path = _units_path(recording, state)
     tree, place = recipe.tree, path[0]
-    wanted = (
-        [state.feature, state.other] if state.other not in ("", state.feature) else [state.feature]
-    )
+    is_map = state.other not in (NOTHING, state.feature)
+    wanted = [state.feature, state.other] if is_map else [state.feature]
     if not recording.is_aligned:
         clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
         ends = float(clock[0]), float(clock[-1])
         series = [name.rpartition("/")[0].rpartition("/")[2] for name in wanted]
         session = recipe.item("session", recipe.tree, state.session)
-        tree = recipe.call(
-            "continuous", "align", session, bin_width=0.02, window=ends, series=series
-        )
+        around = {"bin_width": 0.02, "window": ends, "series": series}
+        tree = recipe.call("continuous", "align", session, **around)
         place = _place(tree.value, state, path)
     node = recipe.item("node", tree, place)
     features = []
     for k, name in enumerate(wanted):
         below = name if not recording.is_aligned else name.removeprefix(f"{state.area}/")
         features.append(recipe.item("second" if k else "feature", node, below))
-    area = recipe.method(
-        "area", recipe.method("area", node, "to_dataset"), "sel", unit_id=list(state.units)
-    )
-    given: Any = features if len(features) > 1 else features[0]
-    bins = 24 if len(features) > 1 else _BINS
-    return View(recipe.call("curve", "tuning_curve", area, given, bins=bins).value)
+    area = recipe.method("area", node, "to_dataset")
+    area = recipe.method("area", area, "sel", unit_id=list(state.units))
+    given: Any = features if is_map else features[0]
+    note = f"the map of unit {state.units[0]}" if is_map and len(state.units) > 1 else ""
+    bins = 24 if is_map else _BINS
+    return View(recipe.call("curve", "tuning_curve", area, given, bins=bins).value, note)
 
 
 # ------------------------------------------------------------------------------------- of the units
 
 
 def _spikes(recording: Recording, state: State, recipe: Recipe) -> Named:
-    path = recording.units_path(state)
-    if path is None or path[1] != schema.SPIKE_TIMES or not state.units:
+    path = _units_path(recording, state)
+    if path[1] != schema.SPIKE_TIMES:
         raise Nothing("there are no spike times")
     node = recipe.method("spikes", recipe.item("spikes", recipe.tree, path[0]), "to_dataset")
     return recipe.method("spikes", node, "sel", unit_id=list(state.units))

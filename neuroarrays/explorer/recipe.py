@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pandas as pd
 import xarray as xr
 
 import neuroarrays as na
@@ -38,14 +39,9 @@ class View:
         """The value as a DataFrame, for CSV."""
         value = self.value
         if isinstance(value, dict):
-            import pandas as pd
-
-            frames = [
-                part.rename(name).to_dataframe().reset_index() for name, part in value.items()
-            ]
-            return pd.concat(frames)
+            return pd.concat([View(part.rename(name)).table() for name, part in value.items()])
         if isinstance(value, xr.DataArray):
-            return value.rename(value.name or "value").to_dataframe().reset_index()
+            value = value.to_dataset(name=value.name or "value")
         return value.to_dataframe().reset_index() if isinstance(value, xr.Dataset) else value
 
 
@@ -106,19 +102,20 @@ class Recipe:
             variable, of, f".{name}({text})", lambda: getattr(of.value, name)(*values, **named)
         )
 
-    def call(self, variable: str, name: str, *args: Any, **options: Any) -> Named:
-        """``variable = na.name(...)``; options that are None are left out."""
+    def call(
+        self, variable: str, name: str, *args: Any, known: Any = None, **options: Any
+    ) -> Named:
+        """``variable = na.name(...)``; options that are None are left out.
+
+        What is `known` is what the call would return, and is not computed again.
+        """
         options = {key: option for key, option in options.items() if option is not None}
+        whole = f"na.{name}({_arguments(args, options, whole=True)})"
         values = [_value(arg) for arg in args]
         named = {key: _value(option) for key, option in options.items()}
-        whole = f"na.{name}({_arguments(args, options, whole=True)})"
-        value = self._kept.get(whole, lambda: getattr(na, name)(*values, **named))
-        return self._write(f"na.{name}({_arguments(args, options)})", Named(variable, value, whole))
-
-    def made(self, variable: str, value: Any, name: str, *args: Any, **options: Any) -> Named:
-        """As `call`, with a value that is known already: what the call would return."""
-        whole = f"na.{name}({_arguments(args, options, whole=True)})"
-        return self._write(f"na.{name}({_arguments(args, options)})", Named(variable, value, whole))
+        if known is None:
+            known = self._kept.get(whole, lambda: getattr(na, name)(*values, **named))
+        return self._write(f"na.{name}({_arguments(args, options)})", Named(variable, known, whole))
 
     def together(self, variable: str, parts: dict[str, Named]) -> Named:
         """``variable = {"name": part, ...}``."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -25,8 +24,10 @@ from neuroarrays.tree.records import AreaRecord, SessionRecord
 MOST_COLUMNS, UNIT_COLUMNS = 60, 12
 #: Values that a column to group by has by default: few enough to tell lines apart.
 _GROUPS = (2, 8)
-#: What stands in the menu of columns for no column.
-UNGROUPED = "(none)"
+#: What stands in a menu for no column and no signal.
+NOTHING = "(none)"
+#: The extent of a session of which no time is known, s; the rate that is black at most, spikes/s.
+_UNKNOWN, _BLACK = (0.0, 1.0), 50.0
 
 
 class Recording:
@@ -47,7 +48,7 @@ class Recording:
             raise SchemaError("the tree has no session to show")
         self.is_aligned = self.contents.kind == schema.ALIGNED
         self.sessions = {session.path: session for session in self.contents.sessions}
-        self._found: dict[tuple[str, ...], str] = {}
+        self._found: dict[tuple[str, ...], Any] = {}
         self._nodes: dict[str, xr.Dataset] = {}
         self._pyramids: dict[str, CountPyramid] = {}
         self.failures: dict[str, str] = {}
@@ -175,7 +176,7 @@ class Recording:
         spikes = self._pyramids.get(self._spikes(state))
         if spikes is not None and not is_whole:
             low, high = np.fmin(low, spikes.extent[0]), np.fmax(high, spikes.extent[1])
-        return (float(low), float(high)) if low < high else (0.0, 1.0)
+        return (float(low), float(high)) if low < high else _UNKNOWN
 
     # ------------------------------------------------------------------------------------- spikes
 
@@ -213,91 +214,73 @@ class Recording:
 
     # ------------------------------------------------------------------------------- fitting a state
 
-    def fitted(self, state: State) -> tuple[State, list[str]]:
-        """A state that this recording can show, and what of the wanted one it lacks."""
-        notices: list[str] = []
+    def menu(self, field: str, state: State) -> list[str]:
+        """What a field of a state can be, found once in each area and table."""
+        return self._once(f"menu of {field}", state, lambda: MENUS[field].names(self, state))
 
-        def known(name: str, wanted: str, names: list[str], default: str) -> str:
-            if wanted in names or not wanted:
-                return wanted or default
-            notices.append(str(NotInTree(name, wanted, names)))
-            return default
-
-        paths = list(self.sessions)
-        state = replace(
-            state, session=known("session", state.session, paths, paths[0] if paths else "")
-        )
-        areas = [area.name for area in self.session(state).areas]
-        state = replace(state, area=known("area", state.area, areas, areas[0] if areas else ""))
-        ids = self.unit_ids(state).tolist()
-        chosen = tuple(unit for unit in state.units if unit in ids)
-        if lost := [unit for unit in state.units if unit not in ids]:
-            notices.append(f"no unit {', '.join(map(str, lost))} in {state.area!r}")
-        state = replace(state, units=chosen or tuple(ids[:1]))
-        tables = self.tables(state)
-        table = known("table", state.table, tables, _first_table(self, state, tables))
-        state = replace(state, table=table)
-        onsets = self.onsets(state)
-        state = replace(state, event=known("column of onsets", state.event, onsets, onsets[0]))
-        columns = self.columns(state)
-        by = known(
-            "column", state.by, [*columns, UNGROUPED], self._once("by", state, self.default_by)
-        )
-        first = by if by in columns else (columns or [""])[0]
-        along = self.signals(state)
-        likely = self._once("feature", state, partial(_first_feature, self))
-        feature = known("feature", state.feature, [*columns, *along], likely or first)
-        other = known("signal", state.other, along, "")
-        signals = tuple(s for s in state.signals if known("signal", s, along, ""))
-        before, after, width = self._times(state)
-        state = replace(state, by=by, feature=feature, other=other, signals=signals)
-        return replace(state, before=before, after=after, bin_width=width), notices
-
-    def _once(self, name: str, state: State, find: Callable[[State], str]) -> str:
-        """What is read for once in each area and table."""
+    def _once(self, name: str, state: State, find: Callable[[], Any]) -> Any:
         key = name, state.session, state.area, state.table
         if key not in self._found:
-            self._found[key] = find(state)
+            self._found[key] = find()
         return self._found[key]
 
-    def default_by(self, state: State) -> str:
-        """The first column with few values, of texts if there is one; "(none)" where there is none."""
-        table, fits = self.table(state), []
-        for name in self.columns(state):
-            if table[name].dtype.kind in "fM" or table.sizes[schema.PRESENTATION] > 100_000:
-                continue
-            values = table[name].values
-            if _GROUPS[0] <= len(set(values[~missing(values)].tolist())) <= _GROUPS[1]:
-                fits.append((values.dtype.kind not in "OUT", name))
-        return min(fits, key=lambda fit: fit[0], default=(False, UNGROUPED))[1]
+    def fitted(self, state: State) -> tuple[State, list[str]]:
+        """A state that this recording can show, and what of the wanted one it lacks."""
+        notices = []
+        for field, menu in MENUS.items():
+            wanted, names = getattr(state, field), self.menu(field, state)
+            if isinstance(wanted, tuple):
+                continue  # of these there may be several
+            if wanted not in names:
+                if wanted:
+                    notices.append(str(NotInTree(menu.what, wanted, names)))
+                default = menu.default
+                wanted = self._once(field, state, lambda: default(self, state, names))  # noqa: B023
+            state = replace(state, **{field: wanted})
+        ids, along = self.unit_ids(state).tolist(), self.menu("signals", state)
+        if lost := [unit for unit in state.units if unit not in ids]:
+            notices.append(f"no unit {', '.join(map(str, lost))} in {state.area!r}")
+        notices += [str(NotInTree("signal", s, along)) for s in state.signals if s not in along]
+        before, after, width = self._times(state)
+        state = replace(
+            state,
+            units=tuple(unit for unit in state.units if unit in ids) or tuple(ids[:1]),
+            signals=tuple(s for s in state.signals if s in along),
+            black=state.black or self._once("black", state, lambda: self._black(state)),
+        )
+        return replace(state, before=before, after=after, bin_width=width), notices
+
+    def _black(self, state: State) -> float:
+        """The rate that is black, spikes/s: what busy units reach at times, from their numbers of spikes."""
+        path, (low, high) = self._spikes(state), self.extent(state)
+        sizes = self.node(path).get(schema.ROW_SIZE) if path else None
+        if sizes is None or not sizes.size or (low, high) == _UNKNOWN:
+            return _BLACK
+        return min(nice(max(3 * float(np.percentile(sizes, 90)) / (high - low), 0.1)), _BLACK)
 
     def _times(self, state: State) -> tuple[float, float, float]:
-        """The window around onsets and the bins, where none were chosen."""
+        """The window around onsets and the bins, s, where none were chosen."""
         after, width = state.after, state.bin_width
         if not state.before < after or not (state.before or after):
-            table = self.table(state)
-            lasts = np.nan
+            table, lasts = self.table(state), np.array([])
             if {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
-                with np.errstate(invalid="ignore"):
-                    each = table[schema.STOP_TIME].values - table[schema.START_TIME].values
-                lasts = (
-                    float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else np.nan
-                )
-            after = float(np.clip(np.ceil(np.nan_to_num(lasts, nan=1.0) * 2) / 2, 0.5, 5.0))
+                lasts = table[schema.STOP_TIME].values - table[schema.START_TIME].values
+            lasts = lasts[np.isfinite(lasts)]
+            usual = float(np.median(lasts)) if lasts.size else 1.0
+            after = float(np.clip(np.ceil(usual * 2) / 2, 0.5, 5.0))
             state = replace(state, before=-0.5)
         if not width:
             path = self.units_path(state)
             clock = self.node(path[0]).get(schema.TIME) if path and not self.is_aligned else None
             step = float(clock[1] - clock[0]) if clock is not None and clock.size > 1 else 0.0
             width = nice(max(0.02, step)) if np.isfinite(step) else 0.02
-        width = min(width, after - state.before)
-        return state.before, after, width
+        return state.before, after, min(width, after - state.before)
 
 
-def nice(seconds: float) -> float:
-    """The next 1, 2 or 5 times a power of ten, s."""
-    power = 10.0 ** np.floor(np.log10(seconds))
-    step = next(step for step in (1, 2, 5, 10) if step * power >= seconds * (1 - 1e-9))
+def nice(number: float) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(number))
+    step = next(step for step in (1, 2, 5, 10) if step * power >= number * (1 - 1e-9))
     return float(f"{step * power:.6g}")
 
 
@@ -330,19 +313,55 @@ def _rank(name: str) -> tuple[int, str]:
     return next((i for i, fits in enumerate(order) if fits), len(order)), name
 
 
-def _first_table(recording: Recording, state: State, tables: list[str]) -> str:
+def _first(recording: Recording, state: State, names: list[str]) -> str:
+    return (names or [""])[0]
+
+
+def _first_table(recording: Recording, state: State, names: list[str]) -> str:
     """The table called trials, else the first one with rows to compare, else the first."""
     rows = {table.name: table.n_rows for table in recording.session(state).tables}
-    named = [name for name in tables if "trial" in name.lower()]
-    many = [name for name in tables if rows.get(name, 0) > 5 and name != "invalid_times"]
-    return (named or many or tables or [""])[0]
+    named = [name for name in names if "trial" in name.lower()]
+    many = [name for name in names if rows.get(name, 0) > 5 and name != "invalid_times"]
+    return (named or many or names or [""])[0]
 
 
-def _first_feature(recording: Recording, state: State) -> str:
-    """A direction, a position or a speed, of several the one that goes through most of its range."""
-    signals = recording.signals(state)
+def _first_groups(recording: Recording, state: State, names: list[str]) -> str:
+    """The first column with few values, of texts if there is one; else none."""
+    table, fits = recording.table(state), []
+    for name in names[1:]:
+        if table[name].dtype.kind in "fM" or table.sizes[schema.PRESENTATION] > 100_000:
+            continue
+        values = table[name].values
+        if _GROUPS[0] <= len(set(values[~missing(values)].tolist())) <= _GROUPS[1]:
+            fits.append((values.dtype.kind not in "OUT", name))
+    return min(fits, key=lambda fit: fit[0], default=(False, NOTHING))[1]
+
+
+def _first_feature(recording: Recording, state: State, names: list[str]) -> str:
+    """A direction, a position or a speed, of several the most varied; else what groups are made by."""
     for word in ("direction", "position", "speed"):
-        likely = [name for name in signals if word in name.lower()]
+        likely = [name for name in recording.menu("signals", state) if word in name.lower()]
         if likely:
             return max(likely, key=lambda name: recording.variety(state, name))
-    return ""
+    return state.by if state.by in names else _first(recording, state, names)
+
+
+class Menu(NamedTuple):
+    """What a field of a state can be: what its values are called, their names, and the first choice."""
+
+    what: str
+    names: Callable[[Recording, State], list[str]]
+    default: Callable[[Recording, State, list[str]], str] = _first
+
+
+#: By field, each after those that its names depend on. Of the signals that are drawn there may be several.
+MENUS = {
+    "session": Menu("session", lambda r, s: list(r.sessions)),
+    "area": Menu("area", lambda r, s: [area.name for area in r.session(s).areas]),
+    "table": Menu("table", Recording.tables, _first_table),
+    "event": Menu("column of onsets", Recording.onsets),
+    "by": Menu("column", lambda r, s: [NOTHING, *r.columns(s)], _first_groups),
+    "feature": Menu("feature", lambda r, s: [*r.columns(s), *r.menu("signals", s)], _first_feature),
+    "other": Menu("signal", lambda r, s: [NOTHING, *r.menu("signals", s)]),
+    "signals": Menu("signal", Recording.signals),
+}

@@ -54,7 +54,7 @@ def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None 
         if pn.state.curdoc is not None:
             shown.listen(pn.state.curdoc)
         pn.state.onload(shown.begin)
-        return shown.layout
+        return shown.parts.page
 
     return pn.io.server.get_server(
         {"/": page},

@@ -40,11 +40,9 @@ class State:
     signals : tuple of str
         The signals that are drawn; none for the first few.
     black : float, spikes/s
-        The rate that the session raster shows in black.
-    theme : {"light", "dark"}
-        Colours.
-    svg : bool
-        Whether pictures are saved as vectors.
+        The rate that the session raster shows in black; 0 for one that fits the recording.
+    dark, svg : bool
+        Whether colours are dark, and whether pictures are saved as vectors.
     """
 
     session: str = ""
@@ -64,8 +62,8 @@ class State:
     feature: str = ""
     other: str = ""
     signals: tuple[str, ...] = ()
-    black: float = 50.0
-    theme: str = "light"
+    black: float = 0.0
+    dark: bool = False
     svg: bool = False
 
 
@@ -99,17 +97,16 @@ def _window(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _theme(text: str) -> str:
-    if text not in ("light", "dark"):
-        raise ValueError("expected light or dark")
-    return text
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("expected 0 or 1")
+    return text == "1"
 
 
 def _signals(text: str) -> tuple[str, ...]:
     return tuple(part for part in _text(text).split(",") if part)
 
 
-_seconds = _number(0, 1000)
 #: Key in a link -> field and how its text is read.
 _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "session": ("session", _text),
@@ -123,15 +120,15 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "before": ("before", _number(-1000, 1000)),
     "after": ("after", _number(-1000, 1000)),
     "bin": ("bin_width", _number(1e-4, 1000)),
-    "smooth": ("smooth", _seconds),
+    "smooth": ("smooth", _number(0, 1000)),
     "t": ("window", _window),
     "at": ("cursor", _number(-1, 1e9)),
     "tune": ("feature", _text),
     "map": ("other", _text),
     "signals": ("signals", _signals),
     "black": ("black", _number(1e-3, 1e5)),
-    "theme": ("theme", _theme),
-    "svg": ("svg", lambda text: text == "1"),
+    "dark": ("dark", _flag),
+    "svg": ("svg", _flag),
 }
 
 
@@ -140,17 +137,16 @@ def link_of(state: State, default: State) -> str:
     parts = [f"v={VERSION}"]
     for key, (name, _) in _KEYS.items():
         value = getattr(state, name)
-        if value == getattr(default, name):
-            continue
-        parts.append(f"{key}={quote(_written(value), safe=',:/ ').replace(' ', '+')}")
+        if value != getattr(default, name):
+            parts.append(f"{key}={quote(_written(value), safe=',:/ ').replace(' ', '+')}")
     return "#" + "&".join(parts)
 
 
 def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(_written(part) for part in value)
-    if isinstance(value, bool) or value is None:
-        return "1" if value else ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

@@ -192,7 +192,7 @@ def test_recordings_that_lack_something(browser, serve, tmp_path, parts):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "fragment",
-    ["#v=1&theme=dark", "#v=1&u=0,3&t=700,760&tune=position/x&map=position/y", "#v=1&svg=1"],
+    ["#v=1&dark=1", "#v=1&u=0,3&t=700,760&tune=position/x&map=position/y", "#v=1&svg=1"],
 )
 @pytest.mark.parametrize("scale", [1, 2])
 def test_the_bundled_recording(browser, serve, recordings, fragment, scale):

@@ -39,28 +39,28 @@ def test_one_change_leaves_all_else_as_it_is(fresh):
 
 
 def test_controls_show_the_state_and_change_it(fresh):
-    fresh.controls["by"].value = "orientation"
+    fresh.parts.controls["by"].value = "orientation"
     assert fresh.state.by == "orientation"
     fresh.change(by="outcome")
-    assert fresh.controls["by"].value == "outcome"
-    fresh.controls["area"].value = "CA1"
+    assert fresh.parts.controls["by"].value == "outcome"
+    fresh.parts.controls["area"].value = "CA1"
     assert fresh.state.units[0] in fresh.recording.unit_ids(fresh.state)
 
 
 def test_a_condition_chooses_rows_and_a_wrong_one_keeps_them(fresh):
     fresh.change(query="snr > 1.5")
-    some = fresh.table.source.data["unit"]
+    some = fresh.parts.table.source.data["unit"]
     assert 0 < len(some) < 3
-    assert f"{len(some)} of 3 match" in fresh.notes["units"].text
+    assert f"{len(some)} of 3 match" in fresh.parts.notes["units"].text
     assert fresh.plots.sources["session"].data["image"][0].shape[0] == len(some)
     for wrong in ("snr >", "snr > 1e9", "snr.to_csv('x') > 1"):
         fresh.change(query=wrong)
         assert fresh.state.query == "snr > 1.5"
-        assert fresh.notice.text
-        assert fresh.table.source.data["unit"] == some
+        assert fresh.parts.notice.text
+        assert fresh.parts.table.source.data["unit"] == some
     fresh.change(trials="contrast > 99")
     assert fresh.state.trials == ""
-    assert "contrast" in fresh.notice.text
+    assert "contrast" in fresh.parts.notice.text
 
 
 def test_keys(fresh):
@@ -127,9 +127,9 @@ def test_a_shade_means_the_same_at_any_zoom(fresh):
 
 
 def test_the_page_gives_code_and_values_of_a_panel(fresh):
-    fresh.show_code("psth")
-    assert "na.psth(" in fresh.code.value
-    assert fresh.code.value.startswith("import neuroarrays as na\n")
+    fresh.parts.show_code("psth")
+    assert "na.psth(" in fresh.parts.code.value
+    assert fresh.parts.code.value.startswith("import neuroarrays as na\n")
     header = fresh.csv("psth").getvalue().splitlines()[0]
     assert {"mean", "sem", "n", "time", "unit_id"} <= set(header.split(","))
     assert fresh.csv("stimulus").getvalue() == ""
@@ -137,7 +137,7 @@ def test_the_page_gives_code_and_values_of_a_panel(fresh):
 
 def test_a_link_of_another_recording_says_what_is_missing(fresh, recordings):
     other = Page(recordings["sample"], "#v=1&session=monday&area=V9&u=77&by=colour&t=1,2")
-    text = other.notice.text
+    text = other.parts.notice.text
     for word in ("monday", "V9", "77", "colour"):
         assert word in text
     assert other.state.window == (1.0, 2.0)
@@ -145,15 +145,15 @@ def test_a_link_of_another_recording_says_what_is_missing(fresh, recordings):
     fresh.change(units=(30,))
     fresh.follow("#v=9&u=10")
     assert fresh.state.units == (30,)
-    assert "another version" in fresh.notice.text
+    assert "another version" in fresh.parts.notice.text
 
 
 def test_dark_and_light(fresh):
-    fresh.change(theme="dark")
-    assert fresh.plots.figure("psth").background_fill_color == fresh.layout.styles["background"]
-    dark = fresh.layout.styles["background"]
-    fresh.change(theme="light")
-    assert fresh.layout.styles["background"] != dark
+    fresh.change(dark=True)
+    assert fresh.plots.figure("psth").background_fill_color == fresh.parts.page.styles["background"]
+    dark = fresh.parts.page.styles["background"]
+    fresh.change(dark=False)
+    assert fresh.parts.page.styles["background"] != dark
 
 
 def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb):
@@ -175,7 +175,7 @@ def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb):
     other.replace(path)
     page.change(units=(int(recording.unit_ids(page.state)[1]),))
     assert page.views["psth"].value is before
-    assert "changed" in page.notes["psth"].text
+    assert "changed" in page.parts.notes["psth"].text
 
 
 def test_explore_gives_what_a_notebook_shows(nwb):

@@ -20,7 +20,7 @@ STATES = st.builds(
     units=st.lists(st.integers(-(2**40), 2**40), max_size=6, unique=True).map(tuple),
     window=st.none() | st.tuples(st.integers(-1000, 0), st.integers(1, 1000)).map(lambda w: tuple(map(float, w))),
     smooth=st.integers(0, 100).map(lambda n: n / 64),
-    theme=st.sampled_from(["light", "dark"]),
+    dark=st.booleans(),
     svg=st.booleans(),
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def test_a_link_is_readable_and_says_only_what_was_chosen():
     [
         ("t=nan,1", "number"), ("t=1", "not used"), ("t=5,1", "order"), ("t=0,inf", "number"),
         ("bin=0", "number"), ("bin=1e400", "number"), ("u=a", "not used"), ("u=1,2,3,4,5,6,7", "6 units"),
-        ("theme=red", "light or dark"), ("q=" + "x" * 2000, "characters"), ("before=-1e9", "number"),
+        ("dark=red", "0 or 1"), ("q=" + "x" * 2000, "characters"), ("before=-1e9", "number"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_said_and_left_out(part, word):

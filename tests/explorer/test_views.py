@@ -13,7 +13,7 @@ pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroa
 import neuroarrays as na
 from neuroarrays.explorer.panels import VIEWS, view
 from neuroarrays.explorer.recipe import Kept
-from neuroarrays.explorer.recording import UNGROUPED
+from neuroarrays.explorer.recording import NOTHING
 from neuroarrays.explorer.state import State
 from tests.explorer.conftest import read
 
@@ -43,7 +43,7 @@ STATES = {
     "small": {
         "by": {"by": "orientation", "smooth": 0.05}, "three": {"units": (10, 30, 50)},
         "column": {"feature": "orientation", "trials": "contrast > 0.2"}, "events": {"table": "lick_left"},
-        "traces": {"area": "V1", "window": (2.0, 9.0)}, "query": {"query": "snr > 1"}, "ungrouped": {"by": UNGROUPED},
+        "traces": {"area": "V1", "window": (2.0, 9.0)}, "query": {"query": "snr > 1"}, "ungrouped": {"by": NOTHING},
     },
     "trials": {"three": {"units": (10, 30, 50), "by": "orientation"}},
     "clock": {"zoom": {"window": (3.0, 8.0)}},
