@@ -60,6 +60,7 @@ class Plots(Figures):
         if name == "session":
             self._show_session(view, state, rows)
             self._show_behind(view, state, recording)
+            self.mark(state.units, view.facts["window"])
         else:
             getattr(self, f"_show_{name.replace(' ', '_')}")(view, state)
 
@@ -84,10 +85,18 @@ class Plots(Figures):
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
         _tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
         plot.yaxis.axis_label = f"unit ({n_rows:,})"
+
+    def mark(self, units: tuple[int, ...], window: tuple[float, float]) -> None:
+        """Mark the rows of some units in the session raster, at the left of its window, s."""
+        names = self.sources["session rows"].data["label"]
+        rows = {label: row for row, label in enumerate(names[0] if names else [])}
+        found = [
+            (rows.get(f"unit {unit}", np.nan), color)
+            for unit, color in zip(units, COLORS, strict=False)
+        ]
         self.sources["chosen"].data = {
-            "x": [view.facts["window"][0] + 0.004 * np.ptp(view.facts["window"])] * len(state.units),
-            "y": [int(np.flatnonzero(ids == u)[0]) if u in ids else np.nan for u in state.units],
-            "color": list(COLORS[: len(state.units)]),
+            "x": [window[0] + 0.004 * (window[1] - window[0])] * len(found),
+            "y": [row for row, _ in found], "color": [color for _, color in found],
         }  # fmt: skip
 
     def _show_behind(self, view: View, state: State, recording: Recording) -> None:
@@ -188,11 +197,11 @@ class Plots(Figures):
             head = f"unit {unit}" if n_units > 1 else ""
             for k, name in enumerate(names if is_grouped else [""]):
                 middle = np.flatnonzero(codes == k).mean() if is_grouped else n_rows / 2 - 0.5
-                ticks[u * n_rows + float(middle) + 0.5] = " ".join(filter(None, (head, name)))
+                ticks[u * n_rows + float(middle) + 0.5] = ", ".join(filter(None, (head, name)))
         plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
         plot.y_range.end = n_units * n_rows
-        _tick(plot.yaxis[0], ticks)
+        _tick(plot.yaxis[0], ticks if any(ticks.values()) else {})
         plot.yaxis.axis_label = f"presentation ({n_rows:,})" + (f", by {by}" if by else "")
         plot.xaxis.axis_label = time_label(value[schema.TIME])
         is_edge = (
@@ -251,7 +260,8 @@ class Plots(Figures):
         for g, name in enumerate(names):
             for u, unit in enumerate(ids):
                 at, several = (g, u) if by else (u,), len(ids) > 1
-                parts = [f"unit {unit}" * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
+                head = f"{unit}" if name else f"unit {unit}"
+                parts = [head * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
                 color, dash = COLORS[(u if several else g) % len(COLORS)], _DASHES[g * several % 4]
                 text = " ".join(filter(None, parts))
                 lines.append((clock, mean.values[at], sem[at], color, dash, text))
@@ -394,8 +404,9 @@ class Plots(Figures):
         for k, item in enumerate(legend.items):
             item.visible = k < len(texts)
             item.label = literal(texts[k] if item.visible else "")
-        legend.visible = len(texts) <= _NAMED
-        self.figure(name).height = 210 + 16 * (-(-len(texts) // 2) if legend.visible else 0)
+        legend.visible, legend.ncols = len(texts) <= _NAMED, 1 if max(map(len, texts)) > 24 else 2
+        n_rows = -(-len(texts) // legend.ncols) if legend.visible else 0
+        self.figure(name).height = 210 + 16 * n_rows
 
 
 def _boxes(

@@ -78,10 +78,11 @@ class Figures:
             plot = self.figures[name] = figure(
                 height=kind.height, sizing_mode="stretch_width", tools=kind.tools,
                 active_drag=kind.tools.partition(",")[0], active_scroll=None,
-                toolbar_location="above", toolbar_inner=True, output_backend=self._backend,
+                toolbar_location="right", output_backend=self._backend,
                 x_range=self.figure(kind.shares).x_range if kind.shares else Range1d(0, 1),
                 y_range=Range1d(0, 1), x_axis_label=kind.x, y_axis_label=kind.y,
                 min_border_left=70, min_border_right=20,
+                styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
             )  # fmt: skip
             plot.toolbar.logo, plot.toolbar.autohide = None, True
             plot.select_one(SaveTool).filename = name  # else the browser asks for one
@@ -105,7 +106,9 @@ class Figures:
         mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#00000000")
         self._mappers[name] = mapper
         drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
-        hover = HoverTool(renderers=[drawn], tooltips=[("", value)], attachment="below")
+        hover = HoverTool(
+            renderers=[drawn], tooltips=[("", value)], attachment="below", visible=False
+        )
         plot.add_tools(hover)
         return hover
 
@@ -114,7 +117,9 @@ class Figures:
         source = self._source(f"{name} rows", "image", "label", "x", "y", "dw", "dh")
         drawn = plot.image("image", "x", "y", "dw", "dh", source=source, global_alpha=0.0)
         shown = [("", "@label"), (time, "$x{0.000} s")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, attachment="above"))
+        plot.add_tools(
+            HoverTool(renderers=[drawn], tooltips=shown, attachment="above", visible=False)
+        )
 
     def _bar(self, plot: Any, name: str, title: str = "") -> None:
         """The scale of an image at its right."""
@@ -152,7 +157,7 @@ class Figures:
         points = self._source("points", "x", "y", "name", "value")
         dots = plot.scatter("x", "y", source=points, size=6, alpha=0, line_alpha=0)
         shown = [("", "@name: @value"), ("time", "@x{0.000} s")]
-        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown))
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown, visible=False))
 
     def _trials(self, plot: Any) -> None:
         self._image(plot, "trials", ["#ffffff"], "@responses", "responses")
@@ -174,7 +179,7 @@ class Figures:
             "xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8
         )
         shown = [("", "@label"), ("at", "$snap_x{0.000}"), ("", "$snap_y{0.000} @unit")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, mode="vline"))
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, mode="vline", visible=False))
         self._legends[name] = Legend(
             location="left", orientation="horizontal", ncols=2, label_text_font_size="11px",
             margin=2, padding=2, spacing=10, glyph_width=14, glyph_height=12, label_height=12,

@@ -63,7 +63,7 @@ _TABLE = """
 """
 _WIDE: dict[str, Any] = {"sizing_mode": "stretch_width"}
 #: Parts that stand below each other where the window is narrow; where code is seen, wherever the page is.
-_WRAPS = {"flex-wrap": "wrap", "min-width": "0"}
+_WRAPS = {"flex-wrap": "wrap"}
 _STICKS = {"position": "sticky", "bottom": "0", "z-index": "10", "background": "var(--paper)"}
 
 
@@ -148,8 +148,8 @@ class Layout:
         )
         main = pn.Column(
             session, self.status, *rest, *self._panel("signals", "signals"),
-            pn.Row(*(pn.Column(*parts, min_width=350, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
-            self._code_bar, styles={"min-width": "min(600px, 100%)"}, **_WIDE,
+            pn.Row(*(pn.Column(*parts, styles={"flex": "1 1 350px"}, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
+            self._code_bar, styles={"flex": "1 1 600px", "min-width": "0"}, **_WIDE,
         )  # fmt: skip
         above = (control for field, control in self.controls.items() if field not in _BESIDE)
         below = pn.Row(left, main, styles=_WRAPS, **_WIDE)

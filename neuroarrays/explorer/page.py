@@ -195,12 +195,15 @@ class Page:
         changed = {f for f in FIELDS if getattr(wanted, f) != getattr(self.state, f)}
         self.state, again = wanted, "svg" in changed
         if again:  # figures are made anew, as vectors or not
-            self.plots = Plots(wanted)
+            self.plots, self.views = Plots(wanted), {}
             for name in (*VIEWS, "rate map"):
                 if name != "units":
                     self.parts.panes[name].object = None
         with pn.io.hold():  # one message, so that no figure is seen half changed
             self.update(name for name in VIEWS if again or changed & DEPENDS[name])
+            if "units" in changed:
+                window = self.state.window or self.recording.extent(self.state)
+                self.plots.mark(self.state.units, window)
             if "dark" in changed:
                 self.plots.theme(self.state.dark)
                 self.parts.colour(self.state.dark)
@@ -217,6 +220,8 @@ class Page:
             if shown.facts.get("failed") and before.value is not None:
                 continue
             self.views[name] = shown
+            if name != "session" and shown.code and shown.code == before.code:
+                continue  # it is drawn; what lies behind the session is no part of its code
             if name == "units":
                 self._show_table(shown)
             else:
@@ -253,11 +258,13 @@ class Page:
     def _show_table(self, shown: View) -> None:
         """The units as texts and numbers in the table of the page; text stays text."""
         self._rows, table = None, self.parts.table
+        n_rows = 0 if shown.value is None else len(shown.value)
+        table.visible, table.height = n_rows > 0, min(560, 42 + table.row_height * n_rows)
         if shown.value is None:
             table.source.data = {"unit": []}
             return
         ids = self.recording.unit_ids(self.state)
-        if len(shown.value) < len(ids):
+        if n_rows < len(ids):
             self._rows = np.flatnonzero(np.isin(ids, shown.value.index.to_numpy()))
         data: dict[str, list[Any]] = {"unit": shown.value.index.tolist()}
         columns = [TableColumn(field="unit", title="unit", width=50)]

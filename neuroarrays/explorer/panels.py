@@ -344,7 +344,7 @@ _AROUND = {"session", "area", "units", "table", "event", "trials", "before", "af
 #: The fields of the state that each depends on.
 DEPENDS: dict[str, set[str]] = {
     "units": {"session", "area", "query"},
-    "session": {"session", "area", "query", "window", "units", "table", "by", "black"},
+    "session": {"session", "area", "query", "window", "table", "by", "black"},
     "signals": {"session", "area", "units", "window", "signals"},
     "trials": {*_AROUND, "by"},
     "psth": {*_AROUND, "by", "smooth"},

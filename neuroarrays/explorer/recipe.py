@@ -10,8 +10,8 @@ import xarray as xr
 
 import neuroarrays as na
 
-#: Values that are kept for the next view: lazy trees and small answers.
-_KEPT = 48
+#: Values that are kept for the next view, lazy trees and small answers: those of two units in all panels.
+_KEPT = 160
 
 
 @dataclass
