@@ -1,4 +1,4 @@
-"""Drawing what views returned: their values go into the sources of the figures."""
+"""Drawing what views returned along time: rasters, and signals beside them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,23 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from bokeh.core.properties import value as literal
-from bokeh.models import BasicTicker, FixedTicker, LegendItem
 
 from neuroarrays import schema
-from neuroarrays.explorer.figures import COLORS, Figures
+from neuroarrays.explorer.curves import GROUPS, Curves, edges, ends_of, text_of, tick
+from neuroarrays.explorer.figures import COLORS
 from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import is_in_radians, label_of, time_label, turn_of
+from neuroarrays.schema.labels import time_label, turn_of
 
-_DASHES = ("solid", "dashed", "dotted", "dotdash")
-#: Labels on an axis, presentations behind the raster, and groups that have a colour each, at most.
-_TICKS, _BEHIND, _GROUPS = 40, 80, len(COLORS)
-#: Lines that a legend names at most.
-_NAMED = 12
+#: Labels on an axis and presentations behind the raster, at most.
+_TICKS, _BEHIND = 40, 80
 #: Shades of one colour in the event raster, and its rows at most: one for each pixel.
 _SHADES, _ROWS = 16, 320
-#: Half the width of the mean of one text of several, as a share of the room it has.
-_HALF = 0.35
 
 
-def _text_of(value: Any) -> str:
-    """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
-    if isinstance(value, float | np.floating):
-        return "missing" if np.isnan(value) else f"{value:g}"
-    return str(value)[:40]
-
-
-class Plots(Figures):
+class Plots(Curves):
     """The figures, with methods that draw what each view returned."""
 
     def show(
@@ -83,7 +70,7 @@ class Plots(Figures):
         self._name_rows("session", [f"unit {unit}" for unit in ids], where)
         plot, n_rows = self.figure("session"), len(ids)
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
-        _tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
+        tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
         plot.yaxis.axis_label = f"unit ({n_rows:,})"
 
     def mark(self, units: tuple[int, ...], window: tuple[float, float]) -> None:
@@ -150,7 +137,7 @@ class Plots(Figures):
             parts = [view.value[key] for key in keys if key in view.value]
             unit = str(parts[0].attrs.get("units", ""))
             values = np.stack([part.values.astype(float) for part in parts], axis=1)
-            low, high = _ends_of(values)
+            low, high = ends_of(values)
             heights = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
             if turn := turn_of(parts[0]):  # a line that goes round the circle is broken
                 heights[1:][np.abs(np.diff(values, axis=0)) > turn / 2] = np.nan
@@ -168,19 +155,19 @@ class Plots(Figures):
         plot = self.figure("signals")
         plot.x_range.start, plot.x_range.end = view.facts["window"]
         plot.y_range.end, plot.height = max(1, len(names)), 60 + 45 * max(1, len(names))
-        _tick(plot.yaxis[0], labels)
+        tick(plot.yaxis[0], labels)
         self.sources["signals"].data, self.sources["points"].data = data, points
 
     # ------------------------------------------------------------------------------- around an event
 
     def _show_trials(self, view: View, state: State) -> None:
         value: xr.DataArray = view.value
-        n_units, n_rows, _ = value.shape
+        n_units, n_rows = value.sizes[schema.UNIT], value.sizes[schema.PRESENTATION]
         by, ids = view.facts["by"], value[schema.UNIT].values
-        texts = [_text_of(label) for label in value[by].values] if by else [""] * n_rows
+        texts = [text_of(label) for label in value[by].values] if by else [""] * n_rows
         names = list(dict.fromkeys(texts))
         codes = np.array([names.index(text) for text in texts])
-        is_grouped = 1 < len(names) <= _GROUPS
+        is_grouped = 1 < len(names) <= GROUPS
         # As in the mean: a colour for each group of one unit, or for each of several units.
         n_colors = n_units if n_units > 1 else len(names) if is_grouped else 1
         colors = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
@@ -201,27 +188,28 @@ class Plots(Figures):
         plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
         plot.y_range.end = n_units * n_rows
-        _tick(plot.yaxis[0], ticks if any(ticks.values()) else {})
+        tick(plot.yaxis[0], ticks if any(ticks.values()) else {})
         plot.yaxis.axis_label = f"presentation ({n_rows:,})" + (f", by {by}" if by else "")
         plot.xaxis.axis_label = time_label(value[schema.TIME])
         is_edge = (
             np.append(np.diff(codes) != 0, True) if is_grouped else np.arange(n_rows) == n_rows - 1
         )
-        _tick(plot.ygrid[0], (np.flatnonzero(np.tile(is_edge, n_units)) + 1).tolist())
+        tick(plot.ygrid[0], (np.flatnonzero(np.tile(is_edge, n_units)) + 1).tolist())
 
     def _shade_trials(self, value: xr.DataArray, color: np.ndarray, n_colors: int) -> None:
         """The image of the event raster.
 
         Parameters
         ----------
-        value : (unit_id, presentation_id, time) DataArray
+        value : (presentation_id, unit_id, time) DataArray, dimensions in any order
             Spikes per bin, or a trace in its own unit.
         color : (unit x presentation,) int
             Number of the colour of each row.
         n_colors : int
             How many colours there are.
         """
-        responses = value.values.reshape(color.size, -1)
+        order = (value.get_axis_num(dim) for dim in (schema.UNIT, schema.PRESENTATION, schema.TIME))
+        responses = value.values.transpose(*order).reshape(color.size, -1)
         is_count = value.dtype.kind in "iu"
         known = responses[responses > 0] if is_count else responses[np.isfinite(responses)]
         low, high = np.percentile(known, [2, 99.5]) if known.size else (0.0, 1.0)
@@ -244,169 +232,11 @@ class Plots(Figures):
             for k in range(_SHADES)
         ]
         mapper.low, mapper.high = 0, len(mapper.palette) - 1
-        edges = _edges(value[schema.TIME].values)
+        left, right = edges(value[schema.TIME].values)
         self.sources["trials"].data = {
             "image": [(color[:, None] * _SHADES + shade).astype(np.uint8)], "responses": [responses],
-            "x": [edges[0]], "y": [0], "dw": [edges[1] - edges[0]], "dh": [len(shade) * group],
+            "x": [left], "y": [0], "dw": [right - left], "dh": [len(shade) * group],
         }  # fmt: skip
-
-    def _show_psth(self, view: View, state: State) -> None:
-        response: xr.Dataset = view.value
-        by, clock = view.facts["by"], response[schema.TIME].values
-        mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
-        sem, n = (response[k].transpose(*mean.dims).values for k in ("sem", "n"))
-        names = [_text_of(v) for v in mean[by].values][:_GROUPS] if by else [""]
-        ids, lines = mean[schema.UNIT].values, []
-        for g, name in enumerate(names):
-            for u, unit in enumerate(ids):
-                at, several = (g, u) if by else (u,), len(ids) > 1
-                head = f"{unit}" if name else f"unit {unit}"
-                parts = [head * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
-                color, dash = COLORS[(u if several else g) % len(COLORS)], _DASHES[g * several % 4]
-                text = " ".join(filter(None, parts))
-                lines.append((clock, mean.values[at], sem[at], color, dash, text))
-        unit = str(mean.attrs.get("units", ""))
-        self._draw(
-            "psth", lines, unit, time_label(response[schema.TIME]), f"mean ± s.e.m. ({unit})"
-        )
-
-    # ------------------------------------------------------------------------------------ of the units
-
-    def _show_tuning(self, view: View, state: State) -> None:
-        curve: xr.DataArray = view.value
-        along, n_units = curve[str(curve.dims[1])], len(curve)
-        name, axis = label_of(along), self.figure("tuning").xaxis[0]
-        is_number = along.dtype.kind in "iuf"
-        x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
-        sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
-        if is_in_radians(along):
-            x, name = np.degrees(x), f"{along.name} (degrees)"
-            _tick(axis, list(range(-360, 721, 90)))
-        elif is_number:
-            axis.ticker = BasicTicker() if isinstance(axis.ticker, FixedTicker) else axis.ticker
-        else:
-            _tick(axis, {k: _text_of(text) for k, text in enumerate(along.values)})
-        axis.major_label_overrides = {} if is_number else axis.major_label_overrides
-        lines = []
-        for u, unit in enumerate(curve[schema.UNIT].values):
-            color, values = COLORS[u % len(COLORS)], (x, curve.values[u], sem[u])
-            if not is_number:  # nothing lies between two texts: a short line for each
-                room = 2 * _HALF / n_units
-                left = x - _HALF + u * room
-                ends = np.stack([left, left + 0.9 * room, np.full(x.size, np.nan)], axis=1)
-                values = ends.ravel(), np.repeat(values[1], 3), np.repeat(values[2], 3)
-            lines.append((*values, color, "solid", f"unit {unit}"))
-        unit = str(curve.attrs.get("units", ""))
-        self._draw("tuning", lines, unit, name, unit)
-
-    def _show_rate_map(self, view: View, state: State) -> None:
-        curve, plot = view.value[0], self.figure("rate map")
-        across, up = (curve[dim] for dim in curve.dims)
-        (left, right), (bottom, top) = _edges(across.values), _edges(up.values)
-        self.sources["rate map"].data = {
-            "image": [curve.values.T.astype(np.float32)], "x": [left], "y": [bottom],
-            "dw": [right - left], "dh": [top - bottom],
-        }  # fmt: skip
-        plot.xaxis.axis_label, plot.yaxis.axis_label = label_of(across), label_of(up)
-        plot.x_range.start, plot.x_range.end = left, right
-        plot.y_range.start, plot.y_range.end = bottom, top
-        mapper, (low, high) = self._mappers["rate map"], _ends_of(curve.values)
-        mapper.low, mapper.high = min(0.0, low), max(high, 1e-9)
-        self._bars["rate map"].title = str(view.value.attrs.get("units", ""))
-
-    def _show_correlogram(self, view: View, state: State) -> None:
-        value: xr.DataArray = view.value
-        lag, ids = value["lag"].values, value[schema.UNIT].values
-        rates = {f"unit {ids[0]}": value.values[0]}
-        if value.ndim == 3:
-            pairs = [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
-            rates = {f"{ids[v]} around {ids[u]}": value.values[u, v] for u, v in pairs}
-        none = np.full(lag.size, np.nan)
-        lines = [
-            (lag, rate, none, COLORS[k % len(COLORS)], "solid", text)
-            for k, (text, rate) in enumerate(rates.items())
-        ]
-        self._draw("correlogram", lines, "spikes/s")
-
-    def _show_waveform(self, view: View, state: State) -> None:
-        value: xr.DataArray = view.value
-        lines = []
-        for u, unit in enumerate(value[schema.UNIT].values):
-            wave = value.values[u]
-            if wave.ndim == 2:  # the channel with the largest swing
-                channels = wave if wave.shape[0] < wave.shape[1] else wave.T
-                wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
-            x, none = np.arange(wave.size, dtype=float), np.full(wave.size, np.nan)
-            lines.append((x, wave, none, COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
-        unit = str(value.attrs.get("units", ""))
-        self._draw("waveform", lines, unit, "sample", unit)
-
-    def _show_stimulus(self, view: View, state: State) -> None:
-        frame = np.asarray(view.value.values, np.float32)[::-1]
-        mapper, (low, high) = self._mappers["stimulus"], _ends_of(frame)
-        mapper.low, mapper.high = low, max(high, low + 1e-9)
-        height, width = frame.shape
-        plot = self.figure("stimulus")
-        plot.x_range.end, plot.y_range.end = width, height
-        self.sources["stimulus"].data = {
-            "image": [frame], "x": [0], "y": [0], "dw": [width], "dh": [height]
-        }  # fmt: skip
-
-    def _draw(
-        self,
-        name: str,
-        lines: list[tuple[Any, ...]],
-        unit: str,
-        x_label: str = "",
-        y_label: str = "",
-    ) -> None:
-        """Lines, bands of their standard errors, and a legend.
-
-        Parameters
-        ----------
-        name : str
-            Of the figure.
-        lines : list of (x, y, sem, color, dash, text)
-            Each with (n,) float arrays; NaN parts a line.
-        unit : str
-            Of the values.
-        x_label, y_label : str
-            Of the axes, if they change.
-        """
-        plot = self.figure(name)
-        data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
-        bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
-        for x, y, sem, color, dash, text in lines:
-            for key, part in zip(data, (x, y, color, dash, text, unit), strict=True):
-                data[key].append(part)
-            for part in np.ma.clump_unmasked(np.ma.masked_invalid(x + y + sem)):
-                bands["xs"].append(np.concatenate([x[part], x[part][::-1]]))
-                bands["ys"].append(np.concatenate([(y + sem)[part], (y - sem)[part][::-1]]))
-                bands["color"].append(color)
-        self.sources[name].data, self.sources[f"{name} bands"].data = data, bands
-        floor = [] if name == "waveform" else [np.zeros(1)]
-        low, high = _ends_of(np.concatenate([*data["ys"], *bands["ys"], *floor]))
-        room = 0.06 * (high - low) or 1.0
-        plot.y_range.start, plot.y_range.end = low - (room if low < 0 else 0), high + room
-        if name != "psth":
-            plot.x_range.start, plot.x_range.end = _ends_of(np.concatenate(data["xs"]))
-        for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
-            if label:
-                axis.axis_label = label
-        self._name_lines(name, data["label"])
-
-    def _name_lines(self, name: str, texts: list[str]) -> None:
-        """The legend of a figure, above its lines: its items stay, and the room for lines too."""
-        legend = self._legends[name]
-        for k in range(len(legend.items), len(texts)):
-            item = LegendItem(label=literal(""), renderers=[self._lines_of[name]], index=k)
-            legend.items.append(item)
-        for k, item in enumerate(legend.items):
-            item.visible = k < len(texts)
-            item.label = literal(texts[k] if item.visible else "")
-        legend.visible, legend.ncols = len(texts) <= _NAMED, 1 if max(map(len, texts)) > 24 else 2
-        n_rows = -(-len(texts) // legend.ncols) if legend.visible else 0
-        self.figure(name).height = 210 + 16 * n_rows
 
 
 def _boxes(
@@ -428,38 +258,16 @@ def _boxes(
         return data
     texts = [""] * start.size
     if column in table.variables:
-        texts = [_text_of(value) for value in table[column].values]
+        texts = [text_of(value) for value in table[column].values]
     names = list(dict.fromkeys(texts))
     for k in inside:
-        color = COLORS[names.index(texts[k])] if len(names) <= _GROUPS else "#999999"
+        color = COLORS[names.index(texts[k])] if len(names) <= GROUPS else "#999999"
         middle = (max(start[k], window[0]) + min(stop[k], window[1])) / 2
         for key, value in zip(data, (start[k], stop[k], *height, color, texts[k], middle), strict=True):  # fmt: skip
             data[key].append(value)
     return data
 
 
-def _ends_of(values: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest value that is known; 0 and 1 where none is."""
-    known = values[np.isfinite(values)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
-def _edges(centres: np.ndarray) -> tuple[float, float]:
-    """Where the first of some even bins begins, and where the last one ends."""
-    half = (centres[1] - centres[0]) / 2 if centres.size > 1 else 0.5
-    return float(centres[0] - half), float(centres[-1] + half)
-
-
 def _brief(number: float, reach: float) -> str:
     """A number with three digits; 0 where it is next to nothing of the range."""
     return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"
-
-
-def _tick(axis: Any, ticks: dict[float, str] | list[Any]) -> None:
-    """Ticks of an axis or a grid; its ticker stays: a new model makes Bokeh walk the whole page."""
-    if isinstance(axis.ticker, FixedTicker):
-        axis.ticker.ticks = list(ticks)
-    else:
-        axis.ticker = FixedTicker(ticks=list(ticks))
-    if isinstance(ticks, dict):
-        axis.major_label_overrides = ticks

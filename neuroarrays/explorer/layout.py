@@ -106,8 +106,10 @@ class Layout:
         )  # fmt: skip
         copy, close = self._button("copy", 50), self._button("close", 50)
         copy.js_on_click(args={"code": self.code}, code=_COPY)
-        close.on_click(lambda _: self._code_bar.param.update(visible=False))
-        self._code_bar = pn.Row(self.code, copy, close, visible=False, styles=_STICKS, **_WIDE)
+        bar = self._code_bar = pn.Row(
+            self.code, copy, close, visible=False, styles=_STICKS, **_WIDE
+        )
+        close.on_click(lambda _: bar.param.update(visible=False))
         self.page = self._laid_out()
 
     def say(self, line: Any, text: str) -> None:
@@ -148,7 +150,7 @@ class Layout:
         )
         main = pn.Column(
             session, self.status, *rest, *self._panel("signals", "signals"),
-            pn.Row(*(pn.Column(*parts, styles={"flex": "1 1 350px"}, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
+            pn.Row(*(pn.Column(*parts, styles={"flex": "1 1 350px", "max-width": "700px"}, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
             self._code_bar, styles={"flex": "1 1 600px", "min-width": "0"}, **_WIDE,
         )  # fmt: skip
         above = (control for field, control in self.controls.items() if field not in _BESIDE)

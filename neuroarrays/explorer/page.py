@@ -18,7 +18,7 @@ from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
 from neuroarrays.explorer.panels import DEPENDS, VIEWS, view
 from neuroarrays.explorer.recipe import Kept, View
-from neuroarrays.explorer.recording import MENUS, NOTHING, Recording
+from neuroarrays.explorer.recording import MENUS, NOTHING, Recording, one_line
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 
 #: Time between looks at how far reading is, ms.
@@ -81,7 +81,8 @@ class Page:
     def _listed(self) -> list[int]:
         """Labels of the units that fit the condition, in the order of the rows."""
         ids = self.recording.unit_ids(self.state)
-        return (ids if self._rows is None else ids[self._rows]).tolist()  # type: ignore[no-any-return]
+        listed: list[int] = (ids if self._rows is None else ids[self._rows]).tolist()
+        return listed
 
     def _tap_session(self, event: Any) -> None:
         ids, row = self._listed(), round(event.y)
@@ -91,10 +92,9 @@ class Page:
 
     def _tap_trial(self, event: Any) -> None:
         shown = self.views.get("trials", View()).value
-        if shown is None or not 0 <= event.y < shown.shape[0] * shown.shape[1]:
-            return
-        ids = shown["presentation_id"].values
-        self.go_to(int(ids[int(event.y) % shown.shape[1]]))
+        ids = () if shown is None else shown[schema.PRESENTATION].values
+        if len(ids) and 0 <= event.y < len(ids) * len(self.state.units):
+            self.go_to(int(ids[int(event.y) % len(ids)]))
 
     def _rows_selected(self, attr: str, old: list[int], new: list[int]) -> None:
         if not self._setting and new:
@@ -222,10 +222,10 @@ class Page:
             self.views[name] = shown
             if name != "session" and shown.code and shown.code == before.code:
                 continue  # it is drawn; what lies behind the session is no part of its code
-            if name == "units":
-                self._show_table(shown)
-            else:
-                self._draw(name, shown)
+            try:
+                self._show_table(shown) if name == "units" else self._draw(name, shown)
+            except Exception as error:  # whatever is in a file: the other panels go on
+                self.parts.say(self.parts.notes[name], f"not drawn: {one_line(error)}")
 
     def _draw(self, name: str, shown: View) -> None:
         """Draw a view, or hide its figure where it has nothing."""
@@ -292,6 +292,8 @@ class Page:
                         control.options = names
                 if control.value != value:
                     control.value = value
+            path = self.recording.units_path(self.state)
+            self.parts.controls["black"].visible = bool(path and path[1] == schema.SPIKE_TIMES)
             ids = list(self.parts.table.source.data.get("unit", []))
             chosen = [ids.index(unit) for unit in self.state.units if unit in ids]
             self.parts.table.source.selected.indices = chosen

@@ -21,6 +21,8 @@ _COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
 _COUNTED, _READ = 4_000_000, 4_000_000
 #: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.
 _FINE, _TRIALS, _SIGNALS, _BINS = 200, 3000, 5, 36
+#: Columns of presentations and units that are aligned: the time that xarray takes grows with their square.
+_WIDEST = 1000
 
 
 def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
@@ -44,6 +46,14 @@ def _units_path(recording: Recording, state: State) -> tuple[str, str]:
     if path is None or not recording.unit_ids(state).size:
         raise Nothing("this session has no units")
     return path
+
+
+def _check_width(recording: Recording, state: State) -> None:
+    """Refuse to align very many columns."""
+    nodes = recording.table(state), recording.node(_units_path(recording, state)[0])
+    n_columns = sum(len(node.variables) for node in nodes)
+    if n_columns > _WIDEST:
+        raise Nothing(f"not aligned: {n_columns:,} columns, of which {_WIDEST:,} are the most")
 
 
 # ------------------------------------------------------------------------------- along the session
@@ -189,11 +199,12 @@ def _aligned(recording: Recording, state: State, recipe: Recipe, width: float) -
     path = _units_path(recording, state)
     if not state.table:
         raise Nothing("there are no presentations and no events to align to")
+    _check_width(recording, state)
     tree, place = recipe.tree, path[0]
     if not recording.is_aligned:
         session = recipe.item("session", recipe.tree, state.session)
         around: dict[str, Any] = {"bin_width": width, "window": (state.before, state.after)}
-        around["event"] = state.event if state.event != schema.START_TIME else None
+        around["event"] = state.event if state.event not in ("", schema.START_TIME) else None
         tree = recipe.call("aligned", "align", session, state.table, **around, clip=False)
         place = _place(tree.value, state, path)
     if state.trials:
@@ -225,9 +236,7 @@ def trials(recording: Recording, state: State, recipe: Recipe) -> View:
     if n_presentations > _TRIALS:
         note = f"the first {_TRIALS:,} of {n_presentations:,} presentations"
         responses = recipe.method("first", responses, "isel", presentation_id=slice(_TRIALS))
-    shown = recipe.method("shown", responses, "load")
-    order = (schema.UNIT, schema.PRESENTATION, schema.TIME)
-    return View(recipe.method("shown", shown, "transpose", *order).value, note, facts={"by": by})
+    return View(recipe.method("shown", responses, "load").value, note, facts={"by": by})
 
 
 def psth(recording: Recording, state: State, recipe: Recipe) -> View:
@@ -255,8 +264,9 @@ def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
     is_map = state.other not in (NOTHING, state.feature)
     wanted = [state.feature, state.other] if is_map else [state.feature]
     if not recording.is_aligned:
+        _check_width(recording, state)
         clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
-        ends = float(clock[0]), float(clock[-1])
+        ends = float(np.nanmin(clock)), float(np.nanmax(clock))
         series = [name.rpartition("/")[0].rpartition("/")[2] for name in wanted]
         session = recipe.item("session", recipe.tree, state.session)
         around = {"bin_width": 0.02, "window": ends, "series": series}

@@ -123,10 +123,13 @@ class Recording:
         return xr.Dataset(), ""
 
     def columns(self, state: State) -> list[str]:
-        """Columns of the presentations, one value each."""
+        """Columns of the presentations, one value each; none that has the name of a column of units."""
+        path, taken = self.units_path(state), {schema.PRESENTATION}
+        if path and not self.is_aligned:
+            taken.update(map(str, self.node(path[0]).variables))
         table = self.table(state).variables
-        names = [str(n) for n, v in table.items() if v.dims == (schema.PRESENTATION,)]
-        return [name for name in names if name != schema.PRESENTATION][:MOST_COLUMNS]
+        names = (str(n) for n, v in table.items() if v.dims == (schema.PRESENTATION,))
+        return [name for name in names if name not in taken][:MOST_COLUMNS]
 
     def onsets(self, state: State) -> list[str]:
         """Columns that may hold onsets: numbers in seconds, or called a time."""
@@ -137,7 +140,7 @@ class Recording:
             if table[name].dtype.kind in "fiu"
             and (table[name].attrs.get("units") == "s" or "time" in name)
             and name != schema.STOP_TIME
-        ] or [schema.START_TIME]
+        ]
 
     def signals(self, state: State) -> list[str]:
         """Paths of signals along time below the session: ``position/x``; none of units."""
@@ -216,7 +219,10 @@ class Recording:
 
     def menu(self, field: str, state: State) -> list[str]:
         """What a field of a state can be, found once in each area and table."""
-        return self._once(f"menu of {field}", state, lambda: MENUS[field].names(self, state))
+        names: list[str] = self._once(
+            f"menu of {field}", state, lambda: MENUS[field].names(self, state)
+        )
+        return names
 
     def _once(self, name: str, state: State, find: Callable[[], Any]) -> Any:
         key = name, state.session, state.area, state.table
@@ -327,9 +333,9 @@ def _first_table(recording: Recording, state: State, names: list[str]) -> str:
 
 def _first_groups(recording: Recording, state: State, names: list[str]) -> str:
     """The first column with few values, of texts if there is one; else none."""
-    table, fits = recording.table(state), []
+    table, fits = recording.table(state).variables, []
     for name in names[1:]:
-        if table[name].dtype.kind in "fM" or table.sizes[schema.PRESENTATION] > 100_000:
+        if table[name].dtype.kind in "fM" or table[name].size > 100_000:
             continue
         values = table[name].values
         if _GROUPS[0] <= len(set(values[~missing(values)].tolist())) <= _GROUPS[1]:

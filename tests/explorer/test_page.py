@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
@@ -112,11 +113,76 @@ def test_what_is_drawn_is_what_the_views_hold(fresh):
     raster, image = fresh.views["session"].value, fresh.plots.sources["session"].data["image"][0]
     assert image.tolist() == raster.values.T.tolist()
     trials, rows = fresh.views["trials"].value, fresh.plots.sources["trials"].data["responses"][0]
-    assert rows.tolist() == trials.values[0].tolist()
+    assert rows.tolist() == trials.values[:, 0].tolist()
     curve = fresh.views["tuning"].value
     assert fresh.plots.sources["tuning"].data["ys"][0].tolist() == pytest.approx(
         curve.values[0].tolist(), nan_ok=True
     )
+
+
+def test_curves_signals_and_maps_are_drawn_as_the_views_hold_them(fresh, recordings):
+    sources = fresh.plots.sources
+    fresh.change(units=(30,))
+    rates = fresh.views["correlogram"].value.values[0]
+    assert sources["correlogram"].data["ys"][0].tolist() == rates.tolist()
+    wave = fresh.views["waveform"].value.values[0]
+    assert sources["waveform"].data["ys"][0].tolist() == wave.tolist()
+    for name, texts in fresh.views["signals"].value.items():
+        assert texts["time"].size == len(
+            sources["signals"].data["xs"][sources["signals"].data["name"].index(name)]
+        )
+    fresh.change(area="V1")
+    traces, drawn = fresh.views["session"].value, sources["session"].data
+    assert drawn["value"][0].tolist() == traces.values.T.astype("f4").tolist()
+    other = Page(recordings["sample"], "#v=1&u=0&tune=position/x&map=position/y")
+    other.update(["tuning"])
+    curve, drawn = other.views["tuning"].value[0], other.plots.sources["rate map"].data
+    np.testing.assert_array_equal(drawn["image"][0], curve.values.T.astype("f4"))
+    across = curve[curve.dims[0]].values
+    step = across[1] - across[0]  # cells reach half a bin beyond the first and the last centre
+    assert drawn["x"] == [pytest.approx(across[0] - step / 2)]
+    assert drawn["dw"] == [pytest.approx(step * across.size)]
+
+
+def test_rows_are_named_by_units_and_presentations(fresh):
+    fresh.change(units=(30, 50), by="orientation")
+    names = fresh.plots.sources["session rows"].data["label"][0]
+    assert names == ["unit 10", "unit 30", "unit 50"]
+    rows = fresh.plots.sources["trials rows"].data["label"][0]
+    ids = fresh.views["trials"].value["presentation_id"].values
+    assert len(rows) == 2 * len(ids)
+    assert rows[len(ids)].startswith(f"unit 50, presentation {ids[0]}, ")
+    assert fresh.plots.sources["chosen"].data["y"] == [1, 2]
+
+
+def test_groups_of_texts_are_apart(fresh):
+    fresh.change(units=(10, 30), feature="outcome")
+    curve, drawn = fresh.views["tuning"].value, fresh.plots.sources["tuning"].data
+    assert drawn["ys"][1][::3].tolist() == curve.values[1].tolist()
+    assert sum(map(bool, (x != x for x in drawn["xs"][0]))) == curve.shape[1]
+    assert max(drawn["xs"][0][1::3]) < max(drawn["xs"][1][::3])
+
+
+def test_the_code_of_a_panel_is_shown_until_it_is_closed(fresh):
+    fresh.parts.show_code("units")
+    assert fresh.parts._code_bar.visible
+    assert "to_dataframe" in fresh.parts.code.value
+
+
+def test_controls_without_a_choice_are_hidden(recordings):
+    assert not Page(recordings["trials"]).parts.controls["other"].visible
+    assert not Page(recordings["small"], "#v=1&area=V1").parts.controls["black"].visible
+    assert Page(recordings["small"]).parts.controls["black"].visible
+
+
+def test_a_panel_that_cannot_be_drawn_leaves_the_others(fresh, monkeypatch):
+    def fail(*_):
+        raise ValueError("no such\nshape")
+
+    monkeypatch.setattr(fresh.plots, "_show_trials", fail)
+    fresh.change(units=(50,))
+    assert fresh.parts.notes["trials"].text == "not drawn: no such shape"
+    assert "unit 50" in fresh.plots.sources["tuning"].data["label"]
 
 
 def test_a_shade_means_the_same_at_any_zoom(fresh):

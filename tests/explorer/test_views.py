@@ -13,7 +13,7 @@ pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroa
 import neuroarrays as na
 from neuroarrays.explorer.panels import VIEWS, view
 from neuroarrays.explorer.recipe import Kept
-from neuroarrays.explorer.recording import NOTHING
+from neuroarrays.explorer.recording import NOTHING, Recording
 from neuroarrays.explorer.state import State
 from tests.explorer.conftest import read
 
@@ -109,9 +109,31 @@ def test_a_condition_that_cannot_be_used_is_one_line(recordings, query):
     assert "\n" not in shown.note
 
 
-def test_frames_of_a_stimulus_are_those_at_the_cursor(recordings):
-    from neuroarrays.explorer.recording import Recording
+def test_columns_of_units_and_very_many_columns_are_not_grouped_by(recordings):
+    tree = recordings["small"].tree
+    groups = {path: node.to_dataset(inherit=False) for path, node in tree.subtree_with_keys}
+    table = groups["small/presentations/trials"]
+    names = table["outcome"].rename("snr")
+    shared = xr.DataTree.from_dict(
+        {**groups, "small/presentations/trials": table.assign(snr=names)}
+    )
+    recording = Recording(shared, "# given")
+    assert "snr" not in recording.menu("by", recording.fitted(State())[0])
+    wide = table.assign({f"column {k}": table["contrast"] for k in range(1000)})
+    tree = xr.DataTree.from_dict({**groups, "small/presentations/trials": wide})
+    recording = Recording(tree, "# given")
+    state, _ = recording.fitted(State())
+    for name in ("trials", "psth", "tuning"):
+        assert "columns" in view(name, recording, state, Kept()).note
 
+
+def test_black_fits_the_rates_of_the_units(recordings):
+    assert recordings["small"].fitted(State())[0].black == 5.0
+    assert recordings["sample"].fitted(State())[0].black == 50.0
+    assert recordings["small"].fitted(State(black=3.0))[0].black == 3.0
+
+
+def test_frames_of_a_stimulus_are_those_at_the_cursor(recordings):
     frames = np.arange(4 * 2 * 3.0).reshape(4, 2, 3)
     node = xr.Dataset({"movie": (("time", "y", "x"), frames)}, {"time": [1.0, 2.0, 3.0, 4.0]})
     groups = {

@@ -1,0 +1,212 @@
+"""Drawing values of units: lines with bands of standard errors, rate maps and frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from bokeh.core.properties import value as literal
+from bokeh.models import BasicTicker, FixedTicker, LegendItem
+
+from neuroarrays import schema
+from neuroarrays.explorer.figures import COLORS, Figures
+from neuroarrays.explorer.recipe import View
+from neuroarrays.explorer.state import State
+from neuroarrays.schema.labels import is_in_radians, label_of, time_label
+
+_DASHES = ("solid", "dashed", "dotted", "dotdash")
+#: Groups that have a colour each, and lines that a legend names, at most.
+GROUPS, _NAMED = len(COLORS), 12
+#: Half the width of the mean of one text of several, as a share of the room it has.
+_HALF = 0.35
+
+
+class Curves(Figures):
+    """The figures, with methods that draw lines and maps."""
+
+    def _show_psth(self, view: View, state: State) -> None:
+        response: xr.Dataset = view.value
+        by, clock = view.facts["by"], response[schema.TIME].values
+        mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
+        sem, n = (response[k].transpose(*mean.dims).values for k in ("sem", "n"))
+        names = [text_of(v) for v in mean[by].values][:GROUPS] if by else [""]
+        ids, lines = mean[schema.UNIT].values, []
+        for g, name in enumerate(names):
+            for u, unit in enumerate(ids):
+                at, several = (g, u) if by else (u,), len(ids) > 1
+                head = f"{unit}" if name else f"unit {unit}"
+                parts = [head * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
+                color, dash = COLORS[(u if several else g) % len(COLORS)], _DASHES[g * several % 4]
+                text = " ".join(filter(None, parts))
+                lines.append((clock, mean.values[at], sem[at], color, dash, text))
+        unit = str(mean.attrs.get("units", ""))
+        self._draw(
+            "psth", lines, unit, time_label(response[schema.TIME]), f"mean ± s.e.m. ({unit})"
+        )
+
+    def _show_tuning(self, view: View, state: State) -> None:
+        curve: xr.DataArray = view.value
+        along, n_units = curve[str(curve.dims[1])], len(curve)
+        name, axis = label_of(along), self.figure("tuning").xaxis[0]
+        is_number = along.dtype.kind in "iuf"
+        x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
+        sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
+        if is_in_radians(along):
+            x, name = np.degrees(x), f"{along.name} (degrees)"
+            tick(axis, list(range(-360, 721, 90)))
+        elif is_number:
+            axis.ticker = BasicTicker() if isinstance(axis.ticker, FixedTicker) else axis.ticker
+        else:
+            tick(axis, {k: text_of(text) for k, text in enumerate(along.values)})
+        axis.major_label_overrides = {} if is_number else axis.major_label_overrides
+        lines = []
+        for u, unit in enumerate(curve[schema.UNIT].values):
+            color, values = COLORS[u % len(COLORS)], (x, curve.values[u], sem[u])
+            if not is_number:  # nothing lies between two texts: a short line for each
+                room = 2 * _HALF / n_units
+                left = x - _HALF + u * room
+                ends = np.stack([left, left + 0.9 * room, np.full(x.size, np.nan)], axis=1)
+                values = ends.ravel(), np.repeat(values[1], 3), np.repeat(values[2], 3)
+            lines.append((*values, color, "solid", f"unit {unit}"))
+        unit = str(curve.attrs.get("units", ""))
+        self._draw("tuning", lines, unit, name, unit)
+
+    def _show_rate_map(self, view: View, state: State) -> None:
+        curve, plot = view.value[0], self.figure("rate map")
+        across, up = (curve[dim] for dim in curve.dims)
+        (left, right), (bottom, top) = edges(across.values), edges(up.values)
+        self.sources["rate map"].data = {
+            "image": [curve.values.T.astype(np.float32)], "x": [left], "y": [bottom],
+            "dw": [right - left], "dh": [top - bottom],
+        }  # fmt: skip
+        plot.xaxis.axis_label, plot.yaxis.axis_label = label_of(across), label_of(up)
+        plot.x_range.start, plot.x_range.end = left, right
+        plot.y_range.start, plot.y_range.end = bottom, top
+        mapper, (low, high) = self._mappers["rate map"], ends_of(curve.values)
+        mapper.low, mapper.high = min(0.0, low), max(high, 1e-9)
+        self._bars["rate map"].title = str(view.value.attrs.get("units", ""))
+
+    def _show_correlogram(self, view: View, state: State) -> None:
+        value: xr.DataArray = view.value
+        lag, ids = value["lag"].values, value[schema.UNIT].values
+        rates = {f"unit {ids[0]}": value.values[0]}
+        if value.ndim == 3:
+            pairs = [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
+            rates = {f"{ids[v]} around {ids[u]}": value.values[u, v] for u, v in pairs}
+        none = np.full(lag.size, np.nan)
+        lines = [
+            (lag, rate, none, COLORS[k % len(COLORS)], "solid", text)
+            for k, (text, rate) in enumerate(rates.items())
+        ]
+        self._draw("correlogram", lines, "spikes/s")
+
+    def _show_waveform(self, view: View, state: State) -> None:
+        value: xr.DataArray = view.value
+        lines = []
+        for u, unit in enumerate(value[schema.UNIT].values):
+            wave = value.values[u]
+            if wave.ndim == 2:  # the channel with the largest swing
+                channels = wave if wave.shape[0] < wave.shape[1] else wave.T
+                wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
+            x, none = np.arange(wave.size, dtype=float), np.full(wave.size, np.nan)
+            lines.append((x, wave, none, COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
+        self._draw("waveform", lines, str(value.attrs.get("units", "")), "sample", label_of(value))
+
+    def _show_stimulus(self, view: View, state: State) -> None:
+        frame = np.asarray(view.value.values, np.float32)[::-1]
+        mapper, (low, high) = self._mappers["stimulus"], ends_of(frame)
+        mapper.low, mapper.high = low, max(high, low + 1e-9)
+        height, width = frame.shape
+        plot = self.figure("stimulus")
+        plot.x_range.end, plot.y_range.end = width, height
+        self.sources["stimulus"].data = {
+            "image": [frame], "x": [0], "y": [0], "dw": [width], "dh": [height]
+        }  # fmt: skip
+
+    def _draw(
+        self,
+        name: str,
+        lines: list[tuple[Any, ...]],
+        unit: str,
+        x_label: str = "",
+        y_label: str = "",
+    ) -> None:
+        """Lines, bands of their standard errors, and a legend.
+
+        Parameters
+        ----------
+        name : str
+            Of the figure.
+        lines : list of (x, y, sem, color, dash, text)
+            Each with (n,) float arrays; NaN parts a line.
+        unit : str
+            Of the values.
+        x_label, y_label : str
+            Of the axes, if they change.
+        """
+        plot = self.figure(name)
+        data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
+        bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
+        for x, y, sem, color, dash, text in lines:
+            for key, part in zip(data, (x, y, color, dash, text, unit), strict=True):
+                data[key].append(part)
+            known = np.isfinite(np.concatenate([[np.nan], x + y + sem, [np.nan]]))
+            for begin, end in np.flatnonzero(np.diff(known)).reshape(-1, 2):
+                part = slice(begin, end)
+                bands["xs"].append(np.concatenate([x[part], x[part][::-1]]))
+                bands["ys"].append(np.concatenate([(y + sem)[part], (y - sem)[part][::-1]]))
+                bands["color"].append(color)
+        self.sources[name].data, self.sources[f"{name} bands"].data = data, bands
+        floor = [] if name == "waveform" else [np.zeros(1)]
+        low, high = ends_of(np.concatenate([*data["ys"], *bands["ys"], *floor]))
+        room = 0.06 * (high - low) or 1.0
+        plot.y_range.start, plot.y_range.end = low - (room if low < 0 else 0), high + room
+        if name != "psth":
+            plot.x_range.start, plot.x_range.end = ends_of(np.concatenate(data["xs"]))
+        for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
+            if label:
+                axis.axis_label = label
+        self._name_lines(name, data["label"])
+
+    def _name_lines(self, name: str, texts: list[str]) -> None:
+        """The legend of a figure, above its lines: its items stay, and the room for lines too."""
+        legend = self._legends[name]
+        for k in range(len(legend.items), len(texts)):
+            item = LegendItem(label=literal(""), renderers=[self._lines_of[name]], index=k)
+            legend.items.append(item)
+        for k, item in enumerate(legend.items):
+            item.visible = k < len(texts)
+            item.label = literal(texts[k] if item.visible else "")
+        legend.visible, legend.ncols = len(texts) <= _NAMED, 1 if max(map(len, texts)) > 24 else 2
+        n_rows = -(-len(texts) // legend.ncols) if legend.visible else 0
+        self.figure(name).height = 210 + 16 * n_rows
+
+
+def text_of(value: Any) -> str:
+    """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
+    if isinstance(value, float | np.floating):
+        return "missing" if np.isnan(value) else f"{value:g}"
+    return str(value)[:40]
+
+
+def ends_of(values: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value that is known; 0 and 1 where none is."""
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+
+
+def edges(centres: np.ndarray) -> tuple[float, float]:
+    """Where the first of some even bins begins, and where the last one ends."""
+    half = (centres[1] - centres[0]) / 2 if centres.size > 1 else 0.5
+    return float(centres[0] - half), float(centres[-1] + half)
+
+
+def tick(axis: Any, ticks: dict[float, str] | list[Any]) -> None:
+    """Ticks of an axis or a grid; its ticker stays: a new model makes Bokeh walk the whole page."""
+    if isinstance(axis.ticker, FixedTicker):
+        axis.ticker.ticks = list(ticks)
+    else:
+        axis.ticker = FixedTicker(ticks=list(ticks))
+    if isinstance(ticks, dict):
+        axis.major_label_overrides = ticks
