@@ -446,6 +446,14 @@ def test_without_screen_or_responses(session):
     assert "unknown" not in na.open_datatree(path)[S].children
 
 
+@pytest.mark.parametrize("ids", [[0.5, 1, 2], [np.nan, 1, 2], [1, 2], ["a", "b", "c"]])
+def test_unit_ids_that_are_none_are_named(session, ids):
+    path, _ = session
+    np.save(path / "responses" / "meta" / "unit_ids.npy", np.array(ids))
+    with pytest.raises(FormatError, match=r"unit_ids\.npy: expected a whole number for each"):
+        na.open_datatree(path)
+
+
 def test_a_meta_json_that_is_damaged_is_said(session):
     path, _ = session
     (path / "meta.json").write_text('{"scan_key": {"animal')

@@ -437,6 +437,14 @@ def test_units_are_those_of_expdata(folder):
     assert retina["electrode"].values.tolist() == [1, 1, 2, 9]
     assert retina["quality"].values.tolist() == [1, 2, 1, 4]
     opening.close_all()
+    kinds = np.array([[1, np.nan, 0, 2]])
+    edited(folder, "cellclus_id", kinds, f"{MOUSE}/expdata.mat")
+    edited(folder, "units", np.where(table == 50, np.nan, table), f"{MOUSE}/expdata.mat")
+    retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
+    np.testing.assert_array_equal(retina["cell_type_id"], kinds[0])
+    assert retina["cell_type"].values.tolist()[1:3] == ["", "unclassified"]
+    np.testing.assert_array_equal(retina["cell"], [40, 41, np.nan, 7])
+    opening.close_all()
     table[0, 1] = 40  # two of a name
     edited(folder, "units", table, f"{MOUSE}/expdata.mat")
     retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]

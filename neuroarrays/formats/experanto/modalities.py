@@ -145,6 +145,10 @@ def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
     files = FolderStore(folder.location, ())
     for file in folder.glob("meta/*.npy"):
         values, name = npy.values_in(files, f"meta/{file.name}"), file.stem
+        is_whole = values.dtype.kind in "iuf" and bool((values % 1 == 0).all())  # NaN is not
+        if name == "unit_ids" and not (values.size == size and is_whole):
+            expected = f"a whole number for each of {size} units"
+            raise FormatError(file.given, "", expected, f"{values.dtype} of shape {values.shape}")
         if values.shape == (size, 3) and name == "cell_motor_coordinates":
             labels |= dict(zip(MOTOR, values.T.copy(), strict=True))
         elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":

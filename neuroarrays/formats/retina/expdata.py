@@ -79,17 +79,20 @@ class Experiment:
         info = self.file.info("units") if self.file is not None else None
         if self.file is None or info is None or info.shape != (4, count):
             return {}
-        ids, *rest = self.file.read("units").astype(np.int64)
+        ids, *rest = map(_whole, self.file.read("units"))
         named = dict(zip(("electrode", "cluster", "quality"), rest, strict=True))
-        return named | ({schema.UNIT: ids} if np.unique(ids).size == count else {"cell": ids})
+        is_known = ids.dtype.kind == "i" and np.unique(ids).size == count
+        return named | ({schema.UNIT: ids} if is_known else {"cell": ids})
 
     def _types(self, count: int) -> dict[str, Any]:
         numbers = self._numbers("cellclus_id")
         if len(numbers) != count:
             return {}
-        types = np.array(numbers).astype(np.int64)
+        types = _whole(np.array(numbers))
         labels = {0: "unclassified"} | dict(enumerate(self._labels(), start=1))
-        names = [labels.get(int(kind), str(kind)) for kind in types]
+        names = [
+            labels.get(kind, f"{kind}") if np.isfinite(kind) else "" for kind in types.tolist()
+        ]
         return {"cell_type_id": types, "cell_type": np.array(names, object)}
 
     def _labels(self) -> list[str]:
@@ -100,3 +103,10 @@ class Experiment:
         places = np.ravel(self.file.read("typelabels"))
         texts = (np.ravel(self.file.read(str(reference))) for reference in places)
         return ["".join(chr(int(c)) for c in text) for text in texts]
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Numbers as int64 where all are whole, else as float64: one that is missing stays NaN."""
+    numbers = np.asarray(values, np.float64)
+    is_whole = np.isfinite(numbers).all() and (numbers % 1 == 0).all()
+    return numbers.astype(np.int64) if is_whole else numbers
