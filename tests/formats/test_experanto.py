@@ -101,6 +101,7 @@ def test_some_units_of_a_moment_read_no_more(tmp_path):
     place = tmp_path / "one" / "responses" / "meta.yml"
     sizes = {"n_timestamps": 1_000_000, "n_signals": 1000, "phase_shift_per_signal": False}
     place.write_text(json.dumps(mapping(probe_of(place)) | sizes))
+    shutil.rmtree(place.parent / "meta")
     with (tmp_path / "one" / "responses" / "data.mem").open("r+b") as file:
         file.truncate(4 * 10**9)
         file.seek(4 * (700_002 * 1000 + 7))
@@ -452,6 +453,14 @@ def test_unit_ids_that_are_none_are_named(session, ids):
     np.save(path / "responses" / "meta" / "unit_ids.npy", np.array(ids))
     with pytest.raises(FormatError, match=r"unit_ids\.npy: expected a whole number for each"):
         na.open_datatree(path)
+
+
+def test_means_of_other_signals_are_noted(session):
+    path, _ = session
+    np.save(path / "treadmill" / "meta" / "means.npy", np.zeros(9))
+    found = na.open_datatree(path)[S]
+    assert "mean" not in found["treadmill"].coords
+    assert any("treadmill/meta/means.npy not read" in note for note in found.attrs["notes"])
 
 
 def test_a_meta_json_that_is_damaged_is_said(session):

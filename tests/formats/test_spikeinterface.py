@@ -227,6 +227,10 @@ def test_labels_and_samples_of_an_npz_file(tmp_path):
     np.savez(tmp_path / "short.npz", **arrays)
     with pytest.raises(FormatError, match=r"one length.*\(50,\) and \(49,\)"):
         spikes(tmp_path / "short.npz", segment=1)
+    words = {"spike_indexes_seg1": np.full(arrays["spike_labels_seg1"].size, "a")}
+    np.savez(tmp_path / "words.npz", **arrays | words)
+    with pytest.raises(FormatError, match="numbers of samples"):
+        spikes(tmp_path / "words.npz", segment=1)
     np.savez(tmp_path / "of_none.npz", **arrays | {"unit_ids": np.array(["0", "1"])})
     with pytest.raises(FormatError, match="one of 2 units.*spike 8 of '2'"):
         spikes(tmp_path / "of_none.npz")

@@ -191,6 +191,17 @@ def test_groups_that_hold_themselves_and_names_that_are_taken(path):
     assert session["events/observed"].event_time.size == 7
 
 
+def test_a_regular_series_that_is_cut_is_noted(path):
+    assert "notes" not in na.open_datatree(path)["made"].attrs
+    opening.close_all()
+    with h5py.File(path, "a") as file:
+        values = file["lfp/raw"][:-9]
+        del file["lfp/raw"]
+        file["lfp/raw"] = values
+    (note,) = na.open_datatree(path)["made"].attrs["notes"]
+    assert note.startswith("lfp: ")
+
+
 def test_an_attribute_of_another_kind_is_passed_over(path):
     with h5py.File(path, "a") as file:
         file["trials"].attrs["timekeys"] = np.nan

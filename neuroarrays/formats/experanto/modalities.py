@@ -33,8 +33,8 @@ class Sequence:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def sequence(folder: Probe, meta: dict[str, Any]) -> Sequence:
-    """The samples of a modality; what meta.yml says is checked against the file."""
+def sequence(folder: Probe, meta: dict[str, Any], notes: list[str]) -> Sequence:
+    """The samples of a modality; what meta.yml says is checked against the file, `notes` take what is not read."""
     path = folder.child("meta.yml").given
     try:
         rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
@@ -55,7 +55,7 @@ def sequence(folder: Probe, meta: dict[str, Any]) -> Sequence:
         array = _plain(folder.child("data.mem"), str(meta.get("dtype")), (length, size))
     else:
         array = _npy(folder.child("data.npy"), lambda n: (n if length < 0 else length, size))
-    return Sequence(folder.name, array, rate, start, _labels(folder, size))
+    return Sequence(folder.name, array, rate, start, _labels(folder, size, notes))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SpikeModality:
     labels: dict[str, np.ndarray]
 
 
-def spikes(folder: Probe, meta: dict[str, Any]) -> SpikeModality:
+def spikes(folder: Probe, meta: dict[str, Any], notes: list[str]) -> SpikeModality:
     """The spikes of a modality of ragged times."""
     path = folder.child("meta.yml").given
     try:
@@ -94,7 +94,7 @@ def spikes(folder: Probe, meta: dict[str, Any]) -> SpikeModality:
         times = _plain(folder.child("spikes.mem"), str(meta.get("dtype", "float64")), shape)
     else:
         times = _npy(folder.child("spikes.npy"), lambda _: shape)
-    return SpikeModality(folder.name, times, np.diff(ends), start, _labels(folder, units))
+    return SpikeModality(folder.name, times, np.diff(ends), start, _labels(folder, units, notes))
 
 
 def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
@@ -139,7 +139,7 @@ def _placed(file: Probe, member: Member) -> LazyArray:
     return file_array(ArraySource(file.location, file.stamp, file.name, member), file.name)
 
 
-def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
+def _labels(folder: Probe, size: int, notes: list[str]) -> dict[str, np.ndarray]:
     """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
     labels: dict[str, np.ndarray] = {}
     files = FolderStore(folder.location, ())
@@ -157,4 +157,7 @@ def _labels(folder: Probe, size: int) -> dict[str, np.ndarray]:
             raise FormatError(
                 file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
             )
+        else:
+            found = f"{values.dtype} of shape {values.shape} for {size} signals"
+            notes.append(f"{folder.name}/meta/{file.name} not read: {found}")
     return labels

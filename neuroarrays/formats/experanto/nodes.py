@@ -80,10 +80,10 @@ class Session:
         meta = folders.mapping(inside.child("meta.yml"))
         kind = meta.get("modality")
         if kind == "sequence":
-            self.sequences.append(sequence(inside, meta))
+            self.sequences.append(sequence(inside, meta, self.notes))
             return [self.sequences[-1].start]
         if kind == "spikes":
-            self.trains.append(spikes(inside, meta))
+            self.trains.append(spikes(inside, meta, self.notes))
             return [self.trains[-1].start]
         if kind == "screen" and modality == "screen":
             self.flips, self.named = _flips(inside), bool(meta.get("use_stimuli_names"))

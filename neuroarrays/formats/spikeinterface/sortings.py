@@ -196,6 +196,9 @@ def _sorting(
     if lengths[0] != lengths[1] or len(lengths[0]) != 1:
         found = f"{lengths[0]} and {lengths[1]}"
         raise FormatError(source.path, " and ".join(names), "one length", found, "one is cut short")
+    kind = source.known(names[0]).dtype
+    if kind.kind not in "iuf":
+        raise FormatError(source.path, names[0], "numbers of samples", f"values of type {kind}")
     ids, rate, segments = units
     if odd := [unit for unit in ids if not isinstance(unit, int | float | str)]:
         expected = "whole numbers or text"

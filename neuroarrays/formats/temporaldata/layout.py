@@ -155,6 +155,15 @@ class Layout:
         ends = [self.source.read(f"{path}/domain/{end}") for end in ("start", "end")]
         return [float(values[0]) for values in ends]
 
+    def check_domain(self, path: str, size: int, domain: list[float]) -> None:
+        """Note a regular series that has fewer samples than its domain is long."""
+        rate = self.source.attr(path, "sampling_rate")
+        if self.kinds[path] != REGULAR or not domain or not isinstance(rate, int | float):
+            return
+        room = (domain[1] - domain[0]) * rate
+        if np.isfinite(room) and size < np.floor(room):
+            self.notes.append(f"{path}: {size:,} samples, {np.floor(room):,.0f} in its domain")
+
     def clock(self, path: str, size: int) -> Any:
         """The clock of a series, a (size,) LazyArray, s.
 

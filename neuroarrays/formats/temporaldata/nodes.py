@@ -133,6 +133,7 @@ class Session:
         if ours:
             is_events = str(ours["node"]).startswith(f"{schema.EVENTS}/")
         clock = layout.clock(path, size)
+        layout.check_domain(path, size, domain)
         told: dict[str, Any] = dict(_SECONDS)
         if layout.kinds[path] == REGULAR:
             told |= {"sampling_rate": clock.rate, "sampling_rate_source": "file"}
