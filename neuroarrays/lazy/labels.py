@@ -32,7 +32,8 @@ class Labels(indexing.MemoryCachedArray):
         if not is_cheap(self.array):
             return "..."
         try:
-            return formatting.format_array_flat(np.asarray(self.get_duck_array()), max_width)
+            text: str = formatting.format_array_flat(np.asarray(self), max_width)
+            return text
         except (NeuroArraysError, OSError):  # the file is gone: whoever asks for values is told
             return "..."
 
@@ -63,11 +64,12 @@ _PLAIN = (np.ndarray, np.generic, np.dtype, int, float, str, bytes, slice, type(
 
 def show_labels(node: xr.DataTree) -> None:
     """Have the short variables of a new node along one dimension shown where it is printed."""
+    labels: Any = Labels  # xarray's own class has no types
     for variable in node.to_dataset(inherit=False)._variables.values():
         if len(variable._dims) != 1 or variable.shape[0] > SHORT:
             continue
         data: Any = variable._data
         if isinstance(data, indexing.MemoryCachedArray):
-            variable._data = Labels(data.array)
+            variable._data = labels(data.array)
         elif isinstance(data, indexing.LazilyIndexedArray):
-            variable._data = Labels(data)
+            variable._data = labels(data)

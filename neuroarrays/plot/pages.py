@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -101,11 +101,11 @@ def _panels(above: list[str], has_rows: bool, n_sessions: int, n_rows: int) -> d
     height = float(np.clip(1.4 + 0.22 * n_sessions, 2.6, 9)) if above else 0
     lower = 0.9 + 0.32 * max(n_rows, 2) if has_rows or not above else 0
     width = max(len(above), 1)
-    lines = [(above, height)] if above else []
-    lines += [(["timeline"] * width, lower)] if lower else []
+    lines = [(above, height), (["timeline"] * width, lower)]
+    mosaic: list[Any] = [names for names, tall in lines if tall]
     figure = plt.figure(figsize=(10, height + lower + 0.3), layout="constrained")
     axes: dict[str, Axes] = figure.subplot_mosaic(
-        [names for names, _ in lines], height_ratios=[tall for _, tall in lines]
+        mosaic, height_ratios=[tall for _, tall in lines if tall]
     )
     return axes
 
