@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,17 @@ GROUPS, _NAMED = len(COLORS), 12
 _HALF = 0.35
 
 
+class Line(NamedTuple):
+    """A line of (n,) float arrays, in which NaN is a gap; the number of its colour, and its standard error."""
+
+    x: np.ndarray
+    y: np.ndarray
+    text: str
+    color: int
+    sem: np.ndarray | None = None
+    dash: str = "solid"
+
+
 class Curves(Figures):
     """The figures, with methods that draw lines and maps."""
 
@@ -37,9 +48,9 @@ class Curves(Figures):
                 at, several = (g, u) if by else (u,), len(ids) > 1
                 head = f"{unit}" if name else f"unit {unit}"
                 parts = [head * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
-                color, dash = COLORS[(u if several else g) % len(COLORS)], _DASHES[g * several % 4]
+                color, dash = u if several else g, _DASHES[g * several % 4]
                 text = " ".join(filter(None, parts))
-                lines.append((clock, mean.values[at], sem[at], color, dash, text))
+                lines.append(Line(clock, mean.values[at], text, color, sem[at], dash))
         unit = str(mean.attrs.get("units", ""))
         self._draw(
             "psth", lines, unit, time_label(response[schema.TIME]), f"mean ± s.e.m. ({unit})"
@@ -47,11 +58,11 @@ class Curves(Figures):
 
     def _show_tuning(self, view: View, state: State) -> None:
         curve: xr.DataArray = view.value
-        along, n_units = curve[str(curve.dims[1])], len(curve)
+        along = curve[str(curve.dims[1])]
         name, axis = label_of(along), self.figure("tuning").xaxis[0]
         is_number = along.dtype.kind in "iuf"
         x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
-        sem = curve.coords["sem"].values if "sem" in curve.coords else np.full(curve.shape, np.nan)
+        sems = curve.coords["sem"].values if "sem" in curve.coords else None
         if is_in_radians(along):
             x, name = np.degrees(x), f"{along.name} (degrees)"
             tick(axis, list(range(-360, 721, 90)))
@@ -62,27 +73,25 @@ class Curves(Figures):
         axis.major_label_overrides = {} if is_number else axis.major_label_overrides
         lines = []
         for u, unit in enumerate(curve[schema.UNIT].values):
-            color, values = COLORS[u % len(COLORS)], (x, curve.values[u], sem[u])
+            line = Line(x, curve.values[u], f"unit {unit}", u, None if sems is None else sems[u])
             if not is_number:  # nothing lies between two texts: a short line for each
-                room = 2 * _HALF / n_units
+                room = 2 * _HALF / len(curve)
                 left = x - _HALF + u * room
-                ends = np.stack([left, left + 0.9 * room, np.full(x.size, np.nan)], axis=1)
-                values = ends.ravel(), np.repeat(values[1], 3), np.repeat(values[2], 3)
-            lines.append((*values, color, "solid", f"unit {unit}"))
+                ends = np.stack([left, left + 0.9 * room, np.full(x.size, np.nan)], axis=1).ravel()
+                sem = None if line.sem is None else np.repeat(line.sem, 3)
+                line = line._replace(x=ends, y=np.repeat(line.y, 3), sem=sem)
+            lines.append(line)
         unit = str(curve.attrs.get("units", ""))
         self._draw("tuning", lines, unit, name, unit)
 
     def _show_rate_map(self, view: View, state: State) -> None:
         curve, plot = view.value[0], self.figure("rate map")
         across, up = (curve[dim] for dim in curve.dims)
-        (left, right), (bottom, top) = edges(across.values), edges(up.values)
-        self.sources["rate map"].data = {
-            "image": [curve.values.T.astype(np.float32)], "x": [left], "y": [bottom],
-            "dw": [right - left], "dh": [top - bottom],
-        }  # fmt: skip
+        x, y = edges(across.values), edges(up.values)
+        self._show_image("rate map", curve.values.T.astype(np.float32), x, y)
         plot.xaxis.axis_label, plot.yaxis.axis_label = label_of(across), label_of(up)
-        plot.x_range.start, plot.x_range.end = left, right
-        plot.y_range.start, plot.y_range.end = bottom, top
+        plot.x_range.start, plot.x_range.end = x
+        plot.y_range.start, plot.y_range.end = y
         mapper, (low, high) = self._mappers["rate map"], ends_of(curve.values)
         mapper.low, mapper.high = min(0.0, low), max(high, 1e-9)
         self._bars["rate map"].title = str(view.value.attrs.get("units", ""))
@@ -94,11 +103,7 @@ class Curves(Figures):
         if value.ndim == 3:
             pairs = [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
             rates = {f"{ids[v]} around {ids[u]}": value.values[u, v] for u, v in pairs}
-        none = np.full(lag.size, np.nan)
-        lines = [
-            (lag, rate, none, COLORS[k % len(COLORS)], "solid", text)
-            for k, (text, rate) in enumerate(rates.items())
-        ]
+        lines = [Line(lag, rate, text, k) for k, (text, rate) in enumerate(rates.items())]
         self._draw("correlogram", lines, "spikes/s")
 
     def _show_waveform(self, view: View, state: State) -> None:
@@ -109,53 +114,33 @@ class Curves(Figures):
             if wave.ndim == 2:  # the channel with the largest swing
                 channels = wave if wave.shape[0] < wave.shape[1] else wave.T
                 wave = channels[int(np.argmax(np.ptp(np.nan_to_num(channels), axis=1)))]
-            x, none = np.arange(wave.size, dtype=float), np.full(wave.size, np.nan)
-            lines.append((x, wave, none, COLORS[u % len(COLORS)], "solid", f"unit {unit}"))
+            lines.append(Line(np.arange(wave.size, dtype=float), wave, f"unit {unit}", u))
         self._draw("waveform", lines, str(value.attrs.get("units", "")), "sample", label_of(value))
 
     def _show_stimulus(self, view: View, state: State) -> None:
-        frame = np.asarray(view.value.values, np.float32)[::-1]
+        frame, plot = np.asarray(view.value.values, np.float32)[::-1], self.figure("stimulus")
         mapper, (low, high) = self._mappers["stimulus"], ends_of(frame)
         mapper.low, mapper.high = low, max(high, low + 1e-9)
-        height, width = frame.shape
-        plot = self.figure("stimulus")
-        plot.x_range.end, plot.y_range.end = width, height
-        self.sources["stimulus"].data = {
-            "image": [frame], "x": [0], "y": [0], "dw": [width], "dh": [height]
-        }  # fmt: skip
+        plot.y_range.end, plot.x_range.end = frame.shape
+        self._show_image("stimulus", frame, (0, frame.shape[1]), (0, frame.shape[0]))
 
-    def _draw(
-        self,
-        name: str,
-        lines: list[tuple[Any, ...]],
-        unit: str,
-        x_label: str = "",
-        y_label: str = "",
-    ) -> None:
-        """Lines, bands of their standard errors, and a legend.
-
-        Parameters
-        ----------
-        name : str
-            Of the figure.
-        lines : list of (x, y, sem, color, dash, text)
-            Each with (n,) float arrays; NaN parts a line.
-        unit : str
-            Of the values.
-        x_label, y_label : str
-            Of the axes, if they change.
-        """
+    def _draw(self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "") -> None:
+        """Lines in a unit, bands of their standard errors, a legend, and names of axes that change."""
         plot = self.figure(name)
         data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
         bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
-        for x, y, sem, color, dash, text in lines:
-            for key, part in zip(data, (x, y, color, dash, text, unit), strict=True):
+        for line in lines:
+            color = COLORS[line.color % len(COLORS)]
+            columns = line.x, line.y, color, line.dash, line.text, unit
+            for key, part in zip(data, columns, strict=True):
                 data[key].append(part)
-            known = np.isfinite(np.concatenate([[np.nan], x + y + sem, [np.nan]]))
+            if line.sem is None:
+                continue
+            known = np.isfinite(np.concatenate([[np.nan], line.x + line.y + line.sem, [np.nan]]))
             for begin, end in np.flatnonzero(np.diff(known)).reshape(-1, 2):
-                part = slice(begin, end)
-                bands["xs"].append(np.concatenate([x[part], x[part][::-1]]))
-                bands["ys"].append(np.concatenate([(y + sem)[part], (y - sem)[part][::-1]]))
+                x_part, middle, sem = (v[begin:end] for v in (line.x, line.y, line.sem))
+                bands["xs"].append(np.concatenate([x_part, x_part[::-1]]))
+                bands["ys"].append(np.concatenate([middle + sem, (middle - sem)[::-1]]))
                 bands["color"].append(color)
         self.sources[name].data, self.sources[f"{name} bands"].data = data, bands
         floor = [] if name == "waveform" else [np.zeros(1)]
@@ -164,9 +149,8 @@ class Curves(Figures):
         plot.y_range.start, plot.y_range.end = low - (room if low < 0 else 0), high + room
         if name != "psth":
             plot.x_range.start, plot.x_range.end = ends_of(np.concatenate(data["xs"]))
-        for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
-            if label:
-                axis.axis_label = label
+        plot.xaxis.axis_label = x or plot.xaxis.axis_label
+        plot.yaxis.axis_label = y or plot.yaxis.axis_label
         self._name_lines(name, data["label"])
 
     def _name_lines(self, name: str, texts: list[str]) -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.explorer.curves import GROUPS, Curves, edges, ends_of, text_of, tick
-from neuroarrays.explorer.figures import COLORS
+from neuroarrays.explorer.figures import COLORS, Ends
 from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
@@ -63,17 +63,15 @@ class Plots(Curves):
         self._shade_session(is_spikes)
         image, values, what = (self._spikes if is_spikes else self._traces)(image, view, state)
         self._hover.tooltips = [("", what)]
-        where = {"x": [ends[0]], "y": [-0.5], "dw": [ends[1] - ends[0]]}
-        self.sources["session"].data = {
-            "image": [image], "value": [values], **where, "dh": [group * len(image)]
-        }  # fmt: skip
-        self._name_rows("session", [f"unit {unit}" for unit in ids], where)
+        height = -0.5, group * len(image) - 0.5
+        self._show_image("session", image, ends, height, value=values)
+        self._name_rows("session", [f"unit {unit}" for unit in ids], ends, -0.5)
         plot, n_rows = self.figure("session"), len(ids)
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
         tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
         plot.yaxis.axis_label = f"unit ({n_rows:,})"
 
-    def mark(self, units: tuple[int, ...], window: tuple[float, float]) -> None:
+    def mark(self, units: tuple[int, ...], window: Ends) -> None:
         """Mark the rows of some units in the session raster, at the left of its window, s."""
         names = self.sources["session rows"].data["label"]
         rows = {label: row for row, label in enumerate(names[0] if names else [])}
@@ -98,12 +96,11 @@ class Plots(Curves):
         plot.y_range.start, plot.y_range.end = bottom, max([top, *epochs["top"]])
         plot.x_range.start, plot.x_range.end = window
 
-    def _name_rows(self, name: str, labels: list[str], where: dict[str, Any]) -> None:
+    def _name_rows(self, name: str, labels: list[str], x: Ends, bottom: float) -> None:
         """What is shown of each row of an image where the pointer is."""
         image = np.zeros((len(labels), 1), np.uint8)
-        self.sources[f"{name} rows"].data = {
-            "image": [image], "label": [labels], **where, "dh": [len(labels)]
-        }  # fmt: skip
+        height = bottom, bottom + len(labels)
+        self._show_image(f"{name} rows", image, x, height, label=labels)
 
     def _scale(self, low: float, high: float, labels: dict[float, str], title: str) -> None:
         """The ends of the session's shades, and what stands beside them."""
@@ -177,8 +174,7 @@ class Plots(Curves):
             for unit in ids
             for number, text in zip(value[schema.PRESENTATION].values, texts, strict=True)
         ]
-        data = self.sources["trials"].data
-        self._name_rows("trials", labels, {key: data[key] for key in ("x", "y", "dw")})
+        self._name_rows("trials", labels, edges(value[schema.TIME].values), 0)
         ticks: dict[float, str] = {}
         for u, unit in enumerate(ids):
             head = f"unit {unit}" if n_units > 1 else ""
@@ -232,16 +228,13 @@ class Plots(Curves):
             for k in range(_SHADES)
         ]
         mapper.low, mapper.high = 0, len(mapper.palette) - 1
-        left, right = edges(value[schema.TIME].values)
-        self.sources["trials"].data = {
-            "image": [(color[:, None] * _SHADES + shade).astype(np.uint8)], "responses": [responses],
-            "x": [left], "y": [0], "dw": [right - left], "dh": [len(shade) * group],
-        }  # fmt: skip
+        image = (color[:, None] * _SHADES + shade).astype(np.uint8)
+        height = 0, len(image) * group
+        x = edges(value[schema.TIME].values)
+        self._show_image("trials", image, x, height, responses=responses)
 
 
-def _boxes(
-    table: xr.Dataset, column: str, window: tuple[float, float], height: tuple[float, float]
-) -> dict[str, list[Any]]:
+def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> dict[str, list[Any]]:
     """The presentations in a window as boxes, coloured by a column; none where there are too many."""
     data: dict[str, list[Any]] = {
         key: [] for key in ("left", "right", "bottom", "top", "color", "label", "middle")

@@ -23,6 +23,8 @@ from neuroarrays.explorer.state import State
 
 #: Colours of units and of groups that colour-blind readers can tell, on light and on dark.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#8B5CF6", "#999999")
+#: The lower and the upper end of an axis.
+Ends = tuple[float, float]
 #: Whether they are dark -> colours of the page.
 THEMES = {
     False: {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
@@ -111,6 +113,12 @@ class Figures:
         )
         plot.add_tools(hover)
         return hover
+
+    def _show_image(self, name: str, image: np.ndarray, x: Ends, y: Ends, **more: Any) -> None:
+        """Put an image (row, column) into its source, between two ends of each axis."""
+        ends = {"x": x[0], "y": y[0], "dw": x[1] - x[0], "dh": y[1] - y[0]}
+        columns = {"image": image, **ends, **more}
+        self.sources[name].data = {key: [value] for key, value in columns.items()}
 
     def _rows(self, plot: Any, name: str, time: str) -> None:
         """What each row of an image is, shown where the pointer is: an image that is not seen."""

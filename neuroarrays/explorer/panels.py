@@ -306,14 +306,14 @@ def correlogram(recording: Recording, state: State, recipe: Recipe) -> View:
 def waveform(recording: Recording, state: State, recipe: Recipe) -> View:
     """Mean waveforms, where the file has them."""
     spikes = _spikes(recording, state, recipe)
-    found = [
-        n for n, v in spikes.value.data_vars.items() if "waveform" in str(n) and v.ndim in (2, 3)
+    names = [
+        str(name)
+        for name, values in spikes.value.data_vars.items()
+        if "waveform" in str(name) and values.ndim in (2, 3) and values.dims[0] == schema.UNIT
     ]
-    found = [n for n in found if spikes.value[n].dims[0] == schema.UNIT]
-    if not found:
+    if not names:
         raise Nothing("the file has no waveforms")
-    means = [n for n in found if "mean" in str(n)] or found
-    shown = recipe.item("waveform", spikes, means[0])
+    shown = recipe.item("waveform", spikes, next((n for n in names if "mean" in n), names[0]))
     return View(recipe.method("waveform", shown, "load").value)
 
 
