@@ -455,6 +455,15 @@ def test_unit_ids_that_are_none_are_named(session, ids):
         na.open_datatree(path)
 
 
+@pytest.mark.parametrize("trial", ["00001", "00004"])
+def test_a_trial_without_metadata_is_noted(session, trial):
+    path, _ = session
+    assert "notes" not in na.open_datatree(path)[S].attrs
+    (path / "screen" / "meta" / f"{trial}.yml").unlink()
+    (note,) = na.open_datatree(path)[S].attrs["notes"]
+    assert f"screen: no meta of the trials '{trial}'" in note
+
+
 def test_means_of_other_signals_are_noted(session):
     path, _ = session
     np.save(path / "treadmill" / "meta" / "means.npy", np.zeros(9))

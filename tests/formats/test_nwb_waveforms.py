@@ -108,6 +108,16 @@ def past_the_end(units):
     units["waveforms_index"][-1] = 99
 
 
+def without_electrodes(units):
+    del units["electrodes"]
+
+
+def test_an_index_without_its_column_is_a_note(tmp_path):
+    write(path := tmp_path / "s.nwb", change=without_electrodes)
+    assert "electrodes_index" not in spikes(path)
+    assert "units/electrodes_index (an index" in notes(path)
+
+
 def test_one_waveform_of_each_spike(tmp_path):
     rows = write(path := tmp_path / "s.nwb", change=ragged_once)
     node = spikes(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neuroarrays import schema
@@ -158,6 +158,17 @@ def trials(screen: Probe) -> dict[str, dict[str, Any]]:
             file.given, "", "a mapping of trials to mappings", type(combined).__name__
         )
     return {str(name): trial for name, trial in combined.items()}
+
+
+def lost_trials(screen: Probe, trials: Mapping[str, Any]) -> list[str]:
+    """Numbers of trials that have no metadata: between those that have, or with a file of frames."""
+    known = {int(name) for name in trials if _TRIAL.fullmatch(name)}
+    if len(known) < len(trials) or not known:
+        return []
+    stems = [file.stem for file in screen.glob("data/*.npy")]
+    every = {int(stem) for stem in stems if _TRIAL.fullmatch(stem)} | {*range(max(known))}
+    width = len(next(iter(trials)))
+    return [f"{number:0{width}}" for number in sorted(every - known)]
 
 
 def mapping(file: Probe) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, option
+from neuroarrays.errors import FormatError, option, shorten
 from neuroarrays.files import npy
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.store import FolderStore
@@ -137,6 +137,11 @@ class Session:
         folder, since = self.folder.child("screen"), flips - self.start
         trials = folders.trials(folder)
         metas = list(trials.values())
+        if lost := folders.lost_trials(folder, trials):
+            self.notes.append(
+                f"screen: no meta of the trials {shorten(lost, 4)}: where they were, what was shown "
+                "before them stands"
+            )
         try:
             firsts = np.array([int(meta["first_frame_idx"]) for meta in metas], np.int64)
         except (KeyError, TypeError, ValueError) as error:

@@ -67,6 +67,11 @@ def read_table(account: Account, path: str) -> Table:
             if labels:
                 elements[name] = labels
                 belonging.add(labels.rpartition("/")[2])
+    for name in names:
+        orphan = name.endswith("_index") and name.removesuffix("_index") not in names
+        if orphan and source.attr(f"{path}/{name}", "neurodata_type") == "VectorIndex":
+            account.leave(f"{path}/{name}", "an index, of which the column is not in the file")
+            belonging.add(name)
     columns = tuple(name for name in names if name not in belonging)
     indexes = {name: levels for name, levels in indexes.items() if name in columns}
     return Table(path, columns, indexes, elements)
