@@ -3,20 +3,20 @@
 ::
 
     NeuroArraysError
-    ├── FormatError       (also ValueError)   a file is not what a reader can read
+    ├── FormatError       (also ValueError)   a reader cannot read a file
     │   └── UnknownFormat                     no reader, or more than one, claims a path
     ├── MissingPath       (also FileNotFoundError)
     ├── PathExists        (also FileExistsError)
     ├── WriteFailed       (also OSError)      a full disk, or another reason why nothing was written
-    ├── SchemaError       (also ValueError)   a tree is not one of the two trees
-    ├── NotInTree         (also KeyError)     a table, unit, area or variable that is not there
-    ├── QueryError        (also ValueError)   a condition that cannot be understood
-    ├── NothingLeft       (also ValueError)   a selection that no unit, trial or time fits
-    ├── TooLarge          (also ValueError)   more memory than is taken unless it is asked for
-    ├── BrokenReader      (also ImportError)  an installed reader of another package cannot be used
+    ├── SchemaError       (also ValueError)   a tree or a part of it is not what was expected
+    ├── NotInTree         (also KeyError)     a tree has no such table, unit, area or variable
+    ├── QueryError        (also ValueError)   a condition cannot be understood
+    ├── NothingLeft       (also ValueError)   a selection fits no unit, trial or time
+    ├── TooLarge          (also ValueError)   a result needs more memory than a stated limit
+    ├── BrokenReader      (also ImportError)  a reader from another package cannot be used
     └── MissingDependency (also ImportError)  an optional package is not installed
 
-All of them say where the fault is, what was expected, what was found and what to try.
+Each message tells where the fault is, what was expected, what was found and what to try.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from types import FrameType
 
 
 class NeuroArraysError(Exception):
-    """Base of all errors of this package; what they print has no control characters."""
+    """The base of all errors of this package; their text has no control characters."""
 
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
@@ -46,9 +46,9 @@ class FormatError(NeuroArraysError, ValueError):
     path : str or path-like
         The file or folder.
     where : str
-        The place inside it (an HDF5 path, an entry, a byte range), or "".
+        The place in the file (an HDF5 path, an entry, a byte range), or "".
     expected, found : str
-        What a good file has there, and what this one has.
+        What a good file has there, and what this file has.
     hint : str, optional
         What to do next.
     """
@@ -88,20 +88,20 @@ class MissingPath(NeuroArraysError, FileNotFoundError):
 
 
 class PathExists(NeuroArraysError, FileExistsError):
-    """There is something at the path already, and nothing said to replace it."""
+    """The path exists, and `overwrite` was not given."""
 
 
 class WriteFailed(NeuroArraysError, OSError):
-    """A file or archive could not be written; what was there before is as it was.
+    """A file or archive could not be written; what was there before is unchanged.
 
     Parameters
     ----------
     path : str or path-like
-        What was to be written.
+        The file or archive that was to be written.
     number : int
-        The system's number of the error (`errno`), 0 if it has none.
+        The error number of the system (`errno`), or 0.
     reason : str
-        Why, how much room was needed and how much there is, and what to do.
+        The reason, the space that was needed and the space that is free, and what to do.
     """
 
     def __init__(self, path: str | os.PathLike[str], number: int, reason: str):
@@ -116,28 +116,28 @@ class WriteFailed(NeuroArraysError, OSError):
 
 
 class ThreadEnded(NeuroArraysError, RuntimeError):
-    """A thread in the background ended before its work was done."""
+    """A background thread ended before its work was done."""
 
 
 class SchemaError(NeuroArraysError, ValueError):
-    """A tree does not follow the schema; the message lists every fault with its node."""
+    """A tree does not follow the schema; the message names each fault and its node."""
 
 
 class NotInTree(NeuroArraysError, KeyError):
-    """A name that the tree does not have.
+    """The tree does not have the name that was asked for.
 
     Parameters
     ----------
     kind : str
-        What was looked for: "presentation table", "unit", "area".
+        The kind of thing: "presentation table", "unit", "area".
     name : object
-        The name asked for.
+        The name that was asked for.
     available : iterable
-        The names there are; close ones are suggested.
+        The names that exist; a similar one is suggested.
     hint : str, optional
         What to do next.
     where : str, optional
-        In what it was looked for: "session 'mouse-3'".
+        Where it was looked for: "session 'mouse-3'".
     """
 
     def __init__(
@@ -171,28 +171,28 @@ class NotInTree(NeuroArraysError, KeyError):
 
 
 class QueryError(NeuroArraysError, ValueError):
-    """A condition such as "contrast > 0.5" that cannot be understood; the message says which part."""
+    """A condition such as "contrast > 0.5" cannot be understood; the message names the part."""
 
 
 class NothingLeft(NeuroArraysError, ValueError):
-    """A selection that nothing fits; the message says which condition emptied it."""
+    """Nothing fits a selection; the message names the condition that nothing fits."""
 
 
 class TooLarge(NeuroArraysError, ValueError):
-    """What was not asked for in so many words would take more memory than a stated bound."""
+    """A result that was not asked for explicitly would need more memory than a stated limit."""
 
 
 class BrokenReader(NeuroArraysError, ImportError):
-    """A reader of another installed package is asked for and cannot be used.
+    """A reader of another installed package was asked for and cannot be used.
 
     Parameters
     ----------
     reader : str
-        Name of its format.
+        The name of its format.
     package : str
-        The package that it belongs to, with its version.
+        The package of the reader, with its version.
     fault : str
-        What is wrong with it.
+        What is wrong with the reader.
     """
 
     def __init__(self, reader: str, package: str, fault: str):
@@ -204,14 +204,14 @@ class BrokenReader(NeuroArraysError, ImportError):
 
 
 class MissingDependency(NeuroArraysError, ImportError):
-    """An optional package is needed and not installed.
+    """An optional package is needed and is not installed.
 
     Parameters
     ----------
     package : str
         The package to import.
     extra : str
-        The extra of neuroarrays that installs it; "" where none does.
+        The extra of neuroarrays that installs it, or "".
     purpose : str
         What it is needed for.
     """
@@ -228,7 +228,7 @@ class MissingDependency(NeuroArraysError, ImportError):
 
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line of the user's program that called into this package, however far up it is."""
+    """Warn at the line of the user's program that called this package."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("neuroarrays."):
@@ -244,12 +244,12 @@ def option(name: str, value: object) -> str:
     name : str
         Keyword of a public function.
     value : object
-        What it was, or should be.
+        The value that was given, or should be given.
 
     Returns
     -------
     str
-        As a keyword; as a flag, ``--bin-width 0.0``, of the names given to `options_typed`.
+        The option as a keyword, or as a flag, ``--bin-width 0.0``, if `options_typed` has its name.
     """
     if name not in _typed.get():
         return f"{name}={value!r:.60}"
@@ -259,15 +259,15 @@ def option(name: str, value: object) -> str:
 
 
 def typed_word(word: object) -> str:
-    """A path, name or value as it is typed in a shell: in quotes where it has a space or the like."""
-    import shlex  # listing engines loads this module
+    """A path, name or value as it is typed in a shell: in quotes if the shell needs them."""
+    import shlex  # a late import: listing the engines loads this module
 
     return shlex.quote(str(word))
 
 
 @contextmanager
 def options_typed(names: Iterable[str]) -> Iterator[None]:
-    """Have `option` write these options as they are typed on the command line."""
+    """Make `option` write these options as they are typed on the command line."""
     token = _typed.set(frozenset(names))
     try:
         yield
@@ -276,7 +276,7 @@ def options_typed(names: Iterable[str]) -> Iterator[None]:
 
 
 def typed_options() -> list[str]:
-    """The names that `options_typed` was given: for a process that writes errors for this one."""
+    """The names given to `options_typed`, for another process that writes errors for this one."""
     return sorted(_typed.get())
 
 
@@ -284,20 +284,20 @@ _typed: ContextVar[frozenset[str]] = ContextVar("_typed", default=frozenset())
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""A text from a file, or with names from one, as a terminal may show it.
+    r"""A text that may come from a file, made safe for a terminal.
 
     Parameters
     ----------
     text : object
-        Its `str` is taken.
+        Any object; its `str` is used.
     keep : str
-        Control characters that may stay, such as line ends.
+        Control characters to keep, such as line ends.
 
     Returns
     -------
     str
-        Control characters, those that turn the direction of writing, and halves of characters
-        that no encoding has are written as Python escapes them: "\x1b".
+        The text. Control characters, characters that change the direction of writing, and halves of
+        characters that no encoding has become Python escapes such as "\x1b".
     """
     text = str(text)
     if text.isprintable():
@@ -313,17 +313,17 @@ def printable(text: object, keep: str = "") -> str:
 
 
 def quoted(text: str, most: int = 200) -> str:
-    """A text in quotes, as in Python; of a long one the beginning, and how long it is."""
+    """A text in quotes, as in Python; a long text is cut, and its length is told."""
     return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text):,} characters)"
 
 
 def many(number: int, noun: str, plural: str = "") -> str:
-    """A number of things in words: "1 area", "2 areas", "1,000 stimuli" (`plural`)."""
+    """A number with its noun: "1 area", "2 areas", "1,000 stimuli" (`plural`)."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def shorten(names: Iterable[object], limit: int = 12) -> str:
-    """A readable list of names: all of them, or the first few and how many more."""
+    """A readable list of names: all of them, or the first few and the number of the others."""
     names = list(names)
     if not names:
         return "none"

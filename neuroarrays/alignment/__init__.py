@@ -1,1 +1,1 @@
-"""One clock out of many: bins, counts, interpolation."""
+"""Bring spikes and signals to one clock: bins, counts, interpolation."""

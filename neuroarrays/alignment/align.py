@@ -1,7 +1,7 @@
-"""`align`: a recording tree on one clock.
+"""`align`: bring a recording tree to one clock.
 
-Read this page from `align` downwards, then `neuroarrays.alignment.session`, which says what becomes
-of each kind of node; the kernels that count and interpolate run when a value is asked for.
+Read this module from `align` downwards, then `neuroarrays.alignment.session`, which aligns each
+kind of node. The kernels that count and interpolate run when values are read.
 """
 
 from __future__ import annotations
@@ -47,91 +47,92 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     missing: str | None = None,
     chunks: Any = None,
 ) -> xr.DataTree:
-    """Bring every signal of a recording on one clock.
+    """Bring spikes, events and signals of a recording to one clock.
 
-    Spikes are counted in bins (see `bin_spikes` for their edges), and so are point events such as
-    licks; behaviour is averaged over bins, or interpolated where it has fewer samples, and of a stimulus with a clock the frame
-    is taken that was shown there. None of them needs the others. Lazy: what is indexed later is
-    what is computed.
+    Spikes and point events such as licks are counted in bins (`bin_spikes` describes the edges).
+    Behaviour is averaged over bins, or interpolated if it has fewer samples. For a stimulus with a
+    clock, the frame that was shown is taken. A recording may have any of these. The result is lazy:
+    only what is indexed later is computed.
 
     Parameters
     ----------
     tree : xr.DataTree
-        A recording tree; all its sessions are aligned. Or one session of it.
+        A recording tree, whose sessions are all aligned, or one session of it.
     presentations : str, Dataset, DataFrame, (n,) onsets, mapping or callable, optional
-        The table of presentations to align to: its name in the tree, that of point events (each
-        is an onset), or your own with
-        `start_time`, `stop_time` (s, session clock) and any parameters, or bare onsets. Where
-        sessions differ: a mapping of session to table, or a function of a session's node. Names
-        joined by "+" are taken one after another. Without it, one continuous clock.
+        The presentations to align to (default: none, which gives one continuous clock). One of: the
+        name of a table in the tree; the name of point events, each of which is an onset; a table
+        with `start_time`, `stop_time` (s, session clock) and any parameters; onsets (s, session
+        clock). If sessions differ, a mapping of session to table, or a function of a session's
+        node. Tables whose names are joined by "+" are taken one after another.
     bin_width : float, s
         Width of a bin.
     window : (float, float), s, optional
-        With `presentations`: relative to each onset; by default from the onset to the end of the
-        longest presentation of all sessions. Without: the part of the session clock; by default
-        all the time that was recorded (page "What a tree is"), for which all spikes of the file
-        may have to be read once.
+        With `presentations`: start and stop relative to each onset (default: from the onset to the
+        end of the longest presentation of all sessions). Without: the part of the session clock
+        (default: all the recorded time, see the page "What a tree is"; all spikes of the file may
+        have to be read once for it).
     event : str
-        Column of the table that onsets are taken from.
+        Column of the table that has the onsets.
     event_clock : {"session", "presentation"}, optional
-        Whether that column is on the session clock or relative to `start_time`. Decided by
-        comparing them when not given; `history` says which.
+        Whether that column is on the session clock or relative to `start_time` (default: decided by
+        comparing it with starts and stops; `history` tells the result).
     clip : bool
-        Spikes at or after a presentation's stop are not counted, and `valid` is False in bins that
-        end after it. False counts on, into what follows: every bin is whole.
+        If True, spikes at or after the stop of a presentation are not counted, and `valid` is False
+        in bins that end after it. If False, counting goes on after the stop, and every bin is
+        whole.
     series : str or list of str, optional
-        Names or globs of the series to align; behaviour (running, pupil, position, ...) unless
-        given, and all of a session without units.
+        Names or patterns of the series to align (default: behaviour, such as running, pupil and
+        position; in a session without units all series).
     method : {"mean", "max", "sum", "any", "linear", "previous", "nearest"}, optional
-        What becomes of the samples of a series; see `interpolate`. Unless given it is the mean of
-        each bin where bins are wider than the sampling interval (of an angle the circular mean),
-        else linear interpolation at their centres. `history` says which series were averaged. With
-        "sum" and "max" numbers that point events carry are taken too: ``amounts/<name>_<variable>``.
+        How the samples of a series become bins; see `interpolate`. By default it is the mean of
+        each bin (the circular mean for an angle) if bins are wider than the sampling interval, else
+        linear interpolation at the centres of the bins. `history` tells which series were averaged.
+        With "sum" and "max", the amounts of point events are added as
+        ``amounts/<name>_<variable>``.
     max_gap : float, s, optional
-        Longest gap in a series that is bridged: by default the clock's own, see `interpolate`;
-        `numpy.inf` for any.
+        Longest gap in a series that is interpolated over (default: it depends on the clock, see
+        `interpolate`); `numpy.inf` for any gap.
     dtype : integer dtype
-        Of the counts.
+        Dtype of the counts.
     binarize : bool
-        1 where there is any spike.
+        If True, bins with any spike are 1, others 0.
     blanks : {"drop", "keep"}
-        What becomes of presentations that their table marks as `blank`. Those whose duration is
-        further from the median than the table allows (its attribute `max_deviation`) are left out
-        too; `history` says how many. More in `neuroarrays.alignment.presentations.select`.
+        Whether to leave out presentations that their table marks as `blank`. Presentations whose
+        duration is further from the median than the table allows (its attribute `max_deviation`)
+        are always left out; `history` tells how many.
     responses : str, optional
-        Of several series of the same units, such as `Fluorescence`, `Neuropil` and `Deconvolved`
-        of an imaged plane: which one becomes `responses`, by its name or that of its container
-        in the file. Unless given it is dF/F
-        where one is called so, else fluorescence, else the first by name; one called neuropil or
-        background only where it is alone. The others stand beside it under their own names, and
-        its attribute `signal` says which one it is.
+        The series that becomes `responses`, if the same units have several, such as `Fluorescence`,
+        `Neuropil` and `Deconvolved` of an imaged plane; its name, or that of its container in the
+        file. By default it is dF/F, else fluorescence, else the first by name; one called neuropil
+        or background only if there is no other. The others keep their names, and the attribute
+        `signal` of `responses` tells which one it is.
     missing : {"skip", "raise"}, optional
-        What becomes of sessions that have no table `presentations`: "skip" leaves them out, and
-        `history` and the attribute `notes` say which; "raise" is an error. Unless given it is
-        "raise" where the sessions were opened by their names, or have tables in a mapping, and
-        "skip" where all of them, or those that fit a glob, were opened. If no session has the table
-        it is an error in any case.
+        What to do with sessions that have no table `presentations`: "skip" leaves them out, and
+        `history` and the attribute `notes` name them; "raise" raises an error. The default is
+        "raise" if sessions were opened by name or tables are given as a mapping, and "skip" if all
+        sessions, or those that fit a pattern, were opened. It is always an error if no session has
+        the table.
     chunks : {}, "auto" or dict, optional
-        Put dask on top, as in xarray.
+        Wrap the lazy arrays in dask, with chunks as in xarray.
 
     Returns
     -------
     xr.DataTree
         An aligned tree: ``<session>/<area>/spike_data`` as ``(presentation_id, unit_id, time)``
-        or ``(time, unit_id)``, with behaviour, `valid`, ``events/<name>`` (counts along the other
-        dimensions) and `presentations` beside it. Signals of other units than an area's spikes are
-        an area of their own, ``<area>_<series>``. Of a session without units these stand in the
-        session itself: ``<session>/events``.
+        or ``(time, unit_id)``, in spikes per bin. Beside it are behaviour, `valid`, the counts
+        ``events/<name>`` (without ``unit_id``) and `presentations`. Signals that have other units
+        than the spikes of their area are an area, ``<area>_<series>``. In a session without units
+        all of this is in the session itself: ``<session>/events``.
 
     Raises
     ------
     NotInTree
-        On a table, event column or series that is not there.
+        If a table, event column or series does not exist.
     ValueError
-        On a bin width, window or method that cannot be, a window longer than the recording, event
-        times whose clock cannot be told.
+        If a bin width, window or method is not possible, the window is longer than the recording,
+        or the clock of the event times cannot be decided.
     SchemaError
-        If the tree is not a recording tree, or a session has nothing with times.
+        If the tree is not a recording tree, or a session has nothing to align.
 
     Examples
     --------
@@ -171,22 +172,22 @@ def align(  # noqa: PLR0913  one question each, all but three by name
 
 @dataclass(frozen=True)
 class _Targets:
-    """What to align the sessions to, by name of the session.
+    """What each session is aligned to, by the name of the session.
 
     Attributes
     ----------
     bins : dict of str to Bins
-        Where to count and interpolate.
+        The bins of each session.
     tables : dict of str to Dataset
-        The presentations; none on continuous clocks.
+        The presentations of each session; empty for continuous clocks.
     label : str, optional
-        What the tables are called.
+        The name of the tables in the result.
     stimulus : str, optional
-        The name that they have in the tree.
+        The name of the tables in the tree.
     event_clock : str, optional
-        Whose clock the onsets were on.
+        The clock of the column with the onsets.
     left_out : dict of str to str
-        Presentations that were left out: how many, and why; or that the session has none.
+        How many presentations were left out and why, or that the session has no table.
     """
 
     bins: dict[str, Bins]
@@ -198,7 +199,7 @@ class _Targets:
 
 
 def _missing(tree: xr.DataTree, presentations: Any, missing: str | None) -> str:
-    """What becomes of sessions without the table: as asked for, else by how sessions were chosen."""
+    """What to do with sessions without the table: the option, else by how sessions were opened."""
     if missing is not None:
         return missing
     by_name = schema.SESSIONS_ASKED in tree.root.attrs
@@ -206,7 +207,7 @@ def _missing(tree: xr.DataTree, presentations: Any, missing: str | None) -> str:
 
 
 def _continuous(sessions: Mapping[str, SessionNodes], options: Options) -> _Targets:
-    """One clock per session: of the window asked for, else of all the time that was recorded."""
+    """The clock of each session: the window, else all the recorded time."""
     bins = {}
     for name, session in sessions.items():
         if options.window is None:
@@ -218,7 +219,7 @@ def _continuous(sessions: Mapping[str, SessionNodes], options: Options) -> _Targ
 
 
 def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Options) -> _Targets:
-    """Bins after the onset of each presentation, the same window in all sessions."""
+    """Bins relative to the onset of each presentation, with the same window in all sessions."""
     label = wanted if isinstance(wanted, str) else "your table"
     given, left_out = session_tables(sessions, wanted, options.blanks, options.missing or "raise")
     tables = {
@@ -243,7 +244,7 @@ def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Optio
 
 
 def _root(tree: xr.DataTree, targets: _Targets, options: Options, methods: str) -> xr.Dataset:
-    """The root of the aligned tree, whose `history` says what was done, with which options."""
+    """The root of the aligned tree; its `history` tells what was done and with which options."""
     done = {"presentations": targets.label} | asdict(options)
     done |= {"dtype": str(options.dtype), "event_clock": targets.event_clock}
     text = ", ".join(f"{key}={value!r}" for key, value in done.items() if value is not None)

@@ -1,7 +1,7 @@
-"""Bins of equal width: after the onset of every presentation, or on the clock of a session.
+"""Bins of equal width, relative to the onset of each presentation or on the session clock.
 
-Which spikes fall into them is `neuroarrays.alignment.spikes`; where their edges lie exactly is
-`neuroarrays.kernels.grid`.
+`neuroarrays.alignment.spikes` counts spikes in bins; `neuroarrays.kernels.grid` defines the exact
+edges.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from neuroarrays.errors import option
 from neuroarrays.files.state import cached_property
 from neuroarrays.tree.columns import duration, seconds
 
-#: Numbers of float64 that there are at least from one edge of a bin to the next.
+#: The least number of float64 values from one edge of a bin to the next.
 _EDGES = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Half-open bins, `count` of them from `start` on.
+    """A number (`count`) of half-open bins from `start` on.
 
     Parameters
     ----------
     start : float, s
-        Edge of the first bin: relative to onset, or on the session clock if there are no `onsets`.
+        First edge: relative to onset, or on the session clock if there are no `onsets`.
     count : int
         Number of bins.
     width : float, s
@@ -36,9 +36,9 @@ class Bins:
     onsets : (presentation_id,) float64, s, optional
         Onsets on the session clock.
     stops : (presentation_id,) float64, s, optional
-        Where each presentation ends; NaN where it is not known. What is later is not counted.
+        Stops of the presentations; NaN if unknown. Spikes at or after a stop are not counted.
     event : str, optional
-        What the onsets are, where they are not those of the presentations: "go_cue_time".
+        The column of the onsets, if it is not that of the starts: "go_cue_time".
     """
 
     start: float
@@ -57,12 +57,12 @@ class Bins:
         stops: np.ndarray | None = None,
         event: str | None = None,
     ) -> Bins:
-        """The bins that cover a window, in seconds: relative to onsets, or on the session clock.
+        """The bins that cover a window in seconds, relative to onsets or on the session clock.
 
         Raises
         ------
         ValueError
-            If a bin is longer than the window: milliseconds given for seconds, mostly.
+            If a bin is longer than the window; mostly because milliseconds were given.
         """
         from neuroarrays.kernels import grid
 
@@ -80,12 +80,13 @@ class Bins:
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
-        """The bins, counted from time 0, that hold `low` to `high` inclusive, in seconds.
+        """The bins, counted from time 0, that hold the times from `low` to `high`, both included,
+        in s.
 
         Raises
         ------
         ValueError
-            If numbers as large as these times cannot tell one bin from the next.
+            If float64 numbers of this size cannot tell one bin from the next.
         """
         from neuroarrays.kernels import grid
 
@@ -102,26 +103,26 @@ class Bins:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """``(presentation_id, time)`` or ``(time,)``."""
+        """The dimensions ``(presentation_id, time)`` or ``(time,)``."""
         return (schema.TIME,) if self.onsets is None else (schema.PRESENTATION, schema.TIME)
 
     @cached_property
     def centres(self) -> np.ndarray:
-        """(time,) float64, s: relative to onset, or on the session clock."""
+        """Centres (time,) float64 in s, relative to onset or on the session clock."""
         from neuroarrays.kernels import grid
 
         return grid.bin_centres(self.start, self.count, self.width)
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """(..., time + 1) float64, s, session clock; one row per presentation where there are."""
+        """Edges (..., time + 1) float64, s, session clock; a row for each presentation."""
         from neuroarrays.kernels import grid
 
         return grid.bin_edges(self._origins, self.count, self.width)
 
     @cached_property
     def middles(self) -> np.ndarray:
-        """(..., time) float64, s, session clock: centres as `edges` has their ends."""
+        """Centres (..., time) float64 in s on the session clock, from the same grid as `edges`."""
         from neuroarrays.kernels import grid
 
         return grid.bin_centres(self._origins, self.count, self.width)
@@ -132,23 +133,24 @@ class Bins:
 
     @property
     def limits(self) -> np.ndarray:
-        """(presentation_id,) float64, s: `stops`, infinite where none is known."""
+        """The stops (presentation_id,) float64 in s, infinite where unknown."""
         if self.stops is None:
             return np.full(0 if self.onsets is None else self.onsets.size, np.inf)
         return np.where(np.isnan(self.stops), np.inf, self.stops)
 
     @property
     def axis(self) -> xr.Variable:
-        """The centres as the coordinate `time`, which says what they are relative to if not to onsets."""
+        """The centres as the coordinate `time`; an attribute names any other reference."""
         attrs = {"units": "s", "long_name": "bin centre", "bin_width": self.width}
         attrs |= {"event": self.event} if self.event else {}
         return xr.Variable(schema.TIME, self.centres, attrs)
 
     def whole(self) -> np.ndarray | None:
-        """(presentation_id, time) bool: bins of known onset that end before their presentation.
+        """Bins of known onset that end before their presentation does, (presentation_id, time)
+        bool.
 
-        None on a session clock: there all are whole. A millionth of a bin past the stop is
-        rounding.
+        None on a session clock, where all bins are whole. A bin may end a millionth of its width
+        after the stop, for rounding.
         """
         if self.onsets is None:
             return None
@@ -158,13 +160,15 @@ class Bins:
 
 
 def _check_resolution(low: float, high: float, width: float) -> None:
-    """Refuse times so large that float64 has no numbers between the edges of a bin."""
+    """Refuse times that are so large that float64 has no numbers between the edges of a bin."""
     step = float(np.spacing(max(abs(low), abs(high))))
     if step * _EDGES > width:
         msg = (
-            f"times from {low:g} to {high:g} s: float64 holds such numbers to {step:.2g} s, and bins "
-            f"are {width:g} s wide. Times are in seconds: nanoseconds have to be multiplied by 1e-9 "
-            "(scale = 1e-9 in a mapping), a clock that starts far from 0 moved by its first value"
+            f"times from {low:g} to {high:g} s: float64 resolves such numbers to {step:.2g} s "
+            "only, and bins "
+            f"are {width:g} s wide. Expected times in seconds: multiply nanoseconds by 1e-9 "
+            "(scale = 1e-9 in a mapping), and subtract the first value of a clock that starts "
+            "far from 0"
         )
         raise ValueError(msg)
 
@@ -213,14 +217,14 @@ def longest_duration(starts: np.ndarray, stops: np.ndarray | None) -> float:
     Raises
     ------
     ValueError
-        If no presentation has a stop: the window must be said.
+        If no presentation has a stop; a window must be given then.
     """
     durations = np.empty(0) if stops is None else stops - starts
     durations = durations[np.isfinite(durations)]
     if durations.size == 0:
         msg = (
-            "no presentation has a stop time, so their length is not known: give "
-            f"{option('window', (0, 0.5))}, from when to when around each onset, s"
+            "no presentation has a stop time, so their durations are not known: give "
+            f"{option('window', (0, 0.5))}, in seconds relative to each onset"
         )
         raise ValueError(msg)
     if durations.max() <= 0:

@@ -1,4 +1,4 @@
-"""Point events counted in bins like the spikes of one unit: licks, rewards, pulses."""
+"""Count point events (licks, rewards, pulses) in bins, like the spikes of a unit."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from neuroarrays.tree.trains import trains_of
 def event_counts(
     events: Mapping[str, xr.Dataset], bins: Bins, dtype: np.dtype, binarize: bool
 ) -> dict[str, xr.Variable]:
-    """Point events in bins, lazily.
+    """Count point events in bins, lazily.
 
     Parameters
     ----------
     events : dict of str to Dataset
-        By name, each with `event_time`, (event,) s, session clock, in any order.
+        Events by name, each with `event_time` (event,) in s on the session clock, in any order.
     bins : Bins
-        Where to count them.
+        The bins to count in.
     dtype : integer dtype
         Of the counts.
     binarize : bool
-        1 where there is any event.
+        If True, bins with any event are 1, others 0.
 
     Returns
     -------
     dict of str to lazy variable, events per bin
-        ``(presentation_id, time)`` or ``(time,)``; NaN times are counted nowhere. Of events with a
-        `label` also those of each label, ``<name>_<label>``.
+        Counts ``(presentation_id, time)`` or ``(time,)``; events whose time is NaN are not counted.
+        Events with a `label` are also counted for each label, as ``<name>_<label>``.
     """
     return {
         name: _counted(times, bins, dtype, binarize)
@@ -50,23 +50,23 @@ def event_counts(
 def event_amounts(
     events: Mapping[str, xr.Dataset], bins: Bins, method: str | None
 ) -> dict[str, xr.Variable]:
-    """What point events carry (drops of water, lengths of licks), in bins, lazily.
+    """Take the amounts of point events (volumes of water, durations of licks) in bins, lazily.
 
     Parameters
     ----------
     events : dict of str to Dataset
-        By name, each with `event_time`, (event,) s, and numbers (event, ...) in any unit.
+        Events by name, each with `event_time` (event,) in s, and amounts (event, ...) in any unit.
     bins : Bins
-        Where to take them.
+        The bins.
     method : str, optional
-        "sum" or "max" of the amounts in each bin; with any other there is nothing to take.
+        "sum" or "max" of the amounts in each bin; any other method gives an empty result.
 
     Returns
     -------
     dict of str to lazy variable
         ``<name>_<variable>``, (presentation_id, time, ...) or (time, ...), in the unit of the
-        amounts. A sum is 0 in a bin without events, as a count is, and NaN with a missing amount;
-        the largest of none is NaN.
+        amounts. In a bin without events the sum is 0, as a count is, and the maximum is NaN. The
+        sum is NaN if an amount is missing.
     """
     amounts: dict[str, xr.Variable] = {}
     if method not in ("sum", "max"):

@@ -1,4 +1,4 @@
-"""Frames of a stimulus on another clock: what was on the screen at each bin."""
+"""Take the frame of a stimulus that was on the screen at each bin."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from neuroarrays.tree.columns import seconds
 
 
 def frames_shown(node: xr.Dataset, bins: Bins, max_gap: float | None) -> xr.Variable:
-    """The `stimulus` of a node of a recording at the middle of each bin, lazily.
+    """Take the frame of a stimulus at the centre of each bin, lazily.
 
     Parameters
     ----------
     node : Dataset
-        ``stimulus (time, ...)`` and its clock `time`, s, session clock; a frame stays until the
-        next one.
+        ``stimulus (time, ...)`` with its clock `time` in s on the session clock. A frame lasts
+        until the next one.
     bins : Bins
-        Where to have it.
+        The bins.
     max_gap : float, s, optional
-        Longest time that a frame stays.
+        Longest time that a frame lasts.
 
     Returns
     -------
     lazy variable
-        ``(time, ...)`` or ``(presentation_id, time, ...)``, in the dtype and unit it has; where a
-        bin lies before the first frame or after the last, floating point with NaN there.
+        Frames ``(time, ...)`` or ``(presentation_id, time, ...)``, in the dtype and unit of the
+        stimulus. If a bin is before the first frame or after the last, the dtype is floating point
+        and the frame is NaN.
     """
     stimulus = node.variables[schema.STIMULUS]
     clock = seconds(node[schema.TIME], "the stimulus' clock")

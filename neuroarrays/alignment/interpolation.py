@@ -1,4 +1,4 @@
-"""A series at other times: lazy, with gaps and ends kept as gaps."""
+"""Interpolate a series at other times, or reduce it to bins, lazily; NaN in gaps and outside."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import check_seconds, duration, seconds
 
-#: What becomes of samples between which a time lies, and of those that lie in a bin.
+#: Methods between samples, and methods that reduce the samples in a bin.
 POINTS = ("linear", "previous", "nearest")
 REDUCTIONS = ("mean", "max", "sum", "any")
 METHODS = (*POINTS, *REDUCTIONS)
-#: Attribute of what is on bins, as CF has it.
+#: Attribute of values in bins, as in the CF conventions.
 CELL_METHODS = "cell_methods"
-#: Attribute of what was taken between samples: how far apart these may lie, s.
+#: Attribute of interpolated values: the longest gap that is interpolated over, s.
 MAX_GAP = "max_gap"
-#: Bins are wider than the sampling interval where they are by more than rounding.
+#: Bins are wider than the sampling interval if they are wider by more than rounding.
 _WIDER = 1 + 1e-6
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Interpolated(LazyArray):
-    """A series at given times: (times,) or (origins, offsets), then the series' other axes.
+    """A series at given times: (times,) or (origins, offsets), then the other axes of the series.
 
-    A small series is read once per process when the first value is asked for, of a large one what
-    lies around the times that are indexed. With a `bin_width`, times are centres of bins, and lie
-    where those of the session's clock do.
+    A small series is read once per process, when its first value is needed. Of a large series only
+    the samples around the indexed times are read. With a `bin_width`, times are centres of bins on
+    the grid of the session clock.
     """
 
     samples: Samples
@@ -87,7 +87,7 @@ class Interpolated(LazyArray):
         return self.samples.evaluate(when, when, evaluate)
 
     def _in_bins(self, at: np.ndarray) -> np.ndarray:
-        """What `method` makes of the samples in bins around times (time,), s: (time, column)."""
+        """Values (time, column) of the bins around times (time,) in s, reduced by `method`."""
         from neuroarrays.kernels import bin_values, grid, resample
 
         assert self.bin_width is not None, "checked where the array is made"
@@ -105,7 +105,7 @@ class Interpolated(LazyArray):
         return self.samples.evaluate(left, right, evaluate)
 
     def _of_columns(self, times: np.ndarray) -> np.ndarray:
-        """Times at which each column is evaluated, (time, column), where they are not the same."""
+        """Times at which each column is evaluated, (time, column), if they differ."""
         return times if self.shifts is None else times[:, None] - self.shifts
 
     def _axes(self) -> tuple[np.ndarray, ...]:
@@ -118,51 +118,52 @@ def interpolate(
     method: str = "linear",
     max_gap: float | None = None,
 ) -> Any:
-    """A series at other times: NaN outside the data and in gaps, NaN samples skipped.
+    """Interpolate a signal at other times, or reduce it to bins; NaN in gaps and outside the data.
 
     Parameters
     ----------
     series : (time, ...) DataArray, Dataset or DataTree node
-        In any unit, along a coordinate `time` in seconds.
+        A signal in any unit along a coordinate `time` in seconds. Samples that are NaN are skipped.
     times : (n,) array or DataArray, s
-        Where to have it, session clock; labels of a DataArray are kept.
+        New times on the session clock; labels of a DataArray are kept.
     method : {"linear", "previous", "nearest", "mean", "max", "sum", "any"}
-        "previous" is causal: the last sample at or before each time. An angle (a `period`
-        attribute, such as 2 pi) is interpolated along the shorter arc. "mean", "max", "sum" and
-        "any" are over bins around the times (see Notes), whose width is the attribute `bin_width`
-        of `times`, as the clock of an aligned area has it.
+        "linear" interpolates; an angle (attribute `period`, such as 2 pi) along the shorter arc.
+        "previous" is causal: it takes the last sample at or before each time. "mean", "max", "sum"
+        and "any" reduce the samples in bins around the times (see Notes). The width of the bins is
+        the attribute `bin_width` of `times`, which the clock of an aligned area has.
     max_gap : float, s, optional
-        Between two good samples further apart than this, the result is NaN. Unless given: two and a
-        half sampling intervals of a regular clock, so that one lost sample is gone over and two
-        are not, and ten usual steps of another one; the attribute `max_gap` of the result says it. `numpy.inf` bridges any gap.
+        Between two good samples that are further apart than this, the result is NaN. The default is
+        2.5 sampling intervals of a regular clock (one lost sample is interpolated over, two are
+        not), and 10 usual steps of an irregular clock. The result has it as its attribute
+        `max_gap`. With `numpy.inf` any gap is interpolated over.
 
     Returns
     -------
     (n, ...) DataArray or Dataset
-        The same variables in the same units, along the new `time` (s); lazy.
+        The same variables in the same units along the new `time` (s), lazy.
 
     Raises
     ------
     ValueError
-        On an unknown method or a negative `max_gap`, or where bins are asked for and `times` do
-        not say how wide they are.
+        If the method is unknown, `max_gap` is negative, or the method needs bins and `times` has no
+        attribute `bin_width`.
     SchemaError
         If the series has no `time` coordinate.
 
     Notes
     -----
-    With "mean", a sample stands for the time around it, from the middle between it and the one
-    before to the middle between it and the next, and for half a usual step beside a hole and at the
-    ends. A bin is the mean of the samples, each weighted by how much of its time lies in the bin; of
-    an angle it is the circular mean. A bin in which no sample's time lies is interpolated linearly,
-    across `max_gap` at most. "max", "sum" and "any" (1 where any is not 0) take the samples at
-    ``left <= t < right``; without one they are NaN, but a sum between the first and the last sample
-    is 0.
+    "mean": each sample represents an interval around its time. The interval goes from halfway to
+    the sample before, to halfway to the sample after; toward a gap or an end of the data it extends
+    half a usual step. The value of a bin is the mean of the samples, each weighted by the part of
+    its interval that is in the bin; for an angle it is the circular mean. A bin that no such
+    interval overlaps is interpolated linearly, if the gap is not longer than `max_gap`.
 
-    At a duplicated time stamp the last of its samples counts; a sample whose time stamp is NaN is
-    left out. Times out of order are sorted. A
-    series with a coordinate `phase_shift` (s) along its columns is sampled that much later than
-    `time` says, each column for itself.
+    "max", "sum" and "any" (1 if any sample is not 0) use the samples at ``left <= t < right``. If
+    there is none, the result is NaN, except that a sum between the first and last sample is 0.
+
+    If a time stamp occurs twice, its last sample is used. A sample whose time stamp is NaN is left
+    out. Times that are not in order are sorted. If a series has a coordinate `phase_shift` (s)
+    along its columns, each column was sampled that much later than `time`.
 
     Examples
     --------
@@ -199,42 +200,43 @@ def interpolate(
 
 
 def _bin_width(times: Any) -> float:
-    """How wide the bins are of which these are the centres, s."""
+    """The width in s of the bins whose centres are given."""
     width = times.attrs.get("bin_width") if isinstance(times, xr.DataArray) else None
     if width is None:
         msg = (
-            "times: expected a DataArray with the attribute bin_width (s), such as the `time` of an "
-            f"aligned area, since {', '.join(REDUCTIONS)} are over bins"
+            "times: expected a DataArray with the attribute bin_width (s), such as the `time` "
+            "of an "
+            f"aligned area, because the methods {', '.join(REDUCTIONS)} need bins"
         )
         raise ValueError(msg)
     return duration(width, "bin_width of times")
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that is none."""
+    """Refuse an unknown method."""
     if method not in METHODS:
         msg = f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}"
         raise ValueError(msg)
 
 
 def check_gap(max_gap: float | None) -> float | None:
-    """The longest gap that is bridged, s; None where the clock is to say it, infinite for any.
+    """The longest gap to interpolate over, s; None for the default of the clock, infinite for any.
 
     Raises
     ------
     ValueError
-        If it is no positive number of seconds, nor such a duration.
+        If it is not a positive number of seconds or a positive duration.
     """
     return max_gap if max_gap is None or max_gap == np.inf else duration(max_gap, "max_gap")
 
 
 def other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
-    """The coordinates of a series that do not lie along its time, such as those of channels."""
+    """The coordinates of a series that are not along its time, such as those of channels."""
     return {k: c.variable for k, c in series.coords.items() if schema.TIME not in c.dims}
 
 
 def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
-    """How much later than `time` each column is sampled, s, where the series says so."""
+    """How much later than `time` each column was sampled, s, if the series has this coordinate."""
     if schema.SHIFT not in series.coords or series[schema.SHIFT].dims != dims[1:]:
         return None
     shifts: np.ndarray = seconds(series[schema.SHIFT], schema.SHIFT)
@@ -250,32 +252,32 @@ def series_at(
     dims: tuple[str, ...],
     bin_width: float | None = None,
 ) -> dict[Any, xr.Variable]:
-    """The numeric variables of a series at other times, lazily.
+    """Interpolate or reduce the numeric variables of a series, lazily.
 
     Parameters
     ----------
     series : Dataset
         Variables ``(time, ...)`` in any unit along `time`, seconds of the session clock.
     origins : (presentation,) float64, s, optional
-        Session clock; times are each of them plus each offset.
+        Origins on the session clock; the new times are each origin plus each offset.
     offsets : (n,) float64, s
-        From the origins, or on the session clock without.
+        Offsets from the origins, or times on the session clock if there are no origins.
     method : str, optional
-        As for `interpolate`. Unless given it is "mean" where bins are wider than the sampling
-        interval, else "linear".
+        As for `interpolate` (default: "mean" if bins are wider than the sampling interval, else
+        "linear").
     max_gap : float, s, optional
         As for `interpolate`.
     dims : tuple of str
-        Names of the new dimensions, as many as there are of origins and offsets.
+        Names of the new dimensions, of origins and offsets.
     bin_width : float, s, optional
-        The times are centres of such bins: those of the session's clock are taken exactly.
+        Width of the bins whose centres are the times; their edges are those of the grid of the
+        session clock.
 
     Returns
     -------
     dict of str to lazy variable
-        Along `dims`, then the other dimensions of the series, in its unit. Where bins have a
-        width the attribute ``cell_methods`` says "time: mean", ..., or "time: point" of what is
-        interpolated.
+        Variables along `dims`, then the other dimensions of the series, in its unit. With bins, the
+        attribute ``cell_methods`` is "time: mean", ..., or "time: point" for interpolated values.
 
     Raises
     ------
@@ -325,13 +327,13 @@ def series_at(
 
 
 def _by_width(samples: Samples, bin_width: float | None) -> str:
-    """How a series is put on bins unless somebody says: the mean if they are wider than its step."""
+    """The default method of a series: "mean" if bins are wider than its step, else "linear"."""
     wider = bin_width is not None and bin_width > samples.step * _WIDER
     return "mean" if wider else "linear"
 
 
 def methods_used(groups: Iterable[xr.Dataset]) -> str:
-    """What was done with the series of nodes on bins: ``mean of each bin: pupil, speed; ...``."""
+    """Describe how the series of nodes became bins: ``mean of each bin: pupil, speed; ...``."""
     names: dict[str, dict[str, None]] = {}
     for node in groups:
         for name, variable in node.variables.items():

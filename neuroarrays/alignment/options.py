@@ -1,4 +1,4 @@
-"""The options of one `align`, checked once and handed down."""
+"""The options of a call of `align`, checked once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from neuroarrays.schema.given import yes_or_no
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one `neuroarrays.align`, which says what they mean.
+    """The options of a call of `neuroarrays.align`, which documents them.
 
     Raises
     ------
     ValueError
-        On a method for series, a clock of events or a choice for missing tables that there
-        is not, or on `clip` or `binarize` that is neither True nor False.
+        If a method, `event_clock` or `missing` is unknown, or `clip` or `binarize` is neither True
+        nor False.
     """
 
     bin_width: float

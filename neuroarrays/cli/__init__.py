@@ -1,7 +1,7 @@
 """The command `neuroarrays`: the public functions on the command line.
 
-Nothing heavy is imported before a command needs it, so that ``--help`` answers at once. Output is
-plain aligned text; on a terminal, and where rich is installed, it is coloured.
+A large package is imported only when a command needs it, so that ``--help`` answers at once. Output
+is plain aligned text. It is coloured on a terminal if rich is installed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ PROGRAM = "neuroarrays"
 FINE, REFUSED, BROKEN, INTERRUPTED = 0, 2, 3, 130
 _EXIT_CODES = """\
 exit codes:
-  0  fine
-  1  `check` found faults
-  2  wrong usage, or a file or option that cannot be used: one line says why
+  0  all went well
+  1  `check` found faults, or `build` had to leave something out
+  2  wrong usage, or a file or option that cannot be used; one line says why
   3  a defect of neuroarrays itself: please report it with the traceback
 """
 
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 fine, 1 the check found faults, 2 refused, 3 a defect of our own.
+        The exit code: 0 all went well, 1 `check` or `build` found faults, 2 the command was
+        refused, 3 a defect of neuroarrays.
     """
     parser = build_parser()
     if not (sys.argv[1:] if argv is None else argv):
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return REFUSED
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit as stop:  # argparse has said what is wrong, or printed the help
+    except SystemExit as stop:  # argparse has printed what is wrong, or the help
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the program that reads our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except (NeuroArraysError, ValueError, KeyError, OverflowError, OSError) as error:
@@ -74,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_message(error), REFUSED)
     except Exception as error:
         traceback.print_exc()
-        return _fail(f"{type(error).__name__}: {error}; this is a defect, please report", BROKEN)
+        return _fail(
+            f"{type(error).__name__}: {error}; this is a defect of neuroarrays: please report "
+            "it with the traceback",
+            BROKEN,
+        )
     return code
 
 
@@ -96,16 +101,16 @@ def _message(error: BaseException) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors look like ours: one line, then how to get help."""
+    """A parser that writes an error as one line, with the command that shows the help."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._negative_number_matcher = re.compile(r"-\.?\d")  # -100ms is no option either
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -100ms is a value, not an option
 
     def error(self, message: str) -> NoReturn:
         self.exit(
             REFUSED,
-            f"{PROGRAM}: error: {printable(message)}; `{self.prog} --help` lists what there is\n",
+            f"{PROGRAM}: error: {printable(message)}; `{self.prog} --help` lists the arguments\n",
         )
 
 
@@ -114,7 +119,8 @@ def build_parser() -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog=PROGRAM,
-        description="Any neural recording as one lazy, labelled tree.",
+        description="Open any neural recording as one lazy, labelled tree, and align, save and "
+        "plot it.",
         epilog=_EXIT_CODES,
         formatter_class=formatter,
     )
@@ -145,13 +151,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _looking(add: archive_commands.Add) -> None:
-    """The commands that show what there is."""
+    """Add the commands that show a recording."""
     add("formats", commands.formats, "list the formats that can be opened")
     info = add(
         "info", commands.info, "show the tree of a recording: sizes, dtypes, units, memory, notes"
     )
     check = add(
-        "check", commands.check, "check recordings against the schema, each by itself, values too"
+        "check", commands.check, "check each recording against the schema, its values included"
     )
     explore = explore_command.register(add)
     for command in (info, check, explore):
@@ -162,15 +168,18 @@ def _looking(add: archive_commands.Add) -> None:
 
 
 def _saving(add: archive_commands.Add) -> None:
-    """The commands that write an archive of one recording."""
-    align = add("align", commands.align, "bring spikes and behaviour on one clock and save them")
+    """Add the commands that write an archive of one recording."""
+    align = add("align", commands.align, "bring spikes and behaviour to one clock, and save them")
     convert = add(
-        "convert", commands.convert, "save a recording as an archive (.h5, .zarr) or NWB (.nwb)"
+        "convert",
+        commands.convert,
+        "save a recording as an archive (.h5, .zarr) or an NWB file (.nwb)",
     )
     convert.add_argument(
         "--session-start-time",
         metavar="TIME",
-        help="of an NWB file, where the recording does not say it: 2020-07-11T09:30:00+02:00",
+        help="start of the session, written into an NWB file when the recording has none, e.g. "
+        "2020-07-11T09:30:00+02:00",
     )
     for command in (align, convert):
         _input(command)
@@ -182,22 +191,24 @@ def _saving(add: archive_commands.Add) -> None:
 
 
 def _trying(add: archive_commands.Add) -> None:
-    """The commands for those who have no recording of their own."""
+    """Add the commands for users who have no recording of their own."""
     create = add(
         "create-data", commands.create, "write small synthetic files in the layout of a dataset"
     )
     create.add_argument(
-        "layout", metavar="LAYOUT", help="nwb, allen, openretina, ...; any other word lists them"
+        "layout",
+        metavar="LAYOUT",
+        help="name of the layout, e.g. nwb, allen or openretina; an unknown name lists them all",
     )
-    create.add_argument("output", metavar="OUT", help="file or folder to make")
+    create.add_argument("output", metavar="OUT", help="file or folder to write; it must not exist")
     create.add_argument(
-        "--seed", type=int, default=0, help="of all random values (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of all random values (default: %(default)s)"
     )
     for name, what in (
-        ("--num-colors", "color channels of a frame (default: 3)"),
-        ("--num-stimuli", "how many stimuli (default: 4)"),
-        ("--num-sessions", "how many sessions (default: 2)"),
-        ("--clip-length", "frames of a clip (default: 75)"),
+        ("--num-colors", "number of colour channels (default: 3)"),
+        ("--num-stimuli", "number of stimuli (default: 4)"),
+        ("--num-sessions", "number of sessions (default: 2)"),
+        ("--clip-length", "number of frames in a clip (default: 75)"),
     ):
         create.add_argument(
             name,
@@ -213,14 +224,14 @@ def _trying(add: archive_commands.Add) -> None:
         "--output",
         metavar="DIR",
         default="demo-output",
-        help="folder for figures and archive (default: %(default)s)",
+        help="folder for the figures and the archive (default: %(default)s)",
     )
 
 
 def _input(command: argparse.ArgumentParser) -> None:
     recordings(
         command,
-        "a file, a folder, an address (https, s3, gs, az), or several of one format",
+        "file, folder or address (https, s3, gs, az); several, if they are of one format",
         "sessions",
     )
 
@@ -232,7 +243,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
             metavar="NAME",
             nargs="+",
             action="extend",
-            help=f"names or globs of the {name} to open",
+            help=f"names of the {name} to open, or patterns such as 'a*' (default: all)",
         )
 
 
@@ -240,7 +251,8 @@ def _probe(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--probe",
         action="store_true",
-        help="first open it in another process, which a damaged file may end",
+        help="open the recording in another process first, so that a damaged file cannot crash "
+        "this command",
     )
 
 
@@ -250,20 +262,21 @@ def _alignment(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--presentations",
         metavar="TABLE",
-        help="table of presentations, or point events, to align to; without it, one continuous clock",
+        help="table of presentations or events to align to (default: none, one continuous clock)",
     )
-    bins(group.add_argument, "; without --presentations, the part of the session clock")
+    bins(group.add_argument, "; without --presentations, the part of the session to bin")
     values(group.add_argument)
     group.add_argument(
         "--missing",
         choices=("skip", "raise"),
-        help="sessions without the table: left out, or an error (default: an error for sessions "
-        "asked for by name)",
+        help="what to do with a session that lacks the table: leave it out, or stop (default: stop "
+        "if --sessions names it)",
     )
     group.add_argument(
         "--compat",
         choices=("mlynarski",),
-        help="what the published archive of Allen Visual Coding has; fixes every other option",
+        help="bin as the published archive of Allen Visual Coding does; no other alignment "
+        "option is allowed",
     )
     group.add_argument(
         "--scheduler",
@@ -280,23 +293,24 @@ def _result(command: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT",
         required=True,
-        help="archive to write: .h5, .hdf5, .nc or .zarr; by convert also .nwb",
+        help="archive to write: .h5, .hdf5, .nc or .zarr; `convert` also writes .nwb",
     )
     group.add_argument(
         "--compression",
         choices=("zstd", "portable"),
         default="zstd",
-        help="portable is gzip, which every HDF5 reads (default: %(default)s)",
+        help="compression of the values; portable is gzip, which every HDF5 library reads "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--layout",
         choices=("allen_binned",),
-        help="write the published layout of Allen Visual Coding, not our own",
+        help="write the published layout of Allen Visual Coding instead of ours",
     )
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace what is at OUT, once the new archive is complete",
+        help="replace an existing OUT, once the new archive is complete",
     )
 
 

@@ -1,4 +1,4 @@
-"""The commands that make and take apart archives of many sessions: build, subset, export-npy."""
+"""The commands for archives of many sessions: build, subset and export-npy."""
 
 from __future__ import annotations
 
@@ -16,43 +16,56 @@ from neuroarrays.errors import many
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 FINE, FAULTS = 0, 1
-#: What `na.build` takes and nobody types.
+#: Parameters of `na.build` that are no options of the command.
 _NOT_TYPED = ("progress",)
 
 
 def register(add: Add) -> None:
-    """Put the commands into a parser; `add` makes one from its name, function and summary."""
+    """Add the commands; `add` makes one from its name, function and summary."""
     _register_build(add)
-    subset = add("subset", _subset, "save chosen stimuli, sessions and areas of an archive")
+    subset = add(
+        "subset", _subset, "copy chosen stimuli, sessions and areas of an archive into a new one"
+    )
     subset.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
     subset.add_argument(
         "-o",
         "--output",
         metavar="OUT",
         required=True,
-        help="OUT.h5 or OUT.zarr: one archive; else a folder, one per stimulus",
+        help="archive to write: one file if it ends in .h5 or .zarr, else a folder with a file "
+        "per stimulus",
     )
     _chosen(subset, "stimuli", "sessions", "areas")
     _layout(subset)
     engine(subset)
-    export = add("export-npy", _export, "write an NPY file per session of one stimulus and area")
+    export = add(
+        "export-npy",
+        _export,
+        "write the responses to one stimulus in one area, an NPY file per session",
+    )
     export.add_argument("path", metavar="ARCHIVE", help="an archive, or a folder of them")
-    export.add_argument("stimulus", metavar="STIMULUS")
-    export.add_argument("area", metavar="AREA")
-    export.add_argument("output", metavar="OUTDIR")
+    export.add_argument("stimulus", metavar="STIMULUS", help="name of the stimulus")
+    export.add_argument("area", metavar="AREA", help="name of the area")
+    export.add_argument("output", metavar="OUTDIR", help="folder for the NPY files")
     export.add_argument(
         "--data",
         choices=("spike_data", "speed"),
         default="spike_data",
-        help="units x presentations x time, or presentations x time (default: %(default)s)",
+        help="spike_data has units x presentations x time, speed has presentations x time "
+        "(default: %(default)s)",
     )
     engine(export)
 
 
 def _register_build(add: Add) -> None:
-    build = add("build", _build, "align many sessions and save an archive with a file per stimulus")
+    build = add(
+        "build", _build, "align many sessions and save them as an archive with a file per stimulus"
+    )
     build.add_argument(
-        "paths", metavar="SESSION", nargs="+", help="recordings, folders of them, or addresses"
+        "paths",
+        metavar="SESSION",
+        nargs="+",
+        help="recordings, folders of recordings, or addresses",
     )
     build.add_argument(
         "-o",
@@ -60,40 +73,49 @@ def _register_build(add: Add) -> None:
         dest="archive",
         metavar="ARCHIVE",
         required=True,
-        help="folder of the archive; an interrupted build goes on there",
+        help="folder of the archive; run the same command again to continue an interrupted build",
     )
     _chosen(build, "stimuli", "areas")
     build.add_argument(
         "--units",
         metavar="CONDITION",
-        help="only units that fit, e.g. 'presence_ratio > 0.95'",
+        help="keep only units that fit, e.g. 'presence_ratio > 0.95'",
     )
     bins(build.add_argument)
     values(build.add_argument)
     build.add_argument(
         "--compat",
         choices=("mlynarski",),
-        help="make the published archive of Allen Visual Coding, file for file",
+        help="make the same files as the published archive of Allen Visual Coding",
     )
     _layout(build)
     engine(build)
     build.add_argument(
-        "--workers", metavar="N", type=int, default=1, help="tasks at a time (default: %(default)s)"
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="number of tasks at the same time (default: %(default)s)",
     )
     build.add_argument(
         "--scheduler",
         metavar="WHERE",
-        help="processes (the default), threads, sync, or the address of a dask.distributed scheduler, "
-        "e.g. tcp://host:8786",
+        help="where tasks run: processes (the default), threads, sync, or a dask.distributed "
+        "scheduler "
+        "by its address, e.g. tcp://host:8786",
     )
     build.add_argument(
         "--timeout",
         metavar="S",
         type=seconds,
         default=1800.0,
-        help="seconds that one session and stimulus may take in a process (default: %(default)s)",
+        help="longest time for one session and stimulus, in seconds (default: %(default)s)",
     )
-    build.add_argument("--strict", action="store_true", help="stop at the first bad session")
+    build.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first session that fails; without it the others are still built",
+    )
 
 
 def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
@@ -103,7 +125,7 @@ def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
             metavar="NAME",
             nargs="+",
             action="extend",
-            help=f"names or globs, e.g. {_EXAMPLES[name]} (default: all)",
+            help=f"names or patterns, e.g. {_EXAMPLES[name]} (default: all)",
         )
 
 
@@ -112,7 +134,9 @@ _EXAMPLES = {"stimuli": "'natural_*'", "areas": "'VIS*'", "sessions": "session_7
 
 def _layout(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--layout", choices=("allen_binned",), help="write the published layout instead of our own"
+        "--layout",
+        choices=("allen_binned",),
+        help="write the published layout of Allen Visual Coding instead of ours",
     )
 
 
@@ -138,14 +162,16 @@ def _build(arguments: argparse.Namespace) -> int:
     done = f"{many(report.made, 'part')} made, {report.reused} from an earlier run"
     is_there = report.written or report.unchanged
     opened = f"in Python: na.open_datatree({str(Path(arguments.archive))!r})"
-    say(f"{done}; {opened if is_there else 'there is no archive, as nothing could be made'}")
+    say(
+        f"{done}; {opened if is_there else 'no archive was written, because no part could be made'}"
+    )
     for line in _failures(report.failures):
         say(f"not in the archive: {line}", sys.stderr)
     return FAULTS if report.failures else FINE
 
 
 def _failures(failures: list[tuple[str, str]]) -> list[str]:
-    """A line for each reason why something is not in the archive, so that many fit a screen."""
+    """Group the failures by reason, one line for each, so that many fit on a screen."""
     from neuroarrays.collection.plan import listed
 
     by_reason: dict[str, list[tuple[str, str]]] = {}

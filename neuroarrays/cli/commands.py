@@ -1,4 +1,4 @@
-"""What each command of `neuroarrays` does; `cli` has the parser and `main`."""
+"""The work of each command of `neuroarrays`. The parser and `main` are in `cli`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from neuroarrays.formats.registry import Format
 
 FINE, FAULTS = 0, 1
-#: The attribute of a session that `info` shows apart, and one that says nothing of the recording.
+#: Two attributes that `info` does not list with the others: notes come last, and the size of the
+#: metadata tells nothing about the recording.
 _NOTES, _METADATA = "notes", "metadata_in_file"
 
 
@@ -45,7 +46,7 @@ def formats(_: argparse.Namespace) -> int:
                 [],
                 [
                     (
-                        "extra: needed for some of its files, pip install 'neuroarrays[EXTRA]'",
+                        "extra: some files of the format need it: pip install 'neuroarrays[EXTRA]'",
                         "faint",
                     )
                 ],
@@ -55,7 +56,7 @@ def formats(_: argparse.Namespace) -> int:
 
 
 def _about(format_: Format) -> str:
-    """What a format reads; of one from another package, that package, or why it cannot be used."""
+    """What a format reads; one of another package names that package, or why it cannot be used."""
     if not format_.package:
         return format_.description
     try:
@@ -65,7 +66,7 @@ def _about(format_: Format) -> str:
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """Print the tree of a recording, or what is in a file of arrays that no reader knows."""
+    """Print the tree of a recording, or the arrays in a file that no reader knows."""
     try:
         tree = _open(arguments)
     except UnknownFormat:
@@ -101,7 +102,7 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def _arrays_inside(paths: Sequence[str]) -> str:
-    """What a file of arrays that no reader knows holds, and a mapping to start from."""
+    """List the arrays in a file that no reader knows, with a mapping to start from."""
     from neuroarrays.formats.arrays import outline
 
     try:
@@ -111,20 +112,20 @@ def _arrays_inside(paths: Sequence[str]) -> str:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with each path; 1 if anything is. It is read in another process."""
+    """Print the faults of each path, read in another process; return 1 if there are any."""
     if len(arguments.path) == 1:
         return _check(arguments.path[0], _name(arguments.path), arguments)
     worst = FINE
     for path in arguments.path:
         try:
             worst = max(worst, _check(path, addresses.shown(path), arguments))
-        except NeuroArraysError as error:  # of one that cannot be opened: the others are checked
+        except NeuroArraysError as error:  # this one cannot be opened; check the others
             worst = _verdict(addresses.shown(path), [], [str(error)])
     return worst
 
 
 def _check(path: str, name: str, arguments: argparse.Namespace) -> int:
-    """Check what is at one path."""
+    """Check one path."""
     from neuroarrays.formats.checking import checked
 
     try:
@@ -142,7 +143,7 @@ def _check(path: str, name: str, arguments: argparse.Namespace) -> int:
 
 
 def _verdict(name: str, notes: list[str], faults: list[str]) -> int:
-    """Print what was found wrong, and return the exit code."""
+    """Print notes and faults, and return the exit code."""
     printing.show(printing.bullets("note", notes, "warn"))
     if faults:
         printing.show(printing.bullets("fault", faults, "bad"))
@@ -171,7 +172,7 @@ def align(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-#: Options of `align`, by what is said on the command line.
+#: Options of the command -> parameters of `na.align`.
 _ALIGN_OPTIONS = {
     "--presentations": "presentations",
     "--bin-width": "bin_width",
@@ -191,18 +192,21 @@ _ALIGN_OPTIONS = {
 
 
 def _align_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What is passed on to `align`.
+    """Collect the arguments of `na.align`.
 
     Raises
     ------
     ValueError
-        If published bins are asked for with options of their own, or without a stimulus.
+        If ``--compat`` is given with other options of the alignment, or without a stimulus.
     """
     options = {name: getattr(arguments, name) for name in _ALIGN_OPTIONS.values()}
     if arguments.compat is None:
         return options
     if arguments.presentations is None:
-        msg = f"--compat {arguments.compat}: name the stimulus, e.g. --presentations natural_scenes"
+        msg = (
+            f"--compat {arguments.compat} needs the name of a stimulus, e.g. --presentations "
+            "natural_scenes"
+        )
         raise ValueError(msg)
     usual = inspect.signature(na.align).parameters
     changed = [
@@ -212,7 +216,7 @@ def _align_options(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     if changed:
         msg = (
-            f"--compat {arguments.compat} fixes every other option; leave out {', '.join(changed)}"
+            f"--compat {arguments.compat} decides all other options; leave out {', '.join(changed)}"
         )
         raise ValueError(msg)
     return {}
@@ -263,7 +267,7 @@ def _paths(arguments: argparse.Namespace) -> str | list[str]:
 
 
 def _skipping(arguments: argparse.Namespace) -> dict[str, bool]:
-    """The option of readers, where it was given: not all have it."""
+    """The option ``skip_damaged`` if it was given: not all readers have it."""
     return {"skip_damaged": True} if arguments.skip_damaged else {}
 
 
@@ -305,7 +309,7 @@ def _cluster(address: str | None) -> Iterator[None]:
 
 
 def _report_saved(path: str, tree: xr.DataTree) -> None:
-    """What was written: the neural variables, where the archive is and how large."""
+    """Print the neural variables of the new file, its path and its size."""
     rows = [
         [f"{path_of_node}/{name}", printing.dims(variable), printing.dtype_name(variable.dtype)]
         for path_of_node, node in tree.subtree_with_keys
@@ -320,21 +324,21 @@ def _report_saved(path: str, tree: xr.DataTree) -> None:
 
 
 def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
-    """For what the times of an event column were taken, where we had to find out."""
+    """Print how the times of an event column were understood, if no option decided it."""
     from neuroarrays import schema
 
     clock = tree.attrs.get("event_clock")
     if clock and arguments.event_clock is None and arguments.event != schema.START_TIME:
         meant = {"session": "start of the session", "presentation": "start of each presentation"}
         text = (
-            f"{arguments.event}: taken as counted from the {meant.get(clock, clock)}; "
-            "--event-clock decides"
+            f"{arguments.event}: its times were taken to count from the {meant.get(clock, clock)}; "
+            "--event-clock changes that"
         )
         printing.show([[(text, "warn")]])
 
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:
-    """What the readers say about the sessions: what is not in the tree, and why."""
+    """The notes of the readers: what is not in the tree, and why."""
     for path, node in tree.subtree_with_keys:
         notes = node.attrs.get(_NOTES, [])
         for note in [notes] if isinstance(notes, str) else notes:

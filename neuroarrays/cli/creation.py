@@ -1,4 +1,4 @@
-"""Small generated files in every layout that is read: `neuroarrays create-data LAYOUT OUT`."""
+"""Write small generated files in any layout that is read: `neuroarrays create-data LAYOUT OUT`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Layout:
     Attributes
     ----------
     module, writer : str
-        Module of `neuroarrays.synthetic`, and the function in it.
+        Module of `neuroarrays.synthetic`, and the name of its function.
     suffix : str
-        That of the file; "" if a folder is made.
+        Suffix of the file; "" if the layout is a folder.
     options : str
-        Class of the writer's options, which then takes the seed.
+        Name of the class of the writer's options, if the seed is one of them.
     given : dict
         More arguments of the writer.
     """
@@ -37,9 +37,9 @@ class Layout:
 
 
 _TUNED = ("running", "eye", "invalid", "optotagging", "waveforms", "edges", "tuned")
-#: The layout whose sizes can be chosen, as open-retina's own command has them.
+#: The layout whose sizes can be chosen, as with open-retina's command.
 _COUNTED = "openretina"
-#: Name of the reader, with what it is of where there are several -> how to make the files.
+#: Name of the layout -> how its files are made.
 LAYOUTS: dict[str, Layout] = {
     "nwb": Layout(
         "nwb",
@@ -76,30 +76,30 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def create(layout: str, out: str | os.PathLike[str], seed: int = 0, **options: int) -> Path:
-    """Write small files as a dataset has them, with units that answer to what is shown.
+    """Write small files in the layout of a dataset, with units that respond to the stimuli.
 
     Parameters
     ----------
     layout : str
         One of `LAYOUTS`.
     out : str or path
-        The file or folder to make; nothing may be there.
+        The file or folder to write; it must not exist.
     seed : int
-        Of all random values.
+        Seed of all random values.
     **options
-        Of ``openretina``: ``colors``, ``stimuli``, ``sessions``, ``clip_length``, ``clips``.
+        Sizes of ``openretina``: ``colors``, ``stimuli``, ``sessions``, ``clip_length``, ``clips``.
 
     Returns
     -------
     Path
-        What to open: `out`, or the mapping in it (``arrays``).
+        The path to open: `out`, or for ``arrays`` the mapping file in it.
 
     Raises
     ------
     PathExists
-        If something is at `out`.
+        If `out` exists.
     WriteFailed
-        If it cannot be written; nothing of it is left.
+        If the files cannot be written; nothing is left behind.
     ValueError
         If no layout has that name, the seed is negative, the suffix is not that of the layout, or
         the layout has no such option.
@@ -112,13 +112,16 @@ def create(layout: str, out: str | os.PathLike[str], seed: int = 0, **options: i
         raise ValueError(msg)
     written_as, path = LAYOUTS[layout], Path(out)
     if path.exists():
-        msg = f"{path}: exists already; give another name"
+        msg = f"{path}: it exists already; give another name"
         raise PathExists(msg)
     if written_as.suffix and path.suffix != written_as.suffix:
-        msg = f"{path}: {layout} is one file; expected a name that ends in {written_as.suffix}"
+        msg = (
+            f"{path}: the layout {layout} is one file; expected a name that ends in "
+            f"{written_as.suffix}"
+        )
         raise ValueError(msg)
     if options and layout != _COUNTED:
-        msg = f"{', '.join(options)}: only {_COUNTED} has such options, not {layout}"
+        msg = f"{', '.join(options)}: only the layout {_COUNTED} has these options, not {layout}"
         raise ValueError(msg)
     module = import_module(f"neuroarrays.synthetic.{written_as.module}")
     arguments = {"seed": seed, **written_as.given, **options}

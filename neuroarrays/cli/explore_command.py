@@ -11,22 +11,27 @@ from neuroarrays.errors import option
 
 
 def register(add: Add) -> argparse.ArgumentParser:
-    """Add the command; its paths are those of the others."""
+    """Add the command; `cli` adds the options that it shares with others."""
     command: argparse.ArgumentParser = add(
-        "explore", _explore, "look at a recording in the browser: rasters, events, tuning"
+        "explore", _explore, "look at a recording in the browser: rasters, events, tuning curves"
     )
     group = command.add_argument_group("page")
     group.add_argument(
         "--host",
         metavar="ADDRESS",
         default="127.0.0.1",
-        help="address to listen on; any but the default lets other machines see the recording",
+        help="address to listen on (default: this machine only); with any other, other "
+        "machines can see the recording",
     )
     group.add_argument(
-        "--port", type=int, metavar="N", help="0 takes any that is free (default: 5006, if it is)"
+        "--port",
+        type=int,
+        metavar="N",
+        help="port to listen on; 0 takes any free one (default: 5006, or a free one if it is "
+        "taken)",
     )
     group.add_argument(
-        "--no-browser", action="store_true", help="print the address, and open no browser"
+        "--no-browser", action="store_true", help="print the address only; do not open a browser"
     )
     return command
 
@@ -46,7 +51,7 @@ def _explore(arguments: argparse.Namespace) -> int:
 
     def say(text: str) -> None:
         printing.say(text)
-        sys.stdout.flush()  # whoever reads the address from a pipe waits for it
+        sys.stdout.flush()  # a program that reads the address from a pipe waits for it
 
     serve(recording, arguments.host, arguments.port, not arguments.no_browser, say)
     return 0

@@ -1,4 +1,4 @@
-"""Options that several commands have, and values of options, read from what is typed."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def seconds(text: str) -> float:
     """A duration such as 0.02, 0.02s or 20ms, in seconds."""
     parts = re.fullmatch(r"\s*([-+.\deE]+|nan|inf)\s*(ms|s|us|µs)?\s*", text)
     if not parts:
-        msg = f"{text!r} is no duration; expected e.g. 0.02 or 20ms"
+        msg = f"{text!r} is not a duration; give seconds or milliseconds, e.g. 0.02 or 20ms"
         raise argparse.ArgumentTypeError(msg)
     try:
         number = float(parts[1])
@@ -25,92 +25,104 @@ def seconds(text: str) -> float:
 
 
 def engine(command: argparse.ArgumentParser) -> None:
-    """Which format it is."""
+    """Add the option for the format."""
     command.add_argument(
         "--engine",
         metavar="FORMAT",
-        help="name of the format, or package.module:Class of a reader; found by looking when not given",
+        help="name of the format, or package.module:Class of a reader (default: recognised "
+        "from the file)",
     )
 
 
 def recordings(command: argparse.ArgumentParser, about: str, damaged: str) -> None:
-    """What is opened, in which format, and whether damaged sessions or recordings are left out."""
+    """Add the paths to open, their format, and the option that leaves out damaged ones."""
     command.add_argument("path", metavar="PATH", nargs="+", help=about)
     engine(command)
     command.add_argument(
         "--skip-damaged",
         action="store_true",
-        help=f"leave out {damaged} that cannot be read, with a note",
+        help=f"leave out {damaged} that cannot be read, and print a note for each",
     )
 
 
 def bins(add: Callable[..., Any], otherwise: str = "") -> None:
-    """Which times are aligned, and in what bins."""
+    """Add the options that choose the times and the bins."""
     add(
         "--bin-width",
         metavar="S",
         type=seconds,
         default=0.02,
-        help="width of a bin, in seconds or as 20ms (default: %(default)s)",
+        help="width of a bin, in seconds, or with a unit as in 20ms (default: %(default)s)",
     )
     add(
         "--window",
         metavar=("A", "B"),
         type=seconds,
         nargs=2,
-        help="from A to B seconds relative to each onset (default: the longest presentation)"
-        + otherwise,
+        help="from A to B seconds after each onset; negative is before (default: the longest "
+        "presentation)" + otherwise,
     )
     add(
         "--event",
         metavar="COLUMN",
         default="start_time",
-        help="column of the table that onsets are taken from (default: %(default)s)",
+        help="column of the table that has the onsets (default: %(default)s)",
     )
     add(
         "--event-clock",
         choices=("session", "presentation"),
-        help="what that column counts from; found by comparing it when not given",
+        help="what the times of that column count from: the start of the session, or of each "
+        "presentation (default: recognised from its values)",
     )
     add(
         "--no-clip",
         dest="clip",
         action="store_false",
-        help="count spikes after a presentation's stop too",
+        help="also count spikes after the stop of a presentation",
     )
 
 
 def values(add: Callable[..., Any]) -> None:
-    """What is aligned, and how it is put into bins."""
+    """Add the options that choose the signals and how they are put into bins."""
     add(
         "--series",
         metavar="NAME",
         nargs="+",
         action="extend",
-        help="names or globs of the series to align (default: behaviour)",
+        help="names of the series to align, or patterns such as 'eye*' (default: behaviour)",
     )
     add(
         "--method",
         choices=("linear", "previous", "nearest", "mean", "max", "sum", "any"),
-        help="what becomes of the samples of a series (default: the mean of each bin, linear "
-        "interpolation where bins are no wider than the sampling interval)",
+        help="how the samples of a series become bins (default: the mean of each bin, or linear "
+        "interpolation if a bin is no wider than the sampling interval)",
     )
-    add("--max-gap", metavar="S", type=seconds, help="longest gap in a series that is bridged")
+    add(
+        "--max-gap",
+        metavar="S",
+        type=seconds,
+        help="longest gap in a series that is interpolated over, in seconds",
+    )
     add(
         "--dtype",
         default="uint8",
         choices=_DTYPES,
         help="dtype of the counts (default: %(default)s)",
     )
-    add("--binarize", action="store_true", help="1 where there is any spike")
+    add(
+        "--binarize",
+        action="store_true",
+        help="write 1 for a bin with any spike, 0 for one with none",
+    )
     add(
         "--blanks",
         choices=("drop", "keep"),
         default="drop",
-        help="presentations that their table marks as blank (default: %(default)s)",
+        help="what to do with presentations that their table marks as blank (default: %(default)s)",
     )
     add(
         "--responses",
         metavar="NAME",
-        help="which of several series of the same units is `responses` (default: dF/F, else fluorescence)",
+        help="the series that becomes `responses`, if the units have several (default: dF/F, "
+        "else fluorescence)",
     )

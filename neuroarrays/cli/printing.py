@@ -32,7 +32,7 @@ def _width() -> int:
 
 
 def show(lines: Sequence[Line]) -> None:
-    """Print lines, coloured on a terminal if rich is there; names from files do not steer it."""
+    """Print lines, coloured on a terminal if rich is installed; escape control characters."""
     plain = [[(printable(text), style) for text, style in line] for line in lines]
     if sys.stdout.isatty():
         try:
@@ -50,12 +50,12 @@ def show(lines: Sequence[Line]) -> None:
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print plain text, whose lines stay and whose control characters do not."""
+    """Print plain text; keep its line ends and escape other control characters."""
     print(printable(text, keep="\n"), file=file)
 
 
 def table(header: list[str], rows: list[list[str]], right: Sequence[str] = ()) -> list[Line]:
-    """Rows in columns; the last column is wrapped to the width there is, nothing is cut off."""
+    """Rows in columns; the last column is wrapped to the width of the terminal, nothing is cut."""
     cells = [header, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
@@ -75,7 +75,7 @@ def table(header: list[str], rows: list[list[str]], right: Sequence[str] = ()) -
 
 
 def attributes(attrs: Mapping[Any, Any], hidden: Sequence[str]) -> list[Line]:
-    """Attributes: their names, and their texts wrapped beside them."""
+    """The names of attributes, with their texts wrapped beside them."""
     shown = {str(key): value for key, value in attrs.items() if key not in hidden}
     pad = max((len(key) for key in shown), default=0) + 4
     lines: list[Line] = []
@@ -93,7 +93,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def bullets(label: str, texts: Sequence[str], style: str) -> list[Line]:
-    """Texts one below the other, each behind its label and wrapped."""
+    """One wrapped text below the other, each after its label."""
     lines: list[Line] = []
     for text in texts:
         lead = f"{label}: " if label else "  "
@@ -119,7 +119,7 @@ def tree(session: xr.DataTree) -> list[Line]:
         if len(cells) <= 1:
             lines.append([*head, ("  ".join(["", *cells]), "faint")])
             continue
-        if len(lead + name) > room:  # a long name stands alone
+        if len(lead + name) > room:  # a long name gets a line of its own
             lines.append(head)
             head = [(lead, "faint")]
         gap = " " * (room - sum(len(text) for text, _ in head))
@@ -161,7 +161,7 @@ def dims(variable: xr.DataArray) -> str:
 
 
 def dtype_name(dtype: Any) -> str:
-    """A dtype as people call it."""
+    """The name of a dtype for people: "text" for any kind of text."""
     return "text" if dtype.kind in "OUST" else str(dtype)
 
 

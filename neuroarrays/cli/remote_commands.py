@@ -1,4 +1,4 @@
-"""The commands for files behind addresses: fetch copies them, cache shows what is kept of them."""
+"""The commands for remote files: fetch copies them, cache lists what is kept of them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ FINE = 0
 def register(add: Add) -> None:
     """Add the commands."""
     fetch = add(
-        "fetch", _fetch, "copy a file, or those of a bucket's prefix or a dandiset, to a folder"
+        "fetch",
+        _fetch,
+        "copy a remote file, or all files below an address or of a dandiset, to a folder",
     )
-    fetch.add_argument("address", metavar="ADDRESS", help="https://..., s3://..., dandi://...")
+    fetch.add_argument(
+        "address",
+        metavar="ADDRESS",
+        help="address to copy from: https://..., s3://..., dandi://...",
+    )
     fetch.add_argument(
         "-o",
         "--output",
         metavar="FOLDER",
         required=True,
-        help="where to; an interrupted fetch goes on there",
+        help="folder to copy to; run the same command again to continue an interrupted copy",
     )
     fetch.add_argument(
         "--files",
@@ -32,15 +38,18 @@ def register(add: Add) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="which files, by their names below the address (default: all)",
+        help="patterns of the files to copy, as named below the address, e.g. '*.nwb' "
+        "(default: all)",
     )
     fetch.add_argument(
-        "--overwrite", action="store_true", help="replace other files of these names"
+        "--overwrite", action="store_true", help="replace existing files that differ"
     )
     cache = add(
-        "cache", _cache, "list what is kept of files behind addresses and of tables, or clear it"
+        "cache",
+        _cache,
+        "list what is kept on this machine of remote files and of lists, or delete it",
     )
-    cache.add_argument("--clear", action="store_true", help="delete all of it")
+    cache.add_argument("--clear", action="store_true", help="delete all that is kept")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

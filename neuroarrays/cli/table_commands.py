@@ -1,4 +1,4 @@
-"""The commands that list what many recordings hold: units, presentations, sessions, catalog, and index."""
+"""The commands that list many recordings: units, presentations, sessions, catalog and index."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FINE = 0
-#: Rows that are printed.
+#: The most rows that are printed.
 _SHOWN = 40
-#: Columns that say to Python where a row lies; of one recording nobody has to read the path.
+#: Columns that tell Python where a row is; they are not printed.
 _FOR_PYTHON = ("row", "node", "format", "stamp")
 _ABOUT = {
-    "units": "list the units of recordings, with all that is known of them",
+    "units": "list the units of recordings, with all their properties",
     "presentations": "list the presentations, trials or epochs of recordings",
-    "sessions": "list sessions, with what their files say of them",
-    "catalog": "list sessions and areas, without building a tree",
+    "sessions": "list sessions, with the facts from their files",
+    "catalog": "list sessions and areas, with their numbers of units and presentations",
 }
 
 
@@ -37,13 +37,21 @@ def register(add: Add) -> None:
         command.add_argument(
             "--where",
             metavar="CONDITION",
-            help="which rows, e.g. \"area == 'VISp' and presence_ratio > 0.95\"",
+            help="list only rows that fit, e.g. \"area == 'VISp' and presence_ratio > 0.95\"",
         )
-        for which in ("sessions", "areas") if name != "sessions" else ("sessions",):
-            _names(command, which, f"names or globs of the {which}")
+        for scope in ("sessions", "areas") if name != "sessions" else ("sessions",):
+            _names(
+                command,
+                scope,
+                f"names of the {scope} to list, or patterns such as 'a*' (default: all)",
+            )
         if name == "presentations":
-            _names(command, "tables", "names or globs of the tables")
-        _names(command, "columns", "which columns (default: all)")
+            _names(
+                command,
+                "tables",
+                "names of the tables to list, or patterns such as 'a*' (default: all)",
+            )
+        _names(command, "columns", "columns to list (default: all)")
         command.add_argument(
             "-o", "--output", metavar="FILE", help="write all rows to a .csv or .parquet file"
         )
@@ -51,39 +59,43 @@ def register(add: Add) -> None:
             command.add_argument(
                 "--figure",
                 metavar="FILE",
-                help="also draw units and presentations by area, stimulus and session",
+                help="also draw the numbers of units and presentations by area, stimulus and "
+                "session",
             )
-    index = add("index", _index, "write a table over recordings that is used instead of looking")
+    index = add(
+        "index", _index, "list many recordings once, in a file that the other lists then use"
+    )
     _recordings(index)
     index.add_argument(
         "-o",
         "--output",
         metavar="FILE",
         required=True,
-        help="units.parquet among the recordings is found there; an index that is there is replaced",
+        help="index to write; one named units.parquet in the folder of the recordings is found "
+        "by itself; an existing index is replaced",
     )
     index.add_argument(
         "--table",
         choices=tuple(_ABOUT),
         default="units",
-        help="which table (default: %(default)s)",
+        help="the list to write (default: %(default)s)",
     )
 
 
 def _recordings(command: argparse.ArgumentParser) -> None:
     recordings(
         command,
-        "files, folders of recordings, archives, addresses (https, s3, gs, az), or an index",
+        "files, folders of recordings, archives, addresses (https, s3, gs, az) or an index",
         "recordings",
     )
     command.add_argument(
-        "--workers", metavar="N", type=int, help="recordings that are opened at a time"
+        "--workers", metavar="N", type=int, help="number of recordings to open at the same time"
     )
     command.add_argument(
         "--no-cache",
         dest="cache",
         action="store_false",
-        help="neither keep rows in the user's cache folder nor use those that are there",
+        help="do not use or write the lists kept in the user's cache folder",
     )
 
 
@@ -92,7 +104,7 @@ def _names(command: argparse.ArgumentParser, name: str, about: str) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    """Print a table, or write it."""
+    """Print a table, or write it into a file."""
     output = None if arguments.output is None else Path(arguments.output)
     if output is not None and output.suffix not in (".csv", ".parquet"):
         msg = (
@@ -137,14 +149,14 @@ def _print(frame: pd.DataFrame, whole: bool) -> None:
     """Print the first rows."""
     if not whole:
         hidden = [name for name in _FOR_PYTHON if name in frame]
-        one = "path" in frame and frame["path"].nunique() <= 1
-        frame = frame.drop(columns=[*hidden, *(["path"] if one else [])])
+        one_recording = "path" in frame and frame["path"].nunique() <= 1
+        frame = frame.drop(columns=[*hidden, *(["path"] if one_recording else [])])
     shown = frame.head(_SHOWN)
     cells = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
     numbers = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
     printing.show(printing.table([str(c) for c in frame.columns], cells, right=numbers))
     if len(frame) > len(shown):
-        more = f"{many(len(frame) - len(shown), 'more row')}; -o FILE writes all"
+        more = f"{many(len(frame) - len(shown), 'more row')}; -o FILE writes them all"
         printing.show([[(more, "faint")]])
 
 

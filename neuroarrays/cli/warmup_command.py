@@ -1,4 +1,4 @@
-"""`neuroarrays warmup`: everything that is compiled at first use, compiled now."""
+"""`neuroarrays warmup`: compile now what would be compiled at its first use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import neuroarrays as na
 from neuroarrays.cli import printing
 
 FINE = 0
-#: An area of the bundled recording, and stretches of it with all kinds of data, s.
+#: An area of the bundled recording, and an interval in s that has all kinds of data.
 _AREA, _WINDOW = "A2929-200711/adn", (671.0, 690.0)
 
 
@@ -20,16 +20,16 @@ def register(add: Callable[..., Any]) -> None:
     add(
         "warmup",
         warmup,
-        "compile now what is compiled at first use, for images of containers and clusters",
+        "compile now what would be compiled at its first use (for container images and clusters)",
     )
 
 
 def warmup(_: argparse.Namespace) -> int:
-    """Do on the bundled recording what people do, and say where the compiled code is kept."""
+    """Run all compiled functions on the bundled recording, and print where the code is kept."""
     from neuroarrays.kernels.jit import WAITING, kept_in
 
     begun, compiled = time.monotonic(), WAITING.seconds
-    WAITING.said = True  # this command says it at its end
+    WAITING.said = True  # this command prints the time at its end
     for work in (_align, _train, _analyse):
         work(na.load_sample())
     seconds = WAITING.seconds - compiled
@@ -45,7 +45,7 @@ def warmup(_: argparse.Namespace) -> int:
 
 
 def _align(tree: Any) -> None:
-    """Trials and a clock, counts and behaviour, in the dtypes there are."""
+    """Align to trials and to a continuous clock, in each dtype of counts."""
     import numpy as np
 
     for dtype in ("uint8", "uint16"):
@@ -59,7 +59,7 @@ def _align(tree: Any) -> None:
 
 
 def _train(tree: Any) -> None:
-    """Batches of counts kept as events, of windows and of tokens."""
+    """Take batches of events, of windows and of tokens."""
     import numpy as np
 
     from neuroarrays.batches import SpikeEventSamples, SpikeWindowSamples
@@ -76,7 +76,7 @@ def _train(tree: Any) -> None:
 
 
 def _analyse(tree: Any) -> None:
-    """PSTHs, tuning curves from counts and from spikes, correlograms."""
+    """Compute PSTHs, tuning curves from counts and from spikes, and correlograms."""
     trials = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2), clip=False)
     na.psth(trials[_AREA])
     clock = na.align(tree, bin_width=0.02)[_AREA]

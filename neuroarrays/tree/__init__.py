@@ -1,1 +1,1 @@
-"""What a tree holds, when it was recorded, and how to choose from it."""
+"""The content of a tree, when it was recorded, and how to select from it."""

@@ -1,4 +1,4 @@
-"""Where a clock goes on and where it breaks: what lags, windows and smoothing stay within."""
+"""Where a clock breaks. Lags, windows and smoothing do not go across a break."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ Area = xr.DataTree | xr.Dataset | xr.DataArray
 
 
 def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None) -> np.ndarray:
-    """Which bins or frames of a clock do not follow the one before.
+    """Mark the bins or frames that do not directly follow the one before.
 
     Parameters
     ----------
     area : DataTree node, Dataset or DataArray
-        On one clock, variables ``(time, ...)`` with `time` in seconds. Of a node, the
-        session above it is asked too.
+        Variables ``(time, ...)`` on one clock, `time` in seconds. If it is a node, its session is
+        looked at too.
     masked : bool
-        Whether time that is not `valid` breaks the clock.
+        If True, time that is not `valid` breaks the clock.
     clock : (time,) DataArray, s, optional
-        Time stamps; those of the area unless given.
+        Time stamps (default: those of the area).
 
     Returns
     -------
     (time,) bool
-        True for the first; after a hole in `time` (a step of more than one and a half usual ones,
-        or back), where a `block_id` of the area or its session changes, and where `valid` does.
-        Without time stamps the last two alone.
+        True at the first bin, after a gap in `time` (a step of more than 1.5 usual steps, or a step
+        back), where a `block_id` of the area or its session changes, and where `valid` changes.
+        Without time stamps only the last two count.
     """
     stamps = area.coords.get(schema.TIME) if clock is None else clock
     n = area.sizes[schema.TIME] if stamps is None else stamps.size
@@ -51,18 +51,18 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
 
 
 def stretches(area: Area) -> np.ndarray:
-    """The stretches of a clock, each from one break to the next.
+    """The stretches of a clock; each goes from one break to the next.
 
     Parameters
     ----------
     area : DataTree node, Dataset or DataArray
-        On one clock, variables ``(time, ...)`` with `time` in seconds, as for `breaks`.
+        Variables ``(time, ...)`` on one clock, `time` in seconds, as for `breaks`.
 
     Returns
     -------
     (n, 2) int64
-        First frame and the one past the last; together they are the whole clock, what is not
-        `valid` among it.
+        The first frame of each stretch, and the frame after its last. Together the stretches cover
+        the whole clock, also the time that is not `valid`.
     """
     begins = breaks(area)
     first = np.flatnonzero(begins)
@@ -70,17 +70,17 @@ def stretches(area: Area) -> np.ndarray:
 
 
 def step(clock: xr.DataArray) -> float:
-    """The step of a clock in seconds: what its attribute says, else the median.
+    """The step of a clock in seconds: its attribute `bin_width`, else the median step.
 
     Parameters
     ----------
     clock : (time,) DataArray, s
-        With the attribute `bin_width`, or two stamps or more.
+        Time stamps; it has the attribute `bin_width`, or two stamps or more.
 
     Returns
     -------
     float, s
-        NaN where neither is known.
+        NaN if neither is known.
     """
     if "bin_width" in clock.attrs:
         return float(clock.attrs["bin_width"])
@@ -88,7 +88,7 @@ def step(clock: xr.DataArray) -> float:
 
 
 def _labels(node: Area, name: str) -> np.ndarray | None:
-    """The variable or coordinate of a name along the time of a node."""
+    """The variable or coordinate of a name, if it has the dimension time."""
     if isinstance(node, xr.DataArray):
         label = node.coords[name].variable if name in node.coords else None
     else:

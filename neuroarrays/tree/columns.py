@@ -1,4 +1,4 @@
-"""What users give as times and as columns of tables, as plain numpy: seconds, numbers, text."""
+"""Convert times and table columns from users to plain numpy: seconds, numbers, text."""
 
 from __future__ import annotations
 
@@ -11,53 +11,54 @@ import xarray as xr
 
 from neuroarrays.errors import option
 
-#: What a clock in seconds may state as its unit; one that states none is in seconds.
+#: The units that a clock in seconds may state. A clock without a unit is in seconds.
 _SECONDS = ("", "s", "sec", "secs", "second", "seconds")
 
 
 def check_seconds(times: Any, what: str) -> None:
-    """Refuse numbers that state another unit of time than seconds, such as ms or samples.
+    """Refuse times that state a unit other than seconds, such as ms or samples.
 
     Parameters
     ----------
     times : DataArray, Variable or anything
-        What has an attribute ``units`` and no durations (timedelta64), which know their own.
+        Times. Durations (timedelta64) have a unit of their own and are always accepted.
     what : str
-        What to call them in the error.
+        The name of the times in the error.
 
     Raises
     ------
     ValueError
-        Says which unit.
+        If they state another unit; the message names it.
     """
     if not isinstance(times, xr.DataArray | xr.Variable) or times.dtype.kind not in "iuf":
         return
     unit = times.attrs.get("units", "")
     if str(unit).strip().lower() not in _SECONDS:
-        msg = f"{what}: in {str(unit)!r:.60} (attribute units): expected seconds"
+        msg = f"{what}: its unit is {str(unit)!r:.60} (attribute units); expected seconds"
         raise ValueError(msg)
 
 
 def seconds(times: Any, what: str = "times") -> np.ndarray:
-    """Times as seconds, whatever they are stored as.
+    """Convert times of any type to seconds.
 
     Parameters
     ----------
     times : array, Series, Index, DataArray, Variable or sequence
-        Numbers are seconds; where an attribute ``units`` says otherwise they are refused. Durations (timedelta64, Timedelta) are converted by their unit;
-        missing ones (NaT, NA, None) are NaN.
+        Numbers are seconds; they are refused if an attribute ``units`` says otherwise. Durations
+        (timedelta64, Timedelta) are converted. Missing ones (NaT, NA, None) become NaN.
     what : str
-        What to call them in an error.
+        The name of the times in an error.
 
     Returns
     -------
     (...) float64, s
-        Of the shape of `times`.
+        The times in seconds, in the shape of `times`.
 
     Raises
     ------
     ValueError
-        If they are dates, whose zero on the session clock nobody said, or text, or in another unit.
+        If they are dates (nothing tells which date is 0 on the session clock), text, or in another
+        unit.
     """
     check_seconds(times, what)
     labelled = isinstance(times, xr.DataArray | xr.Variable)
@@ -66,13 +67,14 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
         values = _unboxed(values, what)
     if values.dtype.kind == "M":
         msg = (
-            f"{what}: dates (datetime64) are no seconds on the session clock; subtract the session's "
+            f"{what}: found dates (datetime64), expected seconds on the session clock; subtract "
+            "the session's "
             "start, e.g. times - times[0], which gives durations"
         )
         raise ValueError(msg)
     if values.dtype.kind == "m":
         if np.datetime_data(values.dtype)[0] == "generic":
-            msg = f"{what}: timedelta64 without a unit; give seconds, or a unit such as 'ms'"
+            msg = f"{what}: found timedelta64 without a unit; give seconds, or a unit such as 'ms'"
             raise ValueError(msg)
         durations = values / np.timedelta64(1, "s")  # NaT becomes NaN
         return np.asarray(durations, np.float64)
@@ -83,21 +85,21 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
 
 
 def duration(value: Any, what: str, hint: str = "") -> float:
-    """A positive, finite length of time in seconds.
+    """Check a length of time, and convert it to seconds.
 
     Parameters
     ----------
     value : number or duration
-        Numbers are seconds.
+        A positive, finite length of time; numbers are seconds.
     what : str
-        What to call it in an error.
+        The name of the value in an error.
     hint : str
-        Ends the message.
+        The end of the message.
 
     Raises
     ------
     ValueError
-        Says what was given, and that seconds are expected.
+        If it is not positive and finite; the message tells what was given.
     """
     try:
         number = seconds(value, what)
@@ -110,7 +112,7 @@ def duration(value: Any, what: str, hint: str = "") -> float:
 
 
 def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
-    """Python objects as one dtype: float64, timedelta64 or datetime64; missing ones stay missing."""
+    """Convert Python objects to float64, timedelta64 or datetime64; missing values stay missing."""
     missing = np.asarray(pd.isna(values)).reshape(values.shape)
     known = values[~missing].tolist()
     if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
@@ -128,19 +130,19 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
 
 
 def plain_column(column: Any) -> np.ndarray:
-    """A column of a table as numpy: numbers, bool, or text as objects with None where missing.
+    """Convert a column of a table to numpy: numbers, bool, or text (objects, None where missing).
 
     Parameters
     ----------
     column : (n,) Series, Index, DataArray or array
-        Values in any unit, also durations and the nullable and categorical dtypes of
-        pandas.
+        Values in any unit. Durations and the nullable and categorical dtypes of pandas are
+        accepted.
 
     Returns
     -------
     (n,) array
-        Durations in seconds; whole numbers and bool with missing ones as float64 with NaN;
-        else in the unit given.
+        Durations become seconds. Whole numbers and bool with missing values become float64 with
+        NaN. All else keeps its unit.
     """
     if isinstance(column, xr.DataArray | xr.Variable):
         raw = column.data
@@ -163,7 +165,7 @@ def plain_column(column: Any) -> np.ndarray:
 
 
 def _of_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Python objects as numbers, bool or seconds where all are, else as text and None."""
+    """Convert Python objects to numbers, bool or seconds if all are that, else to text and None."""
     known = values[~missing].tolist()
     if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
         return seconds(values)

@@ -1,7 +1,7 @@
-"""What a tree holds: records of its sessions, made from names and sizes alone.
+"""Records of the content of a tree, made from names and sizes only.
 
-Everything that tells what is in a file is printed from these records: the catalogue, `describe`,
-the command and the pictures. `timed` adds what has to be read for.
+The catalogue, `describe`, the command and the pictures use these records. `timed` adds the facts
+for which values must be read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from neuroarrays.tree.stretches import Stretches
 
 
 def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
-    """What a tree holds, from its nodes; nothing is read.
+    """Make the records of a tree from its nodes; no values are read.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
     Raises
     ------
     SchemaError
-        If the root is not marked as a recording or aligned tree.
+        If the attributes of the root do not name a recording or aligned tree.
     """
     nodes = {
         path.strip("/"): node if isinstance(node, NodeRecord) else NodeRecord.of(node)
@@ -68,7 +68,7 @@ def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
 
 
 def of_tree(tree: xr.DataTree) -> TreeContents:
-    """What a tree, or a branch of one, holds; nothing is read."""
+    """Make the records of a tree or of a branch of one; no values are read."""
     nodes = groups.nodes_of(tree)
     root = NodeRecord.of(nodes.pop("", xr.Dataset()))
     return of_groups({"/": replace(root, attrs=tree.root.attrs), **nodes})
@@ -77,7 +77,7 @@ def of_tree(tree: xr.DataTree) -> TreeContents:
 def _sessions(
     kind: str, roles: Mapping[str, str], nodes: Mapping[str, NodeRecord]
 ) -> Iterator[tuple[str, str]]:
-    """The session of each node: its first name in a recording, else what is above areas."""
+    """The session of each node: its first name in a recording, else the node above the areas."""
     if kind == schema.RECORDING:
         yield from ((path, path.partition("/")[0]) for path in nodes)
         return
@@ -139,7 +139,7 @@ def _session(
 
 
 def _with_node(area: AreaRecord, node: NodeRecord, is_area: bool) -> AreaRecord:
-    """The record of an area with the sizes of one more of its nodes."""
+    """The record of an area, extended by the sizes of another of its nodes."""
     sizes = node.sizes
     return replace(
         area,
@@ -152,7 +152,7 @@ def _with_node(area: AreaRecord, node: NodeRecord, is_area: bool) -> AreaRecord:
 
 
 def _events(kind: str, below: str, node: NodeRecord) -> list[EventsRecord]:
-    """The events of a node: one of a recording, of an aligned tree one for each count."""
+    """The event records of a node: one in a recording, one for each count in an aligned tree."""
     if kind == schema.ALIGNED:
         return [
             EventsRecord(name, None, {name: unit})
@@ -166,21 +166,22 @@ def _events(kind: str, below: str, node: NodeRecord) -> list[EventsRecord]:
     return [EventsRecord(name, number, node.units)]
 
 
-# ------------------------------------------------------------------------- what has to be read for
+# ------------------------------------------------------------------------- facts for which values
+# are read
 
 
 def timed(contents: TreeContents, tree: xr.DataTree, spikes: bool) -> TreeContents:
-    """The records of a recording with when it was recorded, and the rates of signals and units.
+    """Add the recorded time, and the rates of signals and units, to the records of a recording.
 
     Parameters
     ----------
     contents : TreeContents
-        Of the tree.
+        The records of the tree.
     tree : xr.DataTree
         A recording tree, or a branch of one.
     spikes : bool
-        Whether to read all spikes. Without, the rates of units stay unknown, and of a session whose
-        file does not say when it was recorded, the time that its clocks and tables cover is given.
+        If True, all spikes are read. If False, the rates of units stay unknown; and if the file
+        does not say when a session was recorded, the time that its clocks and tables cover is used.
 
     Returns
     -------
@@ -208,14 +209,14 @@ def _timed(session: SessionRecord, node: Any, spikes: bool) -> SessionRecord:
 
 
 def _mean_rate(area: xr.DataTree) -> float:
-    """Mean over units of their firing rates, spikes/s."""
+    """Mean firing rate over units, spikes/s."""
     rates = mean_rates(area)
     known = rates[np.isfinite(rates)]
     return float(known.mean()) if known.size else np.nan
 
 
 def _sampling_rate(node: xr.DataTree, recorded: Stretches) -> float | None:
-    """Samples per second of recorded time, from the ends of a clock, Hz."""
+    """Samples per second of recorded time, from the first and last stamp of a clock, Hz."""
     if schema.TIME not in node.coords:
         return None
     first, last = hull(parts_of({"": node.to_dataset()}, spikes=False))

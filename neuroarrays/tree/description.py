@@ -1,4 +1,4 @@
-"""What a tree holds, in words: for a terminal, and for a notebook."""
+"""Describe the content of a tree as text for a terminal and as HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from neuroarrays.tree.breaks import step
 from neuroarrays.tree.observed import times_to_read
 from neuroarrays.tree.records import AreaRecord, SessionRecord, SignalRecord, TreeContents
 
-#: Sessions up to which masks are read, to say how much is masked.
+#: Masks are read, to tell the masked share, in trees of up to this many sessions.
 _READ_MASKS = 100
-#: Spikes up to which all of them are read without being asked to, 8 bytes each.
+#: Up to this many spikes (8 bytes each) are read if `rates` is not given.
 _READ_SPIKES = 4_000_000
-#: Variables of an aligned area that are not signals.
+#: Variables of an aligned area that are no signals.
 _NO_SIGNALS = (schema.SPIKE_DATA, schema.RESPONSES, schema.VALID, schema.VALID_UNITS)
 #: Columns of the text.
 _WIDTH = 100
-#: Length from which the name of a session stands on a line of its own.
+#: A longer name of a session gets a line of its own.
 _LONG = 40
 _COLUMNS = (
     "session",
@@ -40,9 +40,9 @@ _COLUMNS = (
     "masked",
 )
 _RIGHT = ("units", "spikes", "presentations", "duration", "rate", "masked")
-#: What is listed below the areas of a session.
+#: Columns that are listed below the areas of a session.
 _LISTS = ("signals", "events", "tables", "notes")
-#: What stands once for a session.
+#: Columns that are shown once for a session.
 _OF_SESSION = ("session", "duration", "clock", "masked", *_LISTS)
 
 
@@ -53,13 +53,13 @@ class Description:
     Attributes
     ----------
     title : str
-        Kind of tree, where it is from, and how much it holds.
+        The kind of the tree, its source and its size.
     rows : list of dict of str to str
         A row for each session and area.
     contents : TreeContents
-        The records that they are made of, numbers with their units.
+        The records behind the rows, as numbers with units.
     remark : str
-        What was not read, and how to have it read.
+        What was not read, and how to read it.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Description:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are not empty."""
+        """The names of the columns that are not empty."""
         return [name for name in _COLUMNS if any(row.get(name) for row in self.rows)]
 
     def __str__(self) -> str:
@@ -135,7 +135,7 @@ class Description:
         return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody>{foot}</table>"
 
     def _lists(self) -> list[str]:
-        """The lists that are not empty."""
+        """The names of the lists that are not empty."""
         return [name for name in _LISTS if any(row.get(name) for row in self.rows)]
 
     def _first_of_session(self, last: int) -> dict[str, str]:
@@ -144,7 +144,7 @@ class Description:
         return next(self.rows[i] for i in range(last, -1, -1) if rows[i]["session"])
 
     def _sparse(self) -> list[dict[str, str]]:
-        """Rows in which the facts about a session are written once, not for every area."""
+        """Rows that show the facts about a session once, not for each area."""
         out: list[dict[str, str]] = []
         before: dict[str, str] = {}
         for row in self.rows:
@@ -156,7 +156,7 @@ class Description:
 
 
 def _line(cells: list[str], names: list[str], widths: list[int]) -> str:
-    """Cells in columns."""
+    """One line of cells, padded to columns."""
     padded = [
         cell.rjust(width) if name in _RIGHT else cell.ljust(width)
         for cell, width, name in zip(cells, widths, names, strict=True)
@@ -165,7 +165,7 @@ def _line(cells: list[str], names: list[str], widths: list[int]) -> str:
 
 
 def _listed(row: dict[str, str]) -> list[str]:
-    """The lists of a session, each behind its name."""
+    """The lists of a session, each after its name."""
     lines: list[str] = []
     for name in _LISTS:
         if row.get(name):
@@ -174,7 +174,7 @@ def _listed(row: dict[str, str]) -> list[str]:
 
 
 def _wrapped(text: str, lead: str = "") -> list[str]:
-    """A text in lines; those after the first are indented as far as the first one's lead."""
+    """A wrapped text; lines after the first are indented by the length of the lead."""
     return textwrap.wrap(
         text,
         _WIDTH,
@@ -186,30 +186,31 @@ def _wrapped(text: str, lead: str = "") -> list[str]:
 
 
 def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
-    """What is in a tree: sessions and areas with units, presentations, events, time, rates, masks.
+    """Describe a tree: its sessions and areas, with units, presentations, events, time, rates and
+    masks.
 
     Parameters
     ----------
     tree : xr.DataTree
         A recording or aligned tree, or a branch of one.
     rates : bool, optional
-        Of a recording: whether to read all spikes, for the rates of units and for how long a
-        session was recorded where its file does not say so. Unless given, they are read if there
-        are no more than 4 million.
+        For a recording: whether to read all spikes. They are needed for the firing rates, and for
+        the duration of a session whose file does not state it. By default they are read if there
+        are 4 million or fewer.
 
     Returns
     -------
     Description
-        Prints itself: as text, in colour through rich, and as HTML in a notebook. Of a recording
-        the duration is the time that was recorded (node `observed`), or "at least" that which its
-        signals and tables cover where spikes are not read; the rate is the mean over units of
-        `firing_rate`. The share of masked bins is that of the first area of a session, and is read
-        of trees of up to 100 sessions.
+        A table that prints itself as text, in colour with rich, or as HTML in a notebook. The
+        duration of a recording is the time that was recorded (node `observed`). If spikes are not
+        read it is "at least" the time that signals and tables cover. The rate is the mean of
+        `firing_rate` over units, in spikes/s. The share of masked bins is that of the first area of
+        a session; it is read if the tree has 100 sessions or fewer.
 
     Raises
     ------
     SchemaError
-        If it is neither kind of tree.
+        If `tree` is neither a recording nor an aligned tree.
 
     Examples
     --------
@@ -255,7 +256,7 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
 
 
 def _kept(tree: xr.DataTree) -> str:
-    """What is on this machine of a tree that is read from behind an address; "" of other trees."""
+    """For a tree opened from an address: how much of it is kept on this machine; else ""."""
     address = str(tree.root.encoding.get("source", ""))
     if "://" not in address:
         return ""
@@ -269,7 +270,7 @@ def _kept(tree: xr.DataTree) -> str:
 
 
 def _few(facts: TreeContents, tree: xr.DataTree) -> bool:
-    """Whether the spikes of a recording are so few that they are read without being asked to."""
+    """Whether a recording has so few spikes that they are read by default."""
     sessions: list[Any] = [tree.root[session.path] for session in facts.sessions]
     return max(facts.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
 
@@ -297,12 +298,12 @@ def _of_recording(session: SessionRecord) -> dict[str, str]:
 
 
 def _clock(signal: SignalRecord) -> str:
-    """How often a signal was sampled."""
+    """The sampling rate of a signal, as text."""
     return many(signal.n_times, "sample") if signal.rate is None else f"{_digits(signal.rate)} Hz"
 
 
 def _digits(number: float) -> str:
-    """A number to three digits, or to all before the point: 0.5, 29.9, 1,250."""
+    """A number with three digits, or all digits before the point: 0.5, 29.9, 1,250."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
@@ -329,7 +330,7 @@ def _of_aligned(session: SessionRecord, root: xr.DataTree, read_masks: bool) -> 
 
 
 def _signals_of_areas(session: SessionRecord) -> list[str]:
-    """Names of the signals that were aligned: every area of a session has the same ones."""
+    """Names of the aligned signals, which are the same in all areas of a session."""
     areas = [area.path.removeprefix(session.path).strip("/") for area in session.areas]
     names = [name for area in session.areas for name in area.units if name not in _NO_SIGNALS]
     for signal in session.signals:
@@ -339,7 +340,7 @@ def _signals_of_areas(session: SessionRecord) -> list[str]:
 
 
 def _width(area: xr.DataTree) -> float:
-    """Width of the bins of an area, s; 0 without a clock."""
+    """Bin width of an area in s; 0 without a clock."""
     clock = area.coords.get(schema.TIME)
     width = np.nan if clock is None else step(clock)
     return 0.0 if np.isnan(width) else width

@@ -1,4 +1,4 @@
-"""From when to when a session has data. Lazy, because finding it may mean reading all spikes."""
+"""The first and last time of a session's data. It is lazy, because it may need all spikes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of, cached, exact_token
 from neuroarrays.tree.invalid import INVALID_TIMES
 
-#: Values read at once.
+#: The most values that are read at once.
 _READ = 1 << 22
-#: How far from an epoch a datum may lie and belong to it, s: clocks and tables round differently.
+#: A datum this close to an epoch, in s, belongs to it: clocks and tables round differently.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Times of some kind of data: spikes, a clock, a column of a table.
+    """Times of one kind of data: spikes, a clock, a column of a table.
 
     Attributes
     ----------
     name : str
-        Where they stand: "adn/spikes", "units/spike_times".
+        Where the times are in the tree: "adn/spikes", "units/spike_times".
     times : (n,) LazyArray, Variable or ndarray, s
-        On the session's clock.
+        Times on the session clock.
     ordered : bool
-        A clock: its ends are its extent.
+        True for a clock: its first and last stamp are its extent.
     stops : bool
-        Where something ends, which is not in it: intervals are half-open.
+        True for the stops of intervals. Intervals are half-open: a stop is not part of its
+        interval.
     """
 
     name: str
@@ -51,13 +52,15 @@ class Part:
         if isinstance(self.times, LazyArray):
             values = self.times.outer((slice(start, stop, 1),))
         elif isinstance(self.times, xr.Variable):
-            values = self.times.copy(deep=False)[start:stop].values  # does not keep what is read
+            values = self.times.copy(deep=False)[
+                start:stop
+            ].values  # the copy does not keep the values
         else:
             values = self.times[start:stop]
         return np.asarray(values, np.float64)
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """All finite times, piece by piece."""
+        """All finite times, part by part."""
         if isinstance(self.times, FileArray):
             self.times.source.check_scan(self.times.name, self.size * self.times.dtype.itemsize)
         for start in range(0, self.size, _READ):
@@ -65,7 +68,7 @@ class Part:
             yield values[np.isfinite(values)]
 
     def extent(self) -> tuple[float, float]:
-        """First and last finite time, NaN without any."""
+        """First and last finite time; NaN if there is none."""
         if self.ordered and self.size:
             first, last = float(self.read(0, 1)[0]), float(self.read(self.size - 1, self.size)[0])
             if np.isfinite([first, last]).all() and first <= last:
@@ -77,7 +80,7 @@ class Part:
         return float(low), float(np.nextafter(high, -np.inf) if self.stops else high)
 
     def any_between(self, begin: np.ndarray, end: np.ndarray) -> bool:
-        """Whether some time lies within stretches, which are in order."""
+        """Whether any time lies within the stretches, which are in order."""
         for piece in self.pieces():
             stretch = np.searchsorted(begin, piece, side="right") - 1
             if ((stretch >= 0) & (piece < end[np.maximum(stretch, 0)])).any():
@@ -85,7 +88,7 @@ class Part:
         return False
 
     def token(self) -> Any:
-        """What the times depend on."""
+        """The key of the times in a cache."""
         if isinstance(self.times, LazyArray):
             return (self.times.__dask_tokenize__(), self.ordered, self.stops)
         return (exact_token(np.asarray(self.times)), self.ordered, self.stops)
@@ -99,7 +102,7 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
     nodes : dict of str to Dataset
         By path below the session; times, ``(time,)`` and the like, in seconds.
     spikes : bool
-        Whether to take the spikes.
+        Whether to include the spikes.
     """
     parts = []
     for path, node in nodes.items():
@@ -127,7 +130,7 @@ def _times(variable: xr.Variable) -> Any:
 
 
 def hull(parts: Sequence[Part]) -> tuple[float, float]:
-    """First and last time of all parts; NaN where none has any."""
+    """First and last time of all parts; NaN if there is none."""
     ends = [end for end in (part.extent() for part in parts) if np.isfinite(end[0])]
     if not ends:
         return np.nan, np.nan
@@ -136,20 +139,20 @@ def hull(parts: Sequence[Part]) -> tuple[float, float]:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FoundStretches(LazyArray):
-    """Starts or stops of the time that was recorded, found once, when they are first read.
+    """Starts or stops of the recorded time, computed once, when they are first read.
 
     Attributes
     ----------
     parts : tuple of Part
-        What the session holds.
+        The data of the session.
     rows : pair of (n,) arrays or LazyArrays, s
-        Starts and stops that the file names. Without any, one stretch from the first to the last
-        datum.
+        Starts and stops that the file states. If it states none, there is one stretch from the
+        first to the last datum.
     column : {0, 1}
         Starts or stops.
     apart : bool
-        False for epochs, in order or not: they count if no datum lies between them, and are joined
-        if one does. True for what units were recorded in: the extent of `parts` is one more
+        False for epochs, in any order: they are used if no datum lies between them, and joined if
+        one does. True for the observed intervals of units: the extent of `parts` is one more
         stretch.
     """
 
@@ -174,7 +177,7 @@ class FoundStretches(LazyArray):
         return ends
 
     def named_rows(self) -> np.ndarray:
-        """The rows that the file names, (n, 2) float64, s."""
+        """The rows that the file states, (n, 2) float64, s."""
         columns = [
             column.load() if isinstance(column, LazyArray) else column for column in self.rows
         ]
@@ -186,7 +189,7 @@ class FoundStretches(LazyArray):
         if self.apart or not len(rows):
             return np.concatenate([rows, [[low, high]]])
         if not (np.isfinite(rows).all() and (rows[:, 0] <= rows[:, 1]).all()):
-            rows[:] = np.nan  # no epochs: the first row is all of it, and the others are none
+            rows[:] = np.nan  # no epochs: the first row is everything, the others are empty
             rows[0] = low, high
             return rows
         rows = rows[np.argsort(rows[:, 0], kind="stable")]

@@ -1,4 +1,4 @@
-"""The nodes of a tree as datasets by path: taken apart, cut and put together again."""
+"""The nodes of a tree as datasets by path: split a tree, cut its nodes, join them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 Groups = dict[str, xr.Dataset]
-#: Nodes of a session that say of all of it when it was recorded.
+#: Nodes that tell when their session was recorded, and when it is valid.
 _WHEN = (schema.OBSERVED, f"{schema.PRESENTATIONS}/{INVALID_TIMES}")
 
 
@@ -23,9 +23,10 @@ def is_recording(tree: xr.DataTree) -> bool:
 
 
 def nodes_of(tree: xr.DataTree) -> Groups:
-    """The nodes of a tree, or of a branch and those above it, as they are stored, by path.
+    """The stored nodes of a tree by path; for a branch, its nodes and those above it.
 
-    With a branch of a recording goes when its session was recorded, and can be trusted.
+    A branch of a recording comes with the nodes that tell when its session was recorded and is
+    valid.
     """
     kind = schema.kind_of(tree)
     prefix = tree.path.strip("/")
@@ -44,12 +45,12 @@ def nodes_of(tree: xr.DataTree) -> Groups:
 
 
 def below(path: str, other: str) -> bool:
-    """Whether a path leads into the branch of another."""
+    """Whether a path is inside the branch of another."""
     return path != other and (not other or path.startswith(other + "/"))
 
 
 def above(path: str) -> list[str]:
-    """The paths of the nodes that a path leads through, the root "" left out, the nearest first."""
+    """The paths of the nodes above a path, the nearest first, without the root ""."""
     paths = []
     while path := path.rpartition("/")[0]:
         paths.append(path)
@@ -66,7 +67,7 @@ def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
 
 
 def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
-    """Drop some nodes with all below them, and nodes above that have no such node left."""
+    """Drop nodes with all below them, and nodes above that then have no such node left."""
     parents = {path.rpartition("/")[0] for path in dropped}
     dropped = set(dropped)
     while parents := {p for p in parents if p}:
@@ -79,17 +80,17 @@ def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
 
 
 def _in(path: str, dropped: set[str]) -> bool:
-    """Whether any node above a path was dropped."""
+    """Whether a node above a path was dropped."""
     return any(node in dropped for node in above(path))
 
 
 def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
-    """The variables and coordinates with one value for each entry of a dimension."""
+    """The variables and coordinates with one value per entry of a dimension."""
     return {str(name): node[name] for name, v in node.variables.items() if v.dims == (dim,)}
 
 
 def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:
-    """The highest nodes that have a dimension: what is below them shares it."""
+    """The highest nodes that have a dimension; all nodes below them share it."""
     highest: dict[str, None] = {}
     for path, node in groups.items():
         if dim in node.sizes and not any(owner in highest for owner in _or_root(path)):
@@ -103,7 +104,7 @@ def _or_root(path: str) -> list[str]:
 
 
 def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
-    """The columns along presentations at or below a node; those of a table first."""
+    """The columns along presentations at or below a node, those of a table first."""
     paths = [path for path in groups if path == owner or below(path, owner)]
     paths.sort(key=lambda path: not path.endswith(schema.PRESENTATIONS))
     named: dict[str, Any] = {}
@@ -121,20 +122,20 @@ def keep_rows(
     *,
     keep_empty: bool = False,
 ) -> Groups:
-    """Keep the chosen entries of a dimension, at and below each node that owns it.
+    """Keep the chosen entries of a dimension, in each node that owns it and all below.
 
     Parameters
     ----------
     groups : dict of str to Dataset
         All nodes by path.
     chosen : mapping of str to (dim,) bool
-        Path of each of its `owners` -> which entries stay.
+        Path of each node of `owners` -> the entries to keep.
     dim : str
-        Such as ``"presentation_id"``.
+        Name of the dimension, such as ``"presentation_id"``.
     take : callable, optional
-        Cuts a node to entries by position; ``node.isel`` unless given.
+        Function that cuts a node to entries by position (default: ``node.isel``).
     keep_empty : bool
-        Keep owners of which nothing stays.
+        If True, owners without any entry left are kept.
     """
     emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
     kept = {

@@ -1,4 +1,4 @@
-"""Interval tables as sets of time: rows may overlap, and keep their labels."""
+"""Set operations on tables of intervals, whose rows may overlap and keep their labels."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ROWS = schema.PRESENTATION
 
 
 def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and stops of the rows of an interval table.
+    """Take the starts and stops of a table of intervals.
 
     Parameters
     ----------
     table : Dataset, DataTree node, DataFrame, or (n, 2) array, s
-        With `start_time` and `stop_time`, or starts and stops side by side.
+        A table with `start_time` and `stop_time`, or starts and stops side by side.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     SchemaError
-        If it is no table of intervals.
+        If `table` is not a table of intervals.
     ValueError
-        If a start or stop is missing, or a stop lies before its start; says which row.
+        If a start or stop is missing, or a stop is before its start; the message names the row.
 
     Examples
     --------
@@ -73,7 +73,8 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
     if bad.any():
         row = int(np.argmax(bad))
         msg = (
-            f"{int(bad.sum())} of {many(bad.size, 'interval')} without extent: row {row} lasts from "
+            f"{int(bad.sum())} of {many(bad.size, 'interval')} with no valid extent: row {row} "
+            "goes from "
             f"{pair[0, row]} to {pair[1, row]} s"
         )
         raise ValueError(msg)
@@ -81,17 +82,17 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def merged(table: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The time that the rows cover together, as stretches that neither overlap nor touch.
+    """Join overlapping and touching intervals, as two arrays.
 
     Parameters
     ----------
     table : Dataset, DataTree node, DataFrame, or (n, 2) array, s
-        Intervals in any order.
+        Intervals in any order; empty ones cover nothing.
 
     Returns
     -------
     starts, stops : (stretch,) float64, s
-        In order; empty intervals cover nothing.
+        Starts and stops of stretches that do not touch, in order.
 
     Examples
     --------
@@ -111,7 +112,7 @@ def merged(table: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def union(first: Any, second: Any) -> xr.Dataset:
-    """All rows of two tables, in order of their starts.
+    """Put the rows of two tables into one, in order of their starts.
 
     Parameters
     ----------
@@ -121,9 +122,8 @@ def union(first: Any, second: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Along ``(presentation_id,)``, numbered anew: `start_time` and `stop_time` in
-        seconds, and the columns that both tables have. Rows that overlap stay apart;
-        `merge` joins them.
+        Rows along ``(presentation_id,)`` with new numbers: `start_time` and `stop_time` in seconds,
+        and the columns that both tables have. Overlapping rows stay separate; `merge` joins them.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def union(first: Any, second: Any) -> xr.Dataset:
 
 
 def merge(table: Any) -> xr.Dataset:
-    """The time that the rows cover together: rows that overlap or touch become one.
+    """Join overlapping and touching intervals, as a table.
 
     Parameters
     ----------
@@ -151,8 +151,7 @@ def merge(table: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        `start_time` and `stop_time` in seconds, ``(presentation_id,)``; a joined row has no
-        labels.
+        `start_time` and `stop_time` ``(presentation_id,)`` in seconds, without other columns.
 
     Examples
     --------
@@ -166,7 +165,7 @@ def merge(table: Any) -> xr.Dataset:
 
 
 def intersection(first: Any, second: Any) -> xr.Dataset:
-    """The parts of the rows of one table that another covers.
+    """Keep the parts of intervals that a second table covers.
 
     Parameters
     ----------
@@ -193,7 +192,7 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
 
 
 def difference(first: Any, second: Any) -> xr.Dataset:
-    """The parts of the rows of one table that another does not cover.
+    """Keep the parts of intervals that a second table does not cover.
 
     Parameters
     ----------
@@ -221,7 +220,7 @@ def difference(first: Any, second: Any) -> xr.Dataset:
 
 
 def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
-    """Each row cut to stretches that are in order and do not overlap."""
+    """Each row, cut to stretches that are in order and do not overlap."""
     rows = _rows(table)
     starts, stops = spans(rows)
     low = np.searchsorted(ends, starts, side="right")
@@ -240,13 +239,13 @@ def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
 
 
 def _rows(table: Any) -> xr.Dataset:
-    """An interval table as a Dataset along presentation_id."""
+    """A table of intervals as a Dataset along presentation_id."""
     if isinstance(table, xr.DataTree):
         table = table.to_dataset()
     starts, stops = spans(table)
     if isinstance(table, xr.Dataset):
         if table[schema.START_TIME].dims != (_ROWS,):
-            msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
+            msg = f"the table has dims {dict(table.sizes)}; expected presentation_id"
             raise SchemaError(msg)
         ids = np.arange(starts.size)
         return table if _ROWS in table.coords else table.assign_coords({_ROWS: ids})

@@ -1,8 +1,9 @@
-"""Times that are not to be trusted, as masks: of everything, and of some of the units.
+"""Invalid times as masks, for the whole session and for some of its units.
 
 A session may have a table ``presentations/invalid_times`` (NWB's own name) with `start_time` and
-`stop_time`, half-open like all tables: a bin that begins at a stop is not touched. A column
-`applies_to` says of what: "" of everything, else of the units whose label `probe` is that name.
+`stop_time`, half-open like all tables: a bin that begins at a stop is still valid. A column
+`applies_to` tells what is invalid: "" is everything; another name is the units whose label `probe`
+is that name.
 """
 
 from __future__ import annotations
@@ -13,48 +14,48 @@ import xarray as xr
 from neuroarrays import schema
 
 INVALID_TIMES = "invalid_times"
-#: `reason` of an invalid time that `restrict` cut away: nothing of it is left in the tree.
+#: The `reason` of an invalid time that `restrict` cut out of the tree.
 RESTRICTED = "cut away by restrict"
 _PROBE = "probe"
 
 
 def invalid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
-    """Bins that overlap an invalid time, by what it applies to.
+    """Mark the bins that overlap an invalid time.
 
     Parameters
     ----------
     session : DataTree node
         A session of a recording tree.
     begin, end : (...,) float64, s
-        Edges of half-open bins, session clock.
+        Edges of half-open bins on the session clock.
 
     Returns
     -------
     dict of str to (...,) bool
-        "" for everything, else by name of a probe; only those with such a bin.
+        Masks by the name of the probe, "" for everything; only masks with an invalid bin are there.
     """
     hits: dict[str, np.ndarray] = {}
     for a, b, name, _ in _rows(session):
-        hit = (end > a) & ((begin < b) | (begin == a))  # a row without extent hits one bin
+        hit = (end > a) & ((begin < b) | (begin == a))  # a row of no length hits one bin
         if hit.any():
             hits[name] = hits[name] | hit if name in hits else hit
     return hits
 
 
 def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.ndarray]:
-    """Stretches of time that are not to be trusted, of each unit.
+    """The invalid times of each unit.
 
     Parameters
     ----------
     session : DataTree node or None
         A session of a recording tree.
     units : Dataset
-        A node of the session with labels along ``(unit_id,)``; times are in seconds.
+        A node of the session with labels along ``(unit_id,)``; its times are in seconds.
 
     Returns
     -------
     list of (n, 2) float64, s
-        Starts and stops, session clock, as they stand in the table: they may overlap.
+        Starts and stops on the session clock, as in the table: they may overlap.
     """
     n = units.sizes.get(schema.UNIT, 1)
     probes = np.atleast_1d(units[_PROBE].values).tolist() if _PROBE in units else [None] * n
@@ -67,7 +68,7 @@ def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.nda
 
 
 def cut_away(session: xr.DataTree) -> np.ndarray:
-    """Stretches of time that `restrict` cut out of a session.
+    """The times that `restrict` cut out of a session.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def cut_away(session: xr.DataTree) -> np.ndarray:
     Returns
     -------
     (n, 2) float64, s
-        Starts and stops, session clock; they may overlap.
+        Starts and stops on the session clock; they may overlap.
     """
     spans = [(a, b) for a, b, _, reason in _rows(session) if reason == RESTRICTED]
     return np.array(spans, float).reshape(-1, 2)

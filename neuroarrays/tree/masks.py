@@ -1,4 +1,4 @@
-"""Bins of units that do not count: not recorded, or by a probe that is not to be trusted."""
+"""Masks of the bins in which a unit does not count: not recorded, or its probe is invalid."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def unit_validity(
     edges: np.ndarray,
     dims: tuple[str, ...],
 ) -> xr.Variable | None:
-    """`valid_units`: False in the bins that do not count for a unit.
+    """Make `valid_units`, which is False in the bins that do not count for a unit.
 
     Parameters
     ----------
     masks : dict of str to (...,) bool
-        As `validity.invalid_bins` gives them, by name of a probe; "" is not looked at.
+        Masks by the name of the probe, from `invalid.invalid_bins`; "" is ignored.
     observed : sequence of Stretches
-        When each unit was recorded; empty where that is when the session was.
+        When each unit was recorded; empty if each was recorded as long as the session.
     unit_coords : dict of (unit_id,) variables
-        Labels of the units, `probe` among them.
+        Labels of the units, `probe` included.
     edges : (..., time + 1) float64, s
         Edges of half-open bins, session clock.
     dims : tuple of str
-        Dims of the masks, ``(presentation_id, time)`` or ``(time,)``.
+        Dimensions of the masks, ``(presentation_id, time)`` or ``(time,)``.
 
     Returns
     -------
     lazy variable, bool, or None
-        Along the dims of `spike_data`; None if all bins of all units count.
+        A mask along the dimensions of `spike_data`; None if all bins of all units count.
     """
     probes = unit_coords[_PROBE].values if _PROBE in unit_coords else np.empty(0, object)
     names = [name for name in masks if name and (probes == name).any()]
@@ -49,9 +49,9 @@ def unit_validity(
     if not names and not stated:
         return None
     number = len(observed) or probes.size
-    which = np.full(number, -1, np.int64)
+    mask_of = np.full(number, -1, np.int64)
     for i, name in enumerate(names):
-        which[probes == name] = i
+        mask_of[probes == name] = i
     group_of = {key: i for i, key in enumerate(stated)}
     group = np.full(number, -1, np.int64)
     group[: len(observed)] = [group_of.get(id(stretches), -1) for stretches in observed]
@@ -60,7 +60,7 @@ def unit_validity(
         bad = np.stack([masks[name] for name in names])
     clock, n_bins = edges.ndim == 1, edges.shape[-1] - 1
     rows, bad = (edges[None], bad[:, None]) if clock else (edges, bad)
-    whose = _Invalid(rows, bad, which, tuple(stated.values()), group)
+    whose = _Invalid(rows, bad, mask_of, tuple(stated.values()), group)
     shape = (n_bins, number) if clock else (len(edges), number, n_bins)
     function = _valid_clock if clock else _valid_trials
     lazy = Computed(function, shape, np.dtype(bool), (whose,))
@@ -71,21 +71,21 @@ def unit_validity(
 def _valid_trials(
     rows: np.ndarray, units: np.ndarray, bins: np.ndarray, whose: _Invalid
 ) -> np.ndarray:
-    """(row, unit, bin) bool: which bins of which units count."""
+    """Which bins of which units count, (row, unit, bin) bool."""
     begin, end = whose.edges[rows[:, None], bins], whose.edges[rows[:, None], bins + 1]
     valid = np.ones((units.size, rows.size, bins.size), bool)
     for number in np.unique(whose.group[units]):
         if number >= 0:
             valid[whose.group[units] == number] = whose.observed[number].hold(begin, end)
-    for number in np.unique(whose.which[units]):
+    for number in np.unique(whose.mask_of[units]):
         if number >= 0:
             bad = whose.invalid[number][rows[:, None], bins]
-            valid[whose.which[units] == number] &= ~bad
+            valid[whose.mask_of[units] == number] &= ~bad
     return np.moveaxis(valid, 0, 1)
 
 
 def _valid_clock(bins: np.ndarray, units: np.ndarray, whose: _Invalid) -> np.ndarray:
-    """(bin, unit) bool, on a continuous clock."""
+    """The same on a continuous clock, (bin, unit) bool."""
     return np.asarray(_valid_trials(np.zeros(1, np.int64), units, bins, whose)[0].T)
 
 
@@ -96,19 +96,19 @@ class _Invalid:
     Attributes
     ----------
     edges : (presentation, bin + 1) float64, s
-        Edges of the bins, session clock; one row on a continuous clock.
+        Edges of the bins on the session clock; one row on a continuous clock.
     invalid : (mask, presentation, bin) bool
-        Bins that are not to be trusted.
-    which : (unit,) int64
-        The mask of each unit, -1 for none.
+        Bins that are invalid.
+    mask_of : (unit,) int64
+        The number of the mask of each unit, -1 for none.
     observed : tuple of Stretches
-        When units were recorded.
+        Distinct times in which units were recorded.
     group : (unit,) int64
-        Which of these each has, -1 for none: recorded throughout.
+        The number of the times of each unit, -1 for a unit that was recorded throughout.
     """
 
     edges: np.ndarray
     invalid: np.ndarray
-    which: np.ndarray
+    mask_of: np.ndarray
     observed: tuple[Stretches, ...]
     group: np.ndarray

@@ -1,11 +1,12 @@
-"""When a session was recorded: what divides by time, chooses a clock or checks a window asks here.
+"""When a session was recorded. Rates, clocks and the checks of windows are based on this.
 
-A session of a recording tree has a node ``observed``, a row for each stretch of time that was
-recorded; its spikes nodes have `observed_start` and `observed_stop`, the same for all units along
-``interval`` or, where the file says it of each unit, along ``(unit_id, interval)``. A stop belongs
-to its stretch. Where the file says nothing, the one stretch goes from the first to the last time of
-all clocks, events, tables and units of the file; the attribute ``ends="found"`` says so: recording
-may have begun earlier and ended later, so that a bin that holds the first or last datum is whole.
+A session of a recording tree has a node ``observed`` with a row for each stretch of recorded time.
+Its spikes nodes have `observed_start` and `observed_stop`: along ``interval`` if they are the same
+for all units, along ``(unit_id, interval)`` if the file states them for each unit. A stop belongs
+to its stretch. If the file states nothing, there is one stretch, from the first to the last time of
+all clocks, events, tables and units of the file, with the attribute ``ends="found"``. Recording may
+then have begun earlier and ended later, so a bin that holds the first or last datum counts as
+whole.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from neuroarrays.tree.invalid import cut_away, invalid_times
 from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import trains_of
 
-#: Names of the variables of a session's node, and of a spikes node.
+#: Names of the variables of the node ``observed``, and of those of a spikes node.
 OF_SESSION, OF_UNITS = (schema.START_TIME, schema.STOP_TIME), ("observed_start", "observed_stop")
-#: Value of the attribute `ends` of stretches whose ends are those of the data.
+#: Value of the attribute `ends` if the stretches end where the data end.
 FOUND = "found"
 
 
@@ -41,30 +42,29 @@ def complete(
     rows: tuple[Any, Any] | None = None,
     epochs: bool = True,
 ) -> dict[str, xr.Dataset]:
-    """The nodes of a session with what was observed of it; nothing is read.
+    """Add to the nodes of a session when it was recorded; no values are read.
 
     Parameters
     ----------
     groups : dict of str to Dataset
         The nodes of one session by path, with times ``(time,)``, ``(spike,)``, ... in
-        seconds. A node ``observed``, and spikes nodes that have their stretches, stay as
-        they are.
+        seconds. An existing node ``observed``, and spikes nodes with stretches, are kept.
     session : str
         Path of the session in `groups`.
     more : sequence of Part, optional
-        All spikes of the file, and the clocks of what is not among `groups`: areas that were not
-        asked for, units that a filter left out. In place of the spikes of `groups`.
+        All spikes of the file, and clocks that are not in `groups`: areas that were not asked for,
+        units that a filter left out. They replace the spikes of `groups`.
     rows : pair of (n,) arrays or LazyArrays, s, optional
-        Starts and stops that the file names.
+        Starts and stops that the file states.
     epochs : bool
-        Of the session: they count if all data lie in them. False: of the units, and continuous
-        signals tell for themselves.
+        True if the rows are epochs of the session: they are used if all data are within them. False
+        if they are those of the units; continuous signals then have their own extent.
 
     Returns
     -------
     dict of str to Dataset
-        `groups` with ``<session>/observed``, ``(interval,)`` starts and stops in seconds,
-        if there is anything with times.
+        `groups`, with ``<session>/observed``, starts and stops ``(interval,)`` in seconds, if
+        anything has times.
     """
     observed_path = f"{session}/{schema.OBSERVED}".lstrip("/")
     prefix = f"{session}/" if session else ""
@@ -95,7 +95,7 @@ def complete(
 
 
 def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) -> xr.Dataset | None:
-    """The node ``observed``, whose values are found when they are read; None without any times."""
+    """The node ``observed``, computed when it is read; None without any times."""
     if not epochs:
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
@@ -115,7 +115,7 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
 
 
 def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr.Dataset:
-    """A spikes node that says when its units were recorded.
+    """Add to a spikes node when its units were recorded.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr
     columns : (starts, stops)
         Each (interval,) or (unit_id, interval), s.
     **attrs
-        Attributes of the variables.
+        Attributes of the new variables.
     """
     stretches = {
         name: schema.var("spikes", name, data, **attrs)
@@ -144,13 +144,13 @@ def of_session(session: xr.DataTree) -> Stretches:
     Parameters
     ----------
     session : DataTree node
-        A session of a recording tree. Without a node ``observed``, it goes from the first to the
-        last of all its data. Spikes are read, once, where that is not known yet.
+        A session of a recording tree. Without a node ``observed``, the time goes from the first to
+        the last of all its data. Spikes are read once, if this is not known yet.
 
     Returns
     -------
     Stretches
-        Without what `restrict` cut away.
+        The recorded time, without the time that `restrict` cut out.
     """
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.dims:
@@ -167,14 +167,14 @@ def of_session(session: xr.DataTree) -> Stretches:
 
 
 def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Stretches]:
-    """When each unit was recorded.
+    """Tell when each unit was recorded.
 
     Parameters
     ----------
     spikes : Dataset
-        A spikes node, ``spike_times (spike,)`` in seconds. If it does not say when its
-        units were recorded, its session does; without a session, recording went from its
-        first spike to its last.
+        A spikes node, ``spike_times (spike,)`` in seconds. If it does not state when its units were
+        recorded, the time of its session is used. Without a session, it is the time from the first
+        spike to the last.
     session : DataTree node, optional
         The session that it is of.
 
@@ -199,7 +199,7 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
 
 
 def told_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
-    """When each unit was recorded, if the file states it; else an empty list. Reads no spikes."""
+    """When each unit was recorded, if the file states it, else []; no spikes are read."""
     if spikes is None or OF_UNITS[0] not in spikes or _found(spikes, OF_UNITS[0]):
         return []
     return of_units(spikes)
@@ -208,7 +208,7 @@ def told_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
 def counting(
     spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
 ) -> list[Stretches]:
-    """The time in which spikes of each unit count: recorded, and to be trusted.
+    """The time in which the spikes of each unit count: recorded and not invalid.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def counting(
     session : DataTree node, optional
         The session that it is of.
     within : table of intervals, s, optional
-        Count nowhere else. Where no file says when units were recorded, these do.
+        Count only in these intervals. If no file states when units were recorded, these do.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def counting(
 def spikes_and_seconds(
     spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes of each unit in the time in which they count, and how long that is.
+    """Count the spikes of each unit in the time in which they count, and measure this time.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def spikes_and_seconds(
 
 
 def times_to_read(session: xr.DataTree) -> int:
-    """How many times have to be read to know when a session was recorded; 0 if a file says it."""
+    """The number of times to read to know when a session was recorded; 0 if the file states it."""
     node = session.children.get(schema.OBSERVED)
     if node is None or schema.INTERVAL not in node.sizes:
         return 0
@@ -275,7 +275,7 @@ def times_to_read(session: xr.DataTree) -> int:
 
 
 def mean_rates(area: xr.DataTree) -> np.ndarray:
-    """Firing rate of each unit of an area of a recording; all of its spikes are read.
+    """Firing rate of each unit of an area of a recording; all its spikes are read.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def mean_rates(area: xr.DataTree) -> np.ndarray:
     Returns
     -------
     (unit_id,) float64, spikes/s
-        Spikes divided by the time in which they count; NaN without any, empty without spikes.
+        Spikes divided by the time in which they count; NaN without such time, empty without spikes.
     """
     node = area.children.get(schema.SPIKES)
     if node is None:
@@ -311,19 +311,19 @@ def _stretches(node: xr.Dataset, names: tuple[str, str]) -> Stretches:
 
 
 def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.ndarray | None:
-    """Bins that lie within the time that was recorded.
+    """Mark the bins that are wholly within the recorded time.
 
     Parameters
     ----------
     session : DataTree node
         A session of a recording tree.
     begin, end : (...,) float64, s
-        Edges of half-open bins, session clock; NaN where there is no bin.
+        Edges of half-open bins on the session clock; NaN where there is no bin.
 
     Returns
     -------
     (...,) bool or None
-        None if all do. No spikes are read if tables and clocks tell that.
+        None if all bins are. Spikes are read only if tables and clocks do not decide it.
     """
     known = np.isfinite(begin)
     if not known.any():
@@ -339,7 +339,7 @@ def _found(node: Any, name: str) -> bool:
 
 
 def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
-    """When a session was recorded as far as that is known without reading spikes.
+    """Tell when a session was recorded, as far as this is known without reading spikes.
 
     Parameters
     ----------
@@ -349,9 +349,9 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
     Returns
     -------
     known : Stretches
-        Each lies in the time that was recorded.
+        Stretches that are within the recorded time.
     is_all : bool
-        Whether they are all of it.
+        Whether `known` is all the recorded time.
     """
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.sizes:
@@ -359,14 +359,14 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
         if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, FoundStretches):
             return of_session(session), True
         if isinstance(data, FoundStretches) and node.sizes[schema.INTERVAL] > 1:
-            rows = data.named_rows()  # whether they are joined or not
+            rows = data.named_rows()  # joined or not, they are within the recorded time
             return Stretches.of(rows[:, 0], rows[:, 1], False), False
     low, high = at_least(session)
     return Stretches.of(np.array([low]), np.array([high]), True), False
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:
-    """A stretch of time within the session, from its clocks and tables; no spikes are read."""
+    """A stretch of time within the session, from clocks and tables; no spikes are read."""
     nodes = {
         path: node.to_dataset()
         for path, node in session.subtree_with_keys
@@ -376,7 +376,7 @@ def at_least(session: xr.DataTree) -> tuple[float, float]:
 
 
 def clipped(node: xr.Dataset, starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
-    """A node whose observed time, if it has any, is cut to stretches that do not overlap."""
+    """A node with its observed time, if it has any, cut to stretches that do not overlap."""
     if schema.INTERVAL not in node.dims:
         return node
     names = OF_UNITS if OF_UNITS[0] in node else OF_SESSION

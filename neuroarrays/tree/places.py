@@ -1,4 +1,4 @@
-"""The areas of a tree, each with the names of its session and itself."""
+"""List the areas of a tree, each with its name and the name of its session."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from neuroarrays.schema.names import matches
 
 @dataclass(frozen=True)
 class Place:
-    """Where an area stands in its tree.
+    """The position of an area in its tree.
 
     Attributes
     ----------
     path : str
-        From the root of the tree.
+        Path from the root of the tree.
     block, session, area : str
-        Names of what is above the session ("" in a tree without blocks), of it, and of the area.
+        Names of the block (the node above the session, "" in a tree without blocks), of the session
+        and of the area.
     """
 
     path: str
@@ -38,16 +39,16 @@ class Place:
 def places_of(
     tree: xr.DataTree, wanted: str | None = None, areas: str | Sequence[str] | None = None
 ) -> list[Place]:
-    """The areas at and below a node, session after session.
+    """List the areas at and below a node, session after session.
 
     Parameters
     ----------
     tree : DataTree
-        Of either kind, or a node of it.
+        A recording or aligned tree, or a node of one.
     wanted : str, optional
-        What an area has to have, as `neuroarrays.schema.given.has` names it; units unless given.
+        What an area must have, as `neuroarrays.schema.given.has` names it (default: units).
     areas : str or list of str, optional
-        Names or globs; all unless given.
+        Names or patterns (default: all).
 
     Returns
     -------
@@ -72,7 +73,7 @@ def places_of(
 
 
 def without_any(tree: xr.DataTree, places: Sequence[Place]) -> list[str]:
-    """Paths of sessions beside those of some areas, which have no such area."""
+    """Paths of the sessions that have none of the given areas."""
     having = {place.of_session for place in places}
     inside = tree.path.strip("/")
     beside: dict[str, None] = {}
@@ -88,7 +89,7 @@ def without_any(tree: xr.DataTree, places: Sequence[Place]) -> list[str]:
 
 def _place(kind: str, path: str) -> Place:
     parts = path.split("/")
-    if kind == schema.RECORDING:  # what is below the session may stand in a node of its area
+    if kind == schema.RECORDING:  # nodes below the session may be nodes of an area
         return Place(path, "", parts[0], "/".join(parts[1:]))
     session = parts[-2] if len(parts) > 1 else ""
     return Place(path, "/".join(parts[:-2]), session, parts[-1])

@@ -1,7 +1,7 @@
-"""Conditions written as text, parsed to an allow-list: names, literals, comparisons, and/or/not, in.
+"""Parse conditions that are written as text: names, literals, comparisons, and/or/not, in.
 
-A text comes from a shared notebook or a link, so it is never evaluated as Python: the syntax tree
-is walked, and what is not on the list is an error that names it.
+A text may come from a shared notebook or a link, so it is never evaluated as Python. The syntax
+tree is walked, and anything that is not allowed is an error that names it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 from neuroarrays.errors import QueryError, quoted
 
-#: Longest text and deepest nesting of a query: far more than anybody writes.
+#: The longest text and deepest nesting of a query, far more than anybody writes.
 _LENGTH, _DEPTH = 10_000, 50
-#: Characters of a part of a query that a message quotes.
+#: The most characters of a query that a message quotes.
 _QUOTED = 60
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -35,7 +35,7 @@ _ALLOWED = (
     "a condition is made of names, numbers, texts in quotes, comparisons, and, or, not, and "
     "`in` with a list"
 )
-#: What is wrong -> how it is written here.
+#: Python operator -> the word to use here.
 _HINTS: dict[type[ast.AST], str] = {
     ast.Call: "a function call",
     ast.Attribute: "an attribute",
@@ -46,25 +46,25 @@ _HINTS: dict[type[ast.AST], str] = {
     ast.BinOp: "arithmetic",
     ast.IfExp: "a choice",
 }
-#: What Python's parser gives up with -> what that means.
+#: Error of Python's parser -> what it means.
 _REASONS = {RecursionError: "nested too deeply", MemoryError: "nested too deeply"}
 _BITWISE = {ast.BitAnd: "`and`", ast.BitOr: "`or`"}
 
-#: Where a condition is true, and where it is false: neither where a value is missing.
+#: Where a condition is true, and where it is false; where a value is missing it is neither.
 Truth = tuple[np.ndarray, np.ndarray]
 Column = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of few distinct values, such as names of areas: each is compared once.
+    """A column with few distinct values, such as names of areas: each value is compared once.
 
     Attributes
     ----------
     values : (value,) array
-        The distinct values, and at the end None, for what is missing.
+        The distinct values, and at the end None for missing values.
     codes : (row,) int
-        Which of them each row has; -1 where it is missing.
+        The number of the value of each row; -1 where it is missing.
     """
 
     values: np.ndarray
@@ -78,9 +78,9 @@ class Query:
     Attributes
     ----------
     text : str
-        As it was written.
+        The condition as it was written.
     tree : ast.expr
-        Made of allowed parts only.
+        Its syntax tree, which has allowed parts only.
     """
 
     text: str
@@ -94,32 +94,33 @@ class Query:
 
     @property
     def conditions(self) -> list[Query]:
-        """The conditions that all have to hold: the parts between the outermost `and`."""
+        """The parts between the outermost `and`, which must all be true."""
         parts = [self.tree]
         if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
             parts = self.tree.values
         return [Query(_text(part), part) for part in parts]
 
     def where(self, column: Column, size: int) -> np.ndarray:
-        """Where the condition holds.
+        """Tell in which rows the condition is true.
 
         Parameters
         ----------
         column : callable
-            Gives the (size,) values of a name, `Coded` or not, or one value for all.
+            Function from a name to its values (size,), `Coded` or not, or to one value for all
+            rows.
         size : int
             Number of rows.
 
         Returns
         -------
         (size,) bool
-            False where a value is missing (NaN, None or an empty text): what is missing fits
+            False where a value is missing (NaN, None or an empty text). A missing value fits
             neither a condition nor its `not`, unless the other side of an `or` decides.
 
         Raises
         ------
         QueryError
-            If texts are compared with numbers, or a name is no truth value where one is needed.
+            If text is compared with numbers, or a name is used as a truth value and is none.
         """
         true, _ = self._truth(self.tree, column, size)
         return true
@@ -144,7 +145,7 @@ class Query:
             return true, false
         values = _spread(self._value(node, column), size)
         if values.dtype.kind != "b":
-            raise self._error(node, "is not true or false: compare it with something")
+            raise self._error(node, "is neither true nor false: compare it with a value")
         return values, ~values
 
     def _comparison(
@@ -159,7 +160,7 @@ class Query:
     def _compared(
         self, left: ast.expr, subject: np.ndarray, sign: ast.cmpop, right: ast.expr, column: Column
     ) -> Truth:
-        """Where a comparison of values, (value,), holds and where it does not."""
+        """Where a comparison of values, (value,), is true and where it is false."""
         size = len(subject)
         known = ~missing(subject)
         compare: Callable[[Any, Any], Any] = _COMPARISONS.get(type(sign), operator.eq)
@@ -175,7 +176,7 @@ class Query:
             self._check_kinds(left, subject, right, other)
             whole = subject.dtype.kind != "O" and other.dtype.kind != "O"
             try:
-                if whole:  # numbers: what is missing compares without harm, and is left out below
+                if whole:  # numbers: missing ones can be compared, and are left out below
                     yes |= np.asarray(compare(subject, other), bool)
                 else:
                     yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
@@ -220,23 +221,23 @@ class Query:
 
 
 def _text(node: ast.AST) -> str:
-    """A part of a condition as it is written, cut to what a message has room for."""
+    """A part of a condition as it was written, cut to the length of a message."""
     try:
         text = type(node).__name__ if isinstance(node, ast.operator) else ast.unparse(node)
-    except (ValueError, RecursionError):  # a number of thousands of digits; too deep
+    except (ValueError, RecursionError):  # a number with thousands of digits, or nested too deeply
         return "..."
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def _spread(value: Any, size: int) -> np.ndarray:
-    """A value, or one value for all, as an array; fixed-width text as objects."""
+    """Values, or one value for all, as an array; fixed-width text becomes objects."""
     values = value.values[value.codes] if isinstance(value, Coded) else np.asarray(value)
     values = values.astype(object) if values.dtype.kind in "UST" else values
     return np.broadcast_to(values, (size,)) if values.ndim == 0 else values
 
 
 def _kind(values: np.ndarray) -> str:
-    """Whether values are text or numbers; "" where all are missing."""
+    """Whether values are text or numbers; "" if all are missing."""
     if values.dtype.kind in "biuf":
         return "a number"
     known = values[~missing(values)]
@@ -244,7 +245,7 @@ def _kind(values: np.ndarray) -> str:
 
 
 def missing(values: np.ndarray) -> np.ndarray:
-    """Where values are missing: NaN, None or an empty text.
+    """Tell which values are missing: NaN, None or an empty text.
 
     Parameters
     ----------
@@ -268,7 +269,7 @@ def _is_missing(value: Any) -> bool:
         return not value
     try:
         return bool(value != value)  # NaN, NaT
-    except (TypeError, ValueError):  # pandas.NA is neither; a list of values is not missing
+    except (TypeError, ValueError):  # pandas.NA is not comparable; a list is not missing
         return type(value).__name__ == "NAType"
 
 
@@ -287,20 +288,20 @@ def parse(text: Any) -> Query:
     Raises
     ------
     QueryError
-        If it is not made of names, literals, comparisons, and/or/not and `in` with a list of
-        literals; the message names the part that is not.
+        If it has anything but names, literals, comparisons, and/or/not and `in` with a list of
+        literals; the message names that part.
     """
     if not isinstance(text, str):
         msg = f"expected a condition as text, such as 'contrast > 0.5'; found {text!r:.60}"
         raise QueryError(msg)
     if len(text) > _LENGTH:
-        msg = f"a condition of {len(text):,} characters; {_LENGTH:,} are the most"
+        msg = f"the condition has {len(text):,} characters; expected at most {_LENGTH:,}"
         raise QueryError(msg)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
-            )  # of a strange escape in a literal: it is compared as is
+            )  # about an unusual escape in a literal, which is compared as it is
             tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         near = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
@@ -310,7 +311,7 @@ def parse(text: Any) -> Query:
         msg = f"{quoted(text)} is not a condition ({reason}{near}{equal}); {_ALLOWED}"
         raise QueryError(msg) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        why = _REASONS.get(type(error), "it has characters that no condition has")
+        why = _REASONS.get(type(error), "it has characters that are not allowed")
         raise QueryError(f"{quoted(text)} is not a condition ({why}); {_ALLOWED}") from error
     for problem, node in _problems(tree, 0):
         msg = f"{quoted(text)}: {_text(node)!r} is {problem}; {_ALLOWED}"
@@ -319,7 +320,7 @@ def parse(text: Any) -> Query:
 
 
 def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
-    """What is not allowed, as (what it is, where)."""
+    """The parts that are not allowed, as (what is wrong, syntax node)."""
     if depth > _DEPTH:
         yield "nested too deeply", ast.Constant("...")
     elif isinstance(node, ast.BoolOp):
@@ -334,7 +335,7 @@ def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
             if isinstance(sign, ast.In | ast.NotIn):
                 yield from _options(side)
                 if side is not last:
-                    yield "a list that is compared on", side
+                    yield "a list in a chain of comparisons", side
             elif type(sign) in _COMPARISONS:
                 yield from _sides(side)
             else:
@@ -344,7 +345,7 @@ def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
-    """A side of a comparison: a name or a literal."""
+    """Check a side of a comparison, which is a name or a literal."""
     if isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
         yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
     elif not isinstance(node, ast.Name) and not _is_literal(node):
@@ -353,11 +354,11 @@ def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
 
 def _options(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
     if not isinstance(node, ast.List | ast.Tuple | ast.Set):
-        yield "no list (write `in [...]`)", node
+        yield "not a list (write `in [...]`)", node
         return
     for option in node.elts:
         if not _is_literal(option):
-            yield _HINTS.get(type(option), "no number or text"), option
+            yield _HINTS.get(type(option), "not a number or text"), option
 
 
 def _is_literal(node: ast.expr) -> bool:

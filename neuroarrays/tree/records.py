@@ -1,6 +1,7 @@
-"""Records of what a tree holds: sessions, areas, signals, events, tables and notes, in numbers.
+"""Records of the content of a tree: sessions, areas, signals, events, tables and notes.
 
-`tree.contents` makes them. The catalogue, `describe`, the command and the pictures print them.
+`tree.contents` makes the records. The catalogue, `describe`, the command and the pictures show
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class NodeRecord:
     sizes : dict of str to int
         Dimension -> length.
     units : dict of str to str
-        Variable -> its physical unit, "" without one. Coordinates are left out.
+        Variable -> its physical unit, or "". Coordinates are left out.
     attrs : dict
         Attributes of the node.
     """
@@ -48,13 +49,13 @@ class AreaRecord:
     n_units : int
         Number of units.
     n_spikes, n_presentations, n_times : int or None
-        Lengths along ``spike``, ``presentation_id`` and ``time``; None where there is no such.
+        Lengths along ``spike``, ``presentation_id`` and ``time``; None without the dimension.
     has_pupil : bool or None
-        Of an aligned tree: whether the pupil stands below it.
+        In an aligned tree: whether the area has a node of the pupil.
     units : dict of str to str
         Variables of an aligned area -> their physical units.
     rate : float or None, spikes/s
-        Mean over units of the firing rate; None while it is not read, NaN where no unit has one.
+        Mean firing rate over units; None before it is read, NaN if no unit has one.
     """
 
     name: str
@@ -70,18 +71,18 @@ class AreaRecord:
 
 @dataclass(frozen=True)
 class SignalRecord:
-    """Variables that share a clock of their own.
+    """A node of signals that share one clock.
 
     Attributes
     ----------
     path : str
-        Below the session.
+        Path below the session.
     n_times : int
         Number of samples.
     units : dict of str to str
         Variable -> its physical unit.
     rate : float or None, Hz
-        Samples per second of recorded time; None while it is not read or cannot be known.
+        Samples per second of recorded time; None before it is read, or if it is not known.
     """
 
     path: str
@@ -99,7 +100,7 @@ class EventsRecord:
     name : str
         Their name in the session.
     n_events : int or None
-        How many; None where an aligned tree holds them counted in bins.
+        Number of events; None in an aligned tree, which has counts in bins.
     units : dict of str to str
         Variable -> its physical unit.
     """
@@ -139,12 +140,12 @@ class SessionRecord:
     areas, signals, events, tables : tuple of records
         In the order of the tree.
     notes : tuple of str
-        What the reader left out or had to guess.
+        What the reader left out or guessed.
     observed : tuple of (float, float), s, or None
-        From when to when it was recorded, session clock; None while it is not read.
+        Stretches of recorded time on the session clock; None before they are read.
     is_whole : bool
-        Whether `observed` is all that was recorded: without reading spikes only what clocks and
-        tables cover may be known.
+        Whether `observed` is all the recorded time. Before spikes are read, it may be only the time
+        that clocks and tables cover.
     """
 
     path: str
@@ -163,12 +164,12 @@ class SessionRecord:
 
     @property
     def block(self) -> str:
-        """The path of the group of sessions that it stands in, "" without one."""
+        """The path of the group of the session, or ""."""
         return self.path.rpartition("/")[0]
 
     @property
     def seconds(self) -> float | None:
-        """How long was recorded, s; None while it is not read."""
+        """The recorded time in s; None before it is read."""
         if self.observed is None:
             return None
         return round(sum(stop - start for start, stop in self.observed), 9)
@@ -183,7 +184,7 @@ class TreeContents:
     kind : {"recording", "aligned"}
         Kind of tree.
     source : str
-        Name of the format that it was opened from, "" where that is not known.
+        Name of the format that the tree was opened from, or "" if it is not known.
     sessions : tuple of SessionRecord
         In the order of the tree.
     """
@@ -208,14 +209,15 @@ class TreeContents:
         return sum(area.n_spikes or 0 for area in self.areas)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The catalogue: a row for each session and area, one with area "" where there is none.
+        """The catalogue: a row for each session and area; a session without areas has one row, with
+        area "".
 
         Returns
         -------
         list of dict
-            ``block``, ``session``, ``area`` (str) and ``units`` (int), then what there is of
-            ``has_pupil`` (bool), ``spikes``, ``presentations`` and ``times`` (int). Of a recording
-            ``presentations`` is a dict, the length of each table by its name.
+            Rows with ``block``, ``session``, ``area`` (str) and ``units`` (int), and, if known,
+            ``has_pupil`` (bool), ``spikes``, ``presentations`` and ``times`` (int). For a
+            recording, ``presentations`` is a dict from the name of each table to its length.
         """
         rows = []
         for session in self.sessions:

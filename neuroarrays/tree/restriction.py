@@ -1,4 +1,4 @@
-"""Choosing stretches of time: tree in, tree out."""
+"""`restrict`: select intervals of time in a tree."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import INVALID_TIMES, RESTRICTED
 from neuroarrays.tree.observed import clipped, of_session
 
-#: Share of a bin by which rounding may put it over the edge of an interval.
+#: A bin may extend over the edge of an interval by this share of its width, for rounding.
 _ROUNDING = 1e-6
 
 
 def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
-    """What happened within some intervals.
+    """Keep the parts of a tree that are within intervals of time.
 
     Parameters
     ----------
     tree : DataTree or a node of one
-        Recording or aligned.
+        A recording or aligned tree.
     intervals : str, Dataset, DataTree node, DataFrame, or (n, 2) array, s
-        The name of a table of each session; or a table with `start_time` and `stop_time` on the
-        session clock, or starts and stops. Rows may overlap: together they are one set of time,
-        in half-open stretches.
+        The name of a table in each session, a table with `start_time` and `stop_time` on the
+        session clock, or starts and stops. Rows may overlap; they are joined to half-open
+        stretches.
 
     Returns
     -------
     DataTree
-        Of a recording tree: spikes, samples and events at times within, and presentations that
-        lie wholly within. Spikes are read. The node `observed` is cut to them, and what was cut
-        away is written into the session's table `presentations/invalid_times`, whose rows all stay, so that `align` and `firing_rate` do not
-        take it for silence. Of an aligned tree with presentations: those wholly
-        within. Of an aligned tree on one clock: the clock from the first to the last bin that
-        lies wholly within, and `valid` is False in those between that do not; no bin is dropped
-        from inside a clock.
+        From a recording tree: spikes, samples and events within the intervals, and presentations
+        that are wholly within. Spikes are read. The node `observed` is cut to the intervals. The
+        time that was cut out is added to the session's table `presentations/invalid_times`, so that
+        `align` and `firing_rate` do not count it as time without spikes. From an aligned tree with
+        presentations: the presentations that are wholly within. From an aligned tree on one clock:
+        the bins from the first to the last one that is wholly within; bins between them that are
+        not within stay, and `valid` is False in them.
 
     Raises
     ------
     NothingLeft
-        If nothing lies within.
+        If nothing is within the intervals.
     ValueError
-        If an interval has no extent; says which.
+        If a start or stop is missing, or a stop is before its start; the message names the row.
     NotInTree
-        If a session has no table of that name.
+        If a session has no table of the given name.
 
     See Also
     --------
@@ -111,7 +111,7 @@ def _table(tree: xr.DataTree, session: str, name: str) -> xr.DataTree:
 
 
 def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Whether times lie in one of some stretches that are in order and apart."""
+    """Whether times are in one of the stretches, which are in order and do not touch."""
     starts, stops = within
     if not starts.size:
         return np.zeros(times.shape, bool)
@@ -121,7 +121,7 @@ def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndar
 
 
 def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Whether presentations lie wholly in one stretch; without a stop their start decides."""
+    """Whether presentations are wholly in one stretch; without a stop the start decides."""
     starts, stops = within
     start = seconds(start, schema.START_TIME)
     stop = np.full(start.size, np.nan) if stop is None else seconds(stop, schema.STOP_TIME)
@@ -132,9 +132,9 @@ def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -
 
 
 def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
-    """A node of a recording tree: its spikes, samples, events or presentations within."""
+    """Cut a node of a recording tree to its spikes, samples, events or presentations within."""
     if schema.SPIKE in node.dims and schema.ROW_SIZE in node:
-        # A copy, so that the tree that was given does not keep what is read of it.
+        # A copy, so that the tree of the user does not keep the values that are read.
         times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
         inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
         ends = np.concatenate([[0], np.cumsum(inside)])
@@ -162,7 +162,7 @@ def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
 
 
 def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
-    """Some of the values along spikes; a lazy array stays unread."""
+    """Select values along spikes; a lazy array is not read."""
     data = array_of(variable)
     if not isinstance(data, LazyArray):
         return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
@@ -174,9 +174,9 @@ def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
 def _note_what_is_cut(
     groups: Groups, kept: Groups, session: str, time: tuple[tuple[float, float], Any]
 ) -> None:
-    """Write the time that was cut away into the table of invalid times, which stays whole.
+    """Add the time that was cut out to the table of invalid times, and keep all its rows.
 
-    `time` is the extent of the session, and the stretches that are left of it.
+    `time` is the extent of the session, and the stretches of it that are kept.
     """
     (low, high), within = time
     if not low < high:
@@ -205,7 +205,7 @@ def _note_what_is_cut(
 
 
 def _places_of(inside: np.ndarray) -> Any:
-    """Positions that are True; a slice if they are contiguous, which keeps a lazy clock lazy."""
+    """The positions that are True; a slice if contiguous, so that a lazy clock stays lazy."""
     positions = np.flatnonzero(inside)
     if positions.size and positions[-1] - positions[0] + 1 == positions.size:
         return slice(int(positions[0]), int(positions[-1]) + 1)
@@ -213,13 +213,13 @@ def _places_of(inside: np.ndarray) -> Any:
 
 
 def _amount(nodes: Iterable[xr.Dataset]) -> int:
-    """How many spikes, samples, events and presentations there are."""
+    """The number of spikes, samples, events and presentations."""
     dims = (schema.SPIKE, schema.TIME, schema.PRESENTATION, "event")
     return sum(node.sizes.get(dim, 0) for node in nodes for dim in dims)
 
 
 def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
-    """Aligned nodes on one clock, from the first to the last bin within, masked between."""
+    """Cut aligned nodes on one clock to the first to last bin within, masked between."""
     clocks = _groups.owners(groups, schema.TIME)
     masks: dict[str, np.ndarray] = {}
     for owner in clocks:
@@ -261,4 +261,4 @@ def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
         if starts.size
         else "0 s"
     )
-    return NothingLeft(f"nothing lies within the intervals, which cover {spans}")
+    return NothingLeft(f"nothing is within the intervals, which cover {spans}")

@@ -1,4 +1,4 @@
-"""Choosing units and trials by what is known of them: tree in, tree out."""
+"""`select_units` and `trials`: select units and presentations of a tree by a condition."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
 from neuroarrays.tree.query import Column, Query, missing, parse
 
-#: Parts of a condition that a message speaks of one by one.
+#: The most parts of a condition that a message lists.
 _PARTS = 6
-#: A tree, a node of one, or a dataset: what is chosen from and what comes back.
+#: A tree, a node of one, or a dataset: the result is of the kind that was given.
 Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
 
 
 def select_units(tree: Tree, query: str) -> Tree:
-    """The units that fit a condition, of all sessions and areas.
+    """Keep the units that fit a condition, in all sessions and areas.
 
     Parameters
     ----------
     tree : DataTree, a node of one, or Dataset
-        Recording or aligned.
+        A recording or aligned tree.
     query : str
-        A condition on anything that stands along `unit_id`, and on `unit_id`, `area`, `session`
-        (and `block`): ``"presence_ratio > 0.95 and area == 'VISp'"``. Made of names, literals,
+        A condition on variables and labels along `unit_id`, and on `unit_id`, `area`, `session`
+        and `block`: ``"presence_ratio > 0.95 and area == 'VISp'"``. It may have names, literals,
         comparisons (also chained), and/or/not, and `in` with a list.
 
     Returns
     -------
     DataTree or Dataset
-        Of the kind that was given, with all else that it holds: every variable along
-        ``(unit_id, ...)`` is shorter, units of measurement stay. Nothing is read but the columns of
-        the condition. Areas without a unit that fits, and sessions without such an area, are left
-        out. A missing value fits neither a condition nor its `not`.
+        The same kind as `tree`. Every variable along ``(unit_id, ...)`` has only the units that
+        fit; units of measurement and all other variables stay. Only the columns of the condition
+        are read. Areas without a unit that fits, and sessions without such an area, are left out. A
+        missing value fits neither a condition nor its `not`.
 
     Raises
     ------
@@ -74,14 +74,14 @@ def select_units(tree: Tree, query: str) -> Tree:
 
 
 def _places(path: str, recording: bool) -> dict[str, Any]:
-    """Session, area and block in the path of a node with units."""
+    """Session, area and block, from the path of a node with units."""
     parts = path.split("/")
     parts = parts[:-1] if recording and len(parts) > 2 else parts
     return dict(zip(("area", "session", "block"), reversed(parts), strict=False))
 
 
 def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
-    """Select units by position, in a spikes node together with their spikes, which stay unread."""
+    """Select units by position; a spikes node keeps their spikes, which are not read."""
     if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})
     sizes = np.asarray(node[schema.ROW_SIZE].values, np.int64)
@@ -99,12 +99,12 @@ def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
 
 
 def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> xr.Variable:
-    """The values along spikes that belong to some of the units, which have `sizes` of them."""
+    """The values along spikes that belong to some units; `sizes` are the spikes of each unit."""
     data, ends = array_of(variable), np.cumsum(sizes)
     if isinstance(data, LazyArray) and variable.dims[0] == schema.SPIKE:
         starts = ends - sizes
         if isinstance(data, Segments) and np.array_equal(data.sizes, sizes):
-            starts, data = data.starts, data.base  # chosen before: one view instead of two
+            starts, data = data.starts, data.base  # a selection of a selection becomes one view
         chosen = Segments(data, starts[rows], sizes[rows])
         return xr.Variable(variable.dims, wrap(chosen), variable.attrs)
     parts = [np.arange(ends[row] - sizes[row], ends[row]) for row in rows]
@@ -112,24 +112,24 @@ def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> 
 
 
 def trials(tree: Tree, query: str) -> Tree:
-    """The presentations that fit a condition.
+    """Keep the presentations that fit a condition.
 
     Parameters
     ----------
     tree : DataTree, a node of one, or Dataset
-        Recording (every table that has the columns is cut) or aligned; or a table of
+        A recording tree (each table that has the columns is cut), an aligned tree, a table of
         presentations, or an area.
     query : str
-        A condition on the parameters of the presentations, `presentation_id` and `session`:
-        ``"orientation == 90 and contrast > .5"``; see `select_units` for what it is made of.
+        A condition on the parameters of the presentations, on `presentation_id` and `session`:
+        ``"orientation == 90 and contrast > .5"``. `select_units` lists what it may have.
 
     Returns
     -------
     DataTree or Dataset
-        Of the kind that was given: responses, behaviour, masks and tables along
-        ``(presentation_id, ...)`` of the presentations that fit, in their order and their units
-        of measurement; and all else. Of an aligned tree, sessions without any are left
-        out. A missing parameter fits neither a condition nor its `not`.
+        The same kind as `tree`. Responses, behaviour, masks and tables along ``(presentation_id,
+        ...)`` have only the presentations that fit, in their order; units of measurement and all
+        other variables stay. Sessions of an aligned tree without such presentations are left out. A
+        missing parameter fits neither a condition nor its `not`.
 
     Raises
     ------
@@ -179,10 +179,10 @@ def _session(tree: xr.DataTree, path: str) -> str:
 def _fitting(
     condition: Query, nodes: Mapping[str, Mapping[str, Any]], kind: str, partly: bool = False
 ) -> dict[str, np.ndarray]:
-    """Rows of each node that fit a condition.
+    """Tell which rows of each node fit a condition.
 
-    `nodes` holds columns by node; a node that lacks one has no row that fits, or (`partly`) is
-    not spoken of. At least one must have all of them.
+    `nodes` has the columns by node. If a node lacks a column, none of its rows fits, or (`partly`)
+    it is not in the result. At least one node must have all of them.
     """
     known = list(dict.fromkeys(name for columns in nodes.values() for name in columns))
     for name in condition.names:
@@ -211,7 +211,7 @@ def _fitting(
 def _emptied(
     condition: Query, nodes: Mapping[str, tuple[Mapping[str, Any], int]], total: str
 ) -> Iterator[str]:
-    """Which parts of a condition matched no row, and which values the columns have."""
+    """Explain which parts of a condition fit no row, and which values the columns have."""
     parts = condition.conditions
     counts = [
         sum(int(part.where(_reader(columns), size).sum()) for columns, size in nodes.values())
@@ -219,18 +219,18 @@ def _emptied(
     ]
     each = [f"{p.text!r} alone fits {count}" for p, count in zip(parts, counts, strict=False)]
     each += [f"{len(parts) - _PARTS} more conditions"] if len(parts) > _PARTS else []
-    yield f"{quoted(condition.text)} leaves no {total}: {', '.join(each)}"
+    yield f"{quoted(condition.text)} fits no {total}: {', '.join(each)}"
     empty = [n for p, count in zip(parts, counts, strict=False) if not count for n in p.names]
     for name in list(dict.fromkeys(empty))[:_PARTS]:
         yield range_of(name, [columns[name] for columns, _ in nodes.values()])
 
 
 def range_of(name: str, columns: list[Any]) -> str:
-    """What a column holds: a range of numbers, or a few of its texts."""
+    """Describe the values of a column: a range of numbers, or a few of its texts."""
     values = np.concatenate([np.atleast_1d(np.asarray(c)) for c in columns])
     values = values[~missing(values)]
     if not values.size:
-        return f"{name!r} is missing throughout"
+        return f"{name!r} is missing in all of them"
     if values.dtype.kind in "iuf":
         return f"{name!r} goes from {values.min():g} to {values.max():g}"
     known = sorted({str(value) for value in values.tolist()})

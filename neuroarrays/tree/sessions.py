@@ -1,4 +1,4 @@
-"""What a session of a recording tree holds, found in one walk: areas with units, series, times."""
+"""Sort the nodes of a session of a recording tree: areas with units, series, events, tables."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.schema.names import chosen
 
-#: Behaviour: the series that are aligned unless others are asked for.
+#: Behaviour: the series that are aligned by default.
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill")
-#: Labels of events up to which each is a kind of event.
+#: If events have more distinct labels than this, the labels are no kinds of event.
 _LABELS = 50
 
 
 @dataclass(frozen=True)
 class SessionNodes:
-    """The nodes of one session of a recording tree, by what they hold.
+    """The nodes of one session of a recording tree, sorted by content.
 
     Attributes
     ----------
     name : str
-        Of the session.
+        Name of the session.
     node : DataTree node
         The session itself.
     areas : dict of str to dict of str to Dataset
         Area -> its spikes node ("spikes") and its series of units, by the names of these nodes.
-        Series of other units than the first (cells imaged beside neurons recorded, a second imaged
-        plane) cannot share their `unit_id`: they are an area of their own, ``<area>_<series>``.
+        Series that have other units than the first (imaged cells beside recorded units, a second
+        imaged plane) cannot share its `unit_id`: they become an area, ``<area>_<series>``.
     series : dict of str to Dataset
-        Signals of no unit on their own clock, ``(time, ...)`` in their units, by path:
+        Signals without units, ``(time, ...)`` on their own clock in their physical units, by path:
         running, pupil, temperature, ...
     frames : dict of str to Dataset
-        What was shown, ``(time, ...)`` on a clock in seconds, by path.
+        Frames of stimuli, ``(time, ...)`` on a clock in seconds, by path.
     events : dict of str to Dataset
         Point events (licks, rewards) by name: nodes with `event_time`, ``(event,)`` in
         seconds.
     tables : dict of str to Dataset
-        Presentations, ``(presentation_id,)`` with times in seconds, by the name of their
-        table.
+        Presentations ``(presentation_id,)``, times in seconds, by the name of the table.
     """
 
     name: str
@@ -60,7 +59,7 @@ class SessionNodes:
         Raises
         ------
         SchemaError
-            If units of an area that is two areas would get the name of a third.
+            If an area must be split in two, and the name of the new one is taken.
         """
         leaves: dict[str, dict[str, xr.Dataset]] = {}
         series: dict[str, xr.Dataset] = {}
@@ -85,16 +84,17 @@ class SessionNodes:
 
     @property
     def holds_times(self) -> bool:
-        """Whether there is anything to align."""
+        """Whether the session has anything to align."""
         return bool(self.areas or self.series or self.frames or self.events)
 
     def chosen_series(self, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-        """The series by path that a name, list or glob picks; else behaviour, or all without areas.
+        """The series that a name, list or pattern matches, by path; by default behaviour, or all if
+        there are no areas.
 
         Raises
         ------
         NotInTree
-            If something asked for picks nothing.
+            If a name or pattern matches no series.
         """
         if wanted is not None:
             return {path: self.series[path] for path in chosen(self.series, wanted, "series")}
@@ -106,16 +106,19 @@ class SessionNodes:
 
 
 def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
-    """The sessions of a recording tree by name, or the one session that is given.
+    """The sessions of a recording tree by name, or the one session that was given.
 
     Raises
     ------
     SchemaError
-        If the tree is aligned already, a node is a part of a session, or a session has nothing with
-        times: there is nothing to align.
+        If the tree is aligned already, the node is a part of a session, or a session has nothing to
+        align.
     """
     if schema.kind_of(tree) != schema.RECORDING:
-        msg = "this tree is aligned already; na.align takes a recording tree"
+        msg = (
+            "this tree is aligned already; na.align needs a recording tree, as "
+            "na.open_datatree gives"
+        )
         raise SchemaError(msg)
     if tree.level > 1:
         above = tree.path.strip("/").partition("/")[0]
@@ -132,7 +135,7 @@ def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
                 ". Leave it out with sessions= when you open the tree" if len(sessions) > 1 else ""
             )
             msg = (
-                f"session {name!r} has no units, signals or events to align: found "
+                f"session {name!r} has no units, signals or events to align; it has "
                 f"{', '.join(session.node.children) or 'nothing'}{hint}"
             )
             raise SchemaError(msg)
@@ -142,7 +145,7 @@ def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
 def _areas(
     session: xr.DataTree, leaves: Mapping[str, Mapping[str, xr.Dataset]]
 ) -> dict[str, dict[str, xr.Dataset]]:
-    """Area -> its nodes with units, those of other units than the first as areas of their own."""
+    """Area -> its nodes with units; nodes with other units than the first become new areas."""
     areas: dict[str, dict[str, xr.Dataset]] = {}
     for name, nodes in leaves.items():
         units_of: dict[str, xr.DataArray] = {}
@@ -154,8 +157,9 @@ def _areas(
             units_of.setdefault(area, units)
             if area != name and area in session.children:
                 msg = (
-                    f"{session.path}/{name}/{leaf} has other units than its area, so it becomes the "
-                    f"area {area!r}, which exists: rename one with tree[...].name"
+                    f"{session.path}/{name}/{leaf} has other units than its area, so it would "
+                    "become the "
+                    f"area {area!r}, which exists already; rename one of them with tree[...].name"
                 )
                 raise SchemaError(msg)
             areas.setdefault(area, {})[leaf] = node
@@ -163,7 +167,7 @@ def _areas(
 
 
 def _same_units(units: xr.DataArray, others: xr.DataArray) -> bool:
-    """Whether units are the same: by their identifiers, and for ROIs by the table they number."""
+    """Whether units are the same, by their identifiers, and for ROIs also by their table."""
     tables = [each.attrs.get(schema.ROI_TABLE) for each in (units, others)]
     same = np.array_equal(units.values, others.values)
     return same and (None in tables or tables[0] == tables[1])
@@ -177,7 +181,7 @@ def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
 
 
 def events_below(node: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Point events in the branch of a node of a recording tree, the node itself among it."""
+    """Point events at and below a node of a recording tree."""
     return {
         str(child.name) if path == "." else path.replace("/", "_"): child.to_dataset()
         for path, child in node.subtree_with_keys
@@ -186,19 +190,19 @@ def events_below(node: xr.DataTree) -> dict[str, xr.Dataset]:
 
 
 def times_by_name(events: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
-    """The times of point events, and behind them those of each label, as ``<name>_<label>``.
+    """The times of point events, followed by those of each label, as ``<name>_<label>``.
 
     Parameters
     ----------
     events : dict of str to Dataset
-        By name, each with `event_time`, ``(event,)`` in seconds. Where one has no texts
-        along `label`, only one, or so many that they are no kinds of event, its events
-        stand alone.
+        Events by name, each with `event_time`, ``(event,)`` in seconds. They are not split by label
+        if they have no text along `label`, only one distinct label, or so many that they are no
+        kinds of event.
 
     Returns
     -------
     dict of str to (event,) Variable, s
-        On the session clock, in the order of the file.
+        Times on the session clock, in the order of the file.
     """
     times = {name: node.variables[schema.EVENT_TIME] for name, node in events.items()}
     for name, node in events.items():

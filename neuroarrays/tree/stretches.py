@@ -1,4 +1,4 @@
-"""Stretches of time in order and apart: what a session or a unit was recorded in."""
+"""Ordered stretches of time in which a session or a unit was recorded."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from neuroarrays.tree.intervals import difference, intersection, merged
 
-#: Share of a bin by which rounding may put it over an edge.
+#: A bin may extend over an edge by this share of its width, for rounding.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """Stretches of time, in order and apart.
+    """Stretches of time that are in order and do not touch.
 
     Attributes
     ----------
     rows : (n, 2) float64, s
-        Half-open: a datum at the last moment of the recording lies within.
+        Starts and stops of half-open stretches. A stop is moved so that the last datum is within.
     from_data : bool
-        Whether the first and the last moment are those of the data, since no file states them.
+        Whether the first and last time are those of the data, because the file states none.
     """
 
     rows: np.ndarray
@@ -30,37 +30,37 @@ class Stretches:
 
     @classmethod
     def of(cls, starts: np.ndarray, stops: np.ndarray, from_data: bool) -> Stretches:
-        """Stretches from rows in any order; rows with NaN are padding and left out."""
+        """Stretches from rows in any order; rows with NaN are padding and are left out."""
         known = np.isfinite(starts) & np.isfinite(stops) & (starts <= stops)
         rows = np.stack([starts[known], np.nextafter(stops[known], np.inf)], axis=1)
         return cls(np.stack(merged(rows), axis=1), from_data)
 
     @property
     def extent(self) -> tuple[float, float]:
-        """First and last moment; NaN without any."""
+        """First and last time; NaN if there are no stretches."""
         if not len(self.rows):
             return np.nan, np.nan
         return float(self.rows[0, 0]), float(np.nextafter(self.rows[-1, 1], -np.inf))
 
     @property
     def seconds(self) -> float:
-        """Total duration, rounded to the nanosecond, as stops are moved by their last bit."""
+        """Total duration in s, rounded to 1 ns, because stops are moved by their last bit."""
         return round(float((self.rows[:, 1] - self.rows[:, 0]).sum()), 9)
 
     def without(self, table: Any) -> Stretches:
-        """The stretches without the time of some intervals."""
+        """Remove intervals from the stretches."""
         if not len(table):
             return self
         return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.from_data)
 
     def within(self, table: Any) -> Stretches:
-        """The part of the stretches within some intervals."""
+        """Keep the parts of the stretches within intervals."""
         return Stretches(np.stack(merged(intersection(self.rows, table)), axis=1), self.from_data)
 
     def hold(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Whether half-open bins lie wholly within one of them.
+        """Tell which half-open bins are wholly within one stretch.
 
-        Where the ends are found, a bin that holds the first or last moment does.
+        If the ends are those of the data, a bin that holds the first or last time is within.
         """
         if not len(self.rows):
             return np.zeros(np.shape(begin), bool)

@@ -1,4 +1,4 @@
-"""Times within a window: spikes of each unit, or point events of each name."""
+"""Times within a window: the spikes of each unit, or the point events of each name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Ticks:
     Attributes
     ----------
     kind : {"unit", "event"}
-        What they are of.
+        Whether the times are spikes of units or point events.
     labels : list
         Labels of the units, or names of the events.
     times : list of (n,) float64, s
-        Times of each, in order, on the session clock.
+        Sorted times of each, on the session clock.
     """
 
     kind: str
@@ -37,19 +37,19 @@ class Ticks:
 
 
 def within(node: Any, window: tuple[float, float], order: Sequence[Any] | None = None) -> Ticks:
-    """Spikes of each unit, or point events of each name, from one time to another.
+    """Take the spikes of each unit, or the point events of each name, within a window.
 
     Parameters
     ----------
     node : DataTree node or Dataset
-        A spikes node of a recording tree or its area, ``spike_times (spike,)`` in seconds;
-        or its node ``events``, or one below. Events with a `label` are there as a whole,
-        and for each label: ``<name>_<label>``.
+        A spikes node of a recording tree or its area, ``spike_times (spike,)`` in seconds; or the
+        node ``events``, or one below. Events with a `label` are given together, and for each label
+        as ``<name>_<label>``.
     window : (float, float), s
-        Half-open, session clock.
+        Half-open interval of the session clock.
     order : sequence, optional
-        Labels of the units, or names of the events, wanted; all in the order of the file unless
-        given.
+        Labels of the units, or names of the events, to take (default: all, in the order of the
+        file).
 
     Returns
     -------
@@ -60,7 +60,7 @@ def within(node: Any, window: tuple[float, float], order: Sequence[Any] | None =
     SchemaError
         If there are no spike times and no events.
     NotInTree
-        If `order` names one that is not there.
+        If `order` has a name that does not exist.
     """
     events = events_below(node) if isinstance(node, xr.DataTree) else {}
     if events and schema.SPIKES not in node.children:

@@ -1,4 +1,4 @@
-"""Rows of a timeline: when signals, events and stimuli of a session took place."""
+"""Rows of a timeline: the times of the signals, events and stimuli of a session."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.tree.observed import OF_SESSION, of_session
 
-#: Signals that a timeline has rows for.
+#: The most signals that a timeline has rows for.
 SIGNALS = 12
 
 
 @dataclass(frozen=True, eq=False)
 class TimelineRow:
-    """One row of a timeline; of the last three attributes at most one is there.
+    """One row of a timeline; it has at most one of the last three attributes.
 
     Attributes
     ----------
     name : str
-        What it shows.
+        The title of the row.
     signal : (n,) DataArray, optional
-        Values, whose times are the coordinate `time`, s.
+        Values in any unit, with the coordinate `time` in s.
     clock : (float, float), s, optional
-        First and last sample of what has several values a time.
+        First and last time of a signal that has several values per sample.
     events : (n,) float64, s, optional
-        Times of point events.
+        Times of point events on the session clock.
     intervals : (n, 2) float64, s, optional
-        Starts and stops; a stop that is not known is the start.
+        Starts and stops; an unknown stop equals the start.
     """
 
     name: str
@@ -42,10 +42,10 @@ class TimelineRow:
 
 
 def of_recording(session: Any) -> list[TimelineRow]:
-    """Signals, events and tables of a session of a recording tree, in this order.
+    """List the signals, events and tables of a session of a recording tree.
 
-    And when it was recorded, if that is more than one stretch. Of more than 12 signals the first
-    are there, and a row that says how many more there are.
+    A row with the recorded time is added if it has more than one stretch. Of more than 12 signals
+    only the first are listed, with a row that tells the number of the others.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def of_recording(session: Any) -> list[TimelineRow]:
 
 
 def tables_of(session: Any) -> dict[str, np.ndarray]:
-    """Starts and stops of the tables of a session.
+    """Read the starts and stops of the tables of a session.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def tables_of(session: Any) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to (n, 2) float64, s
-        Name of the table -> its intervals; a stop that is not known is the start.
+        Name of the table -> its intervals; an unknown stop equals the start.
     """
     return {
         path.rpartition("/")[2]: _intervals(node)
@@ -103,7 +103,7 @@ def tables_of(session: Any) -> dict[str, np.ndarray]:
 
 
 def _signals(path: str, node: Any) -> list[TimelineRow]:
-    """The signals of a clock, one row each; of one that has several values a time, the clock."""
+    """A row for each signal of a clock; for one with several values per sample, the clock only."""
     rows = [
         TimelineRow(path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
         for name, signal in node.data_vars.items()
@@ -118,17 +118,17 @@ def _ends(node: Any) -> tuple[float, float]:
 
 
 def _intervals(node: Any) -> np.ndarray:
-    """Starts and stops of a table, (presentation_id, 2) float64, s."""
+    """Starts and stops of a table, (presentation_id, 2) float64 in s."""
     starts = node[OF_SESSION[0]].values
     stops = node[OF_SESSION[1]].values if OF_SESSION[1] in node.data_vars else starts
     return np.stack([starts, np.where(np.isfinite(stops), stops, starts)], axis=1)
 
 
 def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[TimelineRow], str]:
-    """Behaviour and presentations of a session of an aligned tree.
+    """List the behaviour and presentations of a session of an aligned tree.
 
-    Behaviour of trials is shown as its mean in each, of the first area of a block. Trials whose
-    times the file does not say stand one after another.
+    Behaviour aligned to presentations is shown as its mean in each, from the first area of a block.
+    If the times of presentations are not known, they are put one after another.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[TimelineRow], str
     rows : list of TimelineRow
         Up to 12 signals, then tables and clocks.
     along : str
-        What they are drawn over, with its unit.
+        The label of the time axis, with its unit.
     """
     signals: dict[str, TimelineRow] = {}
     tables: dict[str, TimelineRow] = {}
@@ -175,7 +175,7 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[TimelineRow], str
 
 
 def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
-    """Signals of an aligned area, of trials their means, those without any value left out."""
+    """Signals of an aligned area, means over each presentation; empty signals are left out."""
     for path, node in area.subtree_with_keys:
         for name, signal in node.data_vars.items():
             along = {schema.PRESENTATION, schema.TIME}

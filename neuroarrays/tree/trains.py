@@ -1,6 +1,6 @@
-"""Handles on ragged spike trains: read once per process, put in order, kept while there is room.
+"""Spike trains that are read and sorted once per process, and kept while there is memory.
 
-Trains that are in memory already are not kept a second time.
+Trains that are in memory already are not copied.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from neuroarrays.lazy.computed import OfVariable
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 
-#: Spikes read at once, so that reading never doubles the memory.
+#: The most spikes that are read at once, so that reading never doubles the memory.
 _READ = 8 << 20
 
 
 class _Buffer:
-    """The spikes of one spikes node in memory, as far as they were asked for.
+    """The spikes of one spikes node that are in memory.
 
-    Memory is only touched (so only taken) where a unit has been read.
+    Memory is touched, and so used, only for units that were read.
     """
 
     def __init__(self, n_spikes: int, n_units: int):
@@ -35,22 +35,22 @@ class _Buffer:
         self.lock = state.Lock()
 
 
-#: Spikes kept in memory, by what the trains depend on.
+#: Spikes in memory, by the key of their trains.
 _buffers: state.Cache[_Buffer] = state.Cache(2 << 30, lambda buffer: buffer.times.nbytes)
 
 
 @dataclass(frozen=True)
 class Trains:
-    """A handle on ragged spike trains: it knows where the spikes are, and reads them when asked.
+    """Ragged spike trains that are read when they are needed.
 
     Attributes
     ----------
     data : (spike,) LazyArray, or ndarray in which each train is in order, s
-        Spike times, unit after unit.
+        Spike times, one unit after the other.
     first, last : (unit_id,) int64
         Unit u owns ``data[first[u]:last[u]]``.
     key : object
-        What the trains depend on; of a lazy array its name in the cache of this process.
+        The key of the trains in the cache of this process.
     """
 
     data: LazyArray | np.ndarray
@@ -59,7 +59,7 @@ class Trains:
     key: Any
 
     def load(self, units: np.ndarray) -> np.ndarray:
-        """The array of all spike times, in which at least those of `units` are read and in order.
+        """The array of all spike times; at least those of `units` are read and sorted.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class Trains:
         Returns
         -------
         (spike,) float64, s
-            Only the parts of `units` may be looked at, and nothing may be written into them.
+            Use only the parts of `units`, and do not write into them.
         """
         if isinstance(self.data, np.ndarray):
             return self.data
@@ -84,7 +84,7 @@ class Trains:
         return buffer.times
 
     def one(self, unit: int) -> np.ndarray:
-        """The spikes of one unit in order, which are not kept: for a pass over all units.
+        """The sorted spikes of one unit, which are not kept: for one pass over all units.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Trains:
         Returns
         -------
         (n,) float64, s
-            Nothing may be written into it.
+            Sorted times; do not write into them.
         """
         part = slice(int(self.first[unit]), int(self.last[unit]), 1)
         if isinstance(self.data, np.ndarray):
@@ -111,7 +111,7 @@ class Trains:
         return _buffers.get_or_make(self.key, lambda: _Buffer(n_spikes, self.first.size))
 
     def _read(self, data: LazyArray, buffer: _Buffer, units: np.ndarray) -> None:
-        """Read neighbouring units into the buffer and put each in order."""
+        """Read neighbouring units into the buffer, and sort each."""
         begin, end = int(self.first[units[0]]), int(self.last[units[-1]])
         for low in range(begin, end, _READ):
             high = min(low + _READ, end)
@@ -121,12 +121,12 @@ class Trains:
         buffer.loaded[units] = True
 
     def extent(self) -> tuple[float, float]:
-        """Times of the first and the last spike of all; NaN without spikes. Reads all of them."""
+        """Times of the first and last of all spikes; NaN if there are none. All are read."""
         times = self.load(np.arange(self.first.size))
         some = self.last > self.first
         if not some.any():
             return np.nan, np.nan
-        # In each train NaN comes last, so the last spike that is one may stand before the end.
+        # NaN comes last in each train, so the last spike may be before the end.
         ends = [
             np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
             for f, e in zip(self.first[some], self.last[some], strict=True)
@@ -144,7 +144,7 @@ def spikes_node(area: Any, wanted: str = "spikes") -> Any:
     Raises
     ------
     SchemaError
-        If it is no area, nor the spikes of one; says what to give.
+        If it is neither an area nor the spikes of one; the message tells what to give.
     """
     if isinstance(area, xr.DataTree) and schema.SPIKES in area.children:
         return area.children[schema.SPIKES]
@@ -155,7 +155,7 @@ def spikes_node(area: Any, wanted: str = "spikes") -> Any:
 
 
 def no_spikes(area: Any, wanted: str = "spikes") -> SchemaError:
-    """The error where an area of a recording tree ("rates": or of an aligned one) was expected."""
+    """The error if no area of a recording tree ("rates": or of an aligned one) was given."""
     what = "an area" if wanted == "rates" else "an area of a recording tree, or its spikes"
     return SchemaError(
         f"expected {what}; found {given.described(area)}; {given.instead(area, wanted)}"
@@ -163,12 +163,12 @@ def no_spikes(area: Any, wanted: str = "spikes") -> SchemaError:
 
 
 def trains_of(spikes: xr.Dataset) -> Trains:
-    """The handle on the spikes of a spikes node.
+    """The spike trains of a spikes node.
 
     Raises
     ------
     SchemaError
-        If spikes and units do not belong together (a unit was taken by position).
+        If spikes and units do not fit together (a unit was selected by position).
     """
     for name in (schema.SPIKE_TIMES, schema.ROW_SIZE):
         if name not in spikes:
@@ -176,9 +176,10 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     sizes = np.atleast_1d(spikes[schema.ROW_SIZE].values).astype(np.int64)
     if sizes.sum() != spikes.sizes[schema.SPIKE]:
         msg = (
-            f"row_size adds up to {sizes.sum()} spikes, there are {spikes.sizes[schema.SPIKE]}: "
+            f"row_size adds up to {sizes.sum()} spikes, but there are "
+            f"{spikes.sizes[schema.SPIKE]}: "
             "units were selected without their spikes. Select by label, "
-            "spikes.sel(unit_id=...), which takes the spikes along"
+            "spikes.sel(unit_id=...), which also selects the spikes"
         )
         raise SchemaError(msg)
     last = np.cumsum(sizes)
@@ -189,7 +190,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
     if variable.chunks is not None:
         return Trains(OfVariable(variable), first, last, (variable.data.name, sizes.tobytes()))
-    # In memory, or lazy in a way that has no name: a cache could not know it again.
+    # In memory, or lazy without a key: a cache could not recognise it.
     times = np.ascontiguousarray(seconds(variable.values, schema.SPIKE_TIMES))
     wrong = _out_of_order(times, first, last)
     if wrong.any():
@@ -200,7 +201,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
 
 
 def _out_of_order(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Whether trains are out of order, (unit,) bool."""
+    """Which trains are not sorted, (unit,) bool."""
     from neuroarrays.kernels import counts
 
     wrong: np.ndarray = ~counts.is_sorted(times, first, last)

@@ -39,9 +39,9 @@ def test_times_too_large_for_their_bins_are_refused():
     # At 2**23 s the next float64 is 2**-29 s away, at 2**24 s twice that.
     step = 2.0**-29
     assert Bins.within((2.0**23, 2.0**23 + 1), 100 * step).count > 1
-    with pytest.raises(ValueError, match="float64 holds such numbers"):
+    with pytest.raises(ValueError, match="float64 resolves such numbers"):
         Bins.within((2.0**23, 2.0**23 + 1), 99 * step)
-    with pytest.raises(ValueError, match="float64 holds such numbers"):
+    with pytest.raises(ValueError, match="float64 resolves such numbers"):
         Bins.covering(-(2.0**23), 0.0, 99 * step)
 
 

@@ -82,7 +82,7 @@ def test_events_and_behaviour_need_no_units():
     assert "licks 4, rewards 2" in described[0]
     assert "licks, rewards" in described[1]
     with pytest.raises(
-        SchemaError, match="no units, signals or events to align: found presentations"
+        SchemaError, match="no units, signals or events to align; it has presentations"
     ):
         na.align(
             xr.DataTree.from_dict(

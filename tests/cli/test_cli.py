@@ -181,11 +181,11 @@ def test_align_says_for_what_event_times_were_taken(run, session, tmp_path):
     options = ("--presentations", "trials", "--event", "cue_time", "--window", "0", "0.2")
     code, out, _ = run("align", session, *options, "-o", tmp_path / "a.h5")
     assert code == 0
-    assert "cue_time: taken as counted from the start of each presentation" in out
+    assert "cue_time: its times were taken to count from the start of each presentation" in out
     _, out, _ = run(
         "align", session, *options, "--event-clock", "presentation", "-o", tmp_path / "b.h5"
     )
-    assert "taken as" not in out
+    assert "were taken to count" not in out
 
 
 def test_convert_saves_the_same_tree(run, session, tmp_path):
@@ -486,7 +486,7 @@ def test_durations_may_be_milliseconds(run, tmp_path):
     assert time.size == 15
     code, _, err = run("align", na.sample_path(), "-o", out, "--bin-width", "20 minutes")
     assert code == 2
-    assert "expected e.g. 0.02 or 20ms" in err
+    assert "give seconds or milliseconds, e.g. 0.02 or 20ms" in err
 
 
 def test_the_catalog_of_chosen_sessions_and_areas(run):

@@ -220,7 +220,7 @@ def test_nothing_that_fits_says_what_each_part_alone_would(folder):
     with pytest.raises(NothingLeft) as caught:
         na.units(folder, "area == 'VISp' and snr > 100")
     text = str(caught.value)
-    assert "leaves no unit of 18: \"area == 'VISp'\" alone fits 9, 'snr > 100' alone fits 0" in text
+    assert "fits no unit of 18: \"area == 'VISp'\" alone fits 9, 'snr > 100' alone fits 0" in text
     assert "'snr' goes from" in text
     assert text.endswith("by session: s0 3, 0; s1 3, 0; s2 3, 0")
     with pytest.raises(QueryError, match="function call"):

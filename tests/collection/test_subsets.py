@@ -152,7 +152,7 @@ def test_durations(text, expected):
 def test_a_duration_that_is_none(run, tmp_path):
     code, _, err = run("build", GOLDEN, "-o", tmp_path / "x", "--bin-width", "20minutes")
     assert code == 2
-    assert "'20minutes' is no duration" in err
+    assert "'20minutes' is not a duration" in err
 
 
 def test_build_and_catalog(run, tmp_path):
