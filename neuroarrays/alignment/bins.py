@@ -74,14 +74,14 @@ class Bins:
                 "bin_width is in seconds, 0.02 for 20 ms"
             )
             raise ValueError(msg)
-        far = max(abs(begin), abs(end))
-        count = grid.bins_to_cover(end - begin, width, far)
+        furthest = max(abs(begin), abs(end))
+        count = grid.bins_to_cover(end - begin, width, furthest)
         return cls(begin, count, width, onsets, stops, event)
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
-        """The bins, counted from time 0, that hold the times from `low` to `high`, both included,
-        in s.
+        """The bins on the grid of time 0 that hold the times from `low` to `high`, s, both
+        included.
 
         Raises
         ------

@@ -81,8 +81,8 @@ class Interpolated(LazyArray):
         number = self.samples.n_columns
 
         def evaluate(prepared: resample.Prepared, rows: Any) -> np.ndarray:
-            how = (self.method, self.max_gap, self.period)
-            return resample.evaluate(prepared, number, when[rows], *how)
+            options = (self.method, self.max_gap, self.period)
+            return resample.evaluate(prepared, number, when[rows], *options)
 
         return self.samples.evaluate(when, when, evaluate)
 
@@ -99,8 +99,8 @@ class Interpolated(LazyArray):
 
         def evaluate(prepared: resample.Prepared, rows: Any) -> np.ndarray:
             edges = (left[rows], right[rows])
-            how = (self.method, step, self.max_gap, self.period, hole)
-            return bin_values.bin_values(prepared, number, edges, *how)
+            options = (self.method, step, self.max_gap, self.period, hole)
+            return bin_values.bin_values(prepared, number, edges, *options)
 
         return self.samples.evaluate(left, right, evaluate)
 
@@ -305,15 +305,15 @@ def series_at(
             shifted=shifts is not None,
             every=method in REDUCTIONS and method != "mean",
         )
-        how = method or _by_width(samples, bin_width)
+        method_used = method or _by_width(samples, bin_width)
         gap = samples.longest_bridge if max_gap is None else float(max_gap)
         lazy = Interpolated(
             samples=samples,
             origins=origins,
             offsets=offsets,
-            method=how,
+            method=method_used,
             max_gap=gap,
-            period=raw.attrs.get("period") if how in ("linear", "mean") else None,
+            period=raw.attrs.get("period") if method_used in ("linear", "mean") else None,
             rest=raw.shape[1:],
             dtype=raw.dtype if raw.dtype.kind == "f" else np.dtype("f8"),
             shifts=shifts,
@@ -321,7 +321,7 @@ def series_at(
         )
         attrs = dict(raw.attrs) | ({MAX_GAP: gap} if gap < np.inf else {})
         if bin_width is not None:
-            attrs[CELL_METHODS] = f"time: {'point' if how in POINTS else how}"
+            attrs[CELL_METHODS] = f"time: {'point' if method_used in POINTS else method_used}"
         variables[name] = xr.Variable((*dims, *raw.dims[1:]), wrap(lazy), attrs)
     return variables
 

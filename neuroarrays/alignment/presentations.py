@@ -1,4 +1,4 @@
-"""The presentations that spikes are aligned to: onsets, stops, and whose clock they are on."""
+"""Find the presentations to align to: their onsets, stops and clock."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.tree.columns import plain_column, seconds
 from neuroarrays.tree.sessions import SessionNodes, events_of
 
-#: Share of presentations in which event times must make sense on a clock to be taken for it.
+#: An event column is on a clock if this share of its times is possible on it.
 _PLAUSIBLE = 0.95
 
 
 @dataclass(frozen=True)
 class Presentations:
-    """The presentations of one session: onsets, stops and what is known of each.
+    """The presentations of one session: onsets, stops and parameters.
 
     Attributes
     ----------
     name : str
-        What their table is called.
+        Name of their table.
     node : Dataset
-        Their table, one column ``(presentation_id,)`` for each parameter; times are in
-        seconds.
+        Their table, a column ``(presentation_id,)`` for each parameter; times are in seconds.
     onsets, stops : (presentation_id,) float64, s
-        Session clock; a stop is NaN where it is not known.
+        Times on the session clock; an unknown stop is NaN.
     clock : {"session", "presentation"}
-        Whose clock the column was on that the onsets are from.
+        The clock of the column that has the onsets.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Presentations:
     clock: str
 
     def with_durations(self) -> xr.Dataset:
-        """The table of an aligned tree: all columns, and `duration`, s, in full precision."""
+        """The table for the aligned tree: all columns, and `duration` in s."""
         if schema.STOP_TIME not in self.node.variables:
             return self.node
         start, stop = (
@@ -57,27 +56,27 @@ class Presentations:
 def presentations_of(
     name: str, wanted: Any, event: str, event_clock: str | None, label: str = "your table"
 ) -> Presentations:
-    """The presentations of one session.
+    """Take the presentations of one session.
 
     Parameters
     ----------
     name : str
         The session.
     wanted : Dataset, DataFrame, or (n,) onsets, s
-        Its table.
+        A table, or onsets on the session clock.
     event : str
-        Column that onsets are taken from.
+        Column that has the onsets.
     event_clock : {"session", "presentation"} or None
-        Whose clock that column is on; found by comparing it with starts and stops for None.
+        Clock of that column; None compares it with starts and stops.
     label : str
-        What to call the table in an error.
+        Name of the table in an error.
 
     Raises
     ------
     NotInTree
-        If there is no such column.
+        If the table has no such column.
     ValueError
-        If it cannot be told whose clock the events are on.
+        If the clock of the events cannot be decided.
     """
     node = _as_dataset(wanted)
     for needed in {schema.START_TIME, event}:
@@ -96,10 +95,10 @@ def presentations_of(
 
 
 def _as_dataset(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
-    """A table, or bare onsets, along presentation_id: in plain numpy, times in seconds."""
+    """A table, or onsets, as a Dataset along presentation_id: plain numpy, times in seconds."""
     if isinstance(table, xr.Dataset):
         if schema.PRESENTATION not in table.dims:
-            msg = f"a table of dims {dict(table.sizes)}: expected presentation_id"
+            msg = f"the table has dims {dict(table.sizes)}; expected presentation_id"
             raise SchemaError(msg)
         boxed = {
             name: table.variables[name]
@@ -120,17 +119,18 @@ def _as_dataset(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
 
 
 def _is_plain(dtype: Any) -> bool:
-    """Whether a column is of numbers or text, not of boxed values, durations or a type of pandas."""
+    """Whether a column has numbers or text, not objects, durations or a type of pandas."""
     return isinstance(dtype, np.dtype) and dtype.kind in "biufSU"
 
 
 def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray) -> str:
-    """Whether event times are on the session clock or relative to each presentation's start.
+    """Decide whether event times are on the session clock or relative to the start of each
+    presentation.
 
     Raises
     ------
     ValueError
-        If neither makes sense of nearly all of them, or both do.
+        If nearly all times are possible on neither clock, or on both.
     """
     known = np.isfinite(event) & np.isfinite(start)
     if not known.any() or np.array_equal(event[known], start[known]):
@@ -144,8 +144,9 @@ def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray)
     if relative >= _PLAUSIBLE and relative > session:
         return "presentation"
     msg = (
-        f"the times in {name!r} lie between start and stop for {session:.0%} of the presentations "
-        f"on the session clock, and for {relative:.0%} relative to start_time: say "
+        f"cannot decide the clock of {name!r}: its times are between start and stop for "
+        f"{session:.0%} of the presentations "
+        f"on the session clock, and for {relative:.0%} relative to start_time; give "
         f"{option('event_clock', 'session')} or {option('event_clock', 'presentation')}"
     )
     raise ValueError(msg)
@@ -157,7 +158,7 @@ def session_tables(
     blanks: str = "drop",
     missing: str = "raise",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The table of each session that has one, and what was left out.
+    """Take the table of each session that has one, and list what was left out.
 
     Parameters
     ----------
@@ -166,20 +167,19 @@ def session_tables(
     wanted : str, callable, mapping, table or onsets
         As `align` takes them.
     blanks : {"drop", "keep"}
-        What becomes of rows that a table marks as `blank`.
-    missing : {"raise", "skip"}
-        What becomes of sessions without the table.
+        Whether to leave out rows that a table marks as `blank`. missing : {"raise", "skip"} What to
+        do with sessions without the table.
 
     Returns
     -------
     tables, left_out : dict of str to table, dict of str to str
-        By session; which rows were left out and how many, or that the session has no such table,
-        only where something was. By name a table of several joined by "+" that no session has.
+        The tables by session; and, by session, which rows were left out, or that the session has no
+        such table. A name among several joined by "+" that no session has is listed too.
 
     Raises
     ------
     NotInTree
-        If a session has no table and `missing` is "raise", or if none has one.
+        If a session has no table and `missing` is "raise", or if no session has one.
     """
     if isinstance(wanted, str):
         known = {name: session.events | session.tables for name, session in sessions.items()}
@@ -213,36 +213,36 @@ def select(
     medians: Mapping[str, float] | None = None,
     missing: str = "raise",
 ) -> dict[str, xr.Dataset]:
-    """The presentations of one table in every session, blank and odd ones left out.
+    """Take the presentations of one table in each session, without blanks and odd durations.
 
     Parameters
     ----------
     sessions : DataTree, or dict of str to DataTree node
         A recording tree, or sessions by name.
     name : str
-        A table; several joined by "+" are taken one after another, where a session has them.
+        Name of a table. Tables whose names are joined by "+" are taken one after another.
     blanks : {"drop", "keep"}
-        What becomes of rows that a table marks as `blank`.
+        Whether to leave out rows that a table marks as `blank`.
     max_deviation : float, s, or "stated", optional
-        Rows whose duration is this far from the median, or further, are left out; what the reader
-        states for the table ("stated"), or none (None).
+        Rows whose duration differs from the median by this much or more are left out. "stated" uses
+        the value that the reader states for the table; None keeps all rows.
     medians : dict of str to float, s, optional
-        Median duration by table; pooled over `sessions`, blanks included, where not given.
+        Median duration of each table (default: the median over all `sessions`, with blanks).
     missing : {"raise", "skip"}
-        What becomes of sessions that have none of the tables: an error, or not in the result.
+        What to do with sessions that have none of the tables: raise an error, or leave them out.
 
     Returns
     -------
     dict of str to Dataset
-        By session, tables along ``(presentation_id,)`` with times in seconds, to give to
-        `align`; the attribute ``dropped`` says what was left out.
+        Tables ``(presentation_id,)`` by session, times in seconds, which `align` takes. The
+        attribute ``dropped`` tells what was left out.
 
     Raises
     ------
     NotInTree
         If a session has none of the tables and `missing` is "raise"; if no session has any.
     ValueError
-        If `blanks` or `missing` is neither.
+        If `blanks` or `missing` has another value.
     """
     nodes = dict(sessions.children) if isinstance(sessions, xr.DataTree) else sessions
     known: dict[str, dict[str, xr.Dataset]] = {}
@@ -260,7 +260,7 @@ def _selected(
     medians: Mapping[str, float],
     missing: str,
 ) -> dict[str, xr.Dataset]:
-    """The rows that are kept of the tables of a name, by session that has one."""
+    """The rows to keep of the tables of one name, by session."""
     if blanks not in ("drop", "keep"):
         msg = f"blanks={blanks!r}: expected 'drop' or 'keep'"
         raise ValueError(msg)
@@ -287,7 +287,7 @@ def _selected(
 
 
 def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, float]:
-    """Median duration of each table over all sessions, s; tables without stops are left out."""
+    """Median duration of each table over all sessions, in s; tables without stops are left out."""
     durations: dict[str, list[np.ndarray]] = {}
     for session in tables:
         for name, table in session.items():
@@ -299,14 +299,14 @@ def median_durations(tables: Iterable[Mapping[str, xr.Dataset]]) -> dict[str, fl
 
 
 def parts_of_name(name: str) -> list[str]:
-    """The names that are joined by "+" in one."""
+    """The names that "+" joins."""
     return [part.strip() for part in name.split("+")]
 
 
 def _named(
     tables: Mapping[str, Mapping[str, xr.Dataset]], name: str
 ) -> dict[str, dict[str, xr.Dataset]]:
-    """The tables that a name, or names joined by "+", mean in each session that has any of them.
+    """The tables of a name, or of names joined by "+", in each session that has any of them.
 
     Raises
     ------
@@ -331,7 +331,7 @@ def _named(
 
 
 def _one_row_each(table: xr.Dataset) -> xr.Dataset:
-    """A table, or point events as one: each of them starts a presentation."""
+    """A table, or point events as a table, in which each event starts a presentation."""
     if schema.EVENT_TIME not in table.variables:
         return table
     (along,) = table.variables[schema.EVENT_TIME].dims
@@ -368,7 +368,7 @@ def _kept(
 
 
 def _joined(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Tables one after another: the columns they share, and `table`, which each row is from."""
+    """Tables one after another: their common columns, and `table`, the name of each row's table."""
     first = next(iter(parts.values()))
     shared = [
         column

@@ -1,4 +1,4 @@
-"""Spikes of every unit at several widths of bins, for pictures of whole sessions at any zoom."""
+"""`CountPyramid`: spike counts at several bin widths, for pictures at any zoom."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
 from neuroarrays.tree.trains import spikes_node, trains_of
 
-#: Counts of the finest level that are kept, 32 MB: bins are as short as this allows.
+#: The default number of counts in the finest level, 32 MB; it decides the bin width.
 MOST_COUNTS = 1 << 24
-#: Width of the narrowest bins, s, and how many of the finest make one of the coarse level.
+#: The smallest bin width in s, and how many fine bins make a bin of the coarse level.
 _NARROWEST, _COARSE = 2.0**-10, 32
-#: Times further from 0 than this are no times of a recording (136 years), s.
+#: Times further from 0 than this (136 years, in s) are no times of a recording.
 _FURTHEST = 2.0**32
 
 
@@ -29,26 +29,26 @@ class _Level(NamedTuple):
 
 
 class CountPyramid:
-    """Counts of spikes per unit in bins of 2^k seconds, made while the spikes are read unit by unit.
+    """Spike counts in bins of 2^k seconds, made while spikes are read one unit after another.
 
-    No spike is kept, so that a recording of any length takes `most_counts` numbers of 2 bytes. As
-    bins begin at whole multiples of their width and widths are powers of two, the edges are exact,
-    and counts are those of `bin_spikes` with the same `bin_width` and `window`.
+    Spike times are not kept, so a recording of any length needs memory for `most_counts` numbers of
+    2 bytes. Bins begin at whole multiples of their width, and widths are powers of two, so edges
+    are exact. Counts equal those of `bin_spikes` with the same `bin_width` and `window`.
 
     Parameters
     ----------
     spikes : Dataset or DataTree node
-        A spikes node of a recording tree, ``spike_times (spike,)`` in seconds; or its area.
+        A spikes node of a recording tree, ``spike_times (spike,)`` in seconds, or its area.
     most_counts : int
-        Counts that are kept: units times bins. Bins are as narrow as that allows, and no
+        The most counts to keep: units times bins. Bins are as narrow as this allows, but not
         narrower than 1/1024 s.
 
     Attributes
     ----------
     is_read : (unit_id,) bool
-        Which units were counted.
+        The units that were read and counted.
     left_out : int
-        Spike times that are missing (NaN), or no times of a recording (136 years away from 0).
+        Number of spike times that were not counted: NaN, or more than 136 years away from 0.
 
     Raises
     ------
@@ -77,28 +77,28 @@ class CountPyramid:
 
     @property
     def bin_width(self) -> float:
-        """Width of the narrowest bins that are kept, s."""
+        """Width of the narrowest bins, s."""
         return self._fine.width
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Where the bins begin and end that hold the spikes read so far, s; NaN before the first."""
+        """Start and end in s of the bins with the spikes read so far; NaN without spikes."""
         level = self._fine
         if not level.counts.shape[1]:
             return np.nan, np.nan
         return level.start * level.width, (level.start + level.counts.shape[1]) * level.width
 
     def read(self) -> Iterator[int]:
-        """Read and count the units that are not yet, one after another.
+        """Read and count the remaining units, one after another.
 
         Yields
         ------
         int
-            The position of the unit that was read.
+            Position of the unit that was read.
         """
         for row in np.flatnonzero(~self.is_read):
             times = self._trains.one(int(row))
-            known = times[np.abs(times) < _FURTHEST]  # NaN is not less either
+            known = times[np.abs(times) < _FURTHEST]  # this also excludes NaN
             self.left_out += times.size - known.size
             if known.size:
                 self._count(int(row), known)
@@ -106,20 +106,20 @@ class CountPyramid:
             yield int(row)
 
     def within(self, window: tuple[float, float], most_bins: int = 1000) -> xr.DataArray:
-        """Counts within a window, in the narrowest bins of which no more than `most_bins` fill it.
+        """Take the counts within a window, in at most `most_bins` bins.
 
         Parameters
         ----------
         window : (float, float), s
-            Part of the session clock; it is widened to whole bins.
+            Part of the session clock. It is extended to whole bins.
         most_bins : int
-            The most bins to return (one more where the window begins within one).
+            The most bins to return (one more if the window begins inside a bin).
 
         Returns
         -------
         (time, unit_id) xr.DataArray, spikes per bin
-            As `bin_spikes` gives them; the attribute ``bin_width`` of `time` is the width in s.
-            Units that are not read have 0: `is_read` says which.
+            Counts as from `bin_spikes`, in the narrowest bins that fit. The attribute ``bin_width``
+            of `time` is the width in s. Units that were not read have 0; `is_read` tells which.
         """
         low, high = check_window(window)
         width = self._fine.width
@@ -138,7 +138,7 @@ class CountPyramid:
         return xr.DataArray(counts.T, coords, (schema.TIME, schema.UNIT), schema.SPIKE_DATA)
 
     def _count(self, row: int, times: np.ndarray) -> None:
-        """Add a train, (n,) float64 in s and in order, to both levels."""
+        """Add a sorted spike train, (n,) float64 in s, to both levels."""
         self._make_room(float(times[0]), float(times[-1]))
         fine, coarse = self._fine, self._coarse
         bins = np.floor(times / fine.width).astype(np.int64) - fine.start
@@ -149,7 +149,7 @@ class CountPyramid:
         coarse.counts[row] = counts.reshape(-1, _COARSE).sum(axis=1)
 
     def _make_room(self, low: float, high: float) -> None:
-        """Let the bins reach from one time to another, s: more of them, or wider ones."""
+        """Extend the bins to a range of times in s, by more bins or by wider ones."""
         level = self._fine
         while True:
             start, stop = level.start, level.start + level.counts.shape[1]
@@ -190,7 +190,7 @@ def _summed(level: _Level, first: int, last: int, step: int) -> np.ndarray:
     out = np.zeros((n_units, (last - first) // step), np.uint32)
     if not inside.shape[1]:
         return out
-    # Sums begin where a wide bin does: the first may be filled in part.
+    # Sums begin at the start of a wide bin, whose first part may be empty.
     edges = np.arange(-(before % step), inside.shape[1], step).clip(0)
     sums = inside if step == 1 else np.add.reduceat(inside, edges, axis=1, dtype=np.uint32)
     out[:, before // step : before // step + sums.shape[1]] = sums

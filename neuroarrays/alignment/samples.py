@@ -1,4 +1,4 @@
-"""The samples of a series: held in memory where they are few, else read where they are needed."""
+"""The samples of a series: kept in memory if they are few, else read where they are needed."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from neuroarrays.kernels.resample import Prepared
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import RegularClock
 
-#: A stored series of fewer bytes is read whole when its first value is asked for.
+#: A stored series of fewer bytes is read whole when its first value is needed.
 WHOLE = 256 << 20
-#: Bytes of samples that are read at once of a larger one.
+#: The most bytes that are read at once of a larger series.
 _AT_ONCE = 64 << 20
-#: Times fewer samples apart than this are read in one piece.
+#: The samples of times that are closer than this many samples are read together.
 _APART = 1024
-#: Stamps at the beginning, in the middle and at the end of a clock that its steps are told from.
+#: Number of stamps at the beginning, middle and end of a clock from which its step is estimated.
 _FEW = 1025
 
-#: Evaluates prepared samples at some of the times asked for, given by their numbers.
+#: A function that evaluates prepared samples at times that are given by their numbers.
 Evaluate = Callable[[Prepared, Any], np.ndarray]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Samples:
-    """Values on a clock, prepared once for any number of evaluations.
+    """Samples on a clock, prepared once for any number of evaluations.
 
     Attributes
     ----------
     values : LazyArray, ndarray or variable
         (time, ...) in any unit.
     clock : LazyArray or (time,) float64, s
-        Session clock.
+        Time stamps on the session clock.
+
     shifted : bool
-        Whether each column is evaluated at times of its own.
+        Whether each column is evaluated at its own times.
     every : bool
-        Whether missing samples and all of those at the same time count: see `resample.prepare`.
+        Whether missing samples, and all samples at the same time, are kept: see `resample.prepare`.
     """
 
     values: Any
@@ -54,14 +55,14 @@ class Samples:
 
     @property
     def n_columns(self) -> int:
-        """Values per sample."""
+        """Number of values per sample."""
         return math.prod(self.values.shape[1:])
 
     @cached_property
     def step(self) -> float:
-        """The usual time from one sample to the next, s: NaN of fewer than two samples.
+        """The usual time from one sample to the next in s; NaN if there are fewer than two samples.
 
-        That of the rate, or the median of the first stamps.
+        It comes from the rate, or is the median of the first steps.
         """
         if isinstance(self.clock, RegularClock):
             return 1 / self.clock.rate
@@ -69,20 +70,20 @@ class Samples:
 
     @cached_property
     def longest_step(self) -> float:
-        """How far apart two samples may lie without a hole between them, s: see `kernels.steps`."""
+        """The longest step in s that is not a gap: see `kernels.steps`."""
         if isinstance(self.clock, RegularClock):
             return steps.HOLE / self.clock.rate
         size = int(self.clock.shape[0])
         begins = sorted({0, max(0, (size - _FEW) // 2), max(0, size - _FEW)})
         parts = [self._first_stamps, *map(self._few_stamps, begins[1:])]
         longest = [step for part in parts if np.isfinite(step := steps.longest_step(part))]
-        return max(longest, default=math.inf)  # the rate may change within a recording
+        return max(longest, default=math.inf)  # the rate may change during a recording
 
     @property
     def longest_bridge(self) -> float:
-        """Over what distance of two samples interpolation goes unless it is told, s.
+        """The default longest gap to interpolate over, in s.
 
-        One lost sample of a regular clock is between its neighbours; two are a hole.
+        On a regular clock one lost sample is interpolated over; two are a gap.
         """
         return max(self.longest_step, steps.BRIDGED * self.step)
 
@@ -97,20 +98,21 @@ class Samples:
         return np.asarray(self.clock[picked], float)
 
     def evaluate(self, begin: np.ndarray, end: np.ndarray, evaluate: Evaluate) -> np.ndarray:
-        """Values at some times, from the samples around them.
+        """Evaluate the samples at some times.
 
         Parameters
         ----------
         begin, end : (n,) or (n, column) float64, s
-            Between which the samples lie that each value depends on, and the finite ones next to
-            these.
+            Each value depends on the samples between these times, and on the next finite sample on
+            either side.
         evaluate : callable
-            ``evaluate(prepared, rows)``: the values (m, column) at times of these numbers.
+            ``evaluate(prepared, rows)`` returns the values (m, column) at the times with numbers
+            `rows`.
 
         Returns
         -------
         (n, column) float32 or float64
-            In the unit of the samples.
+            Values in the unit of the samples.
         """
         if self._is_held:
             return evaluate(self._prepared(), slice(None))
@@ -125,11 +127,11 @@ class Samples:
             out[rows] = values
         return np.full((begin.size, self.n_columns), np.nan) if out is None else out
 
-    # ------------------------------------------------------------------------------ all of it
+    # ------------------------------------------------------------------------------ all samples
 
     @property
     def _is_held(self) -> bool:
-        """Whether all samples are in memory, or are to be: also where they must be sorted first."""
+        """Whether all samples are, or will be, in memory; also if they must be sorted."""
         if isinstance(self.values, np.ndarray):
             return True
         size = math.prod(self.values.shape) * self.values.dtype.itemsize
@@ -137,9 +139,9 @@ class Samples:
 
     @cached_property
     def _key(self) -> Any:
-        """What the prepared samples are known by: what a stored series is read from."""
+        """The cache key of the prepared samples: the source of a stored series."""
         if isinstance(self.values, np.ndarray):
-            return uuid4().hex  # its content would have to be read to be told from another
+            return uuid4().hex  # without a source, a new key each time
         from dask.base import normalize_token
 
         tokens = (normalize_token(self.values), normalize_token(self.clock))
@@ -149,21 +151,21 @@ class Samples:
         return cached(self._key, self._load)
 
     def _load(self) -> Prepared:
-        """All usable samples in order of time."""
+        """All usable samples, in the order of time."""
         from neuroarrays.kernels import resample
 
         times, values = np.asarray(_all(self.clock), float), np.asarray(_all(self.values))
         if values.dtype.kind != "f" or values.dtype.itemsize < 4:
             values = values.astype(float)
         if not _in_order(times):
-            timed = np.isfinite(times)  # a sample of which the time is not known is at no time
+            timed = np.isfinite(times)  # a sample without a time is left out
             times, values = times[timed], values[timed]
             order = np.argsort(times, kind="stable")
             times, values = times[order], values[order]
         columns = values.reshape(values.shape[0], self.n_columns)
         return resample.prepare(times, columns, apart=self.shifted, every=self.every)
 
-    # ------------------------------------------------------------------------- a part of it
+    # ------------------------------------------------------------------------- some samples
 
     @cached_property
     def _in_order(self) -> bool:
@@ -182,7 +184,7 @@ class Samples:
         )[0]
 
     def _numbers(self, times: np.ndarray, side: str) -> np.ndarray:
-        """Where times lie among the samples, to within two of a regular clock."""
+        """The positions of times among the samples; for a regular clock they may be off by two."""
         size = int(self.values.shape[0])
         if isinstance(self.clock, RegularClock):
             known = np.where(np.isfinite(times), times, np.sign(np.nan_to_num(times)) * 1e300)
@@ -198,7 +200,7 @@ class Samples:
         return np.asarray(np.clip(number, 0, size))
 
     def _pieces(self, begin: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
-        """Which times are evaluated from which samples: numbers of times, first sample and end."""
+        """Group the times by the samples they need: numbers of times, first sample and end."""
         known = np.isfinite(begin) & np.isfinite(end)
         rows = np.flatnonzero(known)
         rows = rows[np.argsort(begin[rows], kind="stable")]
@@ -216,7 +218,7 @@ class Samples:
                 low = stop
 
     def _part(self, first: int, last: int, begin: float, end: float) -> Prepared:
-        """The usable samples from one to another, and further until a finite one lies around times."""
+        """The usable samples of a range, extended to a finite sample on either side of it."""
         from neuroarrays.kernels import resample
 
         size = int(self.values.shape[0])
@@ -242,7 +244,7 @@ class Samples:
 
 
 def _in_order(times: np.ndarray) -> bool:
-    """Whether time stamps are finite and none is earlier than the one before."""
+    """Whether time stamps are finite and never decrease."""
     from neuroarrays.kernels import resample
 
     return resample.is_nondecreasing(times) and bool(np.isfinite([*times[:1], *times[-1:]]).all())

@@ -1,11 +1,11 @@
-"""One session on its bins: what becomes of each kind of node of a recording.
+"""Align one session: each kind of node of a recording goes to its function.
 
 spikes               counted                     `spikes.spike_counts`
 events               counted                     `events.event_counts`
-what events carry    summed, if asked for        `events.event_amounts`
+amounts of events    summed, if asked for        `events.event_amounts`
 series               averaged or interpolated    `interpolation.series_at`
 series of units      the same, `responses`       `_responses`
-frames of a stimulus taken as they were shown    `frames.frames_shown`
+frames of a stimulus the frame that was shown    `frames.frames_shown`
 presentations        rows, and labels of areas   `_area`
 observed, invalid    masks                       `_Masks`
 """
@@ -40,26 +40,26 @@ Variables = dict[str, xr.Variable]
 def on_bins(
     session: SessionNodes, bins: Bins, table: xr.Dataset | None, options: Options
 ) -> dict[str, xr.Dataset]:
-    """The nodes of an aligned tree that one session of a recording becomes.
+    """Make the nodes of the aligned tree from one session of a recording.
 
     Parameters
     ----------
     session : SessionNodes
-        Its nodes, by what they hold.
+        Its nodes, sorted by content.
     bins : Bins
-        Where to count and interpolate.
+        The bins.
     table : Dataset, optional
-        The presentations, columns ``(presentation_id,)`` with times in seconds: one row for
-        each of the onsets of `bins`.
+        The presentations, columns ``(presentation_id,)`` with times in seconds; a row for each
+        onset of `bins`.
     options : Options
-        Those of `align`.
+        The options of `align`.
 
     Returns
     -------
     dict of str to Dataset
-        By path in the tree: the session, its areas, and below each behaviour, events and
-        presentations, along ``(presentation_id, ...)`` or ``(time, ...)``; counts, or the
-        units of the recording.
+        The nodes by path in the tree: the session, its areas, and below each area behaviour, events
+        and presentations, along ``(presentation_id, ...)`` or ``(time, ...)``. Counts have no unit;
+        signals have that of the recording.
     """
     coords = _coordinates(bins, table)
     masks = _Masks.of(session, bins)
@@ -75,7 +75,7 @@ def on_bins(
     if amounts := event_amounts(session.events, bins, options.method):
         below[schema.AMOUNTS] = amounts
     only_speed = set(below.get(schema.RUNNING, ())) == {"speed"}
-    speed = below.pop(schema.RUNNING) if only_speed else {}  # a variable of each area, no node
+    speed = below.pop(schema.RUNNING) if only_speed else {}  # a variable of each area, not a node
     nodes = {
         path: dataset(variables, other_coords(series[path]) if path in series else None)
         for path, variables in below.items()
@@ -83,7 +83,7 @@ def on_bins(
     if table is not None:
         nodes[schema.PRESENTATIONS] = table.drop_vars(table.coords)
     attrs = {str(name): value for name, value in session.node.attrs.items()}
-    if not session.areas:  # behaviour alone: the session is its own area
+    if not session.areas:  # only behaviour: the session takes the place of an area
         area = frames | masks.valid | speed
         return _area(session.name, area, coords, nodes, attrs)
     groups = {session.name: dataset(frames, coords, attrs)}
@@ -96,7 +96,7 @@ def on_bins(
 
 
 def _coordinates(bins: Bins, table: xr.Dataset | None) -> Variables:
-    """What all areas of a session share: times of bins, identifiers of presentations."""
+    """The coordinates that all areas of a session share: times of bins, presentation_id."""
     coords = {schema.TIME: bins.axis}
     if table is not None:
         coords[schema.PRESENTATION] = table.variables[schema.PRESENTATION]
@@ -110,7 +110,7 @@ def _area(
     below: Mapping[str, xr.Dataset],
     attrs: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.Dataset]:
-    """An area and the nodes below it; the columns of its presentations are labels of its own."""
+    """An area and the nodes below it; the columns of its presentations become labels."""
     table = below.get(schema.PRESENTATIONS)
     if table is not None:
         labels = schema.trial_labels(dataset(variables), table)
@@ -119,11 +119,11 @@ def _area(
     return {path: area} | {f"{path}/{name}": node for name, node in below.items()}
 
 
-# ------------------------------------------------------------------------ what has no units
+# ------------------------------------------------------------------------ nodes without units
 
 
 def _at_bins(node: xr.Dataset, bins: Bins, options: Options) -> Variables:
-    """A series on the bins."""
+    """A series in bins."""
     return series_at(
         node,
         bins.onsets,
@@ -136,7 +136,7 @@ def _at_bins(node: xr.Dataset, bins: Bins, options: Options) -> Variables:
 
 
 def _named_frames(session: SessionNodes) -> dict[str, xr.Dataset]:
-    """Frames on a clock by the name they get: "stimulus" if there is one, else their paths."""
+    """Frames on a clock by their new names: "stimulus" if there is only one, else their paths."""
     if len(session.frames) == 1:
         return dict.fromkeys([schema.STIMULUS], *session.frames.values())
     return {path.replace("/", "_"): node for path, node in session.frames.items()}
@@ -144,14 +144,14 @@ def _named_frames(session: SessionNodes) -> dict[str, xr.Dataset]:
 
 @dataclass(frozen=True)
 class _Masks:
-    """Which bins of a session count.
+    """The masks of a session.
 
     Attributes
     ----------
     valid : dict of str to variable
-        `valid`, (presentation_id, time) or (time,) bool, if any bin does not count.
+        `valid`, (presentation_id, time) or (time,) bool, if a bin does not count.
     invalid : dict of str to (presentation_id, time) or (time,) bool
-        Bins that overlap an invalid time, by the probe that it is of.
+        Bins that overlap an invalid time, by the name of the probe.
     """
 
     valid: Variables
@@ -159,7 +159,7 @@ class _Masks:
 
     @classmethod
     def of(cls, session: SessionNodes, bins: Bins) -> _Masks:
-        """By the ends of presentations, by the times recorded and by the invalid ones."""
+        """Masks from the stops of presentations, the recorded time and the invalid times."""
         begin, end = bins.edges[..., :-1], bins.edges[..., 1:]
         whole = bins.whole()
         recorded = valid_bins(session.node, begin, end)
@@ -175,19 +175,19 @@ class _Masks:
     def of_units(
         self, leaves: Mapping[str, xr.Dataset], units: Variables, bins: Bins
     ) -> dict[str, xr.Variable]:
-        """`valid_units` of an area, if any bin of any unit does not count."""
+        """`valid_units` of an area, if a bin of a unit does not count."""
         observed = told_of_units(leaves.get(schema.SPIKES))
         variable = unit_validity(self.invalid, observed, units, bins.edges, bins.dims)
         return {} if variable is None else {schema.VALID_UNITS: variable}
 
 
-# ------------------------------------------------------------------------------ what has units
+# ------------------------------------------------------------------------------ nodes with units
 
 
 def _units(
     leaves: Mapping[str, xr.Dataset], bins: Bins, options: Options, path: str
 ) -> tuple[Variables, Variables]:
-    """The spikes and signals of an area on its bins, and the labels of its units."""
+    """The spikes and signals of an area in bins, and the labels of its units."""
     variables: Variables = {}
     coords: Variables = {}
     signals: dict[str, Variables] = {}
@@ -204,9 +204,9 @@ def _units(
 
 
 def _responses(signals: Mapping[str, Variables], wanted: str | None, path: str) -> Variables:
-    """Continuous responses (fluorescence, ...) of an area, one of them as `responses`."""
+    """The continuous responses (fluorescence, ...) of an area; one becomes `responses`."""
     variables: Variables = {}
-    called: dict[str, list[str]] = {}  # its node, its name and its container in the file
+    called: dict[str, list[str]] = {}  # by its node, its name and its container in the file
     for leaf, of_leaf in signals.items():
         for name, variable in of_leaf.items():
             if name in variables and leaf.endswith(name):
@@ -231,7 +231,7 @@ def _responses(signals: Mapping[str, Variables], wanted: str | None, path: str) 
 
 
 def _rank(name: str) -> tuple[int, str]:
-    """Which signal of several is `responses`: dF/F, else fluorescence, else any but neuropil."""
+    """Choose the signal for `responses`: dF/F, else fluorescence, else any but neuropil."""
     kinds = ("d(elta)?_?f(_?(over)?_?f)|dff|deltaf", "fluor", "")
     kind = next(i for i, text in enumerate(kinds) if re.search(text, name, re.IGNORECASE))
     return (3 if re.search("neuropil|fneu|background", name, re.IGNORECASE) else kind), name

@@ -1,6 +1,6 @@
-"""Spikes in bins, labelled and lazy: what is asked for is what is counted.
+"""Count spikes in bins, labelled and lazy: only what is indexed is counted.
 
-Counting itself is `neuroarrays.kernels.counts`, whichever way it is called.
+`neuroarrays.kernels.counts` does the counting.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from neuroarrays.tree.trains import Trains, spikes_node, trains_of
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TrialCounts(LazyArray):
-    """Counts of presentations x units x bins, of which what is indexed is counted."""
+    """Counts of presentations x units x bins; only what is indexed is counted."""
 
     trains: Trains
     units: np.ndarray
@@ -61,7 +61,7 @@ class TrialCounts(LazyArray):
         return outer.take(counted, (*outer.left((rows, chosen)), bins))
 
 
-#: Bytes of counts that are made at once where only whether there are any is kept.
+#: The most bytes of counts that are made at once for `binarize`.
 _AT_ONCE = 4 << 20
 
 
@@ -89,14 +89,14 @@ class ClockCounts(LazyArray):
         if not out.size:
             return out[outer.left(key)]
         times = self.trains.load(units)
-        # Bins that follow one another are counted at once; random ones in their runs.
+        # Consecutive bins are counted together, other bins run by run.
         breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
         for first, last in pairwise([0, *breaks.tolist(), wanted.size]):
             self._count(times, units, int(wanted[first]), out[first:last])
         return out[outer.left(key)]
 
     def _count(self, times: np.ndarray, units: np.ndarray, start_bin: int, out: np.ndarray) -> None:
-        """Count the bins from one on into (bin, unit): no array as large is made beside it."""
+        """Count bins into an array (bin, unit), without another array of its size."""
         from neuroarrays.kernels import counts
 
         first, last = self.trains.first[units], self.trains.last[units]
@@ -118,7 +118,7 @@ class ClockCounts(LazyArray):
 
 @dataclass
 class _readable_overflow:
-    """Says which dtype to ask for where a count does not fit."""
+    """Add to the error of a count that does not fit which dtype to ask for."""
 
     dtype: np.dtype
     wider: dict[int, str] = field(default_factory=lambda: {1: "uint16", 2: "uint32", 4: "uint64"})
@@ -137,7 +137,7 @@ class _readable_overflow:
 
 
 def check_dtype(dtype: Any) -> np.dtype:
-    """An integer dtype for counts."""
+    """Check the dtype of counts, which is an integer."""
     try:
         kind: np.dtype = np.dtype(dtype)
     except TypeError:
@@ -159,12 +159,12 @@ def bin_spikes(
     dtype: Any = "uint8",
     binarize: bool = False,
 ) -> xr.DataArray:
-    """Count spikes in the bins of trials, or of one continuous clock.
+    """Count spikes in bins, relative to onsets or on one continuous clock.
 
-    Bins are half-open, ``[edge_k, edge_k+1)`` with ``edge_k = start + k / rate`` where
-    ``1 / bin_width`` is an integer rate, else ``start + k * bin_width``; a start that lies on the
-    session's own grid of bins has the edges of that. What comes back is lazy: indexing it counts
-    just what is indexed.
+    Bins are half-open, ``[edge_k, edge_k+1)``. With ``rate = 1 / bin_width``, ``edge_k = start + k
+    / rate`` if the rate is an integer, else ``start + k * bin_width``. A start that is on the bin
+    grid of the session clock has the edges of that grid. The result is lazy: only what is indexed
+    is counted.
 
     Parameters
     ----------
@@ -172,40 +172,40 @@ def bin_spikes(
         A spikes node of a recording tree, ``spike_times (spike,)`` in seconds and ``row_size
         (unit_id,)``, the number of spikes of each unit; or its area.
     starts : (presentation_id,) array or DataArray, s, optional
-        Onsets on the session clock; labels of a DataArray are kept. Without it the counts are on
+        Onsets on the session clock; labels of a DataArray are kept. Without them the counts are on
         one continuous clock.
     bin_width : float, s
         Width of a bin.
     window : (float, float), s, optional
-        With `starts`: from and to, relative to each onset; by default from the onset to the end
-        of the longest presentation, which needs `stops`. Without: the part of the session clock
-        to count; by default all that was recorded, whichever units there are (see `align`).
+        With `starts`: start and stop relative to each onset (default: from the onset to the end of
+        the longest presentation, which needs `stops`). Without: the part of the session clock to
+        count (default: all the recorded time, see `align`; it does not depend on `units`).
     stops : (presentation_id,) array, s, optional
-        Spikes at or after a presentation's stop are not counted; NaN where there is none.
+        Spikes at or after the stop of a presentation are not counted; NaN for no stop.
     units : list of int, optional
-        Labels of the units to count; the spikes of others are not read.
+        Labels of the units to count (default: all). The spikes of others are not read.
     dtype : integer dtype
-        A count that does not fit raises OverflowError and names the dtype to ask for.
+        Dtype of the counts. If a count does not fit, OverflowError names the dtype to ask for.
     binarize : bool
-        1 where there is any spike.
+        If True, bins with any spike are 1, others 0.
 
     Returns
     -------
     xr.DataArray
-        ``spike_data``, numbers of spikes, along ``(presentation_id, unit_id, time)`` with `time`
-        relative to onset, or along ``(time, unit_id)`` with `time` on the session clock. `time`
-        holds the centres of the bins in seconds.
+        ``spike_data``, the spikes per bin: ``(presentation_id, unit_id, time)`` with `time`
+        relative to onset, or ``(time, unit_id)`` with `time` on the session clock. `time` has the
+        centres of the bins in seconds.
 
     Raises
     ------
     ValueError
-        On a bin width, window or dtype that cannot be.
+        If a bin width, window or dtype is not possible.
     SchemaError
-        If `spikes` is not a spikes node, or units were taken from it by position.
+        If `spikes` is not a spikes node, or its units were selected by position.
     NotInTree
-        If one of `units` is not there.
+        If one of `units` does not exist.
     OverflowError
-        When counts are read that do not fit `dtype`.
+        When counts that do not fit `dtype` are read.
 
     Examples
     --------
@@ -247,14 +247,14 @@ def spike_counts(
     *,
     units: Sequence[int] | None = None,
 ) -> tuple[xr.Variable, dict[Any, xr.Variable]]:
-    """The counts of a spikes node in given bins, lazily; `bin_spikes` says the rest.
+    """Count the spikes of a node in given bins, lazily, as `bin_spikes` does.
 
     Returns
     -------
     counts : lazy variable, spikes per bin
         ``(presentation_id, unit_id, time)`` or ``(time, unit_id)``.
     labels : dict of str to variable
-        Coordinates of the units: one value per unit, or one for all.
+        Coordinates of the units: one value for each unit, or one for all.
     """
     trains = trains_of(spikes)
     chosen = unit_positions(spikes, units)
@@ -263,7 +263,7 @@ def spike_counts(
         for name, coord in spikes.coords.variables.items()
         if coord.dims in ((schema.UNIT,), ())
     }
-    if schema.UNIT not in spikes.dims:  # a single unit, selected by its label
+    if schema.UNIT not in spikes.dims:  # one unit, selected by its label
         labels = {name: label.set_dims({schema.UNIT: 1}) for name, label in labels.items()}
     counts = counts_of(trains, chosen, bins, dtype, binarize)
     along = (schema.TIME, schema.UNIT)
@@ -275,25 +275,25 @@ def spike_counts(
 def counts_of(
     trains: Trains, units: np.ndarray, bins: Bins, dtype: np.dtype, binarize: bool
 ) -> TrialCounts | ClockCounts:
-    """The lazy counts of spike trains in bins.
+    """Make the lazy counts of spike trains in bins.
 
     Parameters
     ----------
     trains : Trains
-        Spike times, s, unit after unit.
+        Spike times in s, one unit after the other.
     units : (unit,) int64
         Positions of the units to count.
     bins : Bins
-        Where to count.
+        The bins to count in.
     dtype : integer dtype
-        Of the counts.
+        Dtype of the counts.
     binarize : bool
         1 where there is any spike.
 
     Returns
     -------
     LazyArray, spikes per bin
-        (presentation, unit, bin), or (bin, unit) on one clock.
+        Counts (presentation, unit, bin), or (bin, unit) on one clock.
     """
     if bins.onsets is None:
         return ClockCounts(trains, units, bins.start, bins.count, bins.width, dtype, binarize)
@@ -302,14 +302,14 @@ def counts_of(
 
 
 def _labels(starts: Any) -> dict[Any, xr.Variable]:
-    """The labels of a DataArray of onsets, or 0, 1, 2, ..."""
+    """The labels of a DataArray of onsets, else 0, 1, 2, ..."""
     if isinstance(starts, xr.DataArray) and schema.PRESENTATION in starts.coords:
         return {k: c.variable for k, c in starts.coords.items() if c.dims == starts.dims}
     return {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, np.arange(len(starts)))}
 
 
 def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
-    """Positions of unit labels in a spikes node; all for None."""
+    """Positions of unit labels in a spikes node; None means all."""
     if units is None:
         return np.arange(node.variables[schema.ROW_SIZE].size)
     ids = np.atleast_1d(node.coords[schema.UNIT].values)

@@ -1,1 +1,1 @@
-"""Answers: rates, tuning, receptive fields, correlations, decoding, repeats."""
+"""Analyses: rates, tuning, receptive fields, correlations, decoding, scores over repeats."""

@@ -1,4 +1,4 @@
-"""How active the units of each area are, for a first look at a tree."""
+"""Estimate how active the units of each area are, for a first look at a tree."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
 from neuroarrays.tree.observed import mean_rates
 from neuroarrays.tree.records import SessionRecord
 
-#: Rows of an aligned area that are read: stretches, and the length of each.
+#: The rows of an aligned area that are read: number and length of the stretches.
 _OF_TRIALS, _OF_CLOCK = (100, 1), (20, 1000)
 
 
 def rates_by_area(tree: xr.DataTree, sessions: Sequence[SessionRecord]) -> dict[str, xr.DataArray]:
-    """Firing rates of the units of a recording, all sessions together; all spikes are read.
+    """Firing rates of the units of all sessions of a recording; all spikes are read.
 
     Parameters
     ----------
     tree : xr.DataTree
         The root of a recording tree.
     sessions : sequence of SessionRecord
-        Those to look at.
+        The sessions to use.
 
     Returns
     -------
     dict of str to (unit_id,) DataArray, spikes/s
-        By the name of the area; areas without spikes are left out.
+        Rates by the name of the area; areas without spikes are left out.
     """
     rates: dict[str, list[np.ndarray]] = {}
     for area in (area for session in sessions for area in session.areas if area.n_spikes):
@@ -43,20 +43,20 @@ def rates_by_area(tree: xr.DataTree, sessions: Sequence[SessionRecord]) -> dict[
 def responses_by_area(
     tree: xr.DataTree, sessions: Sequence[SessionRecord]
 ) -> dict[str, xr.DataArray]:
-    """Mean responses of the units of an aligned tree, from some of its values.
+    """Mean responses of the units of an aligned tree, from a part of its values.
 
     Parameters
     ----------
     tree : xr.DataTree
         The root of an aligned tree.
     sessions : sequence of SessionRecord
-        Those to look at; of one that stands in several blocks the first is read.
+        The sessions to use; of a session in several blocks only the first is read.
 
     Returns
     -------
     dict of str to (unit_id,) DataArray
-        By the name of the area: of counts in spikes/s, of signals in their own unit. Means over up
-        to 100 presentations, or 20 stretches of 1,000 bins, evenly over all there are.
+        Responses by the name of the area: spikes/s for counts, their own unit for signals. They are
+        means over up to 100 presentations, or up to 20 stretches of 1,000 bins, evenly spread.
     """
     means: dict[str, dict[str, xr.DataArray]] = {}
     for session in sessions:
@@ -72,7 +72,7 @@ def responses_by_area(
 
 
 def shares_of_peak(rates: xr.DataArray) -> tuple[xr.DataArray, np.ndarray]:
-    """Responses as shares of each unit's highest one, and where that is.
+    """Divide the responses of each unit by its highest one, and find its position.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def shares_of_peak(rates: xr.DataArray) -> tuple[xr.DataArray, np.ndarray]:
     Returns
     -------
     shares : (unit_id, n) DataArray
-        Without a unit; 0 for units that never respond, NaN where a response is.
+        Shares without unit; 0 for units that never respond, NaN where a response is NaN.
     peak : (unit_id,) int64
-        Position of the highest.
+        Position of the highest response.
     """
     values = rates.values
     highest = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1)[:, None]
@@ -100,7 +100,7 @@ def _node(tree: xr.DataTree, path: str) -> xr.DataTree:
 
 
 def _mean_response(node: xr.Dataset) -> xr.DataArray:
-    """Mean of each unit over some of an area, (unit_id,)."""
+    """Mean of each unit over a part of an area, (unit_id,)."""
     trials = schema.PRESENTATION in node.sizes
     _, response = (trials_of if trials else clock_of)(node)
     dims = response.values.dims
@@ -114,7 +114,7 @@ def _mean_response(node: xr.Dataset) -> xr.DataArray:
 
 
 def _evenly(n: int, number: int, length: int) -> np.ndarray:
-    """Rows of a number of stretches of one length, evenly over all `n`; all if there are no more."""
+    """Rows of stretches of one length, evenly spread over all `n`, or all rows."""
     if n <= number * length:
         return np.arange(n)
     starts = np.linspace(0, n - length, number).astype(int)

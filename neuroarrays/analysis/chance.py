@@ -1,4 +1,4 @@
-"""What a decoder has to beat: the best answer that is always the same."""
+"""The chance level of a decoder: the error of the best constant answer."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 
 def chance_error(truth: Any, period: float | None = None) -> float:
-    """The error of the best constant answer: what a decoder has to beat.
+    """Compute the chance level of a decoder: the error of the best constant answer.
 
     Parameters
     ----------
     truth : (n,) array or DataArray
-        The true values on held-out data, in any unit; NaN is left out.
+        True values on held-out data, in any unit; NaN is left out.
     period : float, optional
-        Of a value that goes round, in the unit of `truth`: 360 of directions in degrees, 180 of
-        orientations.
+        Full turn of a circular value, in the unit of `truth`: 360 for directions in degrees, 180
+        for orientations.
 
     Returns
     -------
     float
-        In the unit of `truth`: the smallest distance within which at least half of the values lie
-        from one and the same answer, which is the median absolute error of that answer. It is a
-        quarter of the period where all angles are equally likely, and less where they are not.
+        The median absolute error of the best constant answer, in the unit of `truth`: the smallest
+        distance from one answer that has at least half of the values within it. It is a quarter of
+        the period if all angles are equally likely, and less if they are not.
 
     Raises
     ------
     ValueError
-        If no value is known, or the period is not positive.
+        If all values are NaN, or the period is not positive.
 
     Examples
     --------
@@ -41,10 +41,10 @@ def chance_error(truth: Any, period: float | None = None) -> float:
     values = np.asarray(truth, np.float64).ravel()
     values = values[np.isfinite(values)]
     if not values.size:
-        msg = "no value of the truth is known, so no answer to it has an error"
+        msg = "all values of the truth are NaN; expected at least one number"
         raise ValueError(msg)
     if period is not None and not period > 0:
-        msg = f"expected a period above 0, found {period!r}"
+        msg = f"period={period!r}: expected a number above 0"
         raise ValueError(msg)
     half = (values.size + 1) // 2
     if period is None:
@@ -52,5 +52,5 @@ def chance_error(truth: Any, period: float | None = None) -> float:
     else:
         ordered = np.sort(values % period)
         ordered = np.concatenate([ordered, ordered[: half - 1] + period])
-    # The shortest stretch with half of the values: its middle is the best answer.
+    # The middle of the shortest interval with half of the values is the best answer.
     return float((ordered[half - 1 :] - ordered[: ordered.size - half + 1]).min() / 2)

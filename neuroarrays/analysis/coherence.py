@@ -1,4 +1,4 @@
-"""`coherence`: at which frequencies spikes follow a signal."""
+"""`coherence`: the frequencies at which spikes follow a signal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from neuroarrays.signals.spectra import Periodograms, windows_of
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 
-#: Bytes of samples and spike counts that are transformed at once.
+#: The most bytes of samples and spike counts that are transformed at once.
 _AT_ONCE = 16 << 20
-#: A coherence above the level is found in so many of a hundred units that do not follow the signal.
+#: The share of frequencies at which an unrelated unit exceeds the level.
 _CHANCE = 0.05
 
 
@@ -33,53 +33,51 @@ def coherence(
     bandwidth: float | None = None,
     **over: Unpack[Over],
 ) -> xr.Dataset:
-    """Spike-field coherence: at which frequencies the spikes of each unit follow a signal.
+    """Compute the spike-field coherence: the frequencies at which spikes follow a signal.
 
     Parameters
     ----------
     area : DataTree node or Dataset
         An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
     signal : (time, ...) DataArray or str
-        On a regular clock, in any unit, or the path of one in the session of the area. It is read
-        once, a part at a time; the spikes are counted in its sampling intervals.
+        A signal on a regular clock, in any unit, or its path in the session of the area. It is read
+        once, in parts. Spikes are counted in its sampling intervals.
     window : float, s
-        Length of a window; frequencies are 1 / `window` apart.
+        Length of a window; the frequency resolution is 1 / `window`.
     method : {"multitaper", "welch"}
-        The mean over discrete prolate spheroidal sequences, in windows side by side; or one Hann
-        window, overlapping by half.
+        "multitaper" averages over several tapers (discrete prolate spheroidal sequences) in
+        adjacent windows. "welch" uses a Hann window in windows that overlap by half.
     bandwidth : float, Hz, optional
-        Of the multitaper method, from one side to the other: 4 / `window` unless given.
+        Full bandwidth of the multitaper method (default: 4 / `window`).
 
     Returns
     -------
     xr.Dataset
-        Along ``(unit_id, frequency, ...)``, `frequency` in Hz, float64: ``coherence``, magnitude
-        squared, from 0 to 1; and ``phase`` of the signal at the spikes, in rad from 0 to 2 pi, 0
-        at a peak, with its `period`. ``n (unit_id,)``: spikes in the windows. ``level (...)``:
-        what the coherence of a unit that does not follow the signal exceeds at 5 % of the
-        frequencies. The coordinate `windows` counts those without a missing sample. NaN of units
-        without spikes, and with fewer than two tapers and windows together.
+        float64 variables along ``(unit_id, frequency, ...)``, `frequency` in Hz: ``coherence``,
+        magnitude squared, from 0 to 1; and ``phase`` of the signal at the spikes, in rad from 0 to
+        2 pi, 0 at a peak, with the attribute `period`. ``n (unit_id,)`` is the number of spikes in
+        the windows. ``level (...)`` is exceeded at 5 % of the frequencies by a unit that does not
+        follow the signal. The coordinate `windows` is the number of windows without a missing
+        sample. NaN for units without spikes, and if windows times tapers is less than two.
 
     Raises
     ------
     ValueError
-        On an unknown method, a window that is longer than the longest stretch without a gap, a
-        clock that is missing or irregular.
+        If the method is unknown, the window is longer than the longest stretch between gaps, or the
+        clock is missing or irregular.
     SchemaError
-        If there are no spikes; else as `neuroarrays.filter`.
+        If there are no spikes; also as `neuroarrays.filter`.
     NotInTree
-        If there is no signal at the path.
-    MissingDependency
-        Without scipy.
+        If there is no signal at the path. MissingDependency If scipy is not installed.
 
     Notes
     -----
-    ``C = |sum X N*|² / (sum |X|² sum |N|²)`` over windows and tapers, where X and N are the
-    Fourier transforms of the signal and of the spike counts, each times the taper and without its
-    mean in the window (Jarvis & Mitra 2001, Neural Comput. 13:717); with "welch" equal to
-    `scipy.signal.coherence`. ``level = 1 - 0.05^(1 / (K - 1))`` with K tapers and windows that do
-    not overlap. With few of them the coherence of what is unrelated is large, 1 / K in the mean:
-    compare it with the level.
+    ``C = |sum X N*|² / (sum |X|² sum |N|²)`` over windows and tapers. X and N are the Fourier
+    transforms of the signal and of the spike counts, each without its mean in the window and
+    multiplied by the taper (Jarvis & Mitra 2001, Neural Comput. 13:717). With "welch" it equals
+    `scipy.signal.coherence`. ``level = 1 - 0.05^(1 / (K - 1))``, where K is the number of tapers
+    times that of windows that do not overlap. If K is small, unrelated spikes also have a large
+    coherence, 1 / K on average: compare it with the level.
 
     Examples
     --------
@@ -132,7 +130,7 @@ def coherence(
 
 
 def _level(spectra: Periodograms, windows: np.ndarray) -> np.ndarray:
-    """What chance exceeds at 5 % of the frequencies, (column,); NaN where there is nothing to average."""
+    """The level that chance exceeds at 5 % of the frequencies, (column,); NaN if K < 2."""
     n_samples = spectra.tapers.shape[1]
     hop = np.diff(spectra.starts).min(initial=n_samples)
     independent = len(spectra.tapers) * np.ceil(windows * hop / n_samples)
@@ -142,20 +140,20 @@ def _level(spectra: Periodograms, windows: np.ndarray) -> np.ndarray:
 
 
 def _in_windows(spectra: Periodograms, sample: np.ndarray) -> np.ndarray:
-    """Which samples, given by their numbers, lie in a window: bool."""
-    place = np.searchsorted(spectra.starts, sample, side="right") - 1
-    ends = spectra.starts[np.maximum(place, 0)] + spectra.tapers.shape[1]
-    return np.asarray((place >= 0) & (sample < ends))
+    """Tell which samples, given by their numbers, are in a window."""
+    window = np.searchsorted(spectra.starts, sample, side="right") - 1
+    ends = spectra.starts[np.maximum(window, 0)] + spectra.tapers.shape[1]
+    return np.asarray((window >= 0) & (sample < ends))
 
 
 def _in_samples(known: Sampled, node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the sample next to each spike, in order, and the number of its unit.
+    """The sorted numbers of the samples next to the spikes, and the number of the unit of each.
 
-    Spikes further from the signal than half a step do not count.
+    Spikes that are further from the signal than half a step are left out.
     """
     times = seconds(node[schema.SPIKE_TIMES])
     sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
-    order = np.argsort(times, kind="stable")  # NaN last
+    order = np.argsort(times, kind="stable")  # NaN is sorted to the end
     times, unit = times[order], np.repeat(np.arange(sizes.size), sizes)[order]
     samples = [np.empty(0, np.int64)]
     units = [np.empty(0, np.int64)]
@@ -174,12 +172,12 @@ def _in_samples(known: Sampled, node: xr.Dataset) -> tuple[np.ndarray, np.ndarra
 def _sums(
     spectra: Periodograms, sample: np.ndarray, unit: np.ndarray, n_units: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Sums over windows and tapers, and how many windows of each channel have all samples.
+    """Sums over windows and tapers, and the number of complete windows of each channel.
 
     Returns
     -------
     cross : (unit_id, frequency, column) complex128
-        Signal times conjugate spikes.
+        Sums of the signal times the conjugate of the spikes.
     field, spiking : (1 or unit_id, frequency, column) float64
         Power of the signal, and of the spikes in the windows of that column.
     windows : (column,) int64

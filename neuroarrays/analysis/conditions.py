@@ -1,4 +1,4 @@
-"""Areas as the analyses see them: responses and what counts of them, conditions, bins."""
+"""Prepare areas for analyses: responses with their masks, conditions, bins."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from neuroarrays.tree.breaks import step
 from neuroarrays.tree.query import missing
 
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
-#: Counts held in memory at once while a whole session is averaged, bytes.
+#: The most bytes of counts in memory while a whole session is averaged.
 BLOCK = 64 << 20
 RATE = {"units": "spikes/s", "long_name": "firing rate"}
 
 
 def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
-    """The dataset of an area.
+    """Take the dataset of an area.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        An area along ``(presentation_id, ...)`` or ``(time, ...)``: counts, or responses in
-        any unit.
+        An area along ``(presentation_id, ...)`` or ``(time, ...)``, with counts or responses in any
+        unit.
     wanted : {"trials", "clock"}
-        What is asked of it, for the error.
+        What the analysis needs, for the error.
 
     Raises
     ------
     SchemaError
-        If one of its variables, or something else, was given.
+        If a variable of an area, or something else, was given.
     """
     if not isinstance(area, xr.DataTree | xr.Dataset):
         msg = (
@@ -46,10 +46,10 @@ def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
 
 
 class Response(NamedTuple):
-    """The responses of the units of an area, and their unit.
+    """The responses of the units of an area, with their unit of measurement.
 
-    `values` is (presentation_id, unit_id[, time]) or (time, unit_id); times `scale` it has the unit
-    that `attrs` names: spikes/s for counts (spikes where there is no clock), its own for a signal.
+    `values` is (presentation_id, unit_id[, time]) or (time, unit_id). `values` times `scale` has
+    the unit in `attrs`: spikes/s for counts (spikes without a clock), its own unit for a signal.
     """
 
     values: xr.DataArray
@@ -74,7 +74,7 @@ def trials_of(area: Any) -> tuple[xr.Dataset, Response]:
         )
         raise SchemaError(msg)
     if not node.sizes[schema.PRESENTATION]:
-        msg = "the area has no presentations left: look at the selection that it comes from"
+        msg = "the area has no presentations; check the selection that it comes from"
         raise SchemaError(msg)
     dims = [dim for dim in TRIALS if dim in node[name].dims]
     return node, _response(node, node[name].transpose(*dims))
@@ -120,20 +120,23 @@ def bin_width(node: xr.Dataset) -> float:
     Raises
     ------
     SchemaError
-        If there is no clock, or one bin and no attribute that says its width.
+        If there is no clock, or one bin without an attribute for its width.
     """
     if schema.TIME not in node.coords:
-        msg = "how long a frame lasts is not known: open the file with sampling_rate=, or assign time (s)"
+        msg = (
+            "the duration of a frame is not known; open the file with sampling_rate=, or "
+            "assign the coordinate time in s"
+        )
         raise SchemaError(msg)
     width = step(node[schema.TIME])
     if np.isnan(width):
-        msg = "the width of the only bin is not known: time has no attribute bin_width (s)"
+        msg = "the width of the only bin is not known; give time the attribute bin_width (s)"
         raise SchemaError(msg)
     return width
 
 
 def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -> np.ndarray | None:
-    """Which values of an area's responses count; None if all do.
+    """The mask of the responses of an area that count; None if all do.
 
     Parameters
     ----------
@@ -141,14 +144,12 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
         An area, along ``(presentation_id, ...)`` or ``(time, ...)``; its masks `valid`,
         `valid_units` and `withheld` (bool) are applied.
     values : (presentation_id or time, unit_id, ...) DataArray
-        Its responses, counts or any unit.
-    rows : slice
-        Along the first dimension.
+        Its responses: counts, or in any unit. rows : slice Rows along the first dimension.
 
     Returns
     -------
     (row, 1 or unit, ...) bool, or None
-        Units have a column each where they are masked apart.
+        The mask; it has a column for each unit if units have different masks.
     """
     dims = values.dims
     masks = [node[name].variable for name in (schema.VALID, schema.VALID_UNITS) if name in node]
@@ -172,7 +173,7 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
 def blocks_of(
     node: xr.Dataset, values: xr.DataArray, row_bytes: int = 0
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """The responses of an area in blocks, each with the mask of the values that count.
+    """Read the responses of an area in blocks, each with its mask.
 
     Parameters
     ----------
@@ -181,15 +182,15 @@ def blocks_of(
     values : (presentation_id or time, unit_id, ...) DataArray
         Its responses, counts or any unit.
     row_bytes : int
-        What a row takes while it is worked on, if more than as it is stored.
+        Bytes of memory for a row during the computation, if more than its stored size.
 
     Yields
     ------
     rows : slice
     block : (row, unit, ...) array
-        In the unit of the responses.
+        Responses in their unit.
     mask : (row, 1 or unit, ...) bool, or None
-        As `counted` gives it; also False where a response is missing (NaN).
+        The mask of `counted`; also False where a response is missing (NaN).
     """
     row_bytes = max(row_bytes, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
     for rows in blocks(values.shape[0], row_bytes, BLOCK):
@@ -210,10 +211,10 @@ def parameters(node: xr.Dataset) -> list[str]:
 
 
 class Conditions(NamedTuple):
-    """Which presentations were alike.
+    """The condition of each presentation.
 
-    `labels` (presentation_id,) int64 is the condition of each, -1 where a parameter is missing;
-    `values` are the values of each parameter, in order. Conditions are all their combinations.
+    `labels` (presentation_id,) int64 has the condition, -1 if a parameter is missing. `values` has
+    the sorted values of each parameter. Conditions are all combinations of these values.
     """
 
     labels: np.ndarray
@@ -243,14 +244,14 @@ class Conditions(NamedTuple):
 
 
 def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
-    """The condition of each presentation and the values of the conditions.
+    """Find the condition of each presentation, and the values of the conditions.
 
     Parameters
     ----------
     node : Dataset
         An area with presentations, ``(presentation_id,)`` labels in any unit.
     by : str or sequence of str, optional
-        Parameters; one condition without.
+        Parameters (default: none, which gives one condition).
 
     Returns
     -------
@@ -259,11 +260,9 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     Raises
     ------
     NotInTree
-        If there is no such parameter.
-    NothingLeft
-        If it is missing in all presentations.
+        If there is no such parameter. NothingLeft If a parameter is missing in all presentations.
     ValueError
-        If it is named twice.
+        If a parameter is named twice.
     """
     names = [] if by is None else [by] if isinstance(by, str) else list(by)
     if len(set(names)) < len(names):
@@ -278,7 +277,7 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
 
 
 def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the value of a parameter in each presentation, -1 where missing; and the values."""
+    """The number of the parameter's value in each presentation, -1 if missing, and the values."""
     if name not in parameters(node) and name != schema.PRESENTATION:
         raise NotInTree("parameter of the presentations", name, parameters(node))
     labels = node.coords[name].values
@@ -299,7 +298,7 @@ def blocks(n: int, row_bytes: int, size: int) -> list[slice]:
 
 
 def totals(node: xr.Dataset, values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of all that counts of each unit, and how many values that is.
+    """Sum the values that count of each unit, and count them.
 
     Parameters
     ----------
@@ -311,7 +310,7 @@ def totals(node: xr.Dataset, values: xr.DataArray) -> tuple[np.ndarray, np.ndarr
     Returns
     -------
     total, n : (unit_id,) float64
-        The sum of the values that count, in their unit, and how many there are.
+        The sum of the values that count, in their unit, and their number.
     """
     total, n = np.zeros((2, values.sizes[schema.UNIT]))
     for _, block, mask in blocks_of(node, values):
@@ -327,7 +326,7 @@ def totals(node: xr.Dataset, values: xr.DataArray) -> tuple[np.ndarray, np.ndarr
 
 
 def means(node: xr.Dataset, response: Response) -> np.ndarray:
-    """Mean response of each unit in each presentation.
+    """Compute the mean response of each unit in each presentation.
 
     Parameters
     ----------
@@ -340,8 +339,8 @@ def means(node: xr.Dataset, response: Response) -> np.ndarray:
     Returns
     -------
     (presentation_id, unit_id) float64
-        Of counts the spikes in bins that count divided by their duration, of signals the mean over
-        these bins; NaN where no bin counts.
+        For counts, the spikes in bins that count divided by the duration of these bins, in
+        spikes/s. For signals, the mean over these bins in their unit. NaN if no bin counts.
     """
     out = np.empty(response.values.shape[:2])
     for rows, block, mask in blocks_of(node, response.values):
@@ -359,9 +358,9 @@ def means(node: xr.Dataset, response: Response) -> np.ndarray:
 def mean_and_sem(
     total: np.ndarray, squares: np.ndarray, n: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error (ddof 1) from sums, sums of squares and numbers of the same shape.
+    """Mean and standard error (ddof 1), from sums, sums of squares and numbers of one shape.
 
-    NaN where there is nothing, the standard error also where there is one.
+    The mean is NaN without values, the standard error also with one value.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n
@@ -370,21 +369,21 @@ def mean_and_sem(
 
 
 def warn_of_single(n: np.ndarray, names: Sequence[object]) -> None:
-    """Say which conditions have one presentation, and so no standard error.
+    """Warn about conditions with one presentation, which have no standard error.
 
     Parameters
     ----------
     n : (condition, ...) int
-        Presentations of each condition.
+        Number of presentations of each condition.
     names : sequence
-        What to call each of them.
+        The name of each condition.
     """
     alone = np.flatnonzero(n.reshape(len(n), -1).max(axis=1, initial=0) == 1)
     if alone.size:
         listed = ", ".join(str(names[i]) for i in alone[:5])
         more = f" and {alone.size - 5} more conditions" if alone.size > 5 else ""
         have = "has" if alone.size == 1 else "have"
-        msg = f"{listed}{more} {have} one presentation only: the standard error there is NaN"
+        msg = f"{listed}{more} {have} only one presentation, so the standard error is NaN there"
         warn(msg)
 
 

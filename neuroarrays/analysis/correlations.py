@@ -1,4 +1,4 @@
-"""How responses go together: signal and noise correlations, reliability."""
+"""Signal correlations, noise correlations and reliability."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import kept
 from neuroarrays.analysis.over import Over, over_areas
+from neuroarrays.errors import many
 
 OTHER = schema.OTHER_UNIT
-#: Random halves that a split-half correlation averages over.
+#: Number of random splits that a split-half correlation averages.
 _SPLITS = 100
 
 
@@ -23,34 +24,34 @@ _SPLITS = 100
 def signal_correlation(
     area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
 ) -> xr.DataArray | xr.DataTree:
-    """Correlation between units of their mean responses to the conditions.
+    """Compute signal correlations: correlations between units of mean responses to conditions.
 
     Parameters
     ----------
     area : DataTree node or Dataset
         With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
-        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
-        are masked, or missing (NaN), for one of the units are left out.
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. A presentation that is
+        masked or missing (NaN) for any unit is left out.
     by : str or sequence of str
-        A parameter of the presentations, or several: conditions are their combinations.
+        Parameters of the presentations. Conditions are the combinations of their values.
 
     Returns
     -------
     (unit_id, other_unit_id) xr.DataArray, no unit, -1 to 1
-        NaN for units whose mean is the same in all conditions.
+        Correlations; NaN for units whose mean is the same in all conditions.
 
     Raises
     ------
     SchemaError, NotInTree
         If there are no presentations, or no such parameter.
     ValueError
-        If there are fewer than three conditions: over two, a correlation is always 1 or -1.
+        If there are fewer than three conditions, because a correlation over two is always 1 or -1.
 
     Notes
     -----
     Pearson's correlation over conditions of mean responses (Cohen & Kohn 2011, Nat.
-    Neurosci. 14:811). The same presentations enter both means, so of few presentations some of the
-    noise correlation enters too.
+    Neurosci. 14:811). Both means are over the same presentations, so with few presentations the
+    result contains a part of the noise correlation.
 
     Examples
     --------
@@ -72,8 +73,8 @@ def signal_correlation(
     means = _means(rates, labels)
     if len(means) < 3:
         msg = (
-            f"{by!r} has {len(means)} of the three conditions that a correlation over them needs: "
-            "over two it is always 1 or -1"
+            f"{by!r} has {many(len(means), 'condition')}; expected at least three, because a "
+            "correlation over two is always 1 or -1"
         )
         raise ValueError(msg)
     return _matrix(_pearson(means - means.mean(axis=0)), node, "signal_correlation")
@@ -83,21 +84,21 @@ def signal_correlation(
 def noise_correlation(
     area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
 ) -> xr.DataArray | xr.DataTree:
-    """Correlation between units of what varies from one presentation of a condition to the next.
+    """Compute noise correlations: correlations between units of responses within conditions.
 
     Parameters
     ----------
     area : DataTree node or Dataset
         With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
-        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
-        are masked, or missing (NaN), for one of the units are left out.
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. A presentation that is
+        masked or missing (NaN) for any unit is left out.
     by : str or sequence of str
-        A parameter of the presentations, or several: conditions are their combinations.
+        Parameters of the presentations. Conditions are the combinations of their values.
 
     Returns
     -------
     (unit_id, other_unit_id) xr.DataArray, no unit, -1 to 1
-        NaN for units that never vary within a condition.
+        Correlations; NaN for units that never vary within a condition.
 
     Raises
     ------
@@ -105,6 +106,7 @@ def noise_correlation(
         If there are no presentations, or no such parameter.
     ValueError
         If no condition has two presentations.
+
 
     Notes
     -----
@@ -141,24 +143,23 @@ def noise_correlation(
 def reliability(
     area: xr.DataTree | xr.Dataset, by: str | Sequence[str], **over: Unpack[Over]
 ) -> xr.Dataset:
-    """How much of a unit's response the condition explains, by three measures.
+    """Measure how much of the response of each unit the condition explains, in three ways.
 
     Parameters
     ----------
     area : DataTree node or Dataset
         With ``spike_data`` (counts) or ``responses`` (in any unit) aligned to presentations,
-        ``(presentation_id, unit_id[, time])``; they are averaged over time. Presentations that
-        are masked, or missing (NaN), for one of the units are left out.
+        ``(presentation_id, unit_id[, time])``; they are averaged over time. A presentation that is
+        masked or missing (NaN) for any unit is left out.
     by : str or sequence of str
-        A parameter of the presentations that says which were repeats of one another: an image, a
-        direction; or several.
+        Parameters of the presentations that are equal in repeats: an image, a direction.
 
     Returns
     -------
     xr.Dataset
-        Three variables along ``(unit_id,)``, without unit: `split_half` and `oracle` are
-        correlations from -1 to 1; `explainable_variance` is at most 1, and below 0 by chance
-        where nothing is explained. NaN for units that do not vary.
+        Three variables along ``(unit_id,)``, without unit. `split_half` and `oracle` are
+        correlations from -1 to 1. `explainable_variance` is at most 1; it can be below 0 by chance.
+        NaN for units that do not vary.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def reliability(
 
     Notes
     -----
-    Over responses ``r`` of presentations, of conditions with two presentations or more:
+    The measures use the responses ``r`` in all conditions with two presentations or more:
 
     - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
       presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 +
@@ -201,7 +202,10 @@ def reliability(
     rates, labels = _repeated(rates, labels, by)
     number = np.bincount(labels)
     if number.size < 2:
-        msg = f"{by!r} has one condition with two presentations: reliability needs two of them"
+        msg = (
+            f"{by!r} has only one condition with two presentations; expected at least two "
+            "such conditions"
+        )
         raise ValueError(msg)
     means = _means(rates, labels)
     within = _sums((rates - means[labels]) ** 2, labels).sum(axis=0) / (number - 1).sum()
@@ -220,7 +224,7 @@ def reliability(
 
 
 def _responses(area: Any, by: str | Sequence[str]) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
-    """The area, responses (presentation, unit) of those that count, and their conditions."""
+    """The area, the responses (presentation, unit) that count, and their conditions."""
     node, response = _conditions.trials_of(area)
     labels = _conditions.conditions(node, by).labels
     rates = _conditions.means(node, response)
@@ -232,7 +236,8 @@ def _responses(area: Any, by: str | Sequence[str]) -> tuple[xr.Dataset, np.ndarr
         n = int((labels >= 0).sum())
         lacking = ", ".join(f"{node[schema.UNIT].values[i]} lacks {gaps[i]}" for i in worst)
         msg = (
-            f"no presentation of {n} counts for all units: {lacking}; leave such units out with "
+            f"none of {n} presentations counts for all units: {lacking}; leave these units out "
+            "with "
             "na.select_units"
         )
         raise ValueError(msg)
@@ -246,13 +251,16 @@ def _repeated(
     """Only the conditions with two presentations or more."""
     more = np.bincount(labels)[labels] > 1
     if not more.any():
-        msg = f"no condition of {by!r} has two presentations: nothing varies within one"
+        msg = (
+            f"no condition of {by!r} has two presentations, so no variation within conditions "
+            "is known"
+        )
         raise ValueError(msg)
     return rates[more], np.unique(labels[more], return_inverse=True)[1]
 
 
 def _sums(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Sums of the rows of each label, all of which occur."""
+    """Sums of the rows of each label; each label occurs."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(labels.max() + 1))
     sums: np.ndarray = np.add.reduceat(values[order], starts, axis=0)
@@ -265,7 +273,7 @@ def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _pearson(columns: np.ndarray) -> np.ndarray:
-    """Correlations between columns of mean zero."""
+    """Correlations between columns whose mean is 0."""
     length = np.sqrt((columns**2).sum(axis=0))
     length[length < 1e-12 * max(1.0, float(length.max(initial=0)))] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -302,7 +310,7 @@ def _split_half(rates: np.ndarray, labels: np.ndarray) -> np.ndarray:
             _means(rates[second_half], labels[second_half]).T,
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a unit that never varies: NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # a unit that never varies gives NaN
         mean: np.ndarray = np.nanmean(coefficients, axis=0)
     return mean
 

@@ -1,4 +1,4 @@
-"""Correlograms: when units fire relative to their own spikes and to those of others."""
+"""Auto- and cross-correlograms of spike trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def autocorrelogram(
     window: float = 0.05,
     **over: Unpack[Over],
 ) -> xr.DataArray:
-    """Firing rate of a unit around its own spikes, by lag.
+    """Compute autocorrelograms: the firing rate of each unit around its own spikes.
 
     Parameters
     ----------
@@ -32,29 +32,29 @@ def autocorrelogram(
     bin_width : float, s
         Width of a bin.
     window : float, s
-        Longest lag.
+        The longest lag.
 
     Returns
     -------
     (unit_id, lag) xr.DataArray, spikes/s
-        At lags of whole bins, 0 among them, each bin centred on its lag; NaN for a unit without
-        spikes.
+        Rates at lags of whole bins, 0 included; each bin is centred on its lag. NaN for a unit
+        without spikes.
 
     Raises
     ------
     SchemaError
         If there are no spike times.
     ValueError
-        If a bin is not positive, or longer than the window.
+        If `bin_width` is not positive or is longer than `window`.
 
     Notes
     -----
     ``A(l) = #{(i, j), i != j: t_j - t_i in bin l} / (n w)`` for ``n`` spikes and bins of width
-    ``w`` (Perkel, Gerstein & Moore 1967, Biophys. J. 7:391). The bin of a lag ``l`` holds differences
-    of its sign with ``(|l| - 1/2) w <= |t_j - t_i| < (|l| + 1/2) w``: an edge belongs to the bin
-    further from 0, so that ``A(l) = A(-l)``. A difference less than 1 ns below an edge lies on it, so
-    that spikes of one sample clock are not moved by rounding. No spike is paired with itself; others
-    within half a bin of it are counted at lag 0.
+    ``w`` (Perkel, Gerstein & Moore 1967, Biophys. J. 7:391). The bin of a lag ``l`` has the
+    differences of the same sign with ``(|l| - 1/2) w <= |t_j - t_i| < (|l| + 1/2) w``. An edge
+    belongs to the bin further from 0, so ``A(l) = A(-l)``. A difference less than 1 ns below an
+    edge counts as on the edge, so rounding does not move spikes of one sampling clock. No spike is
+    paired with itself; other spikes within half a bin of it are counted at lag 0.
 
     Examples
     --------
@@ -74,7 +74,8 @@ def crosscorrelogram(
     window: float = 0.05,
     **over: Unpack[Over],
 ) -> xr.DataArray | xr.DataTree:
-    """Rate of each unit around the spikes of each other.
+    """Compute cross-correlograms: the firing rate of each unit around the spikes of each other
+    unit.
 
     Parameters
     ----------
@@ -83,26 +84,26 @@ def crosscorrelogram(
     bin_width : float, s
         Width of a bin.
     window : float, s
-        Longest lag.
+        The longest lag.
 
     Returns
     -------
     (unit_id, other_unit_id, lag) xr.DataArray, spikes/s
-        Rate of `other_unit_id` at each lag after a spike of `unit_id`; with itself, its
-        autocorrelogram. NaN where `unit_id` has no spikes.
+        Rate of `other_unit_id` at each lag after a spike of `unit_id`. For a unit with itself it is
+        the autocorrelogram. NaN if `unit_id` has no spikes.
 
     Raises
     ------
     SchemaError
         If there are no spike times.
     ValueError
-        If a bin is not positive, or longer than the window.
+        If `bin_width` is not positive or is longer than `window`.
 
     Notes
     -----
     ``C_ab(l) = #{(i, j): t_bj - t_ai in bin l} / (n_a w)`` (Perkel, Gerstein & Moore 1967,
-    Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that fire independently of
-    each other. Bins as in `autocorrelogram`, so that ``n_a C_ab(l) = n_b C_ba(-l)``.
+    Biophys. J. 7:419); divided by the rate of `b` it is 1 for units that fire independently. Bins
+    are those of `autocorrelogram`, so ``n_a C_ab(l) = n_b C_ba(-l)``.
 
     Examples
     --------
@@ -130,7 +131,7 @@ def _trains(
     node = dataset_of(spikes_or_area)
     trains = trains_of(node)
     times = trains.load(np.arange(trains.first.size))
-    last = np.array(  # NaN comes last in a train, and is no spike
+    last = np.array(  # NaN comes last in a train and is not a spike
         [f + np.isfinite(times[f:e]).sum() for f, e in zip(trains.first, trains.last, strict=True)],
         np.int64,
     )

@@ -1,4 +1,4 @@
-"""Spikes and signals together: phase locking, and signals around spikes or events."""
+"""Relate spikes and signals: phase locking, and signals around spikes or events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neuroarrays.signals.moments import Moments
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 
-#: Samples of a signal that are gathered at once.
+#: The most samples of a signal that are gathered at once.
 _AT_ONCE = 1 << 21
 
 
@@ -26,35 +26,36 @@ _AT_ONCE = 1 << 21
 def phase_locking(
     area: xr.DataTree | xr.Dataset, phase: str | xr.DataArray, **over: Unpack[Over]
 ) -> xr.Dataset:
-    """How the spikes of each unit are locked to the phase of a signal.
+    """Measure how the spikes of each unit are locked to the phase of a signal.
 
     Parameters
     ----------
     area : DataTree node or Dataset
         An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds.
     phase : (time,) DataArray or str
-        With the attribute `period`, such as ``na.hilbert(band)["phase"].sel(channel=7)``, or the
-        path of one in the session of the area. Where it is NaN, has a gap or is not `valid`,
-        spikes do not count.
+        A phase with the attribute `period`, such as ``na.hilbert(band)["phase"].sel(channel=7)``,
+        or its path in the session of the area. Spikes do not count where it is NaN, has a gap or is
+        not `valid`.
 
     Returns
     -------
     xr.Dataset
-        Along ``unit_id``: ``n`` spikes that count, ``mean_phase`` (in the unit of the phase),
-        ``vector_length`` R from 0 to 1, ``ppc`` and ``p``. NaN of a unit without such spikes, `ppc`
-        with fewer than two.
+        Variables along ``(unit_id,)``: ``n``, the spikes that count; ``mean_phase`` in the unit of
+        the phase; ``vector_length`` R from 0 to 1; ``ppc``; and ``p``. NaN for a unit without such
+        spikes; `ppc` also with only one.
 
     Raises
     ------
     SchemaError
-        If there are no spikes, or the phase has channels or no period.
+        If there are no spikes, or the phase has channels or has no attribute `period`.
 
     Notes
     -----
-    ``R exp(i m) = mean exp(i phase)``. Pairwise phase consistency ``(n R² - 1) / (n - 1)`` does not
-    grow when there are few spikes (Vinck et al. 2010, NeuroImage 51:112). `p` is that of Rayleigh's
-    test, ``exp(sqrt(1 + 4n + 4(n² - (nR)²)) - (1 + 2n))`` (Zar 1999, Biostatistical analysis,
-    eq. 27.4). Phases between samples are interpolated along the shorter arc.
+    ``R exp(i m) = mean exp(i phase)``. The pairwise phase consistency, `ppc`, is ``(n R² - 1) / (n
+    - 1)``; unlike R it is not larger when there are few spikes (Vinck et al. 2010, NeuroImage
+    51:112). `p` is that of Rayleigh's test, ``exp(sqrt(1 + 4n + 4(n² - (nR)²)) - (1 + 2n))`` (Zar
+    1999, Biostatistical analysis, eq. 27.4). Phases between samples are interpolated along the
+    shorter arc.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def phase_locking(
     period = phase.attrs.get("period")
     if not period or phase.dims != (schema.TIME,):
         msg = (
-            f"phase has dims {phase.dims} and period {period!r}: expected one (time,) with the "
+            f"phase has dims {phase.dims} and period {period!r}; expected dims (time,) and the "
             "attribute period, such as na.hilbert(band)['phase'].sel(channel=7)"
         )
         raise SchemaError(msg)
@@ -113,31 +114,31 @@ def phase_locking(
 def event_triggered_average(
     times: Any, signal: str | xr.DataArray, window: tuple[float, float], **over: Unpack[Over]
 ) -> xr.Dataset:
-    """The mean of a signal around events: spikes, ripples, rewards.
+    """Average a signal around events: spikes, ripples, rewards.
 
     Parameters
     ----------
     times : (n,) array, s, or DataTree node or Dataset
-        Of the events, session clock. Or an area of a recording tree: the spikes of each of its
-        units.
+        Times of the events on the session clock; or an area of a recording tree, for the spikes of
+        each of its units.
     signal : (time, ...) DataArray or str
-        On a regular clock, in any unit, or the path of one in the session of the area. Only what
-        lies around the events is read.
+        A signal on a regular clock, in any unit, or its path in the session of the area. Only
+        samples around the events are read.
     window : (float, float), s
-        From when to when around each; lags are whole steps of the signal's clock.
+        Start and stop relative to each event. Lags are whole steps of the signal's clock.
 
     Returns
     -------
     xr.Dataset
-        ``mean``, its standard error ``sem`` (ddof 1) in the unit of the signal, and ``n``, the number
-        of events whose sample is there, along ``(lag, ...)``, `lag` in s; of an area along
-        ``(unit_id, lag, ...)``. The signal is interpolated linearly between its samples; where it
-        is missing, has a gap or is not `valid` an event does not count.
+        ``mean`` and its standard error ``sem`` (ddof 1) in the unit of the signal, and ``n``, the
+        number of events that count, along ``(lag, ...)``, `lag` in s; for an area along ``(unit_id,
+        lag, ...)``. The signal is interpolated linearly between its samples. An event does not
+        count at lags where the signal is missing, has a gap or is not `valid`.
 
     Raises
     ------
     ValueError
-        If the window is empty or the clock is missing or irregular.
+        If the window has no sample, or the clock is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
     NotInTree
@@ -185,7 +186,7 @@ def event_triggered_average(
 
 
 def _lags(window: Any, known: Sampled) -> np.ndarray:
-    """Whole steps of a clock within a window, (lag,) float64, s."""
+    """The whole steps of a clock within a window, (lag,) float64 in s."""
     try:
         begin, end = (float(edge) for edge in window)
     except (TypeError, ValueError):
@@ -195,7 +196,10 @@ def _lags(window: Any, known: Sampled) -> np.ndarray:
         raise ValueError(msg)
     lags = np.arange(np.ceil(begin * known.rate - 1e-6), np.floor(end * known.rate + 1e-6) + 1)
     if not lags.size:
-        msg = f"window={window!r}: holds no sample of {known.name}, {1 / known.rate:g} s apart"
+        msg = (
+            f"window={window!r}: has no sample of {known.name}, whose samples are {1 / known.rate:g} "
+            "s apart"
+        )
         raise ValueError(msg)
     return lags / known.rate
 
@@ -203,7 +207,7 @@ def _lags(window: Any, known: Sampled) -> np.ndarray:
 def _around(
     known: Sampled, events: np.ndarray, lags: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard error and number of a signal's values around events (n,), s: (lag, ...)."""
+    """Mean, standard error and number of a signal's values around events (n,) in s: (lag, ...)."""
     shape = (lags.size, *known.signal.shape[1:])
     moments = Moments(shape)
     events = events[np.isfinite(events)]

@@ -1,4 +1,4 @@
-"""Decode what the animal did from its spikes, tested on time that was held out."""
+"""Decode behaviour from spikes, cross-validated in time."""
 
 from __future__ import annotations
 
@@ -34,46 +34,45 @@ def bayesian_decoder(
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data (time, unit_id)``, numbers of spikes, on one clock.
-    feature : str, (time,) DataArray, or two of them
-        A path below the area, such as ``"head_direction/ry"``, or values in any unit on the
-        area's clock.
+        An area with ``spike_data (time, unit_id)``, spikes per bin, on one clock. feature : str,
+        (time,) DataArray, or two of them The path of a signal below the area, such as
+        ``"head_direction/ry"``, or values in any unit on the clock of the area.
     bins : int or (int, int)
         Number of bins of each feature, as in `tuning_curve`.
     window : float, s
-        Spikes are counted in a window of this length around each bin of the clock, as far as it
-        goes on there: not over a hole of `time`, a change of `block_id`, or time that is not
-        `valid`.
+        Spikes are counted in a window of this length around each bin of the clock. A window does
+        not go over a gap in `time`, a change of `block_id`, or time that is not `valid`.
     folds : int
-        Number of parts, one after another, into which the recording is cut. Each is decoded
-        with the rates of the others; time within half a window of it is left out of these.
+        Number of consecutive parts of the recording. Each part is decoded with the rates from the
+        others; time closer than half a window to it is not used for the rates.
     min_occupancy : float, s
-        Bins of the feature visited for less, in the time that rates are taken from, are never
-        decoded.
+        Bins of the feature that were visited for a shorter time, in the data for the rates, are
+        never decoded.
 
     Returns
     -------
     xr.Dataset
-        Along ``(time,)``, in the unit of the feature: the feature under its own name, as it
-        was; ``<feature>_decoded``; and `error`, the distance between them, of angles along the
-        shorter arc. Also `fold`, a number, and `posterior` along ``(time, <feature>_bin, ...)``,
-        probabilities that add up to 1. What is decoded is the direction of the mean vector of
-        the posterior for one angle, else the most likely bin. NaN where the feature is not
-        known, or no bin of the window counts.
+        Variables along ``(time,)`` in the unit of the feature: the feature under its own name, its
+        decoded value ``<feature>_decoded``, and `error`, the distance between them (for angles
+        along the shorter arc). Also the number `fold`, and `posterior` along ``(time,
+        <feature>_bin, ...)``, probabilities that add up to 1. The decoded value is the direction of
+        the mean vector of the posterior for one angle, else the most likely bin. NaN where the
+        feature is not known, or no bin of the window counts.
 
     Raises
     ------
     SchemaError, NotInTree
-        If the area or the feature is not on one clock, or not there.
+        If the area or the feature does not exist or is not on one clock.
     ValueError
-        If the window is not positive or shorter than a bin, or the folds do not fit.
+        If the window is not positive or is shorter than a bin, or the folds are too many for the
+        recording.
 
     Notes
     -----
     ``P(x | n) ~ P(x) prod_u f_u(x)^n_u exp(-T sum_u f_u(x))`` for counts ``n`` in a window of
     length ``T``, rates ``f`` and occupancy ``P(x)`` of the other folds (Zhang, Ginzburg,
-    McNaughton & Sejnowski 1998, J. Neurophysiol. 79:1017, one step). Rates below 0.001 spikes/s
-    are raised to that. Bins masked for any of the units are neither learned from nor counted.
+    McNaughton & Sejnowski 1998, J. Neurophysiol. 79:1017, one step). Rates below 0.001 spikes/s are
+    set to that value. Bins that are masked for any unit are not used.
 
     Examples
     --------
@@ -96,7 +95,10 @@ def bayesian_decoder(
         rates, seconds = plan.rates(train, posterior.shape[1])
         seconds = np.where(seconds >= least, seconds, 0)
         if not seconds.any():
-            msg = f"min_occupancy={min_occupancy!r}: no place was visited for so long"
+            msg = (
+                f"min_occupancy={min_occupancy!r}: no bin of the feature was visited for that "
+                "long (s); give less"
+            )
             raise ValueError(msg)
         counts, durations = plan.counts[test], plan.durations[test]
         probabilities = posteriors.poisson_posterior(counts, durations, rates, seconds)
@@ -127,16 +129,16 @@ def population_vector(
     folds: int = 5,
     **over: Unpack[Over],
 ) -> xr.Dataset | xr.DataTree:
-    """Decode an angle by the vector sum of preferred directions, cross-validated.
+    """Decode an angle by the population vector, cross-validated.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data (time, unit_id)``, numbers of spikes, on one clock.
+        An area with ``spike_data (time, unit_id)``, spikes per bin, on one clock.
     feature : str or (time,) DataArray
-        An angle; its attribute `period` is a full turn in its unit.
+        An angle, whose attribute `period` is a full turn in its unit.
     bins : int
-        Number of bins of the tuning curves that preferred directions are taken from.
+        Number of bins of the tuning curves, from which preferred directions are computed.
     window : float, s
         As in `bayesian_decoder`.
     folds : int
@@ -145,24 +147,24 @@ def population_vector(
     Returns
     -------
     xr.Dataset
-        Along ``(time,)``: the feature under its own name, ``<feature>_decoded`` and `error`
-        along the shorter arc, all in the unit of the feature; the number of the `fold`; and
-        `strength`, the length of the vector, without unit. NaN also where no unit fires in the
-        time that rates are taken from.
+        Variables along ``(time,)``: the feature under its own name, ``<feature>_decoded`` and
+        `error` along the shorter arc, in the unit of the feature; the number of the `fold`; and
+        `strength`, the length of the vector, without unit. NaN as in `bayesian_decoder`, and if no
+        unit fires in the data for the rates.
 
     Raises
     ------
     SchemaError, NotInTree
-        If the area or the feature is not on one clock, or not there.
+        If the area or the feature does not exist or is not on one clock.
     ValueError
-        If the feature is no angle, or the window or the folds do not fit.
+        If the feature is not an angle, or the window or the folds are not possible.
 
     Notes
     -----
-    ``V = sum_u (n_u / T - m_u) / m_u exp(i p_u)``, with the rate ``n_u / T`` in the window and, of
-    the other folds, the mean rate ``m_u`` over angles and the preferred direction ``p_u``
-    (Georgopoulos, Schwartz & Kettner 1986, Science 233:1416). Without correction for preferred
-    directions that crowd in one place: of few units `bayesian_decoder` is the better one.
+    ``V = sum_u (n_u / T - m_u) / m_u exp(i p_u)``, with the rate ``n_u / T`` in the window, and the
+    mean rate ``m_u`` over angles and the preferred direction ``p_u`` from the other folds
+    (Georgopoulos, Schwartz & Kettner 1986, Science 233:1416). Unevenly distributed preferred
+    directions are not corrected for: with few units, `bayesian_decoder` is better.
 
     Examples
     --------
@@ -176,7 +178,7 @@ def population_vector(
     plan = _plan(area, feature, bins, window, folds)
     if not plan.periods[0]:
         msg = (
-            f"{plan.names[0]!r} is no angle: it has no attribute period. Set it, e.g. "
+            f"{plan.names[0]!r} is not an angle: it has no attribute period. Set it, e.g. "
             ".assign_attrs(period=360), or use na.bayesian_decoder"
         )
         raise ValueError(msg)
@@ -200,7 +202,7 @@ def population_vector(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What decoders share: counts in windows, features in bins, folds in time."""
+    """The data of a decoder: counts in windows, features in bins, folds in time."""
 
     area: xr.Dataset
     signals: list[xr.DataArray]
@@ -237,7 +239,7 @@ class _Plan:
             yield train, slice(int(begin), int(end))
 
     def rates(self, train: np.ndarray, n_places: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rates (unit, place) in spikes/s, and seconds spent in each place, of some bins."""
+        """Rates (unit, feature bin), spikes/s, and seconds per feature bin, from some time bins."""
         from neuroarrays.kernels import moments
 
         labels = np.where(train, self.labels, -1)
@@ -258,7 +260,7 @@ def _plan(
 
     node, response = clock_of(area)
     if response.values.name != schema.SPIKE_DATA:
-        msg = "decoders count spikes: the area has responses and no spike_data"
+        msg = "decoders need spike_data: the area has responses only"
         raise SchemaError(msg)
     width = bin_width(node)
     window = duration(window, "window")
@@ -268,7 +270,10 @@ def _plan(
     half = max(0, round((window / width - 1) / 2))
     n = node.sizes[schema.TIME]
     if not 2 <= int(folds) <= max(2, n // (2 * (2 * half + 1))):
-        msg = f"folds={folds!r}: expected 2 or more, each longer than two windows of {window:g} s"
+        msg = (
+            f"folds={folds!r}: expected 2 or more, and folds longer than two windows of "
+            f"{window:g} s"
+        )
         raise ValueError(msg)
     features = [feature] if isinstance(feature, str | xr.DataArray) else list(feature)
     wanted = bins_of(bins, len(features))
@@ -299,7 +304,7 @@ def _plan(
 
 
 def _most_likely(posterior: np.ndarray, plan: _Plan) -> list[np.ndarray]:
-    """Centres of the most likely places, along each feature."""
+    """Centres of the most likely bins, along each feature."""
     some = np.isfinite(posterior[:, 0])
     best = np.argmax(np.where(some[:, None], posterior, 0), axis=1)
     shape = tuple(centres.size for centres in plan.centres)

@@ -1,4 +1,4 @@
-"""Events from fluorescence: unit by unit, where they are asked for, with OASIS or by a threshold."""
+"""`deconvolve`: events from fluorescence, with OASIS, a threshold, or DRIADA's wavelets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks, step
 
-#: Where files say how fast the indicator rises and decays, s: labels of units, attributes (DRIADA).
+#: Labels of units and attributes (DRIADA) that have the rise and decay times of the indicator in s.
 _LABELS = {"rise": "t_rise", "decay": "t_off"}
 _ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
-_RISE = 0.25  # s that the threshold method averages over where nothing is known of the rise
-#: A stretch with fewer frames is NaN; bytes of traces read at a time.
+_RISE = 0.25  # s, the rise of the threshold method if none is known
+#: The least frames of a stretch (a shorter one is NaN), and the most bytes of traces read at once.
 _SHORTEST, _BLOCK = 5, 64 << 20
-_CLEAR = 3.0  # deviations of white noise's autocorrelation from which on a trace decays
+_CLEAR = 3.0  # deviations from white noise's autocorrelation that show a decay
 
 
 @over_areas("traces", apart=True)
@@ -41,60 +41,61 @@ def deconvolve(
     threshold: float = 4.0,
     **over: Unpack[Over],
 ) -> xr.DataArray | xr.DataTree:
-    """Events that explain fluorescence, lazily: asking for one unit computes one unit.
+    """Estimate events from fluorescence, lazily: only the units that are read are computed.
 
     Parameters
     ----------
     responses : (time, unit_id) DataArray, or an area with `responses`
-        Fluorescence, as dF/F or as it was recorded. Frames that are NaN, holes of the clock,
-        changes of a `block_id` and, of an area, frames that are False in `valid` or `valid_units`
-        are gaps.
+        Fluorescence in any unit, as dF/F or as it was recorded. Frames that are NaN, gaps in the
+        clock, changes of `block_id`, and frames of an area that are False in `valid` or
+        `valid_units` are gaps.
     method : {"oasis", "threshold", "wavelet"}
         "oasis": non-negative deconvolution by the package oasis-deconv (GPL-3; Friedrich, Zhou and
-        Paninski 2017). "threshold": steps upwards of more than `threshold` deviations. "wavelet":
-        the installed DRIADA's.
+        Paninski 2017). "threshold": upward steps of more than `threshold` deviations of the noise.
+        "wavelet": the method of the installed package DRIADA.
     rise, decay : float, s, optional
-        Time constants of the indicator. Without, those of the file: labels `t_rise` and `t_off` of
-        the units, attributes `t_rise_sec` and `t_off_sec`, in which DRIADA keeps them.
+        Time constants of the indicator (default: those of the file, in the labels `t_rise` and
+        `t_off` of the units or in DRIADA's attributes `t_rise_sec` and `t_off_sec`).
     threshold : float
-        Of the threshold method: deviations of the noise.
+        Threshold of the threshold method, in deviations of the noise.
 
     Returns
     -------
     (time, unit_id) float DataArray, named "responses"
-        NaN in gaps, and between gaps too short to tell (5 frames; "threshold": twice the rise).
+        Events. NaN in gaps and in stretches that are too short (5 frames; for "threshold" twice the
+        rise).
 
     Raises
     ------
     MissingDependency
-        If the package that does it is not installed.
+        If the package of the method is not installed.
     SchemaError
-        If there is no clock, and the method needs the sampling rate; or it goes backwards.
+        If the method needs the sampling rate and there is no clock, or the clock goes backwards.
     ValueError
-        If a number cannot be.
+        If a number is not possible.
 
     Warns
     -----
     UserWarning
-        If the decay of a unit has to be estimated and its trace shows none (its autocorrelation is
-        that of white noise); its events are then NaN.
+        If the decay of a unit must be estimated and its trace shows none (its autocorrelation is
+        that of white noise). Its events are then NaN.
 
     Notes
     -----
-    Stretches between gaps are deconvolved separately, with one noise, decay and baseline for each
-    unit, from all of its frames.
+    Stretches between gaps are deconvolved separately. Noise, decay and baseline are estimated once
+    for each unit, from all its frames.
 
-    ``oasis``: amplitudes per frame in the unit of the responses, as ``oasis.functions.deconvolve``
-    gives them. With a decay and no rise an event is a jump and an exponential decay (AR(1)); with
-    both it is ``(1 - exp(-t / rise)) exp(-t / decay)``, as DRIADA has it (AR(2)); without a decay
-    AR(1) from the autocovariance of the trace.
+    ``oasis``: amplitudes per frame in the unit of the responses, from
+    ``oasis.functions.deconvolve``. With a decay and no rise, an event is a jump followed by an
+    exponential decay (AR(1)). With both, it is ``(1 - exp(-t / rise)) exp(-t / decay)``, as in
+    DRIADA (AR(2)). Without a decay, AR(1) is estimated from the autocovariance of the trace.
 
-    ``threshold``: an event is where the mean of the next `rise` seconds (0.25 where nothing says)
-    exceeds that of the last by most, and by more than `threshold` times 1.4826 times the median
-    absolute deviation of these differences; its amplitude is the difference.
+    ``threshold``: an event is where the difference between the means of the next and of the last
+    `rise` seconds (default: 0.25) has a local maximum above `threshold` times 1.4826 times the
+    median absolute deviation of these differences. Its amplitude is the difference.
 
-    ``wavelet``: 1.0 for as long as an event lasts, 0.5 to 2.5 s, with DRIADA's parameters for the
-    sampling rate; DRIADA scales each stretch to 0 to 1.
+    ``wavelet``: 1.0 during an event, which lasts 0.5 to 2.5 s, with DRIADA's parameters for the
+    sampling rate. DRIADA scales each stretch to the range 0 to 1.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def deconvolve(
 def _parts(
     responses: xr.DataArray | xr.DataTree | xr.Dataset,
 ) -> tuple[xr.DataArray, tuple[xr.Variable, ...], Mapping[Any, Any]]:
-    """The traces, masks of their frames, and what the file says."""
+    """The traces, the masks of their frames, and the time constants of the file."""
     if isinstance(responses, xr.DataArray):
         array, masks, attrs = responses, [], dict(responses.attrs)
     else:
@@ -159,19 +160,19 @@ def _parts(
             attrs |= above.attrs
         attrs |= {**node.attrs, **array.attrs}
     if array.dims != (schema.TIME, schema.UNIT):
-        msg = f"{array.name!r} has dims {array.dims}: expected (time, unit_id), one clock for all"
+        msg = f"{array.name!r} has dims {array.dims}; expected (time, unit_id) on one clock"
         raise SchemaError(msg)
     return array, tuple(masks), attrs
 
 
 def _clock(array: xr.DataArray, area: Any) -> tuple[float | None, np.ndarray]:
-    """Frames per second, None without a clock, and the frames before which it breaks."""
+    """Frames per second (None without a clock), and the frames before which the clock breaks."""
     starts = np.flatnonzero(breaks(area)[1:]) + 1
     if schema.TIME not in array.coords or array.sizes[schema.TIME] < 2:
         return None, starts
     clock = array[schema.TIME]
     if not (np.diff(clock.values) > 0).all():
-        msg = f"the time of {array.name!r} does not always rise; sort it first, .sortby('time')"
+        msg = f"the time of {array.name!r} does not always increase; sort it first: .sortby('time')"
         raise SchemaError(msg)
     return 1 / step(clock), starts
 
@@ -179,7 +180,7 @@ def _clock(array: xr.DataArray, area: Any) -> tuple[float | None, np.ndarray]:
 def _constants(
     array: xr.DataArray, attrs: Mapping[Any, Any], name: str, given: float | None
 ) -> np.ndarray:
-    """A time constant of each unit, s: as given, as the file says, or NaN."""
+    """A time constant of each unit in s: the option, else that of the file, else NaN."""
     n, label = array.sizes[schema.UNIT], _LABELS[name]
     if given is not None:
         return np.full(n, float(given))
@@ -194,7 +195,7 @@ def _constants(
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Deconvolved(LazyArray):
-    """Events of units, computed where they are asked for and kept for the next question."""
+    """Events of units, computed when they are read, and kept."""
 
     traces: xr.Variable
     units: np.ndarray
@@ -213,9 +214,9 @@ class Deconvolved(LazyArray):
         return self.traces.shape
 
     def outer(self, key: Key) -> np.ndarray:
-        k, which = key
+        k, unit_key = key
         frames = self.shape[0]
-        units = np.atleast_1d(np.arange(self.shape[1])[which])
+        units = np.atleast_1d(np.arange(self.shape[1])[unit_key])
         events = np.empty((np.arange(frames)[k].size, units.size), self.dtype)
         block = max(1, _BLOCK // (8 * max(frames, 1)))
         for first in range(0, units.size, block):
@@ -227,7 +228,7 @@ class Deconvolved(LazyArray):
         return events[outer.left(key)]
 
     def _usable(self, units: np.ndarray) -> np.ndarray:
-        """Traces of some units, NaN where a mask is False."""
+        """Traces of some units; NaN where a mask is False."""
         traces = np.asarray(self.traces[:, units].values)
         for mask in self.masks:
             good = mask[:, units].values if mask.ndim > 1 else mask.values[:, None]
@@ -245,8 +246,9 @@ class Deconvolved(LazyArray):
         parts = METHODS[self.method].run([trace[part] for part in stretches], settings)
         if parts is None:
             warnings.warn(
-                f"the trace of unit {self.units[unit]} does not show how fast it decays: its events "
-                "are NaN; say decay= (in seconds), or leave the unit out",
+                f"the trace of unit {self.units[unit]} does not show how fast it decays: its "
+                "events "
+                "are NaN; give decay= in seconds, or leave the unit out",
                 UserWarning,
             )
             return out
@@ -255,7 +257,7 @@ class Deconvolved(LazyArray):
         return out
 
     def _stretches(self, good: np.ndarray) -> list[slice]:
-        """Frames between gaps, and between jumps of the clock."""
+        """The stretches of frames between gaps and jumps of the clock."""
         edges = np.flatnonzero(np.diff(np.concatenate([[0], good, [0]])))
         stretches = []
         for a, b in edges.reshape(-1, 2):
@@ -272,7 +274,7 @@ class Deconvolved(LazyArray):
 
 @dataclass(frozen=True)
 class UnitSettings:
-    """Frames per second, time constants of a unit (s, NaN where unknown), deviations of noise."""
+    """Frames per second, time constants of a unit (s, NaN if unknown), noise deviation."""
 
     rate: float | None
     rise: float
@@ -282,14 +284,14 @@ class UnitSettings:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to find events.
+    """A method to find events.
 
     Attributes
     ----------
     run : callable
-        Events of the stretches of one trace; None if it cannot be said.
+        Function that gives the events of the stretches of one trace; None if they are not known.
     check : callable
-        Raises if a package or number that it needs is not there.
+        Function that raises an error if a package or a number is missing.
     """
 
     run: Callable[[list[np.ndarray], UnitSettings], list[np.ndarray] | None]
@@ -311,7 +313,7 @@ def _check_oasis(rate: float | None, constants: Mapping[str, np.ndarray]) -> Non
     rise, decay = constants["rise"], constants["decay"]
     alone = int((~np.isnan(rise) & np.isnan(decay)).sum())
     if alone:
-        msg = f"of {alone} units a rise is known, and no decay: say decay= too, in seconds"
+        msg = f"{alone} units have a rise and no decay: give decay= too, in seconds"
         raise ValueError(msg)
 
 
@@ -319,7 +321,7 @@ def _run_oasis(stretches: list[np.ndarray], settings: UnitSettings) -> list[np.n
     functions, joined = _oasis(), np.concatenate(stretches)
     rate = settings.rate or 1.0
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "nperseg")  # of traces below 256 frames
+        warnings.filterwarnings("ignore", "nperseg")  # for traces with fewer than 256 frames
         if np.isnan(settings.decay):
             decay, rise, noise = *_estimated(functions, joined, rate), functions.GetSn(joined)
             if np.isnan(decay):
@@ -335,13 +337,13 @@ def _run_oasis(stretches: list[np.ndarray], settings: UnitSettings) -> list[np.n
 
 
 def _estimated(functions: Any, trace: np.ndarray, rate: float) -> tuple[float, float]:
-    """Decay of a trace as OASIS estimates it, NaN where there is none to be seen; no rise."""
+    """The decay of a trace as OASIS estimates it, or NaN if the trace shows none; no rise."""
     from neuroarrays.kernels import transients
 
     first, again = (
         functions.estimate_parameters(trace, p=1, fudge_factor=0.98)[0][0] for _ in range(2)
     )
-    # Where it has no solution OASIS draws one at random; of white noise it has one half of the time.
+    # If OASIS finds no solution it draws one at random; white noise has one in half of the cases.
     if first != again or not 0 < first < 1 or transients.persistence(trace) < _CLEAR:
         return np.nan, 0.0
     return float(functions.ar1_to_tau(float(first), rate)), 0.0
@@ -389,7 +391,7 @@ def _run_wavelet(stretches: list[np.ndarray], settings: UnitSettings) -> list[np
 
 _NO_RESPONSES = "pass the traces themselves: na.deconvolve(node['...'])"
 _NO_RATE = (
-    "these responses have no time coordinate, from which the sampling rate follows: open the file "
+    "the sampling rate is not known, because the responses have no coordinate time; open the file "
     "with sampling_rate=, or assign time in seconds"
 )
 

@@ -1,4 +1,4 @@
-"""Counted point events, as analyses see units: licks, rewards, pulses of an aligned tree."""
+"""Treat counted point events of an aligned tree (licks, rewards, pulses) as units."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
 
 
 def as_area(node: Any) -> xr.Dataset | None:
-    """The events of an aligned tree as an area in which each is a unit.
+    """Convert the events of an aligned tree to an area whose units are the events.
 
     Parameters
     ----------
     node : object
-        What a user gave for an area.
+        What the user gave as an area.
 
     Returns
     -------
     Dataset or None
-        `spike_data`, `valid` and the labels of presentations; None for anything else than a
-        node ``events`` with counts. Counts are along ``(presentation_id, unit_id, time)``
-        or ``(time, unit_id)``.
+        An area with `spike_data` (events per bin) along ``(presentation_id, unit_id, time)`` or
+        ``(time, unit_id)``, `valid`, and the labels of presentations. None if `node` is not a node
+        ``events`` with counts.
     """
     if not isinstance(node, xr.DataTree) or node.name != schema.EVENTS:
         return None
@@ -39,7 +39,7 @@ def as_area(node: Any) -> xr.Dataset | None:
     dims = [along[0], schema.UNIT, *along[1:]]
     counts = np.stack([counts_by_name[name].transpose(*along).values for name in names], 1)
     coords: dict[Any, Any] = dict(counts_by_name.coords) | {schema.UNIT: range(len(names))}
-    if node.parent is not None:  # the labels of presentations stand above
+    if node.parent is not None:  # the labels of presentations are in the node above
         coords |= {
             name: label
             for name, label in node.parent.coords.items()
@@ -50,7 +50,7 @@ def as_area(node: Any) -> xr.Dataset | None:
 
 
 def by_name(answer: _Answer, node: Any) -> _Answer:
-    """An answer about `as_area`, the names of the events in place of units; spikes are events."""
+    """Rename the result for `as_area`: units become events, and spikes/s become events/s."""
     named = answer.assign_coords({schema.EVENT: (schema.UNIT, _names(node))})
     named = named.swap_dims({schema.UNIT: schema.EVENT}).drop_vars(schema.UNIT)
     parts: list[xr.DataArray] = list(named.coords.values())
@@ -65,7 +65,7 @@ def by_name(answer: _Answer, node: Any) -> _Answer:
 
 
 def _names(node: xr.DataTree) -> list[str]:
-    """Of the counts in a node of events."""
+    """The dataset of the counts in a node of events."""
     return [
         str(name)
         for name, counts in node.data_vars.items()

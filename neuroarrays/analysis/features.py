@@ -1,4 +1,4 @@
-"""Features: what type of signal each is, several as components of one, angles as cosine and sine."""
+"""Features: find their types, join several as components, and split angles into cosine and sine."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from neuroarrays.lazy.views import side_by_side
 from neuroarrays.schema.given import check
 from neuroarrays.tree import groups as _groups
 
-#: Types of features.
+#: The types of features.
 DISCRETE, CONTINUOUS = ("binary", "categorical", "count", "timeline"), ("linear", "circular")
-#: Other names that DRIADA has for types; "discrete" is one of the discrete ones, by the values.
+#: DRIADA's other names for types; "discrete" becomes one of the discrete types, by the values.
 _DRIADA = {
     "continuous": "linear", "c": "linear", "phase": "circular", "angle": "circular",
     "spike": "binary", "cat": "categorical", "time": "timeline", "discrete": "discrete",
     "d": "discrete", "ambiguous": "unknown",
 }  # fmt: skip
-#: Attributes that say what a feature is; the period of an angle is the one that `interpolate` knows.
+#: Attributes of a feature: its type, the score of the type, and the full turn of an angle.
 TYPE, SCORE, PERIOD = "feature_type", "feature_type_score", "period"
 
 _TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
     unit: 360.0 for unit in ("deg", "degree", "degrees", "°")
 }
 _ANGLES = {"angle", "azimuth", "bearing", "direction", "hd", "heading", "phase", "yaw"}
-#: Masks, which are no features.
+#: Masks, which are not features.
 _MASKS = (schema.VALID, schema.VALID_UNITS, schema.WITHHELD)
 
 Override = str | tuple[str, float]
@@ -41,36 +41,37 @@ Override = str | tuple[str, float]
 def feature_types(
     tree: xr.DataTree, overrides: Mapping[str, Override] | None = None
 ) -> xr.DataTree:
-    """The tree with the type of each feature among its attributes.
+    """Find the type of each feature and write it into its attributes.
 
-    A feature is a signal with one value per time. Each is read once; nothing else is changed.
+    A feature is a signal with one value per time. Each is read once; the rest of the tree is
+    unchanged.
 
     Parameters
     ----------
     tree : DataTree or a node of one
-        Recording or aligned.
-    overrides : mapping of str to str or (str, float), optional
-        Types of some features, by name or path: ``{"licks": "binary"}``; an angle with its full
-        turn, ``{"wheel": ("circular", 1.0)}``. DRIADA's other names are taken, too: "continuous",
+        A recording or aligned tree. overrides : mapping of str to str or (str, float), optional
+        Types of some features, by name or path: ``{"licks": "binary"}``. An angle may have its full
+        turn, ``{"wheel": ("circular", 1.0)}``. DRIADA's names are accepted too: "continuous",
         "discrete", "cat", "spike", "phase", "angle", "time", "ambiguous", "c", "d".
 
     Returns
     -------
     DataTree
-        With attributes ``feature_type`` and ``feature_type_score`` (0 to 1, how clear the case
-        is; 1.0 where it was given), and for angles ``period``, which `interpolate`,
-        `tuning_curve` and the decoders take.
+        A tree whose features have the attributes ``feature_type`` and ``feature_type_score`` (from
+        0 to 1, how clear the case is; 1.0 if it was given). Angles also have ``period``, which
+        `interpolate`, `tuning_curve` and the decoders use.
 
     Raises
     ------
     ValueError
-        If a type is none of these, or an angle has neither 2 pi nor 360 as its full turn.
+        If a type is unknown, or the full turn of an angle is neither 2 pi nor 360 and was not
+        given.
     NotInTree
-        If a name is that of no feature.
+        If no feature has a given name.
 
     Notes
     -----
-    The first line that fits:
+    The first line that fits decides:
 
     =============  ==============================================================================
     type           a feature that
@@ -93,12 +94,13 @@ def feature_types(
     linear         is anything else, rounded measures that vary like counts among it
     =============  ==============================================================================
 
-    The type does not change when a float feature is multiplied, but for angles, which need their
-    turn, and whole numbers; an angle may start anywhere. Fewer than 30 samples lower the score.
+    Multiplying a float feature does not change its type, except for angles, whose full turn is
+    fixed, and for whole numbers. An angle may start at any value. Fewer than 30 samples lower the
+    score.
 
-    Other full turns (180, 24, 1) are not looked for; a track of 2 pi or 360 that is run in circles
-    is an angle to this rule, and a position that moves at constant speed is a timeline:
-    `overrides` are for these.
+    Other full turns (180, 24, 1) are not recognised. A circular track whose length is 2 pi or 360
+    is taken for an angle, and a position that changes at constant speed for a timeline: use
+    `overrides` for these.
 
     Examples
     --------
@@ -130,7 +132,7 @@ def feature_types(
 
 
 def _features(path: str, node: xr.Dataset) -> list[str]:
-    """Names of the signals with one value per time."""
+    """Names of the signals that have one value per time."""
     if schema.PRESENTATIONS in path.split("/"):
         return []
     return [
@@ -176,7 +178,7 @@ def _typed(
     elif feature.dtype.kind in "UST":
         kind, score = "categorical", 1.0
     else:
-        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)  # of head_direction and headDirection
+        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)  # from head_direction and headDirection
         angle = turn is not None or not _ANGLES.isdisjoint(word.lower() for word in words)
         turns = (features.FULL_TURN, 360.0) if turn is None else (turn,)
         kind, score, period = features.classify(feature.values, turns, angle)
@@ -194,35 +196,36 @@ def _turn_of(feature: xr.Variable, name: str) -> float:
         if turn / 2 <= span <= turn * (1 + 1e-3):
             return turn
     msg = (
-        f"{name!r} spans {span:g}, which is that of no angle in radians or degrees: say what a "
-        f"full turn is, such as overrides={{{name!r}: ('circular', 1.0)}}"
+        f"{name!r} has a range of {span:g}, which fits no angle in radians or degrees: give its "
+        f"full turn, such as overrides={{{name!r}: ('circular', 1.0)}}"
     )
     raise ValueError(msg)
 
 
 def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.DataTree:
-    """The tree with several features as the components of one, beside them.
+    """Join several features into one with components, and keep the single ones.
 
     Parameters
     ----------
     tree : DataTree or a node of one
-        Recording or aligned.
+        A recording or aligned tree.
     components : mapping of str to list of str
-        What to make of which features: ``{"position": ["x", "y"]}``. Made in every node that has
-        all of them.
+        New name -> names of the features: ``{"position": ["x", "y"]}``. The new feature is added in
+        each node that has all of them.
 
     Returns
     -------
     DataTree
-        With ``position(time, position_component)``, lazy; the coordinate ``position_component``
-        holds the names, the attributes are those that all components share.
+        A tree with ``position(time, position_component)``, lazy. The coordinate
+        ``position_component`` has the names. Attributes, the unit included, are those that all
+        components share.
 
     Raises
     ------
     NotInTree
         If no node has all of them.
     ValueError
-        If a node has something of the new name already.
+        If a node already has the new name.
 
     Examples
     --------
@@ -258,26 +261,26 @@ def aggregate(tree: xr.DataTree, components: Mapping[str, Sequence[str]]) -> xr.
 
 
 def circular_components(tree: xr.DataTree) -> xr.DataTree:
-    """The tree with each angle also as cosine and sine, under its name and ``_2d``.
+    """Add the cosine and sine of each angle, under its name and ``_2d``.
 
     Parameters
     ----------
     tree : DataTree or a node of one
-        Recording or aligned. Angles are the features with the attribute ``period``, which some
-        files bring and `feature_types` sets.
+        A recording or aligned tree. Angles are the features with the attribute ``period``, which
+        some files have and `feature_types` sets.
 
     Returns
     -------
     DataTree
-        With ``<name>_2d(time, <name>_2d_component)``, float, lazy, beside each angle; the
-        coordinate holds "cos" and "sin".
+        A tree with ``<name>_2d(time, <name>_2d_component)``, float, without unit, lazy, beside each
+        angle. The coordinate has "cos" and "sin".
 
     Raises
     ------
     SchemaError
         If there is no angle.
     ValueError
-        If a node has something of the new name already.
+        If a node already has the new name.
 
     Examples
     --------
@@ -299,7 +302,7 @@ def circular_components(tree: xr.DataTree) -> xr.DataTree:
             nodes[path] = _beside(nodes[path], f"{name}_2d", pair, ["cos", "sin"], attrs)
             n_angles += 1
     if not n_angles:
-        msg = "no feature has the attribute period: na.feature_types(tree) sets that of angles"
+        msg = "no feature has the attribute period; na.feature_types(tree) sets it for angles"
         raise SchemaError(msg)
     return _groups.rebuilt(tree, nodes)
 
@@ -319,7 +322,7 @@ def _beside(
 
 
 def _cos_sin(angle: xr.Variable, period: float) -> LazyArray:
-    """Cosine and sine of an angle side by side: (time, 2) float."""
+    """Cosine and sine of an angle, (time, 2) float."""
     stored_dtype = angle.dtype
     dtype = (
         stored_dtype if stored_dtype.kind == "f" and stored_dtype.itemsize >= 4 else np.dtype("f8")

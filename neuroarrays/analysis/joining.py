@@ -1,4 +1,4 @@
-"""Answers of many areas put together: along units, conditions matched by value, nothing misaligned."""
+"""Join the results of many areas along units; conditions are matched by value."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.places import Place
 
-#: Labels of answers of several areas, and of the branch of a tree with several.
+#: Labels of the results of several areas.
 _BLOCK = "block"
-#: The number of presentations, 0 where there are none.
+#: Name of the number of presentations, which is 0 where there are none.
 _NUMBER = "n"
 
 
 def together(answers: Mapping[Place, Any], name: str) -> Any:
-    """Answers about several areas as one.
+    """Join the results of several areas to one.
 
     Parameters
     ----------
     answers : mapping of Place to DataArray, Dataset, DataFrame or scalar
-        Of one kind. Arrays with units are put together along `unit_id`, others along ``path``.
+        Results of one kind. Arrays with units are joined along `unit_id`, others along ``path``.
     name : str
-        Of what gave them, for an answer without a name.
+        Name of the function, for results without a name.
 
     Returns
     -------
     xr.DataArray, xr.Dataset or pd.DataFrame
-        Scalars become a DataArray. The coordinates, or columns, `session` and `area` say where
-        each comes from; `block` too if there are several.
+        The joined result; scalars become a DataArray. The coordinates or columns `session` and
+        `area` (and `block`, if there are several) tell where each entry is from.
 
     Raises
     ------
     SchemaError
-        If answers do not fit together: other kinds, units, types, clocks or sizes.
+        If the results differ in kind, unit, type, clock or size.
     """
-    kinds = {place: _kind(answer, place, name) for place, answer in answers.items()}
-    agree(kinds, f"{name}: what it gives", "a function gives the same kind for every area")
+    kinds = {area: _kind(answer, area, name) for area, answer in answers.items()}
+    agree(kinds, f"{name}: the kind of the result", "return the same kind for each area")
     kind = next(iter(kinds.values()))
     if kind == "a DataFrame":
         return _rows(answers)
     if kind == "a number or text":
-        labels = {schema.PATH: (schema.PATH, [place.path for place in answers])} | _where(
+        labels = {schema.PATH: (schema.PATH, [area.path for area in answers])} | _where(
             list(answers), schema.PATH
         )
         values = np.array([np.asarray(answer)[()] for answer in answers.values()])
@@ -68,41 +68,41 @@ def together(answers: Mapping[Place, Any], name: str) -> Any:
     if kind == "a Dataset":
         return _joined(answers)
     names = {answer.name for answer in answers.values()}
-    out = _joined({place: array.to_dataset(name=ANSWER) for place, array in answers.items()})
+    out = _joined({area: array.to_dataset(name=ANSWER) for area, array in answers.items()})
     array = out[ANSWER]
     return array.rename(names.pop() if len(names) == 1 else None)
 
 
 def side_by_side(answers: Mapping[Place, Any], name: str) -> xr.DataTree:
-    """Answers about several areas as a tree with a node for each, at the path of its area."""
+    """Put the results of several areas into a tree, each at the path of its area."""
     nodes = {}
-    for place, answer in answers.items():
+    for area, answer in answers.items():
         if isinstance(answer, xr.DataArray):
             answer = answer.to_dataset(name=answer.name or name)
         elif not isinstance(answer, xr.Dataset):
-            answer = xr.Dataset({name: _scalar(answer, place, name)})
-        nodes[place.path] = answer.assign_attrs(
-            {schema.SESSION: place.session, schema.AREA: place.area}
+            answer = xr.Dataset({name: _scalar(answer, area, name)})
+        nodes[area.path] = answer.assign_attrs(
+            {schema.SESSION: area.session, schema.AREA: area.area}
         )
     return tree_of(nodes)
 
 
 def are_apart(answers: Mapping[Place, Any]) -> bool:
-    """Whether answers are about pairs of units: those of different areas are no pairs."""
+    """Whether results are about pairs of units; units of different areas make no pairs."""
     return any(schema.OTHER_UNIT in getattr(answer, "dims", ()) for answer in answers.values())
 
 
-def _kind(answer: Any, place: Place, name: str) -> str:
+def _kind(answer: Any, area: Place, name: str) -> str:
     kinds = {xr.DataArray: "a DataArray", xr.Dataset: "a Dataset", pd.DataFrame: "a DataFrame"}
     for of, words in kinds.items():
         if isinstance(answer, of):
             return words
-    _scalar(answer, place, name)
+    _scalar(answer, area, name)
     return "a number or text"
 
 
-def _scalar(answer: Any, place: Place, name: str) -> Any:
-    """A number, truth value or text.
+def _scalar(answer: Any, area: Place, name: str) -> Any:
+    """Check that a result is a number, truth value or text.
 
     Raises
     ------
@@ -114,21 +114,21 @@ def _scalar(answer: Any, place: Place, name: str) -> Any:
     ):
         return answer
     msg = (
-        f"{name} of {place.path} gives {type(answer).__name__}: expected a DataArray, Dataset, "
+        f"{name} of {area.path} returned {type(answer).__name__}; expected a DataArray, Dataset, "
         "DataFrame, or one number or text"
     )
     raise SchemaError(msg)
 
 
 def _rows(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
-    """Tables below one another, with columns that say of which area each row is."""
-    many = len({place.block for place in tables}) > 1
+    """Tables one below the other, with columns for the area of each row."""
+    many = len({area.block for area in tables}) > 1
     parts = []
-    for place, table in tables.items():
+    for area, table in tables.items():
         named = [name is not None for name in table.index.names]
         columns = table.reset_index() if all(named) else table.reset_index(drop=True)
-        where = {_BLOCK: place.block} if many else {}
-        where |= {schema.SESSION: place.session, schema.AREA: place.area}
+        where = {_BLOCK: area.block} if many else {}
+        where |= {schema.SESSION: area.session, schema.AREA: area.area}
         columns = columns.rename(columns={name: f"{name}_in_file" for name in where})
         parts.append(columns.assign(**where))
     table = pd.concat(parts, ignore_index=True)
@@ -136,7 +136,7 @@ def _rows(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _where(places: Sequence[Place], dim: str, sizes: Sequence[int] | None = None) -> dict[str, Any]:
-    """Coordinates that say of which session and area each entry is."""
+    """Coordinates with the session and area of each entry."""
     sizes = [1] * len(places) if sizes is None else sizes
     columns = {_BLOCK: [p.block for p in places]} if len({p.block for p in places}) > 1 else {}
     columns |= {schema.SESSION: [p.session for p in places], schema.AREA: [p.area for p in places]}
@@ -147,20 +147,18 @@ def _where(places: Sequence[Place], dim: str, sizes: Sequence[int] | None = None
 
 
 def _joined(parts: Parts) -> xr.Dataset:
-    """Datasets along `unit_id`, or ``path`` where they have none."""
-    has_units = {place: schema.UNIT in part.sizes for place, part in parts.items()}
-    agree(has_units, "whether there are units", "an answer has unit_id in all areas, or in none")
+    """Datasets along `unit_id`, or along ``path`` if they have no units."""
+    has_units = {area: schema.UNIT in part.sizes for area, part in parts.items()}
+    agree(has_units, "the dimension unit_id", "return it for all areas, or for none")
     along = schema.UNIT if next(iter(has_units.values())) else schema.PATH
     if along == schema.PATH:
-        parts = {
-            place: part.expand_dims({schema.PATH: [place.path]}) for place, part in parts.items()
-        }
+        parts = {area: part.expand_dims({schema.PATH: [area.path]}) for area, part in parts.items()}
     else:
-        parts = {place: _named_by_us(part) for place, part in parts.items()}
+        parts = {area: _named_by_us(part) for area, part in parts.items()}
     sizes = [part.sizes[along] for part in parts.values()]
     ends = np.cumsum([0, *sizes])
     rows = {
-        place: slice(int(a), int(b)) for place, a, b in zip(parts, ends[:-1], ends[1:], strict=True)
+        area: slice(int(a), int(b)) for area, a, b in zip(parts, ends[:-1], ends[1:], strict=True)
     }
     dims = dict.fromkeys(str(dim) for part in parts.values() for dim in part.sizes if dim != along)
     axes = {dim: axis(dim, parts) for dim in dims}
@@ -180,14 +178,14 @@ def _joined(parts: Parts) -> xr.Dataset:
 
 
 def _named_by_us(part: xr.Dataset) -> xr.Dataset:
-    """With labels of the file called `session` or `area` under another name."""
+    """Rename labels of the file that are called `session` or `area`."""
     ours = (schema.SESSION, schema.AREA, _BLOCK)
     return part.rename({name: f"{name}_in_file" for name in ours if name in part.variables})
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What parts are put into: rows of each along `along`, and other dimensions."""
+    """The joined arrays: rows of each part along `along`, and the other dimensions."""
 
     along: str
     rows: Mapping[Place, slice]
@@ -195,13 +193,13 @@ class _Frame:
     shape: Mapping[str, int]
 
     def placed(self, name: str, parts: Variables, n_parts: int, is_data: bool) -> xr.Variable:
-        """A variable of all parts: as it is where it is the same in all, else along the rows."""
+        """A variable of all parts: unchanged if it is equal in all, else along the rows."""
         first = next(iter(parts.values()))
         attrs = attributes(name, parts)
         alike = all(set(v.dims) == set(first.dims) for v in parts.values())
         whole = all(
-            self.axes[str(dim)].positions[place] is None
-            for place, v in parts.items()
+            self.axes[str(dim)].positions[area] is None
+            for area, v in parts.items()
             for dim in v.dims
             if dim != self.along
         )
@@ -214,25 +212,24 @@ class _Frame:
         everything = whole and len(parts) == n_parts
         dtype, fill = _room(name, [v.values for v in parts.values()], everything, is_data)
         values = np.full([self.shape[dim] for dim in dims], fill, dtype)
-        for place, variable in parts.items():
+        for area, variable in parts.items():
             variable = variable.set_dims(
-                {d: variable.sizes.get(d, self._size(place, d)) for d in dims}
+                {d: variable.sizes.get(d, self._size(area, d)) for d in dims}
             )
-            values[self._at(place, dims)] = variable.transpose(*dims).values
+            values[self._at(area, dims)] = variable.transpose(*dims).values
         return xr.Variable(dims, values, attrs)
 
-    def _size(self, place: Place, dim: str) -> int:
-        """How long a dimension is in a part that does not have it in a variable."""
+    def _size(self, area: Place, dim: str) -> int:
+        """The length of a dimension in a part whose variable does not have it."""
         if dim == self.along:
-            return len(range(self.shape[dim])[self.rows[place]])
-        positions = self.axes[dim].positions[place]
+            return len(range(self.shape[dim])[self.rows[area]])
+        positions = self.axes[dim].positions[area]
         return self.axes[dim].size if positions is None else len(positions)
 
-    def _at(self, place: Place, dims: Sequence[str]) -> Any:
-        """Where the values of a part go."""
+    def _at(self, area: Place, dims: Sequence[str]) -> Any:
+        """The positions of the values of a part."""
         parts: list[Any] = [
-            self.rows[place] if dim == self.along else self.axes[dim].positions[place]
-            for dim in dims
+            self.rows[area] if dim == self.along else self.axes[dim].positions[area] for dim in dims
         ]
         if all(part is None or isinstance(part, slice) for part in parts):
             return tuple(slice(None) if part is None else part for part in parts)
@@ -252,10 +249,10 @@ class _Frame:
 def _room(
     name: str, parts: Sequence[np.ndarray], everything: bool, is_data: bool
 ) -> tuple[np.dtype, Any]:
-    """The dtype that holds all parts, and what stands where a part has nothing."""
+    """The dtype for all parts, and the value where a part has none."""
     kinds = {content(values) for values in parts}
     if is_data and "text" in kinds and not kinds <= {"text", "objects"}:
-        msg = f"{name!r} holds texts in some areas and numbers in others"
+        msg = f"{name!r} has text in some areas and numbers in others"
         raise SchemaError(msg)
     if len(kinds) > 1 or any(values.dtype.kind == "O" for values in parts):
         return np.dtype(object), "" if kinds <= {"text", "objects"} else None

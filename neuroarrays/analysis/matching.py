@@ -1,4 +1,4 @@
-"""What answers of several areas have to have in common, and where the labels of each go in all."""
+"""Match the labels of results of several areas, and check what they must have in common."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError, shorten
 from neuroarrays.tree.places import Place
 
-#: The name of an answer that has none.
+#: The name of a result without a name.
 ANSWER = "answer"
-#: How far labels of one clock may be from one another, as a share of a step.
+#: Labels of one clock may differ by this share of a step.
 _NEAR = 1e-6
 
 Parts = Mapping[Place, xr.Dataset]
@@ -25,7 +25,7 @@ Variables = Mapping[Place, xr.Variable]
 
 @dataclass(frozen=True)
 class Axis:
-    """A dimension of an answer: its labels, and where those of each part are; None for all, in order."""
+    """A dimension of a result: its labels, and their positions in each part (None: in order)."""
 
     size: int
     labels: xr.Variable | None
@@ -36,17 +36,17 @@ class Axis:
 
 
 def axis(dim: str, parts: Parts) -> Axis:
-    """The labels of a dimension in all parts: one clock or the same bins, or all values there are."""
-    having = {place: part for place, part in parts.items() if dim in part.sizes}
-    labelled = {place: dim in part.coords for place, part in having.items()}
-    agree(labelled, f"{dim}: whether it has labels", "")
+    """The labels of a dimension in all parts: one clock, the same bins, or the union of values."""
+    having = {area: part for area, part in parts.items() if dim in part.sizes}
+    labelled = {area: dim in part.coords for area, part in having.items()}
+    agree(labelled, f"the labels of {dim}", "")
     if not all(labelled.values()):
         agree({p: part.sizes[dim] for p, part in having.items()}, f"the length of {dim}", _APART)
         size = next(iter(having.values())).sizes[dim]
         return Axis(size, None, dict.fromkeys(parts))
-    labels = {place: part.variables[dim].to_base_variable() for place, part in having.items()}
+    labels = {area: part.variables[dim].to_base_variable() for area, part in having.items()}
     attrs = attributes(dim, labels)
-    values = {place: variable.values for place, variable in labels.items()}
+    values = {area: variable.values for area, variable in labels.items()}
     first = next(iter(values.values()))
     if any(_is_binned(dim, part) for part in having.values()):
         _check_same(dim, values)
@@ -54,44 +54,44 @@ def axis(dim: str, parts: Parts) -> Axis:
     agree({p: content(v) for p, v in values.items()}, f"the type of {dim!r}", _CONVERT)
     if all(v.dtype == first.dtype and equal(first, v) for v in values.values()):
         return Axis(first.size, xr.Variable(dim, first, attrs), dict.fromkeys(parts))
-    for place, of_part in values.items():
+    for area, of_part in values.items():
         if pd.Index(of_part).has_duplicates:
-            msg = f"{place.path}: labels of {dim!r} stand there twice, so they cannot be matched"
+            msg = f"{area.path}: some labels of {dim!r} occur twice, so they cannot be matched"
             raise SchemaError(msg)
     union, positions = _union(values)
-    for place, at in positions.items():
+    for area, at in positions.items():
         if np.unique(at).size < at.size:
             msg = (
-                f"{place.path}: values of {dim!r} that are the same in single precision, in which other "
-                f"areas have them; round them, or {_CONVERT}"
+                f"{area.path}: some values of {dim!r} are equal in single precision, which other "
+                f"areas use; round them, or {_CONVERT}"
             )
             raise SchemaError(msg)
     return Axis(union.size, xr.Variable(dim, union, attrs), dict.fromkeys(parts) | positions)
 
 
 def _is_binned(dim: str, part: xr.Dataset) -> bool:
-    """Whether a dimension is a clock, or bins of behaviour: no values of a parameter."""
+    """Whether a dimension is a clock or bins of behaviour, not values of a parameter."""
     return dim in (schema.TIME, schema.LAG) or (
         "occupancy" in part.coords and dim in part["occupancy"].dims
     )
 
 
 def _check_same(dim: str, values: Mapping[Place, np.ndarray]) -> None:
-    """Refuse clocks or bins that are not the same in all areas; says which are."""
+    """Refuse clocks or bins that differ between areas; the message names the areas."""
     kinds: list[np.ndarray] = []
-    which: dict[Place, int] = {}
-    for place, centres in values.items():
-        which[place] = next((i for i, k in enumerate(kinds) if _near(k, centres)), len(kinds))
-        kinds += [centres] if which[place] == len(kinds) else []
+    number_of: dict[Place, int] = {}
+    for area, centres in values.items():
+        number_of[area] = next((i for i, k in enumerate(kinds) if _near(k, centres)), len(kinds))
+        kinds += [centres] if number_of[area] == len(kinds) else []
     texts = [_bins(centres) for centres in kinds]
-    if len(set(texts)) < len(texts):  # they differ in between
+    if len(set(texts)) < len(texts):  # they differ only between the ends
         texts = [f"{text} (number {i})" for i, text in enumerate(texts, 1)]
-    what = {place: texts[number] for place, number in which.items()}
+    what = {area: texts[number] for area, number in number_of.items()}
     agree(what, f"the bins of {dim!r}", _HOW.get(dim, _SAME_EDGES))
 
 
 def _near(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether centres of bins are the same, up to rounding."""
+    """Whether centres of bins are equal, up to rounding."""
     if first.shape != second.shape:
         return False
     step = abs(float(first[1] - first[0])) if first.size > 1 else 1.0
@@ -99,7 +99,7 @@ def _near(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _bins(centres: np.ndarray) -> str:
-    """Bins in words."""
+    """Describe bins: their number, width and range."""
     if not centres.size:
         return "none"
     step = (
@@ -109,7 +109,7 @@ def _bins(centres: np.ndarray) -> str:
 
 
 def content(values: np.ndarray) -> str:
-    """What values are, whatever their dtype: numbers, text, ..."""
+    """The kind of values, for any dtype: numbers, text, ..."""
     if values.dtype.kind == "O":
         known = all(isinstance(value, str) for value in values.ravel().tolist())
         return "text" if known else "objects"
@@ -118,32 +118,32 @@ def content(values: np.ndarray) -> str:
 
 
 def _union(values: Mapping[Place, np.ndarray]) -> tuple[np.ndarray, dict[Place, np.ndarray]]:
-    """All labels in order, and where those of each part are among them.
+    """All labels in order, and the positions of each part's labels.
 
-    Where some were stored in single precision, numbers are the same if they are so in that, and
-    the label is the more precise one.
+    If some labels are in single precision, numbers are compared in single precision, and the more
+    precise one becomes the label.
     """
     floats = [v.dtype for v in values.values() if v.dtype.kind == "f"]
     coarse = min(floats, key=lambda dtype: dtype.itemsize, default=None)
     key: Callable[[np.ndarray], np.ndarray] = lambda v: (  # noqa: E731
         v.astype(coarse).astype(float) if v.dtype.kind == "f" else v
     )
-    keys = {place: key(v) for place, v in values.items()}
+    keys = {area: key(v) for area, v in values.items()}
     if content(next(iter(values.values()))) == "text":
-        keys = {place: v.astype(str) for place, v in keys.items()}
+        keys = {area: v.astype(str) for area, v in keys.items()}
     union = np.unique(np.concatenate(list(keys.values())))
-    positions = {place: np.searchsorted(union, of_part) for place, of_part in keys.items()}
+    positions = {area: np.searchsorted(union, of_part) for area, of_part in keys.items()}
     labels = union.astype(np.result_type(*(v.dtype for v in values.values())))
-    for place in sorted(values, key=lambda p: values[p].dtype.itemsize):
-        labels[positions[place]] = values[place]
+    for area in sorted(values, key=lambda p: values[p].dtype.itemsize):
+        labels[positions[area]] = values[area]
     return labels, positions
 
 
 # --------------------------------------------------------------------------------------- agreement
 
-_APART = "as_tree=True of na.over keeps the answers of areas apart"
-_CONVERT = "convert it, take others with areas=, or leave the session out"
-_SAME_EDGES = "give the same edges to all, such as bins=np.linspace(0, 60, 21)"
+_APART = "na.over(..., as_tree=True) keeps the results of areas apart"
+_CONVERT = "convert it, select other areas with areas=, or leave the session out"
+_SAME_EDGES = "give the same edges for all, such as bins=np.linspace(0, 60, 21)"
 _HOW = {
     schema.TIME: f"align all with the same bin_width= and window=; {_APART}",
     schema.LAG: _APART,
@@ -151,16 +151,16 @@ _HOW = {
 
 
 def agree(facts: Mapping[Place, Any], what: str, hint: str) -> None:
-    """Refuse facts that differ between areas.
+    """Refuse results that differ between areas.
 
     Raises
     ------
     SchemaError
-        Says which areas have which.
+        If they differ; the message lists the values and their areas.
     """
     groups: dict[Any, list[str]] = {}
-    for place, fact in facts.items():
-        groups.setdefault(fact, []).append(place.path)
+    for area, fact in facts.items():
+        groups.setdefault(fact, []).append(area.path)
     if len(groups) > 1:
         texts = "; ".join(f"{fact} in {shorten(paths, 3)}" for fact, paths in groups.items())
         msg = f"{what} differs between areas: {texts}" + (f"; {hint}" if hint else "")
@@ -168,10 +168,10 @@ def agree(facts: Mapping[Place, Any], what: str, hint: str) -> None:
 
 
 def attributes(name: str, parts: Variables) -> dict[Any, Any]:
-    """Attributes that parts share; their unit and period are the same."""
+    """The common attributes of parts; their unit and period must be equal."""
     for key, what in (("units", "the unit of"), ("period", "the full turn of")):
-        facts = {place: str(v.attrs.get(key, "(none)")) for place, v in parts.items()}
-        agree(facts, f"{what} {'the answer' if name == ANSWER else repr(name)}", _CONVERT)
+        facts = {area: str(v.attrs.get(key, "(none)")) for area, v in parts.items()}
+        agree(facts, f"{what} {'the result' if name == ANSWER else repr(name)}", _CONVERT)
     return shared([variable.attrs for variable in parts.values()])
 
 
@@ -186,6 +186,6 @@ def shared(attrs: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 
 def equal(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether arrays hold the same, NaN equal to NaN."""
+    """Whether arrays are equal; NaN equals NaN."""
     floats = first.dtype.kind in "fc" and second.dtype.kind in "fc"
     return bool(np.array_equal(first, second, equal_nan=floats))

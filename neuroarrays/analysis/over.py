@@ -1,12 +1,12 @@
-"""Functions of one area taken over the areas of a session or of a whole tree.
+"""Apply functions of one area to all areas of a session or of a tree.
 
-`over` does it for a function of the user's; the answers of this package (`psth`, `tuning_curve`, ...)
-are marked with `over_areas`, and do it themselves where they are given more than one area. All go
-the same way: the areas that have what is wanted, session after session, here or in parallel, and
-what they give put together by `joining`.
+`over` does this for a function of the user. The analyses of this package (`psth`, `tuning_curve`,
+...) are decorated with `over_areas`, and do it themselves if they are given more than one area.
+Both find the areas that have the needed data, run the function session by session, one after
+another or in parallel, and join the results with `joining`.
 
-Memory, one after another: what the largest session takes alone, what is kept of sessions before it
-(`running.KEPT`), and the answers. In parallel: that of so many sessions at a time.
+Memory in series: that of the largest session, the data kept of earlier sessions (`running.KEPT`),
+and the results. In parallel: that of several sessions at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 
 class Over(TypedDict, total=False):
-    """How the areas of a session or tree are gone through: keywords of `over` and of all answers."""
+    """The keywords of `over`, and of all analyses that take several areas."""
 
     areas: str | Sequence[str] | None
     scheduler: str | Client | None
@@ -44,60 +44,60 @@ class Over(TypedDict, total=False):
     progress: bool | None
 
 
-#: What each keyword is, for the docstrings of all functions that take them.
+#: The docstring of these keywords, for all functions that take them.
 _OPTIONS = """areas : str or list of str, optional
-    Of a session or tree: names or globs of the areas to take, such as ``"VIS*"``; all unless given.
+    For a session or tree: names or patterns of the areas, such as ``"VIS*"`` (default: all).
 scheduler : {"threads", "processes", "sync"}, address or distributed.Client, optional
-    Of a tree: where its sessions are computed. Unless given, by the dask.distributed client that is
-    open in this process, or one after another where there is none ("sync" in any case).
+    For a tree: where its sessions are computed (default: by the dask.distributed client that is
+    open in this process, else one after another). "sync" always computes one after another.
 workers : int, optional
-    Threads or processes at a time, one for each processor unless given. Without `scheduler` several
-    are processes, as everywhere.
+    Number of threads or processes (default: one per processor). Without `scheduler`, more than one
+    means processes.
 missing : {"skip", "raise"}, optional
-    What becomes of sessions without such an area, or without the parameter or signal asked for; as in
-    `align`. What is skipped stands in the attribute ``notes``.
+    What to do with sessions without such an area, parameter or signal; the default is that of
+    `align`. The attribute ``notes`` lists the skipped sessions.
 errors : {"raise", "skip"}
-    "skip" leaves a session out that fails (a damaged file, a worker that was killed), with a warning
-    and in ``notes``.
+    "skip" leaves out a session that fails (a damaged file, a killed worker), with a warning
+    and an entry in ``notes``.
 progress : bool, optional
-    A bar on stderr; unless given, on a terminal or in a notebook, once it takes more than 2 s.
+    Show a bar on stderr (default: in a terminal or notebook, after 2 s).
 """
 _ALONG = (
-    "Of a session or tree: all its areas along ``unit_id``, with labels `session` and `area`; see\n"
+    "For a session or tree: all areas along ``unit_id``, with labels `session` and `area`; see\n"
     "    `over`."
 )
-_APART = "Of a session or tree: a DataTree with a node for each area, at its path."
+_APART = "For a session or tree: a DataTree with a node for each area, at its path."
 _NAMES = tuple(Over.__annotations__)
 
 
 @dataclass(frozen=True)
 class _How:
-    """What a function wants of an area, and whether the answers of areas stay apart."""
+    """What a function needs in an area, and whether the results of areas stay separate."""
 
     wanted: str | None = None
     apart: bool = False
 
 
-#: The attribute that says it of a function of one area that takes several too.
+#: The attribute with these facts, of a function of one area that also takes several.
 _HOW = "_how"
 
 
 def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function of one area take a session or a whole tree too.
+    """Let a function of one area also take a session or a whole tree.
 
     Parameters
     ----------
     wanted : {"spikes", "rates", "trials", "clock", "either", "traces"}
-        What an area has to have, as `neuroarrays.schema.given.has` names it.
+        What an area must have, as `neuroarrays.schema.given.has` names it.
     apart : bool
-        Whether the answers stay apart, as a tree with a node for each area: they are about pairs of
-        units, or on the clock of their session.
+        Whether the results stay separate, as a tree with a node for each area, because they are
+        about pairs of units or on the clock of their session.
 
     Returns
     -------
     callable
-        Decorates a function with ``**over: Unpack[Over]``. Of one area it gives what the function
-        gives.
+        A decorator for a function with ``**over: Unpack[Over]``. For one area the result is that of
+        the function.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -107,7 +107,7 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
         def whole(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 bound = signature.bind(*args, **kwargs)
-            except TypeError as error:  # as Python says it of any function
+            except TypeError as error:  # with the words of Python
                 raise TypeError(f"{function.__name__}() {error}") from None
             options = {
                 name: bound.arguments.pop(name) for name in _NAMES if name in bound.arguments
@@ -128,25 +128,25 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
 
 
 def takes_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Write the keywords of `Over` into the signature and docstring of a function that passes them on."""
+    """Add the keywords of `Over` to the signature and docstring of a function."""
     _describe(function, _signature(function), _documented(function.__doc__ or ""))
     return function
 
 
 def _describe(function: Any, signature: inspect.Signature, text: str) -> None:
-    """Let `help` show a signature and a docstring, whatever the function is written with."""
+    """Set the signature and docstring that `help` shows."""
     function.__signature__, function.__doc__ = signature, text
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """That of a function with the keywords of `Over` by their names, as `over` has them."""
-    own, known = inspect.signature(function), inspect.signature(over).parameters
-    parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    return own.replace(parameters=[*parameters, *(known[name] for name in _NAMES)])
+    """The signature of a function with the keywords of `over`."""
+    signature, known = inspect.signature(function), inspect.signature(over).parameters
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    return signature.replace(parameters=[*parameters, *(known[name] for name in _NAMES)])
 
 
 def _documented(text: str, after: str = "") -> str:
-    """A docstring with the keywords of `Over` at the end of its parameters, and what comes of several areas."""
+    """A docstring with the keywords of `Over`, and the result for several areas."""
     text = inspect.cleandoc(text)
     before, heading, rest = text.partition("\n\nReturns\n-------\n")
     result, raises, end = rest.partition("\n\nRaises\n")
@@ -155,7 +155,7 @@ def _documented(text: str, after: str = "") -> str:
 
 
 def _is_several(tree: Any, wanted: str) -> bool:
-    """Whether something is a session or tree with areas below it, and none itself."""
+    """Whether something is a session or tree with areas below it, and not an area."""
     return (
         isinstance(tree, xr.DataTree)
         and not given.has(tree, wanted)
@@ -176,44 +176,45 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     as_tree: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """A function of one area over all areas of a session or tree, its answers put together.
+    """Apply a function of one area to all areas of a session or tree, and join the results.
 
     Parameters
     ----------
     tree : DataTree
-        Recording or aligned; or a block, a session, or an area of one.
+        A recording or aligned tree, or a block, session or area of one.
     function : callable
-        Takes an area, a node of the tree, and gives a DataArray, Dataset, DataFrame, or one number or
-        text; None leaves the area out. For processes and clusters it is pickled by value, so that
-        functions of a notebook can be used there.
+        Takes an area (a node of the tree), and returns a DataArray, Dataset, DataFrame, number or
+        text; None leaves the area out. For processes and clusters it is pickled by value, so
+        functions of a notebook can be used.
     *args, **kwargs
-        Passed on to the function.
+        Arguments for the function.
     as_tree : bool
-        Keep the answers apart: a tree with a node for each area, at its path.
+        Keep the results separate, as a tree with a node for each area at its path.
 
     Returns
     -------
     xr.DataArray, xr.Dataset, pd.DataFrame or xr.DataTree
-        Arrays with ``unit_id`` are put together along it, with the coordinates `session` and `area`
-        (and `block` where the tree has several): unit ids that collide stay apart. Arrays without units,
-        and numbers, along ``path``, the paths of the areas. Tables below one another. What is about
-        pairs of units (``other_unit_id``) is a tree: units of different areas are no pairs. Labels of
-        other dimensions are matched by their values, and in order where they differ between areas; where
-        an area lacks one it is NaN (texts are empty, the number of presentations `n` is 0). Times,
-        lags and bins of behaviour are the same in all. Coordinates that differ get the dimension
-        ``unit_id``; attributes that differ are left out.
+        Arrays with ``unit_id`` are joined along it, with the coordinates `session` and `area` (and
+        `block`, if the tree has several), so equal unit ids can be told apart. Arrays without
+        units, and numbers, are joined along ``path``, the paths of the areas. Tables are joined by
+        rows. Results about pairs of units (``other_unit_id``) become a tree, because units of
+        different areas make no pairs. Labels of other dimensions are matched by value and sorted if
+        they differ; an area without a label has NaN there (text is empty, the number of
+        presentations `n` is 0). Times, lags and bins of behaviour must be equal in all areas.
+        Coordinates that differ get the dimension ``unit_id``; attributes that differ are left out.
+        Units of measurement must be equal, and are kept.
 
     Raises
     ------
     SchemaError
-        If there is no such area, or answers do not fit together: another unit or type of a
-        parameter, other bins or windows. It says which sessions have which.
+        If there is no such area, or results cannot be joined: their units, types of a parameter,
+        bins or windows differ. The message lists which areas have which.
     NotInTree
-        If all sessions lack what the function asks for, or one does with ``missing="raise"``.
+        If all sessions lack what the function needs, or one does and ``missing="raise"``.
     NeuroArraysError
-        If a process was killed, or a cluster lacks this package or sees other files.
+        If a process was killed, or a cluster does not have this package or the same files.
     ValueError
-        If an option is none that there is.
+        If an option has an unknown value.
 
     Examples
     --------
@@ -226,28 +227,33 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     ('path',)
     """
     _check(missing, errors)
-    how = getattr(function, _HOW, _How())
-    if not isinstance(tree, xr.DataTree) or _is_area(tree, how.wanted):
+    wants = getattr(function, _HOW, _How())
+    if not isinstance(tree, xr.DataTree) or _is_area(tree, wants.wanted):
         return function(tree, *args, **kwargs)
-    places = places_of(tree, how.wanted, areas)
-    if not places and how.wanted and areas is None:
-        return function(tree, *args, **kwargs)  # which says what it wants in its own words
+    places = places_of(tree, wants.wanted, areas)
+    if not places and wants.wanted and areas is None:
+        return function(tree, *args, **kwargs)  # whose error tells what it needs
     lacking = without_any(tree, places)
     strict = (missing or _by_default(tree)) == "raise"
     if not places or (lacking and strict):
-        raise _no_area(tree, how.wanted, areas, lacking if places else [])
+        raise _no_area(tree, wants.wanted, areas, lacking if places else [])
     run = Run(
-        tree, places, (function, args, kwargs), strict, errors == "skip", not (how.apart or as_tree)
+        tree,
+        places,
+        (function, args, kwargs),
+        strict,
+        errors == "skip",
+        not (wants.apart or as_tree),
     )
     name = getattr(function, "__name__", type(function).__name__)
     answers = run.answers(name, scheduler, workers, progress)
     notes = {path: "no such area" for path in lacking} | run.left_out
-    if how.apart or as_tree or joining.are_apart(answers):
+    if wants.apart or as_tree or joining.are_apart(answers):
         out: Any = joining.side_by_side(answers, name)
     else:
         out = joining.together(answers, name)
     if notes:
-        texts = [f"{path}: not in this answer, {why}" for path, why in notes.items()]
+        texts = [f"{path}: not in this result, {why}" for path, why in notes.items()]
         out.attrs["notes"] = texts
     return out
 
@@ -271,22 +277,22 @@ def _is_area(tree: xr.DataTree, wanted: str | None) -> bool:
 
 
 def _by_default(tree: xr.DataTree) -> str:
-    """What becomes of sessions that lack something: an error where they were opened by their names."""
+    """What to do with sessions that lack something: an error if they were opened by name."""
     return "raise" if schema.SESSIONS_ASKED in tree.root.attrs else "skip"
 
 
 def _no_area(
     tree: xr.DataTree, wanted: str | None, areas: str | Sequence[str] | None, lacking: list[str]
 ) -> Exception:
-    """The error where areas are missing: in some sessions, by their name, or altogether."""
+    """The error if areas are missing: in some sessions, or in all."""
     if lacking:
         what = "area" if areas is None else f"area {areas!r}"
         msg = (
-            f"{many(len(lacking), 'session')} without {what} that has what is asked for: "
+            f"{many(len(lacking), 'session')} without {what} that has the needed data: "
             f"{shorten(lacking, 5)}; missing='skip' leaves them out"
         )
         return SchemaError(msg)
     known = places_of(tree, wanted)
     if known:
-        return NotInTree("area", areas, dict.fromkeys(place.area for place in known))
+        return NotInTree("area", areas, dict.fromkeys(area.area for area in known))
     return SchemaError(f"no area with units in {given.described(tree)}")

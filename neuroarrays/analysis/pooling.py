@@ -1,4 +1,4 @@
-"""Pseudo-populations: units of sessions that were recorded apart, as if they had been recorded together."""
+"""`pool`: pseudo-populations, the units of all sessions as if recorded together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pool(
     seed: int = 0,
     **options: Unpack[Over],
 ) -> xr.DataArray:
-    """Responses of the units of all sessions to the conditions that all of them have.
+    """Pool the responses of the units of all sessions to a pseudo-population.
 
     Parameters
     ----------
@@ -37,40 +37,40 @@ def pool(
         An aligned tree, or a session of one, with ``spike_data`` (counts) or ``responses`` (in any
         unit) along ``(presentation_id, unit_id[, time])``.
     by : str or sequence of str
-        A parameter of the presentations, or several: conditions are their combinations. They are
-        matched by their values.
+        Parameters of the presentations. Conditions are the combinations of their values, and are
+        matched between sessions by value.
     trials : bool
-        Whether to give trials rather than means of conditions. Of each condition every unit has so
-        many as the unit that has fewest; they are drawn from its own presentations of that
-        condition without replacement, for each unit on its own.
+        If True, return trials instead of means of conditions. In each condition, all units get as
+        many trials as the unit with the fewest. They are drawn without replacement from the
+        presentations of the unit, independently for each unit.
     time : bool
-        Whether to keep the bins; else responses are averaged over those that count.
+        If True, keep the time bins; if False, average over those that count.
     seed : int
-        Of the draw. Which presentations a unit gets depends on it, on the path of its area and on
-        its `unit_id` alone, not on what else is in the tree.
+        Seed of the draw. The presentations of a unit depend only on the seed, the path of its area
+        and its `unit_id`, not on the rest of the tree.
 
     Returns
     -------
     (condition or trial, unit_id[, time]) xr.DataArray, spikes/s or the unit of the responses
-        With the parameters along the first dimension, and `session` and `area` along ``unit_id``.
-        Conditions that not all units have a presentation of are left out; the attribute ``notes``
-        says which. Trials stand condition after condition.
+        Responses, with the parameters along the first dimension, and `session` and `area` along
+        ``unit_id``. Conditions without a presentation for all units are left out; the attribute
+        ``notes`` lists them. Trials are in the order of conditions.
 
     Raises
     ------
     NothingLeft
-        If no condition is there for all units.
+        If no condition has a presentation for all units.
     SchemaError, NotInTree, ValueError, NeuroArraysError
-        As of `over`.
+        As in `over`.
 
     Notes
     -----
-    A trial of such a population never was: two units of it, of one session or not, answer in
-    different presentations. Correlations between units within a condition (noise correlations) are
-    broken by that, and what is decoded from it is what independent units would tell (Averbeck, Latham &
-    Pouget 2006, Nat. Rev. Neurosci. 7:358; Meyers et al. 2008, J. Neurophysiol. 100:1407). A
-    presentation that is masked, or missing (NaN), for a unit is not drawn for it. The tree is gone
-    through twice for trials: first they are counted.
+    A trial of a pseudo-population never happened: its units respond in different presentations,
+    even units of one session. This destroys correlations between units within a condition (noise
+    correlations), so a decoder sees independent units (Averbeck, Latham & Pouget 2006, Nat. Rev.
+    Neurosci. 7:358; Meyers et al. 2008, J. Neurophysiol. 100:1407). A presentation that is masked
+    or missing (NaN) for a unit is not drawn for it. For trials, the tree is read twice: first the
+    presentations are counted.
 
     Examples
     --------
@@ -101,16 +101,16 @@ def pool(
     out.name = "pool"
     lacking = [_title(values, i) for i in np.flatnonzero(least.values == 0).tolist()]
     notes = [*means.attrs.get("notes", [])]
-    notes += [f"left out, not all units have it: {shorten(lacking)}"] if lacking else []
+    notes += [f"left out, because not all units have it: {shorten(lacking)}"] if lacking else []
     pooled: xr.DataArray = out.assign_attrs({"notes": notes} if notes else {})
     return pooled
 
 
 def _whole(means: Any, tree: Any) -> None:
-    """Refuse one area: its trials need no pool."""
+    """Refuse one area, whose units were recorded together."""
     if schema.SESSION not in means.coords:
         msg = (
-            f"{tree.path} is an area: na.pool takes a tree or session; of one area na.tuning_curve"
+            f"{tree.path} is an area; expected a tree or session. For one area use na.tuning_curve"
         )
         raise SchemaError(msg)
 
@@ -126,7 +126,7 @@ def _rates(area: xr.DataTree, names: list[str]) -> tuple[xr.Dataset, Any, Any, n
 
 @over_areas("trials")
 def _means(area: xr.DataTree, names: list[str], time: bool) -> xr.Dataset:
-    """Mean responses ``(by, ..., unit_id[, time])`` of one area, and how many presentations count."""
+    """Mean responses ``(by, ..., unit_id[, time])`` of one area, and how many presentations."""
     from neuroarrays.analysis.rates import psth
     from neuroarrays.kernels import moments
 
@@ -147,14 +147,14 @@ def _means(area: xr.DataTree, names: list[str], time: bool) -> xr.Dataset:
 def _drawn(
     area: xr.DataTree, labels: dict[str, np.ndarray], number: np.ndarray, time: bool, seed: int
 ) -> xr.DataArray:
-    """Trials ``(trial, unit_id[, time])`` of one area: so many of each condition, for each unit."""
+    """Trials ``(trial, unit_id[, time])`` of one area: a given number of each condition."""
     node, response, conditions, rates = _rates(area, list(labels))
     units = node[schema.UNIT].values
     chosen = np.empty((int(number.sum()), units.size), np.int64)
     ends = np.concatenate([[0], np.cumsum(number)])
     known = np.isfinite(rates)
     codes = _codes(conditions, labels)
-    before: Counter[Any] = Counter()  # a file may give one id twice
+    before: Counter[Any] = Counter()  # an id may occur twice in a file
     for column, unit in enumerate(units.tolist()):
         key = crc32(f"{area.path}/{unit}".encode())
         random = np.random.default_rng([seed, key, before[unit]])
@@ -179,7 +179,7 @@ def _drawn(
 
 
 def _codes(conditions: _conditions.Conditions, labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The numbers that combinations of values have in this area; they are matched as in `over`."""
+    """The numbers of combinations of values in this area; values are matched as in `over`."""
     places = []
     for name, wanted in labels.items():
         here = conditions.values[name]

@@ -1,4 +1,4 @@
-"""Labelled answers: areas of a tree in, labelled arrays out."""
+"""`psth` and `firing_rate`."""
 
 from __future__ import annotations
 
@@ -29,53 +29,52 @@ def psth(
     signal: str | None = None,
     **over: Unpack[Over],
 ) -> xr.Dataset:
-    """Peri-stimulus time histogram: mean response over presentations, masked bins left out.
+    """Compute PSTHs: the mean response over presentations, relative to the onset.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` (counts) or ``responses`` (in any unit) along ``(presentation_id,
-        unit_id, time)``; or a node ``events`` with counts of licks, rewards, ... along
-        ``(presentation_id, time)``.
+        An area with ``spike_data`` (counts) or ``responses`` (in any unit) along
+        ``(presentation_id, unit_id, time)``; or a node ``events`` with counts of licks, rewards,
+        ... along ``(presentation_id, time)``.
     by : str or sequence of str, optional
-        A parameter of the presentations, one histogram per value of it; or several, one histogram
-        per combination.
+        Parameters of the presentations: one PSTH for each combination of their values.
     smooth : float, s, optional
-        Standard deviation of a Gaussian that each presentation is smoothed with before they are
-        averaged, so that `sem` is that of what is shown. Cut off at 4 standard deviations and at
-        holes of `time`; only bins that count enter, and their weights are normalised, so that
-        neither the window's edges nor masked bins pull the rate down.
+        Standard deviation of a Gaussian. Each presentation is smoothed before averaging, so `sem`
+        belongs to the smoothed curve. The Gaussian is cut off at 4 standard deviations and at gaps
+        in `time`. Its weights are normalised over the bins that count, so neither the edges of the
+        window nor masked bins lower the rate.
     signal : str, optional
-        Path of a signal below the area, such as "speed" or "LFP/LFP" (``(presentation_id, time,
-        ...)`` in any unit): its histogram in place of that of the units.
+        Path of a signal below the area, such as "speed" or "LFP/LFP", ``(presentation_id, time,
+        ...)`` in any unit. It is averaged instead of the units.
 
     Returns
     -------
     xr.Dataset
-        ``mean``, its standard error ``sem`` (ddof 1) and ``n``, the number of presentations,
-        along ``(by, ..., unit_id, time)``, without `by` along ``(unit_id, time)``. Of counts
-        `mean` and `sem` are in spikes/s, of responses in their own unit. Of events the dimension
-        is ``event`` (their names) in place of ``unit_id``, and the unit events/s. `sem` is NaN
-        where fewer than two presentations count, with a warning where that is a whole condition.
-        Combinations that were never shown are NaN. Of a signal there are its own dimensions
-        (``channel``) in place of ``unit_id``; an angle has its circular mean.
+        ``mean``, its standard error ``sem`` (ddof 1) and ``n``, the number of presentations, along
+        ``(by, ..., unit_id, time)``; without `by` along ``(unit_id, time)``. `mean` and `sem` are
+        in spikes/s for counts, in their own unit for responses. For events, the dimension ``event``
+        replaces ``unit_id``, and the unit is events/s. For a signal, its own dimensions
+        (``channel``) replace ``unit_id``; an angle has a circular mean. `sem` is NaN if fewer than
+        two presentations count, with a warning if this is a whole condition. Combinations that were
+        never shown are NaN.
 
     Raises
     ------
     SchemaError
-        If there is nothing aligned to presentations along time, or no presentation.
+        If nothing is aligned to presentations along time, or there are no presentations.
     NotInTree
-        If `by` is not a parameter, or there is no such signal.
+        If `by` is not a parameter, or the signal does not exist.
     ValueError
         If `smooth` is not positive, or `by` is missing in every presentation.
 
     Notes
     -----
     With responses ``x_p`` of the ``n`` presentations that count in a bin, ``mean = sum(x_p) / n``
-    and ``sem = sqrt(sum((x_p - mean)^2) / (n - 1) / n)``, both divided by the width of a bin where
-    `x` are counts (Gerstein & Kiang 1960, Biophys. J. 1:15). What `valid`, `valid_units` or
-    `withheld` masks and what is NaN does not count; presentations in which the parameter is
-    missing (NaN or empty) belong to no condition.
+    and ``sem = sqrt(sum((x_p - mean)^2) / (n - 1) / n)``. Both are divided by the bin width if `x`
+    are counts (Gerstein & Kiang 1960, Biophys. J. 1:15). Values that are NaN, or masked by `valid`,
+    `valid_units` or `withheld`, do not count. Presentations whose parameter is missing (NaN or
+    empty) belong to no condition.
 
     Examples
     --------
@@ -97,7 +96,9 @@ def psth(
     node, response = _conditions.trials_of(area)
     values = response.values
     if schema.TIME not in values.dims:
-        msg = f"{values.name} has no time: na.tuning_curve averages responses of presentations"
+        msg = (
+            f"{values.name} has no time; na.tuning_curve averages such responses over presentations"
+        )
         raise SchemaError(msg)
     conditions = _conditions.conditions(node, by)
     n_bins = values.sizes[schema.TIME]
@@ -131,7 +132,7 @@ def psth(
 
 
 def _sigma(smooth: float, width: float) -> float:
-    """A standard deviation in bins."""
+    """Convert a standard deviation to bins."""
     return duration(smooth, "smooth", ", e.g. 0.02 for 20 ms") / width
 
 
@@ -139,7 +140,7 @@ def _sigma(smooth: float, width: float) -> float:
 def firing_rate(
     area: xr.DataTree | xr.Dataset, intervals: Any = None, **over: Unpack[Over]
 ) -> xr.DataArray:
-    """Mean firing rate of each unit.
+    """Compute the mean firing rate of each unit.
 
     Parameters
     ----------
@@ -148,25 +149,26 @@ def firing_rate(
         area of an aligned tree, or its ``events``: counts along ``(presentation_id, unit_id,
         time)`` or ``(time, unit_id)``.
     intervals : Dataset, DataFrame or (n, 2) array, s, optional
-        Of a recording: where to count, overlapping ones once. Without, all the time that was
-        recorded: what the file says of each unit or of the session, else from the first to the
-        last datum of the whole file, whichever units are chosen (page "What a tree is"). Of a node
-        in a tree, the session's invalid times do not count, what `restrict` cut away among them:
-        of a restricted tree it is the rate within its intervals.
+        For a recording: intervals of the session clock to count in; overlapping ones are counted
+        once. The default is all the recorded time: what the file states for each unit or for the
+        session, else from the first to the last datum of the whole file, for any selection of units
+        (page "What a tree is"). Invalid times of the session do not count. They include the time
+        that `restrict` cut out, so the rate of a restricted tree is the rate within its intervals.
 
     Returns
     -------
     (unit_id,) xr.DataArray, spikes/s
-        Spikes divided by time; of an aligned tree, in bins that count. A unit without spikes has
-        rate 0, one without any time that counts NaN. Attribute ``duration`` is the time in s, of the
-        unit that has most. Of events their names stand for ``unit_id``.
+        Spikes divided by time; for an aligned tree, in the bins that count. A unit without spikes
+        has rate 0, a unit without time that counts has NaN. The attribute ``duration`` is the
+        longest time of any unit in s. For events, ``event`` replaces ``unit_id``, and the unit is
+        events/s.
 
     Raises
     ------
     SchemaError
         If there are no spikes, or intervals are given for an aligned area.
     ValueError
-        If the time adds up to nothing.
+        If the time to divide by is 0.
 
     Notes
     -----
@@ -191,7 +193,10 @@ def firing_rate(
             raise SchemaError(msg)
         number, seconds = _counted(node)
     elif schema.RESPONSES in node:
-        msg = "firing_rate counts spikes: the area has responses, whose mean is area['responses'].mean()"
+        msg = (
+            "firing_rate needs spikes, but the area has responses; their mean is "
+            "area['responses'].mean()"
+        )
         raise SchemaError(msg)
     else:
         number, seconds = spikes_and_seconds(node, session, intervals)
@@ -206,7 +211,7 @@ def firing_rate(
 
 
 def _counted(node: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes of each unit in bins that count, and the duration of these."""
+    """Spikes of each unit in the bins that count, and the duration of these bins."""
     counts = node[schema.SPIKE_DATA]
     along = next(dim for dim in counts.dims if dim != schema.UNIT)
     number, bins = _conditions.totals(node, counts.transpose(along, schema.UNIT, ...))

@@ -116,8 +116,8 @@ class Run:
     def _tasks(self, where: Any) -> list[_Task]:
         """A task for each session, with nodes as they are, or as they travel."""
         by_session: dict[str, list[Place]] = {}
-        for place in self.places:
-            by_session.setdefault(place.of_session, []).append(place)
+        for area in self.places:
+            by_session.setdefault(area.of_session, []).append(area)
         call: Any = self.call
         if where not in _HERE:
             import cloudpickle  # dask needs it too
@@ -147,7 +147,7 @@ class Run:
             warn(f"{paths[0] if len(paths) == 1 else many(len(paths), 'area')}: {text}", kind)
         if lacking and (self.strict or not by_area):
             raise located(next(iter(lacking.values())), next(iter(lacking)).path)
-        self.left_out |= {place.path: str(error) for place, error in lacking.items()}
+        self.left_out |= {area.path: str(error) for area, error in lacking.items()}
         answers = {p: by_area[p] for p in self.places if by_area.get(p) is not None}
         if not answers:
             msg = "the function gave None for every area"
@@ -186,15 +186,15 @@ def _session(task: _Task) -> Outcome:
         with state.passing() if task.room is None else state.passing(task.room.take):
             tree = task.tree.open() if travelled else task.tree
             function, args, kwargs = pickle.loads(task.call) if travelled else task.call
-            for place in task.places:
-                at = place.path
+            for area in task.places:
+                at = area.path
                 with _noting(answers, at) if task.quiet else contextlib.nullcontext():
                     try:
                         answer = function(tree[at], *args, **kwargs)
                         is_lazy = task.load and isinstance(answer, xr.DataArray | xr.Dataset)
-                        answers.by_area[place] = answer.compute() if is_lazy else answer
+                        answers.by_area[area] = answer.compute() if is_lazy else answer
                     except (NotInTree, NothingLeft) as error:
-                        answers.lacking[place] = error
+                        answers.lacking[area] = error
     except Exception as error:
         named = located(error, at)
         text = error_text(named)

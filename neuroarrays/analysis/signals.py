@@ -50,7 +50,10 @@ def _bins(value: Any, given_bins: Any) -> Bins:
         or not np.isfinite(edges).all()
         or (np.diff(edges) <= 0).any()
     ):
-        msg = f"bins={given_bins!r:.80}: expected a positive number of bins, or their edges in order; or one of these for each feature"
+        msg = (
+            f"bins={given_bins!r:.80}: expected a positive number of bins, or their edges in "
+            "order; or one of these for each feature"
+        )
         raise ValueError(msg)
     return edges
 
@@ -100,7 +103,10 @@ def binned(
         edges = bins
         if period:
             if edges[-1] - edges[0] > period * (1 + 1e-9):
-                msg = f"bins: edges from {edges[0]:g} to {edges[-1]:g} go over a full turn of {period:g}"
+                msg = (
+                    f"bins: edges from {edges[0]:g} to {edges[-1]:g} go over a full turn of "
+                    f"{period:g}"
+                )
                 raise ValueError(msg)
             x = (x - edges[0]) % period + edges[0]
         known &= (x >= edges[0]) & (x <= edges[-1])
@@ -183,11 +189,11 @@ def series_of(area: Any, signal: str | xr.DataArray, what: str) -> xr.DataArray:
     parent, _, name = signal.strip("/").rpartition("/")
     session = area
     for node in (area, *area.parents):
-        place: Any = node.get(parent) if parent else node
-        variable = place.get(name) if isinstance(place, xr.DataTree) else None
+        parent_node: Any = node.get(parent) if parent else node
+        variable = parent_node.get(name) if isinstance(parent_node, xr.DataTree) else None
         if isinstance(variable, xr.DataArray) and _is_signal(variable):
-            found: xr.DataArray = each(place, lambda array: array)[name]
-            return found
+            in_tree: xr.DataArray = each(parent_node, lambda array: array)[name]
+            return in_tree
         session = node if node.parent is not None else session
     known = [
         f"{path}/{name}"

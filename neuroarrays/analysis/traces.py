@@ -91,23 +91,25 @@ def _directions(answer: xr.Dataset, period: float) -> xr.Dataset:
     with np.errstate(divide="ignore", invalid="ignore"):
         sem = np.sqrt(-2 * np.log(length)) * to_unit / np.sqrt(cosine["n"])
     attrs = {name: answer[name].attrs for name in ("mean", "sem", "n")}
-    found = {
+    directions = {
         "mean": mean.where(length > 1e-12),
         "sem": sem.where(cosine["n"] > 1),
         "n": cosine["n"],
     }
-    for name, variable in found.items():
+    for name, variable in directions.items():
         variable.attrs = dict(attrs[name])
-    found["mean"].attrs["period"] = period
-    return xr.Dataset(found, {k: c for k, c in answer.coords.items() if schema.UNIT not in c.dims})
+    directions["mean"].attrs["period"] = period
+    return xr.Dataset(
+        directions, {k: c for k, c in answer.coords.items() if schema.UNIT not in c.dims}
+    )
 
 
 def _unstacked(answer: xr.Dataset, dims: tuple[str, ...], shape: tuple[int, ...]) -> xr.Dataset:
     """The columns of a signal as its dimensions again."""
     out: dict[Any, xr.Variable] = {}
     for name, array in answer.data_vars.items():
-        place = array.dims.index(schema.UNIT)
-        sizes = (*array.shape[:place], *shape, *array.shape[place + 1 :])
-        names = (*array.dims[:place], *dims, *array.dims[place + 1 :])
+        axis = array.dims.index(schema.UNIT)
+        sizes = (*array.shape[:axis], *shape, *array.shape[axis + 1 :])
+        names = (*array.dims[:axis], *dims, *array.dims[axis + 1 :])
         out[name] = xr.Variable(names, array.values.reshape(sizes), array.attrs)
     return xr.Dataset(out, answer.coords, answer.attrs)

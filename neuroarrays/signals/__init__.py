@@ -1,1 +1,1 @@
-"""Continuous signals, filtered and transformed exactly, stretch by stretch and chunk by chunk."""
+"""Filter and transform continuous signals, lazily and without crossing gaps."""

@@ -21,34 +21,35 @@ from neuroarrays.signals.overlap import Overlapped
 
 
 def hilbert(signal: Signal, lowest: float | None = None) -> Any:
-    """Envelope and phase of a narrow band, lazily, new after every gap.
+    """Compute the envelope and the phase of a narrow band, lazily.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        A band on a regular clock, in any unit, such as `na.filter` gives.
+        A narrow band on a regular clock, in any unit, such as the result of `na.filter`.
     lowest : float, Hz, optional
-        The lowest frequency in it; `filter_low` of what `na.filter` gives.
+        The lowest frequency in the band (default: the attribute `filter_low`, which `na.filter`
+        sets).
 
     Returns
     -------
     Dataset, or dict of these by the names of a node's variables
-        ``envelope`` (time, ...) in the unit of the signal and ``phase`` (time, ...) in rad from 0
-        to 2 pi, 0 at a peak, with its `period`; lazy, or dask where the signal is. NaN within
-        two periods of `lowest` of the ends and of gaps.
+        ``envelope`` (time, ...) in the unit of the signal, and ``phase`` (time, ...) in rad from 0
+        to 2 pi, 0 at a peak, with the attribute `period`. Lazy, or dask if the signal is. Values
+        closer than two periods of `lowest` to an end or a gap are NaN.
 
     Raises
     ------
     ValueError
-        If the lowest frequency is not known; else as `na.filter`.
+        If the lowest frequency is not known; also as `na.filter`.
     SchemaError
         As `na.filter`.
 
     Notes
     -----
-    The analytic signal ``x + i H(x)``, with a Kaiser window on the Hilbert transformer
-    ``h(n) = 2 / (pi n)``, n odd (Oppenheim & Schafer 2010, Discrete-time signal processing, 12.4),
-    exact to 1e-5 from a quarter of `lowest` to as far below the Nyquist frequency.
+    The analytic signal is ``x + i H(x)``. The Hilbert transformer is ``h(n) = 2 / (pi n)`` for odd
+    n, with a Kaiser window (Oppenheim & Schafer 2010, Discrete-time signal processing, 12.4). It is
+    exact to 1e-5 from a quarter of `lowest` to the same distance below the Nyquist frequency.
 
     Examples
     --------
@@ -70,8 +71,9 @@ def hilbert(signal: Signal, lowest: float | None = None) -> Any:
         stated = array.attrs.get("filter_low") if lowest is None else lowest
         if stated is None:
             msg = (
-                f"{known.name}: the lowest frequency of the band is not known; give lowest= (Hz), or "
-                "take a band first: na.hilbert(na.filter(signal, 4, 12))"
+                f"{known.name}: the lowest frequency of the band is not known; give lowest= in "
+                "Hz, or "
+                "filter it first: na.hilbert(na.filter(signal, 4, 12))"
             )
             raise ValueError(msg)
         bottom = frequency(stated, "lowest")

@@ -14,7 +14,7 @@ from neuroarrays.schema import given
 from neuroarrays.signals.given import Sampled, sampled
 from neuroarrays.tree.columns import duration
 
-#: Samples that are read at once.
+#: The most samples that are read at once.
 _AT_ONCE = 1 << 20
 
 
@@ -27,35 +27,36 @@ def events_of(
     longest: float | None = None,
     join: float | None = None,
 ) -> xr.Dataset:
-    """When a signal is above a threshold: ripples, spindles, bouts of running, licks.
+    """Detect when a signal is above a threshold: ripples, spindles, bouts of running, licks.
 
     Parameters
     ----------
     signal : (time,) DataArray
-        On a regular clock, in any unit: an envelope, a speed, a sensor. Of something that falls
-        give ``-signal``.
+        A signal on a regular clock, in any unit: an envelope, a speed, a sensor. To detect low
+        values, give ``-signal``.
     above : float
-        An event reaches this, in the unit of the signal (standard deviations after
-        `na.normalize`).
+        Threshold that the peak of an event must reach, in the unit of the signal (standard
+        deviations after `na.normalize`).
     edge : float, optional
-        It begins and ends where the signal rises above and falls below this; `above` unless given.
+        An event begins where the signal rises above this level, and ends where it falls below it
+        (default: `above`).
     shortest, longest : float, s, optional
-        Shorter and longer events are left out, after joining.
+        Shorter and longer events are left out, after `join` is applied.
     join : float, s, optional
-        Events with less time than this between them are one.
+        Events that are closer than this become one.
 
     Returns
     -------
     xr.Dataset
         A table of intervals along ``presentation_id``, which `na.align`, `na.restrict` and
-        `na.firing_rate` take: ``start_time`` and ``stop_time`` (s; half a step before the first
-        and after the last sample), ``duration`` (s), ``peak_time`` (s) and ``peak`` (in the unit
-        of the signal) of the largest sample. Events end at gaps and at missing samples.
+        `na.firing_rate` take. ``start_time`` and ``stop_time`` (s) are half a step before the first
+        sample and after the last. ``duration`` is in s. ``peak_time`` (s) and ``peak`` (unit of the
+        signal) belong to the largest sample. Events end at gaps and at missing samples.
 
     Raises
     ------
     SchemaError
-        If the signal has channels, or is an angle.
+        If the signal has channels or is an angle.
     ValueError
         If `edge` is above `above`, a duration is negative, or the clock is missing or irregular.
 
@@ -81,7 +82,10 @@ def events_of(
     given.check(signal, xr.DataArray, wanted)
     known = sampled(signal, "na.events_of")
     if signal.ndim != 1:
-        msg = f"{known.name} has dims {signal.dims}: expected (time,); choose a channel with .sel, or take their mean"
+        msg = (
+            f"{known.name} has dims {signal.dims}, expected (time,); select a channel with "
+            ".sel, or take the mean"
+        )
         raise SchemaError(msg)
     runs = _runs(known, edge)
     if near is not None and len(runs):
@@ -113,7 +117,7 @@ def events_of(
 
 
 def _parts(known: Sampled) -> Any:
-    """The stretches of a signal as they are read: first sample, values, whether a stretch begins."""
+    """Read the stretches of a signal in parts: first sample, values, whether a stretch begins."""
     for begin, end in known.stretches.tolist():
         for low in range(begin, end, _AT_ONCE):
             key = outer.normalise((slice(low, min(low + _AT_ONCE, end)),), known.base.shape)
@@ -121,7 +125,7 @@ def _parts(known: Sampled) -> Any:
 
 
 def _runs(known: Sampled, edge: float) -> np.ndarray:
-    """First and last sample of every run above the edge: (n, 2) int64."""
+    """First and last sample of each run above the edge, (n, 2) int64."""
     found: list[np.ndarray] = []
     for low, values, is_first in _parts(known):
         high = np.concatenate([[False], values >= edge, [False]])
@@ -134,7 +138,7 @@ def _runs(known: Sampled, edge: float) -> np.ndarray:
             and not is_first
             and rows[0, 0] == found[-1][-1, 1] + 1
         ):
-            found[-1][-1, 1] = rows[0, 1]  # it goes on in the next part
+            found[-1][-1, 1] = rows[0, 1]  # the run continues in the next part
             rows = rows[1:]
         if len(rows):
             found.append(rows)
@@ -142,7 +146,7 @@ def _runs(known: Sampled, edge: float) -> np.ndarray:
 
 
 def _joined(runs: np.ndarray, samples: float, stretches: np.ndarray) -> np.ndarray:
-    """Runs of one stretch that are less than so many samples apart, as one."""
+    """Join the runs of one stretch that are fewer than so many samples apart."""
     stretch = np.searchsorted(stretches[:, 0], runs[:, 0], side="right")
     apart = (runs[1:, 0] - runs[:-1, 1] - 1 >= samples) | (stretch[1:] != stretch[:-1])
     first = np.concatenate([[True], apart])
@@ -151,7 +155,7 @@ def _joined(runs: np.ndarray, samples: float, stretches: np.ndarray) -> np.ndarr
 
 
 def _peaks(known: Sampled, runs: np.ndarray) -> np.ndarray:
-    """First, last and largest sample of each run, and its value: (n, 4) float64."""
+    """First, last and largest sample of each run, and the largest value, (n, 4) float64."""
     rows = np.empty((len(runs), 4))
     for k, (first, last) in enumerate(runs.tolist()):
         key = outer.normalise((slice(first, last + 1),), known.base.shape)

@@ -1,4 +1,4 @@
-"""`filter`: bands of a signal."""
+"""`filter`: band-pass, high-pass, low-pass and notch filters."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from neuroarrays.schema import given
 from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
 
-#: What lies further away changes a value by less than this share of the largest sample.
+#: Samples outside the overlap change a value by less than this share of the largest sample.
 TOLERANCE = 1e-7
-#: Until what happened before a stretch changes a value by less than this share, it is not known.
+#: A value counts as settled if the unknown time before its stretch changes it by less than this
+#: share.
 SETTLED = 0.01
-#: The longest response of a recursive filter that is followed, samples.
+#: The longest response of a recursive filter that is computed, in samples.
 _LONGEST = 1 << 22
-#: Half of the notch's width, by the frequency.
+#: Half of the width of the notch, divided by its frequency.
 _QUALITY = 30.0
 _KINDS = ("butterworth", "fir")
 
@@ -34,9 +35,9 @@ class Recursive:
 
     @cached_property
     def _tail(self) -> np.ndarray:
-        """Share of the response's sum of magnitudes that lies n samples away or further."""
+        """Share of the summed magnitude of the response that is n samples away or further."""
         response = impulse_response(self.sections)
-        if self.zero_phase:  # filtered by it and by its mirror image: its autocorrelation
+        if self.zero_phase:  # filtered by the response and by its mirror image: its autocorrelation
             spectrum = np.fft.rfft(response, 2 * response.size)
             response = np.fft.irfft(np.abs(spectrum) ** 2)[: response.size]
         magnitudes = np.abs(response)
@@ -62,7 +63,7 @@ class Recursive:
 
     @property
     def least(self) -> int:
-        """Scipy's `sosfiltfilt` mirrors this many samples at each end."""
+        """The number of samples that scipy's `sosfiltfilt` mirrors at each end."""
         order = 2 * len(self.sections) + 1
         order -= min((self.sections[:, 2] == 0).sum(), (self.sections[:, 5] == 0).sum())
         return int(3 * order + 1) if self.zero_phase else 2
@@ -78,11 +79,11 @@ class Recursive:
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """A finite response: (tap,) float64, centred on each sample, or before it where it is causal."""
+    """A finite response, (tap,) float64, centred on each sample, or before it if it is causal."""
 
     taps: np.ndarray
     zero_phase: bool = True
-    settled: int | None = None  # samples; half of the taps unless given
+    settled: int | None = None  # samples; None is half of the taps
 
     @property
     def before(self) -> int:
@@ -110,17 +111,17 @@ class Taps:
 
 
 def impulse_response(sections: np.ndarray) -> np.ndarray:
-    """The response of a filter to one sample of 1, until it has died away.
+    """The impulse response of a filter, until it has decayed.
 
     Parameters
     ----------
     sections : (section, 6) float64
-        Second-order sections; no unit.
+        Second-order sections, without unit.
 
     Returns
     -------
     (n,) float64
-        Output per unit of input, long enough for its slowest pole to decay to 1e-10, at most 2^22 samples.
+        Output per unit of input, until the slowest pole has decayed to 1e-10; at most 2^22 samples.
     """
     from scipy import signal
 
@@ -142,50 +143,55 @@ def filter(
     order: int = 4,
     zero_phase: bool = True,
 ) -> Any:
-    """A band of a signal: lazily, the same for every chunking, new after every gap.
+    """Filter a signal, lazily: band-pass, high-pass, low-pass or notch.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On a regular clock, in any unit. Of a node of a tree the session's invalid times break it.
+        A signal on a regular clock, in any unit. If it is a node of a tree, the invalid times of
+        its session are treated as gaps.
     low, high : float, Hz, optional
-        What is slower than `low` and faster than `high` is taken away: both make a band, one
-        alone a high-pass or a low-pass filter.
+        Frequencies below `low` and above `high` are removed. Both together make a band-pass filter,
+        `low` alone a high-pass, `high` alone a low-pass filter.
     notch : float, Hz, optional
-        Alone: take this frequency away (power line), 1/30 of it wide.
+        Remove this frequency (power line); the width is 1/30 of it. Give it without `low` and
+        `high`.
     kind : {"butterworth", "fir"}
-        A recursive Butterworth filter, or a finite one (Hamming window, 3.3 periods of the lower
-        edge long).
+        A recursive Butterworth filter, or a finite impulse response (Hamming window, 3.3 periods of
+        the lower edge long).
     order : int
-        Of the Butterworth filter; `zero_phase` applies it twice.
+        Order of the Butterworth filter; `zero_phase` applies it twice.
     zero_phase : bool
-        Forwards and backwards, so that nothing is delayed; else causal: only what was before.
+        If True, filter forwards and backwards, without delay. If False, the filter is causal: it
+        uses only earlier samples.
 
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        Lazy, or dask where the signal is; same unit and labels, float32 of whole numbers up to 16
-        bits and of float32, else float64. NaN within `settling_time` (attribute, s) of the ends, of
-        gaps in the clock and of missing samples. Attributes: ``filter`` (what was done),
-        ``filter_low``, ``filter_high`` (Hz), ``overlap`` (s): further away, samples change a
-        value by less than ``tolerance`` of the largest.
+        The filtered signal with the same unit and labels, lazy, or dask if the signal is. It is
+        float32 for float32 and for integers up to 16 bits, else float64. The values do not depend
+        on chunks. Values closer than `settling_time` (attribute, s) to an end, a gap or a missing
+        sample are NaN. Other attributes: ``filter`` (a description), ``filter_low``,
+        ``filter_high`` (Hz), and ``overlap`` (s): samples further away than this change a value by
+        less than ``tolerance`` of the largest sample.
 
     Raises
     ------
     ValueError
-        If the band is empty, above the Nyquist frequency, or the filter settles longer than the
-        longest stretch between gaps; if the clock is missing or irregular.
+        If the band is empty or above the Nyquist frequency, the filter needs longer to settle than
+        the longest stretch between gaps, or the clock is missing or irregular.
     SchemaError
-        If there is no number along time, or the signal is an angle.
+        If there are no numbers along time, or the signal is an angle.
     MissingDependency
-        Without scipy.
+        If scipy is not installed.
+
 
     Notes
     -----
-    scipy filters (`butter`, `iirnotch`, `firwin`, `sosfiltfilt`); zero-phase equals
-    `scipy.signal.sosfiltfilt` of the whole stretch. The overlap is where the sum of the magnitudes
-    of the response beyond it falls under `tolerance` of the whole, the settling time where it
-    falls under 1 %.
+    The filters are those of scipy (`butter`, `iirnotch`, `firwin`, `sosfiltfilt`). A zero-phase
+    result equals `scipy.signal.sosfiltfilt` of the whole stretch. Beyond the overlap, the summed
+    magnitude of the response is less than `tolerance` of its whole sum; beyond the settling time it
+    is less than 1 %.
 
     Examples
     --------
@@ -206,10 +212,10 @@ def filter(
         for value, name in ((low, "low"), (high, "high"), (notch, "notch"))
     )
     if (low is None and high is None) == (notch is None):
-        msg = "give low=, high= (Hz) or both, or notch= alone"
+        msg = "give low=, high= or both in Hz, or notch= alone"
         raise ValueError(msg)
     if low is not None and high is not None and low >= high:
-        msg = f"low={low:g} Hz is not below high={high:g} Hz: an empty band"
+        msg = f"low={low:g} Hz is not below high={high:g} Hz: the band is empty"
         raise ValueError(msg)
 
     def transform(array: xr.DataArray) -> xr.DataArray:
@@ -238,7 +244,7 @@ def filter(
 
 
 def frequency(value: Any, name: str) -> float:
-    """A frequency in Hz: positive and finite."""
+    """Check a frequency, which is positive and finite, in Hz."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -250,46 +256,50 @@ def frequency(value: Any, name: str) -> float:
 
 
 def below_nyquist(known: Sampled, edges: list[float]) -> None:
-    """Refuse frequencies that the clock cannot hold.
+    """Refuse frequencies above the Nyquist frequency.
 
     Raises
     ------
     ValueError
-        Names the Nyquist frequency.
+        If one is; the message has the Nyquist frequency.
     """
     half = known.rate / 2
-    if over := [edge for edge in edges if edge >= half * (1 - 1e-6)]:  # a rate is told to that
+    # Sampling rates are known to 1e-6.
+    if over := [edge for edge in edges if edge >= half * (1 - 1e-6)]:
         msg = (
-            f"{known.name}: {max(over):g} Hz is not below {half:.6g} Hz, half of its {known.rate:.6g} "
+            f"{known.name}: {max(over):g} Hz is not below {half:.6g} Hz, half of its "
+            f"{known.rate:.6g} "
             "samples per second (the Nyquist frequency)"
         )
         raise ValueError(msg)
 
 
 def long_enough(known: Sampled, kernel: Any, what: str) -> None:
-    """Refuse a transformation that settles longer than any stretch of the signal.
+    """Refuse a transformation that needs longer to settle than any stretch of the signal.
 
     Raises
     ------
     ValueError
-        Says how long both are.
+        If it does; the message has both times.
     """
     if not known.longest:
-        msg = f"{known.name}: none of its time is valid, {what} has nothing to take"
+        msg = f"{known.name}: none of its time is valid, so {what} has no data"
         raise ValueError(msg)
     before, after = kernel.settling
     needed = max(before + after, kernel.least)
     if known.longest <= needed:
         msg = (
-            f"{known.name}: {what} takes {needed / known.rate:.4g} s to settle, and the longest stretch "
-            f"between gaps has {known.longest / known.rate:.4g} s: nothing would be left. Take a "
+            f"{known.name}: {what} needs {needed / known.rate:.4g} s to settle, but the longest "
+            "stretch "
+            f"between gaps has {known.longest / known.rate:.4g} s, so all values would be NaN. "
+            "Use a "
             "higher or wider band, or a lower order"
         )
         raise ValueError(msg)
 
 
 def overlap_attrs(known: Sampled, kernel: Any) -> dict[str, Any]:
-    """What a result says of its kernel: how far it reaches, to what tolerance, until when it settles."""
+    """The attributes of a result that describe its kernel: overlap, tolerance and settling time."""
     return {
         "overlap": max(kernel.before, kernel.after) / known.rate,
         "tolerance": TOLERANCE,
@@ -317,7 +327,7 @@ def _sections(library: Any, rate: float, edges: Edges, order: int) -> np.ndarray
 
 
 def _finite(library: Any, rate: float, edges: Edges, zero_phase: bool) -> Taps:
-    """Windowed taps whose transition is as wide as the lower edge (Hamming: 3.3 / transition)."""
+    """Windowed taps; the transition is as wide as the lower edge (Hamming: 3.3 / transition)."""
     low, high, notch = edges
     if notch is not None:
         width = notch / _QUALITY

@@ -1,4 +1,4 @@
-"""A signal as it is given: its rate, the stretches in which it goes on, its values as they are read."""
+"""A signal with its sampling rate, its stretches without gaps, and its values."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Signal = xr.DataArray | xr.Dataset | xr.DataTree
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """A signal with what any transformation of it asks for.
+    """A signal with the facts that its transformations need.
 
     Attributes
     ----------
     signal : (time, ...) DataArray
-        In any unit, along `time`, s.
+        Signal in any unit along `time` in s.
     rate : float, Hz
         Samples per second.
     stretches : (n, 2) int64
-        First sample and the one past the last of each stretch that counts and has no hole.
+        The first sample of each valid stretch without a gap, and the sample after its last.
     """
 
     signal: xr.DataArray
@@ -41,38 +41,38 @@ class Sampled:
 
     @property
     def name(self) -> str:
-        """The signal in an error."""
+        """The name of the signal in an error."""
         return repr(self.signal.name or "the signal")
 
     @property
     def base(self) -> LazyArray:
-        """Its values, (time, ...), in any unit."""
+        """The values (time, ...) in any unit."""
         return as_lazy(self.signal.variable)
 
     @property
     def dtype(self) -> np.dtype:
-        """Floating point that holds the values: float32 for whole numbers up to 16 bits."""
+        """The dtype of results: float32 for float32 and integers up to 16 bits, else float64."""
         return np.dtype(np.result_type(self.signal.dtype, np.float32))
 
     @property
     def longest(self) -> int:
-        """Samples of the longest stretch."""
+        """Number of samples of the longest stretch."""
         return int(np.diff(self.stretches, axis=1).max(initial=0))
 
     def stamps(self, numbers: np.ndarray) -> np.ndarray:
-        """Time stamps of samples by their numbers, float64, s; only these are read."""
+        """Time stamps of the samples with these numbers, float64 in s; no others are read."""
         shape = np.shape(numbers)
         picked = xr.DataArray(np.ravel(numbers), dims=schema.TIME)
         clock = self.signal[schema.TIME].isel({schema.TIME: picked})
         return seconds(clock, "the clock").reshape(shape)
 
     def counts(self, times: np.ndarray) -> np.ndarray:
-        """Which times lie within a stretch, from its first sample to its last: bool of the shape of `times`.
+        """Tell which times are within a stretch, from its first to its last sample.
 
         Parameters
         ----------
         times : (...) float64, s
-            Session clock.
+            Times on the session clock.
         """
         if not len(self.stretches):
             return np.zeros(np.shape(times), bool)
@@ -83,7 +83,7 @@ class Sampled:
         return np.asarray((stretch >= 0) & (times <= bounds[stretch, 1] + rounding))
 
     def chunked(self, variable: xr.Variable, sizes: dict[str, int]) -> xr.Variable:
-        """A variable in dask chunks of these sizes where the signal is in chunks."""
+        """Put a variable in dask chunks of these sizes, if the signal has chunks."""
         if self.signal.chunks is None:
             return variable
         along = dict(zip(self.signal.dims, self.signal.chunks, strict=True))
@@ -94,18 +94,18 @@ class Sampled:
     def result(
         self, lazy: LazyArray, attrs: dict[str, Any], name: str | None = None, drop: str = ""
     ) -> xr.DataArray:
-        """A lazy array as a signal like this one: its labels, and dask chunks where it has them.
+        """Make a signal from a lazy array, with the labels and the chunks of this signal.
 
         Parameters
         ----------
         lazy : LazyArray
-            (time, ...) values of the same samples.
+            Values (time, ...) of the same samples.
         attrs : dict
-            More attributes; None takes one away.
+            More attributes; None removes one.
         name : str, optional
             Name of the result.
         drop : str
-            Dimension that the result does not have.
+            A dimension that the result does not have.
         """
         dims = tuple(dim for dim in self.signal.dims if dim != drop)
         merged = {**self.signal.attrs, **attrs}
@@ -119,24 +119,26 @@ class Sampled:
 
 
 def each(signal: Signal, transform: Callable[[xr.DataArray], Any]) -> Any:
-    """Transform a signal, or each of those of a node.
+    """Transform a signal, or each signal of a node.
 
     Parameters
     ----------
     signal : DataArray, Dataset or DataTree node
-        Variables (time, ...) in any unit. Of a node of a tree the session's invalid times count.
+        Variables (time, ...) in any unit. If it is a node of a tree, the invalid times of its
+        session are used.
     transform : callable
-        Of one DataArray, with a coordinate `valid` where some of its time does not count.
+        A function of one DataArray, which has a coordinate `valid` if some of its time does not
+        count.
 
     Returns
     -------
     DataArray or Dataset
-        What the transformation gives of the one signal, or of each by its name.
+        The result for the signal, or for each signal of the node by its name.
 
     Raises
     ------
     SchemaError
-        If there is no number along time.
+        If there are no numbers along time.
     """
     wanted = "signal: expected a variable or node along time, such as tree['session/LFP/LFP']"
     given.check(signal, xr.DataArray | xr.Dataset | xr.DataTree, wanted)
@@ -168,7 +170,7 @@ def each(signal: Signal, transform: Callable[[xr.DataArray], Any]) -> Any:
 
 
 def _counting(tree: xr.DataTree, node: xr.Dataset) -> np.ndarray | None:
-    """Which samples lie in no invalid time of their session; None where all do."""
+    """Which samples are not in an invalid time of their session; None if all are valid."""
     from neuroarrays.tree.invalid import cut_away, invalid_bins
 
     session = tree
@@ -185,46 +187,51 @@ def _counting(tree: xr.DataTree, node: xr.Dataset) -> np.ndarray | None:
 
 
 def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled:
-    """A signal with its rate and its stretches, refused where it has no regular clock.
+    """Take a signal with its rate and stretches; refuse it if its clock is not regular.
 
     Parameters
     ----------
     signal : (time, ...) DataArray
-        In any unit, `time` in seconds.
+        A signal in any unit, with `time` in seconds.
     purpose : str
-        What the clock is needed for, in an error.
+        The function that needs the clock, for an error.
     regular : bool
-        Whether the clock has to be. If not, it may be missing, the rate is NaN, and holes of the
-        clock end no stretch.
+        If True, the clock must be regular. If False, it may be missing, the rate is then NaN, and
+        gaps in the clock do not end a stretch.
 
     Returns
     -------
     Sampled
-        With a clock in seconds, also where that of the signal is durations (timedelta64).
+        The signal on a clock in seconds, also if that of the signal is durations (timedelta64).
 
     Raises
     ------
     SchemaError
-        If time is not its first dimension, it has no samples or no numbers, or it is an angle.
+        If time is not its first dimension, it has too few samples or no numbers, or it is an angle.
     ValueError
-        If its clock is missing or not regular; says by how much.
+        If its clock is missing or not regular; the message tells by how much.
     """
     name = check_numbers(signal)
     if "period" in signal.attrs:
         msg = (
-            f"{name} is an angle (attribute period): {purpose} takes its parts; give np.cos and "
-            "np.sin of it, or drop the attribute if it does not turn over"
+            f"{name} is an angle (attribute period), which {purpose} does not take; give np.cos "
+            "and "
+            "np.sin of it, or delete the attribute if it never wraps around"
         )
         raise SchemaError(msg)
     if not regular:
         return Sampled(signal, np.nan, _valid_stretches(signal))
     size = signal.sizes[schema.TIME]
     if size < 2:
-        msg = f"{name} has {many(size, 'sample')}: expected at least 2, {purpose} needs a rate"
+        msg = (
+            f"{name} has {many(size, 'sample')}; expected at least 2, because {purpose} needs "
+            "a sampling rate"
+        )
         raise ValueError(msg)
     if schema.TIME not in signal.coords:
         msg = (
-            f"{name} has no clock: expected a coordinate `time` in seconds, {purpose} needs a rate"
+            f"{name} has no clock; expected a coordinate `time` in seconds, because {purpose} "
+            "needs a sampling rate"
         )
         raise ValueError(msg)
     signal = _in_seconds(signal, name)
@@ -233,12 +240,12 @@ def sampled(signal: xr.DataArray, purpose: str, regular: bool = True) -> Sampled
 
 
 def regular(signal: xr.DataArray) -> Sampled | None:
-    """A signal with its rate and its stretches; None where its clock is not regular.
+    """A signal with its rate and stretches; None if its clock is not regular.
 
     Parameters
     ----------
     signal : (time, ...) DataArray
-        With a clock in seconds and 2 samples or more.
+        A signal with a clock in seconds and at least 2 samples.
     """
     signal = _in_seconds(signal, repr(signal.name or "the signal"))
     try:
@@ -249,26 +256,26 @@ def regular(signal: xr.DataArray) -> Sampled | None:
 
 
 def outside(rows: np.ndarray, stretches: np.ndarray) -> np.ndarray:
-    """Which samples lie in none of the stretches.
+    """Tell which samples are in none of the stretches.
 
     Parameters
     ----------
     rows : (n,) int64
         Numbers of samples.
     stretches : (stretch, 2) int64
-        First sample and the one past the last of each, in order.
+        The first sample of each stretch and the sample after its last, in order.
 
     Returns
     -------
     (n,) bool
     """
     begun = np.searchsorted(stretches[:, 0], rows, side="right")
-    ends = np.append(0, stretches[:, 1])  # before the first stretch nothing counts
+    ends = np.append(0, stretches[:, 1])  # no sample before the first stretch counts
     return np.asarray(rows >= ends[begun])
 
 
 def check_numbers(signal: xr.DataArray) -> str:
-    """Refuse what are no numbers along time; the name of the signal in an error.
+    """Refuse anything but numbers along time; return the name of the signal for errors.
 
     Raises
     ------
@@ -277,18 +284,18 @@ def check_numbers(signal: xr.DataArray) -> str:
     """
     name = repr(signal.name or "the signal")
     if signal.dims[:1] != (schema.TIME,):
-        msg = f"{name} has dims {signal.dims}: expected time first"
+        msg = f"{name} has dims {signal.dims}; expected time first"
         if schema.TIME in signal.dims:
-            msg += "; signal.transpose('time', ...) brings it there"
+            msg += ", as from signal.transpose('time', ...)"
         raise SchemaError(msg)
     if signal.dtype.kind not in "iufb":
-        msg = f"{name} holds {signal.dtype}: expected numbers"
+        msg = f"{name} has dtype {signal.dtype}; expected numbers"
         raise SchemaError(msg)
     return name
 
 
 def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:
-    """The signal on a clock in seconds: durations are converted, numbers of another unit refused."""
+    """The signal on a clock in seconds: durations are converted, other units refused."""
     clock = signal[schema.TIME]
     check_seconds(clock, f"the clock of {name}")
     if clock.dtype.kind == "m":
@@ -299,7 +306,7 @@ def _in_seconds(signal: xr.DataArray, name: str) -> xr.DataArray:
 
 
 def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
-    """Samples per second of a regular clock; holes between stretches are none of its steps."""
+    """Samples per second of a regular clock; gaps between stretches are not counted as steps."""
     clock = _regular(signal)
     if clock is not None:
         return clock.rate
@@ -309,7 +316,7 @@ def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
         return 1 / even
     if not np.isfinite(stamps).all():
         number = int((~np.isfinite(stamps)).sum())
-        msg = f"{name}: {many(number, 'time stamp')} of its clock is NaN; expected seconds"
+        msg = f"{name}: {many(number, 'time stamp')} NaN in its clock; expected seconds"
         raise ValueError(msg)
     steps = np.diff(stamps)
     usual = float(np.median(steps))
@@ -324,21 +331,21 @@ def _rate(signal: xr.DataArray, name: str, purpose: str) -> float:
 
 
 def _irregular(name: str, purpose: str, steps: np.ndarray, usual: float, off: float) -> str:
-    """What is wrong with a clock, and what to do."""
+    """Describe what is wrong with a clock, and what to do."""
     msg = (
         f"{name}: its clock is not regular: steps from {steps.min():.4g} to {steps.max():.4g} s, "
         f"median {usual:.4g} s"
     )
     if off > JITTER and np.isfinite(off):
-        msg += f", {100 * off:.1f} % off the mean"
+        msg += f", {100 * off:.1f} % from the mean"
     if back := int((steps <= 0).sum()):
-        msg += f"; {many(back, 'step')} of {steps.size} do not go forwards"
+        msg += f"; {many(back, 'step')} of {steps.size} not forward"
     forwards = steps[steps > 0]
     if not forwards.size:
-        return f"{msg}. {purpose} needs time that goes forwards: signal.sortby('time')"
+        return f"{msg}. {purpose} needs times in order: signal.sortby('time')"
     near = forwards[forwards < (HOLE + 1) * np.median(forwards)]
     rate = 1 / float(near.mean())
-    return f"{msg}; {purpose} needs a regular one: na.resample(signal, {rate:.4g}) gives it"
+    return f"{msg}; {purpose} needs a regular clock, as from na.resample(signal, {rate:.4g})"
 
 
 def _regular(signal: xr.DataArray) -> RegularClock | None:
@@ -347,7 +354,7 @@ def _regular(signal: xr.DataArray) -> RegularClock | None:
 
 
 def _stretches(signal: xr.DataArray) -> np.ndarray:
-    """Stretches without a hole, a change of block or time that is not valid."""
+    """Stretches without a gap, a change of block, or invalid time."""
     labelled = {schema.VALID, schema.BLOCK} & set(signal.coords)
     if _regular(signal) is not None and not labelled:
         return np.array([[0, signal.sizes[schema.TIME]]], np.int64)
@@ -360,7 +367,7 @@ def _stretches(signal: xr.DataArray) -> np.ndarray:
 
 
 def _valid_stretches(signal: xr.DataArray) -> np.ndarray:
-    """Stretches of samples that are valid, whatever their clock."""
+    """Stretches of valid samples, for any clock."""
     valid = np.ones(signal.sizes[schema.TIME], bool)
     if schema.VALID in signal.coords and signal[schema.VALID].dims == (schema.TIME,):
         valid = np.asarray(signal[schema.VALID].values, bool)

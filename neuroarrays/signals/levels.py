@@ -1,4 +1,4 @@
-"""`smooth` and `normalize`: a signal smoothed, in standard deviations, or relative to its baseline."""
+"""`smooth` and `normalize`: smooth a signal, z-score it, or compute dF/F."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from neuroarrays.signals.moments import Moments
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import duration
 
-#: A Gaussian is cut off at so many standard deviations.
+#: A Gaussian is cut off at this many standard deviations.
 _CUT = 4.0
-#: Bytes of float64 that are read at once to find a mean.
+#: The most bytes of float64 that are read at once to compute a mean.
 _AT_ONCE = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """A weighted mean of the samples around each one, of those that there are."""
+    """The weighted mean of the existing samples around each sample."""
 
     taps: np.ndarray
 
@@ -39,7 +39,7 @@ class Gaussian:
     def apply(self, samples: np.ndarray) -> np.ndarray:
         from scipy import signal
 
-        first = samples[:, :1]  # taken away, so that a constant stays what it is
+        first = samples[:, :1]  # subtracted, so that a constant stays exact
         weights = np.ones((1, samples.shape[1]))
         parts = (samples - first, weights)
         total, known = (signal.oaconvolve(x, self.taps[None], mode="same", axes=-1) for x in parts)
@@ -48,7 +48,7 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """The change from a running baseline, relative to it."""
+    """The change from a running baseline, divided by the baseline."""
 
     half: int
     percentile: float
@@ -65,7 +65,7 @@ class Baseline:
         from scipy import ndimage
 
         size, number = 2 * self.half + 1, samples.shape[1]
-        # mirrored here: of arrays shorter than the window scipy 1.17 gives what it has not filled
+        # mirrored here: for arrays shorter than the window scipy 1.17 returns uninitialised values
         margin = self.half if number < size else 0
         mirrored = np.pad(samples, ((0, 0), (margin, margin)), "symmetric")
         baseline = ndimage.percentile_filter(
@@ -76,9 +76,10 @@ class Baseline:
 
 
 def _standardized(*arguments: Any) -> np.ndarray:
-    """A signal in its standard deviations from its mean, column by column; NaN outside its stretches.
+    """A z-scored signal, column by column; NaN outside its stretches.
 
-    Both are found when the first value is asked for, in one pass over the stretches, and kept.
+    Mean and standard deviation are computed when the first value is needed, in one pass, and are
+    kept.
     """
     *picked, base, stretches = arguments
     rows, rest = picked[0], tuple(picked[1:])
@@ -93,7 +94,7 @@ def _standardized(*arguments: Any) -> np.ndarray:
 
 
 def _moments(base: LazyArray, stretches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column over stretches, float64 of the shape of a sample."""
+    """Mean and standard deviation over the stretches, float64 in the shape of a sample."""
     rest = base.shape[1:]
     rows = max(1, _AT_ONCE // (8 * max(1, int(np.prod(rest, dtype=np.int64)))))
     moments = Moments(rest)
@@ -109,26 +110,26 @@ def _moments(base: LazyArray, stretches: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def smooth(signal: Signal, sd: float) -> Any:
-    """A signal smoothed with a Gaussian, lazily, within its stretches.
+    """Smooth a signal with a Gaussian, lazily; it does not cross gaps.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On a regular clock, in any unit.
+        A signal on a regular clock, in any unit.
     sd : float, s
-        Standard deviation of the Gaussian, which is cut off at 4.
+        Standard deviation of the Gaussian, which is cut off at 4 standard deviations.
 
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        In the same unit, float32 or float64; beside gaps and ends the mean of the samples that
-        there are, their weights made to add up to 1. NaN where a sample is missing.
+        The smoothed signal in the same unit, float32 or float64. Near gaps and ends the weights of
+        the existing samples are scaled to add up to 1. NaN where a sample is missing.
 
     Raises
     ------
     ValueError
-        If `sd` is not positive, or shorter than a quarter of the sampling interval; on a clock
-        that is missing or irregular.
+        If `sd` is not positive or is shorter than a quarter of the sampling interval, or the clock
+        is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
 
@@ -146,7 +147,10 @@ def smooth(signal: Signal, sd: float) -> Any:
         known = sampled(array, "na.smooth")
         samples = sd * known.rate
         if samples < 0.25:
-            msg = f"sd={sd:g} s is less than a quarter of the sampling interval of {known.name}, {1 / known.rate:.4g} s"
+            msg = (
+                f"sd={sd:g} s is less than a quarter of the sampling interval of "
+                f"{known.name}, {1 / known.rate:.4g} s"
+            )
             raise ValueError(msg)
         half = int(np.ceil(_CUT * samples))
         taps = np.exp(-0.5 * (np.arange(-half, half + 1) / samples) ** 2)
@@ -159,31 +163,31 @@ def smooth(signal: Signal, sd: float) -> Any:
 def normalize(
     signal: Signal, method: str = "zscore", *, window: float = 60.0, percentile: float = 10.0
 ) -> Any:
-    """A signal in standard deviations, or as its change relative to a running baseline (dF/F).
+    """Z-score a signal, or compute its relative change from a running baseline (dF/F), lazily.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        In any unit; for "dff" fluorescence above 0.
+        A signal in any unit; for "dff" fluorescence above 0.
     method : {"zscore", "dff"}
-        ``(x - mean) / sd`` (ddof 0) over all valid samples of each column; or ``(F - F0) / F0``
-        with the running percentile F0.
+        "zscore" is ``(x - mean) / sd`` (ddof 0) over all valid samples of each column. "dff" is
+        ``(F - F0) / F0``, where F0 is the running percentile.
     window : float, s
-        Of the running percentile, centred; at ends and gaps the signal is mirrored.
+        Window of the running percentile, centred. The signal is mirrored at ends and gaps.
     percentile : float
-        Which one is the baseline: 0 to 100.
+        The percentile that is the baseline, from 0 to 100.
 
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        Lazy, unit "1", float32 or float64. NaN in a column that is constant ("zscore"), or where
-        the baseline is not above 0 ("dff").
+        A lazy signal in unit "1", float32 or float64. NaN in a constant column ("zscore"), and
+        where the baseline is not above 0 ("dff").
 
     Raises
     ------
     ValueError
-        On an unknown method, a window that is not positive, a percentile outside 0 to 100; for
-        "dff" a clock that is missing or irregular.
+        If the method is unknown, `window` is not positive, `percentile` is not from 0 to 100, or,
+        for "dff", the clock is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
 

@@ -1,4 +1,4 @@
-"""`reference` and `csd`: channels as weighted sums of channels."""
+"""`reference` and `csd`: weighted sums of channels."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError, shorten
+from neuroarrays.errors import NotInTree, SchemaError, many, shorten
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled
 
-#: Distances along a probe may differ by this share of their median.
+#: Distances between channels may differ by this share of their median.
 _UNEVEN = 0.01
 
 
 def _mixed(known: Sampled, weights: np.ndarray) -> LazyArray:
-    """Weighted sums of the columns of a signal, lazily.
+    """Compute weighted sums of the columns of a signal, lazily.
 
     Parameters
     ----------
     known : Sampled
-        (time, column) in any unit.
+        A signal (time, column) in any unit.
     weights : (column, column of the result) float64
-        A column of the result with NaN is NaN.
+        Weights; a column of the result whose weights are NaN is NaN.
 
     Returns
     -------
     (time, column of the result) LazyArray
-        In the same unit; NaN where time is not valid.
+        Sums in the same unit; NaN where time is not valid.
     """
     shape = (known.base.shape[0], weights.shape[1])
     return Computed(_sums, shape, known.dtype, (known.base, weights, known.stretches))
@@ -49,33 +49,33 @@ def _sums(
     values = np.asarray(base.outer((outer.compact(rows), outer.compact(needed))), np.float64)
     missing = ~np.isfinite(values)
     sums = np.where(missing, 0.0, values) @ weights[needed]
-    touched = np.flatnonzero(missing.any(axis=1))  # a missing channel is in the sums with a weight
+    touched = np.flatnonzero(missing.any(axis=1))  # a missing channel matters where it has a weight
     sums[touched] += np.where(missing[touched] @ (weights[needed] != 0), np.nan, 0.0)
     sums[outside(rows, stretches)] = np.nan  # time that is not valid
     return np.asarray(sums)
 
 
 def reference(signal: Signal, by: str | None = None) -> Any:
-    """Channels against the average of all channels, or of those of their group: lazily.
+    """Subtract the average of all channels, or of the channels of a group, lazily.
 
     Parameters
     ----------
     signal : (time, channel) DataArray, Dataset or DataTree node
-        In any unit.
+        A signal in any unit.
     by : str, optional
-        A label of the channels, such as "group_name" (shank): the average is that of the channels
-        with the same label.
+        A label of the channels, such as "group_name" (shank). The average is then taken over the
+        channels with the same label.
 
     Returns
     -------
     (time, channel) DataArray, or Dataset
-        ``x_c(t) - mean_k x_k(t)`` in the same unit, float32 or float64; NaN in time that is not
-        valid, and where one channel of the group is missing (NaN) in all of them.
+        ``x_c(t) - mean_k x_k(t)`` in the same unit, float32 or float64. NaN where time is not
+        valid. Where one channel is missing (NaN), all channels of its group are NaN.
 
     Raises
     ------
     SchemaError
-        If the signal is not (time, channel), or a group has one channel only.
+        If the signal is not (time, channel), or a group has only one channel.
     NotInTree
         If the channels have no such label.
 
@@ -109,7 +109,10 @@ def reference(signal: Signal, by: str | None = None) -> Any:
         same = groups[:, None] == groups
         sizes = same.sum(axis=0)
         if (sizes < 2).any():
-            msg = f"{known.name}: a group of one channel has no reference but itself; groups have {shorten(np.unique(sizes).tolist())} channels"
+            msg = (
+                f"{known.name}: expected groups of at least 2 channels, found groups of "
+                f"{shorten(np.unique(sizes).tolist())} channels"
+            )
             raise SchemaError(msg)
         weights = np.eye(groups.size) - same / sizes
         named = "common average" + (f" of each {by}" if by else "")
@@ -119,30 +122,29 @@ def reference(signal: Signal, by: str | None = None) -> Any:
 
 
 def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.3) -> Any:
-    """Current source density along a linear probe: lazily.
+    """Compute the current source density along a linear probe, lazily.
 
     Parameters
     ----------
     signal : (time, channel) DataArray, Dataset or DataTree node
-        Potentials in any unit; of volts, the result is in A/m³.
+        Potentials in any unit; if they are in volts, the result is in A/m³.
     positions : str or (channel,) array, um
-        Where the channels are along the probe: a label of theirs, or numbers.
+        Positions of the channels along the probe: the name of a label, or numbers.
     conductivity : float, S/m
-        Of the tissue.
+        Conductivity of the tissue.
 
     Returns
     -------
     (time, channel) DataArray, or Dataset
-        Channels in order of position; the first and the last are NaN, as they have a neighbour on
-        one side only, and so is time that is not valid. Sinks are negative.
+        Channels in the order of their positions. The first and the last are NaN, because they have
+        a neighbour on one side only. NaN where time is not valid. Sinks are negative.
 
     Raises
     ------
     SchemaError
         If the signal is not (time, channel), or has no such label.
     ValueError
-        If there are fewer than 3 channels, positions are missing, not equally far apart, or
-        shared by channels.
+        If there are fewer than 3 channels, or positions are missing, equal or not evenly spaced.
 
     Notes
     -----
@@ -204,26 +206,36 @@ def _depths(array: xr.DataArray, name: str, positions: Any) -> np.ndarray:
         ]
         if positions not in labels:
             msg = (
-                f"{name}: its channels have no label {positions!r} that says where they are (numbers "
+                f"{name}: its channels have no label {positions!r} with their positions (labels "
+                "with numbers "
                 f"along {dim}: {shorten(labels)}); give positions= in um"
             )
             raise SchemaError(msg)
         positions = array[positions].values
     depths = np.asarray(positions, float)
     if depths.shape != (array.sizes[dim],) or not np.isfinite(depths).all():
-        msg = f"{name}: positions of shape {depths.shape}, {int(np.isnan(depths).sum())} missing; expected one for each of {array.sizes[dim]} channels, um"
+        msg = (
+            f"{name}: positions of shape {depths.shape}, {int(np.isnan(depths).sum())} "
+            f"missing; expected a position in um for each of {array.sizes[dim]} channels"
+        )
         raise ValueError(msg)
     return depths
 
 
 def _check_spacing(name: str, step: np.ndarray) -> None:
     if step.size < 2:
-        msg = f"{name} has {step.size + 1} channels: a second derivative needs 3"
+        msg = f"{name} has {step.size + 1} channels; expected at least 3, for a second derivative"
         raise ValueError(msg)
     if (step == 0).any():
-        msg = f"{name}: {int((step == 0).sum())} channels share a position with another: take one column of the probe, or average them"
+        msg = (
+            f"{name}: {many(int((step == 0).sum()), 'channel')} at the position of another; select "
+            "one column of the probe, or average them"
+        )
         raise ValueError(msg)
     usual = float(np.median(step))
     if (np.abs(step - usual) > _UNEVEN * usual).any():
-        msg = f"{name}: channels are {step.min():g} to {step.max():g} um apart; expected one distance. Interpolate them, or take a part of the probe"
+        msg = (
+            f"{name}: channels are {step.min():g} to {step.max():g} um apart; expected even "
+            "spacing. Interpolate the channels, or select a part of the probe"
+        )
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Mean and variance of values that come a part at a time."""
+"""Mean and variance of values that arrive in parts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 class Moments:
-    """Number, mean and sum of squares of values along a first axis, of which some are missing.
+    """Number, mean and sum of squares of values along the first axis, without missing ones.
 
     Attributes
     ----------
     n : array of int
-        How many values there were, of the shape of one row.
+        Number of values, in the shape of one row.
     mean, squares : float64 arrays of that shape
-        Their mean, in their unit (0 where there were none), and the sum of the squares of their
-        distances from it, in its square.
+        The mean in the unit of the values (0 without values), and the sum of squared distances from
+        it, in the squared unit.
     """
 
     def __init__(self, shape: tuple[int, ...]):
@@ -22,11 +22,11 @@ class Moments:
         self.mean, self.squares = np.zeros(shape), np.zeros(shape)
 
     def add(self, values: np.ndarray, known: np.ndarray) -> None:
-        """Add values (row, ...) in any unit where they are `known` (row, ...), bool.
+        """Add values (row, ...) in any unit where `known` (row, ...), bool, is True.
 
         Notes
         -----
-        Chan, Golub & LeVeque 1983, Am. Stat. 37:242: two sets put together.
+        Chan, Golub & LeVeque 1983, Am. Stat. 37:242: combining two sets.
         """
         count = known.sum(axis=0)
         mean = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)

@@ -1,4 +1,4 @@
-"""A transformation of the samples around each sample: read with an overlap, whatever is indexed."""
+"""Transform signals by a kernel of limited length, with an overlap around what is indexed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray
 
-#: Samples that are transformed at once are at most so many times the overlap, or this many.
+#: At most this many times the overlap, or this many samples, are transformed at once.
 _TIMES, _LEAST = 24, 1 << 15
-#: Bytes of float64 that are transformed at once: columns are taken a few at a time.
+#: The most bytes of float64 that are transformed at once; columns are taken a few at a time.
 _AT_ONCE = 24 << 20
 
 
 class Kernel(Protocol):
-    """What is done with a stretch of samples: a frozen dataclass.
+    """A transformation of a stretch of samples; implement it as a frozen dataclass.
 
     Attributes
     ----------
     before, after : int
-        How many samples before and after one its value depends on, to the stated tolerance.
+        Number of samples before and after a sample on which its value depends, to the stated
+        tolerance.
     settling : (int, int)
-        How many samples after the beginning of a stretch, and before its end, are not known.
+        Number of samples that are not known after the beginning of a stretch, and before its end.
     least : int
         The shortest stretch of samples that can be transformed.
     """
@@ -43,25 +44,25 @@ class Kernel(Protocol):
     def least(self) -> int: ...
 
     def apply(self, samples: np.ndarray) -> np.ndarray:
-        """Transform (column, sample) float64 in one stretch: the same shape."""
+        """Transform (column, sample) float64 of one stretch; return the same shape."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Overlapped(LazyArray):
-    """A transformation of a signal, within its stretches, from no more samples than it takes.
+    """A transformed signal that reads only the samples it needs and does not cross gaps.
 
-    Missing samples (NaN) end a stretch of their column as holes of the clock do for all columns.
+    A missing sample (NaN) ends a stretch of its column, as a gap in the clock does for all columns.
 
     Attributes
     ----------
     base : LazyArray
-        (time, ...) samples in any unit.
+        Samples (time, ...) in any unit.
     kernel : Kernel
         The transformation.
     stretches : (n, 2) int64
-        First sample and the one past the last of each stretch of the clock.
+        The first sample of each stretch of the clock, and the sample after its last.
     dtype : np.dtype
-        Of the result.
+        Dtype of the result.
     """
 
     base: LazyArray
@@ -86,12 +87,12 @@ class Overlapped(LazyArray):
     def _windows(
         self, rows: np.ndarray
     ) -> Iterator[tuple[np.ndarray, tuple[int, int], tuple[int, int]]]:
-        """What is transformed at once: numbers of rows, their stretch, first and last row + 1."""
+        """Group the rows to transform together: their numbers, stretch, first and last row + 1."""
         overlap = self.kernel.before + self.kernel.after
         most = max(_LEAST, _TIMES * overlap)
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
-        apart = np.flatnonzero(np.diff(ordered) > overlap + 1) + 1  # is read apart
+        apart = np.flatnonzero(np.diff(ordered) > overlap + 1) + 1  # is read separately
         for begin, end in self.stretches.tolist():
             low, high = np.searchsorted(ordered, [begin, end])
             inner = apart[np.searchsorted(apart, low, "right") : np.searchsorted(apart, high)]
@@ -124,7 +125,7 @@ class Overlapped(LazyArray):
             out[numbers, low : low + some] = self._transformed(part, ends)[:, wanted].T
 
     def _transformed(self, samples: np.ndarray, ends: tuple[bool, bool]) -> np.ndarray:
-        """Each run of known samples for itself, what is not settled NaN: (column, sample)."""
+        """Transform each run of known samples (column, sample); NaN where not settled."""
         known = np.isfinite(samples)
         whole = known.all(axis=1)
         if whole.all():
@@ -143,7 +144,7 @@ class Overlapped(LazyArray):
         return out
 
     def _run(self, samples: np.ndarray, ends: tuple[bool, bool]) -> np.ndarray:
-        """Transform samples without a gap; `ends` says on which sides their stretch ends."""
+        """Transform samples without a gap; `ends` tells on which sides their stretch ends."""
         size = samples.shape[1]
         if size < self.kernel.least:
             return np.full(samples.shape, np.nan)

@@ -1,4 +1,4 @@
-"""`decimate` and `resample`: a signal on a slower or a regular clock."""
+"""`decimate` and `resample`: bring a signal to a slower or a regular clock."""
 
 from __future__ import annotations
 
@@ -28,36 +28,37 @@ from neuroarrays.signals.given import (
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import check_seconds, seconds
 
-#: What is kept of the band below the new Nyquist frequency, and by how much the rest is damped.
+#: The share of the new Nyquist frequency up to which the filter is flat, and the damping above it.
 _KEPT, _DAMPED = 0.8, 80.0
-#: Samples that are read at once are at most so many times half of the filter, or this many.
+#: At most this many times half of the filter, or this many samples, are read at once.
 _TIMES, _LEAST = 24, 1 << 15
-#: How far a time may lie beside a sample, in samples, by rounding.
+#: A time this close to a sample, in samples, is on it: the difference is rounding.
 _ROUNDING = 1e-6
 
 
 def decimate(signal: Signal, factor: int) -> Any:
-    """Every so many samples of a signal, after what they cannot hold was filtered away: lazily.
+    """Keep every n-th sample of a signal after a low-pass filter, lazily.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On a regular clock, in any unit.
+        A signal on a regular clock, in any unit.
     factor : int
-        One sample of so many is kept, the first among them.
+        One sample in this many is kept, beginning with the first.
 
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        At the times of the samples that are kept, in the same unit, float32 or float64. Zero-phase
-        FIR filter, flat up to 0.8 of the new Nyquist frequency, 80 dB down from there on; NaN
-        within half its length (`settling_time`, s) of ends and gaps.
+        The signal at the times of the samples that are kept, in the same unit, float32 or float64.
+        The filter is zero-phase FIR, flat up to 0.8 of the new Nyquist frequency, with 80 dB of
+        damping from the Nyquist frequency on. Values closer than half its length (`settling_time`,
+        s) to an end or a gap are NaN.
 
     Raises
     ------
     ValueError
-        If `factor` is less than 1, or the filter is longer than the longest stretch; on a clock
-        that is missing or irregular.
+        If `factor` is less than 1, the filter is longer than the longest stretch between gaps, or
+        the clock is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
 
@@ -90,38 +91,40 @@ def decimate(signal: Signal, factor: int) -> Any:
 
 
 def resample(signal: Signal, rate: float) -> Any:
-    """A signal on a regular clock of another rate: lazily, also from an irregular clock.
+    """Resample a signal to a regular clock of another rate, lazily.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On any clock, in any unit.
+        A signal on any clock, regular or not, in any unit.
     rate : float, Hz
-        Samples per second; times are whole numbers of samples from time 0 of the session.
+        New sampling rate. The new times are multiples of ``1 / rate`` from time 0 of the session
+        clock.
 
     Returns
     -------
     (time, ...) DataArray, or Dataset
-        From the first to the last sample, in the same unit, float32 or float64. From a regular clock
-        band-limited: flat up to 0.8 of the lower of both Nyquist frequencies, 80 dB down from there
-        on; NaN within `settling_time` (attribute, s) of ends and gaps, and where a sample is
-        missing. From another clock, and of an angle, as `na.interpolate` has it: the mean of each
-        new step where that is longer than the usual one, else linear (of an angle along the shorter arc),
-        and NaN in holes. The attribute ``resampled`` says which.
+        The signal from the first to the last sample, in the same unit, float32 or float64. From a
+        regular clock it is band-limited: flat up to 0.8 of the lower of both Nyquist frequencies,
+        with 80 dB of damping from that Nyquist frequency on. Values closer than `settling_time`
+        (attribute, s) to an end, a gap or a missing sample are NaN. An angle, or a signal on an
+        irregular clock, is treated as by `na.interpolate`: each new value is the mean over its step
+        if the new step is longer than the usual one, else linear interpolation (for an angle along
+        the shorter arc), with NaN in gaps. The attribute ``resampled`` tells which was done.
 
     Raises
     ------
     ValueError
-        If `rate` is not positive, there are fewer than 2 samples or no clock, or the filter is
-        longer than the longest stretch between gaps.
+        If `rate` is not positive, there are fewer than 2 samples, there is no clock, or the filter
+        is longer than the longest stretch between gaps.
     SchemaError
         If time is not the first dimension.
 
     Notes
     -----
-    A sinc with a Kaiser window at each new time (Smith & Gossett 1984, ICASSP 2:112), its weights
-    made to add up to 1. Where the new rate is the old one divided by a whole number, `na.decimate`
-    gives the samples at the old times.
+    Each new value is a sum of samples weighted by a sinc with a Kaiser window (Smith & Gossett
+    1984, ICASSP 2:112); the weights are scaled to add up to 1. If the new rate is the old one
+    divided by an integer, `na.decimate` gives values at the old times.
 
     Examples
     --------
@@ -146,7 +149,7 @@ def resample(signal: Signal, rate: float) -> Any:
         clock = seconds(array[schema.TIME][[0, -1]] if known else array[schema.TIME], "the clock")
         usual = 1 / known.rate if known else steps.usual_step(clock)
         if not usual > 0:
-            msg = f"{name}: all time stamps are the same or missing"
+            msg = f"{name}: all time stamps are equal or missing; expected increasing seconds"
             raise ValueError(msg)
         bounds = np.array([np.nanmin(clock), np.nanmax(clock)]) * wanted
         first, last = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
@@ -166,7 +169,7 @@ def resample(signal: Signal, rate: float) -> Any:
 
 
 def _interpolated(array: xr.DataArray, times: RegularClock, usual: float) -> xr.Variable:
-    """A signal of any clock at regular times: means of the new steps, or what lies between samples."""
+    """Bring a signal of any clock to regular times: means over the new steps, or interpolation."""
     width = 1 / times.rate
     method = "mean" if width > usual * (1 + 1e-6) else "linear"
     named, dims = array.to_dataset(name="_signal"), (schema.TIME,)
@@ -178,8 +181,8 @@ def _interpolated(array: xr.DataArray, times: RegularClock, usual: float) -> xr.
 
 
 def _band_limited(known: Sampled, times: RegularClock) -> xr.Variable:
-    """A signal of a regular clock at other regular times, lazily."""
-    edge = min(known.rate, times.rate) / known.rate  # of the Nyquist frequency of the samples
+    """Bring a signal of a regular clock to other regular times, lazily."""
+    edge = min(known.rate, times.rate) / known.rate  # share of the Nyquist frequency of the samples
     number, beta = scipy_signal("na.resample").kaiserord(_DAMPED, (1 - _KEPT) * edge)
     half = math.ceil(number / 2)
     kernel = sinc.sinc((1 + _KEPT) / 2 * edge, half, beta)
@@ -199,7 +202,7 @@ def _band_limited(known: Sampled, times: RegularClock) -> xr.Variable:
 
 
 def _at_times(*arguments: Any) -> np.ndarray:
-    """Values of a signal at some of the new times: (time, ...) float64, NaN beside ends and gaps."""
+    """Values of a signal at some of the new times, (time, ...) float64; NaN near ends and gaps."""
     *picked, base, stretches, bounds, times, kernel = arguments
     rest = tuple(map(outer.compact, picked[1:]))
     shape = tuple(part.size for part in picked)
@@ -228,7 +231,7 @@ def _at_times(*arguments: Any) -> np.ndarray:
 
 
 def _anti_alias(rate: float, new: float) -> Taps:
-    """Low-pass taps (Kaiser window) before a signal is taken at a lower rate."""
+    """Taps of the low-pass filter (Kaiser window) for a lower rate."""
     from scipy import signal
 
     edge = new / 2

@@ -1,4 +1,4 @@
-"""`power` and `spectrogram`: how strong each frequency is, over all of a signal or in time."""
+"""`power` and `spectrogram`: the power of each frequency, over a whole signal or over time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.tree.columns import duration
 
-#: Bytes of float64 samples, once for each taper, that are transformed at once.
+#: The most bytes of float64 samples, times the number of tapers, that are transformed at once.
 _AT_ONCE = 16 << 20
 
 
@@ -32,11 +32,11 @@ class Periodograms(LazyArray):
     starts : (window,) int64
         First sample of each window, in order.
     tapers : (taper, sample) float64
-        Each with a sum of squares of 1.
+        Tapers with a sum of squares of 1.
     rate : float, Hz
-        Of the samples.
+        Sampling rate.
     dtype : np.dtype
-        Of the result.
+        Dtype of the result.
     """
 
     base: LazyArray
@@ -62,16 +62,14 @@ class Periodograms(LazyArray):
     def gathered(
         self, windows: np.ndarray, rest: Key, some: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The samples of some windows, `some` windows at a time.
+        """Read the samples of some windows, `some` windows at a time.
 
         Parameters
         ----------
         windows : (n,) int64
             Numbers of windows.
         rest : tuple
-            What is taken of the other axes; no ints.
-        some : int
-            How many windows are read at once.
+            Keys of the other axes; not ints. some : int Number of windows to read at once.
 
         Yields
         ------
@@ -90,7 +88,7 @@ class Periodograms(LazyArray):
             if span <= 4 * n * places.size:
                 read = np.asarray(self.base.outer((slice(first, first + span, 1), *rest)))
                 taken = read[(starts - first)[:, None] + np.arange(n)]
-            else:  # far apart: each for itself
+            else:  # far apart: read one by one
                 each_window = (
                     self.base.outer((slice(s, s + n, 1), *rest)) for s in starts.tolist()
                 )
@@ -98,7 +96,7 @@ class Periodograms(LazyArray):
             yield places, np.moveaxis(taken.astype(np.float64), 1, -1)
 
     def batches(self, windows: np.ndarray, rest: Key) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Spectra of some windows, a few at a time.
+        """Compute the spectra of some windows, a few at a time.
 
         Parameters
         ----------
@@ -112,7 +110,7 @@ class Periodograms(LazyArray):
         places : (m,) int64
             Numbers of the entries of `windows` that they are.
         spectra : (m, frequency, ...) float64
-            One-sided densities, unit²/Hz; NaN where a sample of the window is missing.
+            One-sided power densities in unit²/Hz; NaN if a sample of the window is missing.
         """
         columns = int(np.prod(outer.result_shape(rest, self.shape[2:]), dtype=np.int64))
         some = max(1, _AT_ONCE // (8 * max(1, columns) * self.tapers.size))
@@ -120,7 +118,7 @@ class Periodograms(LazyArray):
             yield places, self._spectra(samples)
 
     def _spectra(self, samples: np.ndarray) -> np.ndarray:
-        """Densities of (window, ..., sample): (window, frequency, ...)."""
+        """Power densities (window, frequency, ...) of samples (window, ..., sample)."""
         samples = np.where(np.isfinite(samples), samples, np.nan)
         samples = samples - samples.mean(axis=-1, keepdims=True)
         total = np.zeros((*samples.shape[:-1], self.shape[1]))
@@ -128,7 +126,8 @@ class Periodograms(LazyArray):
             spectrum = np.fft.rfft(samples * taper, axis=-1)
             total += spectrum.real**2 + spectrum.imag**2
         total /= len(self.tapers) * self.rate
-        total[..., 1 : (self.tapers.shape[1] + 1) // 2] *= 2  # the other side; not of 0 and Nyquist
+        # The negative frequencies are added; 0 and Nyquist have none.
+        total[..., 1 : (self.tapers.shape[1] + 1) // 2] *= 2
         return np.moveaxis(total, -1, 1)
 
 
@@ -140,40 +139,40 @@ def spectrogram(
     method: str = "hann",
     bandwidth: float | None = None,
 ) -> Any:
-    """The spectrum of a signal in windows of time, lazily.
+    """Compute the power spectrum of a signal over time, lazily.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On a regular clock, in any unit.
+        A signal on a regular clock, in any unit.
     window : float, s
-        Length of a window; frequencies are 1 / `window` apart.
+        Length of a window; the frequency resolution is 1 / `window`.
     step : float, s, optional
-        From one window to the next; half a window unless given.
+        Time from one window to the next (default: half a window).
     method : {"hann", "multitaper"}
-        One Hann window, or the mean over discrete prolate spheroidal sequences.
+        A Hann window, or the mean over several tapers (discrete prolate spheroidal sequences).
     bandwidth : float, Hz, optional
-        Of the multitaper method, from one side to the other: 4 / `window` unless given.
+        Full bandwidth of the multitaper method (default: 4 / `window`).
 
     Returns
     -------
     (time, frequency, ...) DataArray, or Dataset
-        One-sided power density in unit²/Hz, float32 or float64; `time` (s) is the middle of each
-        window, `frequency` in Hz. Windows lie within a stretch without gaps, and are NaN where a
-        sample is missing. The mean of each window is taken away.
+        One-sided power density in unit²/Hz, float32 or float64. `time` (s) is the centre of each
+        window, `frequency` is in Hz. Windows do not cross gaps, and are NaN if a sample is missing.
+        The mean of each window is subtracted.
 
     Raises
     ------
     ValueError
-        On an unknown method, a window that is longer than the longest stretch, a clock that is
-        missing or irregular.
+        If the method is unknown, `window` is longer than the longest stretch between gaps, or the
+        clock is missing or irregular.
     SchemaError
         As `neuroarrays.filter`.
 
     Notes
     -----
-    Densities are those of `scipy.signal.spectrogram` with ``detrend="constant"``. Multitaper:
-    Thomson 1982, Proc. IEEE 70:1055.
+    Power densities equal those of `scipy.signal.spectrogram` with ``detrend="constant"``.
+    Multitaper: Thomson 1982, Proc. IEEE 70:1055.
 
     Examples
     --------
@@ -212,24 +211,24 @@ def power(
     method: str = "welch",
     bandwidth: float | None = None,
 ) -> Any:
-    """The power spectrum of a signal: the mean over windows of all its stretches.
+    """Compute the power spectrum of a signal, averaged over windows.
 
     Parameters
     ----------
     signal : (time, ...) DataArray, Dataset or DataTree node
-        On a regular clock, in any unit. It is read once, a part at a time.
+        A signal on a regular clock, in any unit. It is read once, in parts.
     window : float, s
-        Length of a window; they overlap by half. Frequencies are 1 / `window` apart.
+        Length of a window; windows overlap by half. The frequency resolution is 1 / `window`.
     method : {"welch", "multitaper"}
-        One Hann window, or the mean over discrete prolate spheroidal sequences.
+        A Hann window, or the mean over several tapers (discrete prolate spheroidal sequences).
     bandwidth : float, Hz, optional
-        Of the multitaper method, from one side to the other: 4 / `window` unless given.
+        Full bandwidth of the multitaper method (default: 4 / `window`).
 
     Returns
     -------
     (frequency, ...) DataArray, or Dataset
-        One-sided power density in unit²/Hz, float64, computed; `frequency` in Hz. The coordinate
-        `windows` counts those without a missing sample; NaN where there are none.
+        One-sided power density in unit²/Hz, float64, computed at once; `frequency` is in Hz. The
+        coordinate `windows` is the number of windows without a missing sample; NaN if it is 0.
 
     Raises
     ------
@@ -238,7 +237,7 @@ def power(
 
     Notes
     -----
-    Welch 1967, IEEE Trans. Audio Electroacoust. 15:70; of one stretch equal to
+    Welch 1967, IEEE Trans. Audio Electroacoust. 15:70; for a signal without gaps the result equals
     `scipy.signal.welch`. Multitaper: Thomson 1982, Proc. IEEE 70:1055.
 
     Examples
@@ -280,14 +279,20 @@ def _squared(unit: str) -> str:
 def windows_of(
     known: Sampled, window: float, step: float | None, method: str, bandwidth: float | None
 ) -> tuple[Periodograms, dict[Any, xr.Variable], dict[str, Any]]:
-    """The spectra of all windows of a signal, with the coordinates and attributes they share."""
+    """The spectra of all windows of a signal, with their common coordinates and attributes."""
     window = duration(window, "window", ", e.g. 0.5 for 500 ms")
     n = round(window * known.rate)
     if n < 4:
-        msg = f"window={window:g} s holds {many(n, 'sample')} of {known.name}, which has {known.rate:g} per second: expected at least 4"
+        msg = (
+            f"window={window:g} s has {many(n, 'sample')} of {known.name} ({known.rate:g} per "
+            "second); expected at least 4"
+        )
         raise ValueError(msg)
     if n > known.longest:
-        msg = f"window={window:g} s is longer than the longest stretch of {known.name} between gaps, {known.longest / known.rate:.4g} s"
+        msg = (
+            f"window={window:g} s is longer than the longest stretch of {known.name} between "
+            f"gaps, {known.longest / known.rate:.4g} s"
+        )
         raise ValueError(msg)
     hop = n - n // 2 if step is None else max(1, round(duration(step, "step") * known.rate))
     tapers = _tapers(n, known.rate, method, bandwidth)
@@ -309,12 +314,15 @@ def windows_of(
 
 
 def _tapers(n: int, rate: float, method: str, bandwidth: float | None) -> np.ndarray:
-    """(taper, sample) float64, each with a sum of squares of 1."""
+    """Tapers (taper, sample) float64 with a sum of squares of 1."""
     from scipy.signal import windows
 
     if method == "hann":
         if bandwidth is not None:
-            msg = "bandwidth= is of the multitaper method; a Hann window has that of its length"
+            msg = (
+                "bandwidth= belongs to method='multitaper'; the length of a Hann window "
+                "decides its bandwidth"
+            )
             raise ValueError(msg)
         taper = windows.hann(n, sym=False)
         return np.asarray(taper / np.sqrt((taper**2).sum()))[None]
@@ -324,6 +332,9 @@ def _tapers(n: int, rate: float, method: str, bandwidth: float | None) -> np.nda
     half = 2.0 if bandwidth is None else bandwidth * n / rate / 2
     number = int(2 * half) - 1
     if number < 1 or half >= n / 2:
-        msg = f"bandwidth={bandwidth:g} Hz: expected from {2 * rate / n:.4g} Hz (two divided by the window) to {rate:g} Hz"
+        msg = (
+            f"bandwidth={bandwidth:g} Hz: expected from {2 * rate / n:.4g} Hz (two divided by "
+            f"the window) to {rate:g} Hz"
+        )
         raise ValueError(msg)
     return np.asarray(windows.dpss(n, half, number))

@@ -230,7 +230,7 @@ def test_event_times_relative_to_the_trial_are_recognised_and_said(shared_data):
 def test_event_times_whose_clock_cannot_be_told_are_an_error():
     table = TABLE | {"cue": [0.1, 50.0, 0.1]}
     tree = recording([[1.0]], {"gratings": table})
-    with pytest.raises(ValueError, match="say event_clock="):
+    with pytest.raises(ValueError, match="give event_clock="):
         na.align(tree, "gratings", 0.1, (0, 0.1), event="cue")
     table = TABLE | {"cue": [1.1, 1.3, 1.3]}
     got = na.align(recording([[1.1, 1.3]], {"g": table}), "g", 0.1, (0, 0.1), event="cue")

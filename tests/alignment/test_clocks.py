@@ -133,5 +133,5 @@ def test_without_times_the_range_must_be_said():
     nothing = tree_of(wheel=wheel())
     with pytest.raises(ValueError, match=r"no times in session 's' .* give window="):
         clocks.whole_clock("session 's'", nothing, 0.1)
-    with pytest.raises(ValueError, match="no spikes to take"):
+    with pytest.raises(ValueError, match="no spikes tell"):
         clocks.whole_clock("x", None, 0.1, tree_of([[], []])["A/spikes"].to_dataset())

@@ -102,7 +102,7 @@ def test_events_stand_below_every_area_and_change_nothing_of_it():
     xr.testing.assert_identical(found, expected)
 
 
-@pytest.mark.filterwarnings("ignore:.*one presentation only")
+@pytest.mark.filterwarnings("ignore:.*only one presentation")
 def test_a_psth_of_events_is_that_of_a_unit_with_their_times():
     tree = session()
     unit = xr.Dataset(

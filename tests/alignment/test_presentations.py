@@ -95,7 +95,7 @@ def test_whose_clock_events_are_on():
             clock(one_off, start + 100 * (want != "session"), stop + 100 * (want != "session"))
             == want
         )
-        with pytest.raises(ValueError, match="between start and stop for .*: say"):
+        with pytest.raises(ValueError, match="between start and stop for .*; give"):
             clock(two_off, start + 100 * (want != "session"), stop + 100 * (want != "session"))
     unknown = np.full(20, np.nan)
     assert clock(start[:3], start[:3], unknown[:3]) == "session"

@@ -183,7 +183,7 @@ def test_bad_arguments_are_named():
         na.bin_spikes(node, [0.0], 0.1, (0, 1), units=[5])
     with pytest.raises(ValueError, match="no presentation has a stop time"):
         na.bin_spikes(node, [0.0], 0.1)
-    with pytest.raises(ValueError, match="no spikes to take the clock"):
+    with pytest.raises(ValueError, match="no spikes tell when"):
         na.bin_spikes(spikes_of([[], []]))
     with pytest.raises(SchemaError, match="expected an area of a recording tree"):
         na.bin_spikes(xr.Dataset({"x": ("time", [1.0])}))

@@ -97,7 +97,7 @@ def test_averages_around_events_are_those_of_each_event():
                 atol=1e-6,
             )
     assert found["mean"].attrs["units"] == "V"
-    with pytest.raises(ValueError, match="holds no sample"):
+    with pytest.raises(ValueError, match="has no sample"):
         na.event_triggered_average(times, signal, (0.001, 0.002))
 
 

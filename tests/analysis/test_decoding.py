@@ -145,7 +145,7 @@ def test_posteriors_agree_with_pynapple(awake):
 
 def test_what_cannot_be_decoded_says_why(awake):
     area = awake[f"{SESSION}/adn"]
-    with pytest.raises(ValueError, match="'x' is no angle.*na.bayesian_decoder"):
+    with pytest.raises(ValueError, match="'x' is not an angle.*na.bayesian_decoder"):
         na.population_vector(area, "position/x")
     with pytest.raises(
         ValueError, match="window=0.001: expected seconds, at least a bin of 0.02 s"

@@ -150,7 +150,7 @@ def test_overrides_by_name_and_path():
         ({"speed": "round"}, ValueError, "expected one of 'binary', 'categorical'"),
         ({"speed": ("linear", 3.0)}, ValueError, r"expected \('circular', a full turn above 0\)"),
         ({"speed": ("circular", -1.0)}, ValueError, "a full turn above 0"),
-        ({"speed": "circular"}, ValueError, "spans 1, which is .* say what a full turn is"),
+        ({"speed": "circular"}, ValueError, "a range of 1, which fits no angle.* give its full turn"),
         ({"responses": "linear"}, NotInTree, "no feature 'responses'"),
     ],
 )
@@ -282,7 +282,7 @@ def test_cosine_and_sine_of_an_angle(turn, dtype):
 
 
 def test_without_an_angle_there_are_no_circular_components():
-    with pytest.raises(SchemaError, match=r"na\.feature_types\(tree\) sets that of angles"):
+    with pytest.raises(SchemaError, match=r"na\.feature_types\(tree\) sets it for angles"):
         na.circular_components(a_tree(x=walk()))
 
 

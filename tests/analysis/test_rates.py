@@ -160,7 +160,7 @@ def test_smoothing_takes_seconds(ripples):
 def test_one_presentation_has_no_standard_error_and_says_so(ripples):
     area = ripples[f"{SESSION}/ca1"].to_dataset().isel(presentation_id=slice(0, 9))
     area = area.assign_coords(kind=("presentation_id", np.array(["a"] * 8 + ["b"], object)))
-    with pytest.warns(UserWarning, match="kind b has one presentation only"):
+    with pytest.warns(UserWarning, match="kind b has only one presentation"):
         found = na.psth(area, by="kind")
     assert np.isnan(found["sem"].sel(kind="b")).all()
     assert found["mean"].sel(kind="b").notnull().any()
@@ -194,7 +194,7 @@ def test_counts_without_a_clock_are_not_called_rates():
     found = na.psth(area)
     np.testing.assert_allclose(found["mean"], counts.mean(axis=0))
     assert found["mean"].attrs["units"] == "spikes"
-    with pytest.raises(SchemaError, match="how long a frame lasts is not known"):
+    with pytest.raises(SchemaError, match="the duration of a frame is not known"):
         na.psth(area, smooth=0.1)
     with pytest.raises(SchemaError, match="sampling_rate="):
         na.firing_rate(area)
@@ -205,7 +205,7 @@ def test_blanks_alone_are_an_error(ripples):
     blank = area.assign_coords(contrast=("presentation_id", np.full(594, np.nan)))
     with pytest.raises(ValueError, match="'contrast' is missing in all of 594 presentations"):
         na.psth(blank, by="contrast")
-    with pytest.raises(SchemaError, match="no presentations left"):
+    with pytest.raises(SchemaError, match="no presentations"):
         na.psth(area.isel(presentation_id=[]))
 
 
@@ -586,7 +586,7 @@ def test_a_map_of_which_one_feature_is_circular(clock):
 
 def test_conditions_of_one_presentation_are_named(directions):
     few = directions.isel(presentation_id=[0, 1, 26, 60])
-    with pytest.warns(UserWarning, match="direction 90.0, direction 180.0 have one presentation"):
+    with pytest.warns(UserWarning, match="direction 90.0, direction 180.0 have only one presentation"):
         found = na.tuning_curve(few, "direction")
     assert found["sem"].sel(direction=90).isnull().all()
     assert found["sem"].sel(direction=0).notnull().all()

@@ -318,7 +318,7 @@ def test_chance_is_the_best_constant_answer():
     errors = np.median(np.abs((circle - angles[:, None] + 180) % 360 - 180), axis=1)
     assert errors.min() == pytest.approx(na.scoring.chance_error(circle, 360), abs=0.1)
     assert na.scoring.chance_error([np.nan, 7.0], 360) == 0
-    with pytest.raises(ValueError, match="no value"):
+    with pytest.raises(ValueError, match="all values of the truth"):
         na.scoring.chance_error([np.nan])
     with pytest.raises(ValueError, match="period"):
         na.scoring.chance_error([1.0], -1)

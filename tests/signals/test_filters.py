@@ -216,7 +216,7 @@ jitter = np.random.default_rng(0).uniform(0, 1e-3, N)
             "250 Hz is not below 250 Hz, half of its 500",
         ),
         (lambda: na.filter(signal(), 60, 20), ValueError, "low=60 Hz is not below high=20 Hz"),
-        (lambda: na.filter(signal(), 20, 20), ValueError, "an empty band"),
+        (lambda: na.filter(signal(), 20, 20), ValueError, "the band is empty"),
         (lambda: na.filter(signal()), ValueError, "give low=, high="),
         (lambda: na.filter(signal(), 20, notch=50), ValueError, "notch= alone"),
         (lambda: na.filter(signal(), -1), ValueError, "low=-1: expected a frequency above 0"),
@@ -230,9 +230,9 @@ jitter = np.random.default_rng(0).uniform(0, 1e-3, N)
         (
             lambda: na.filter(signal(), 0.1, 0.2),
             ValueError,
-            "s to settle, and the longest stretch between gaps has 12 s",
+            "s to settle, but the longest stretch between gaps has 12 s",
         ),
-        (lambda: na.filter(signal()[:0], 20), ValueError, "0 samples: expected at least 2"),
+        (lambda: na.filter(signal()[:0], 20), ValueError, "0 samples; expected at least 2"),
         (lambda: na.filter(signal().drop_vars("time"), 20), ValueError, "'lfp' has no clock"),
         (
             lambda: na.filter(signal(clock=7 + np.arange(N) / RATE + jitter), 20),

@@ -83,7 +83,7 @@ def test_references_are_those_of_the_group(noise):
     np.testing.assert_allclose(na.reference(array.chunk(time=99), "shank"), by_shank)
     with pytest.raises(NotInTree, match="shank"):
         na.reference(array, "group_name")
-    with pytest.raises(SchemaError, match="one channel has no reference"):
+    with pytest.raises(SchemaError, match="expected groups of at least 2 channels"):
         na.reference(array[:, :3], "shank")
     with pytest.raises(SchemaError, match=r"needs \(time, channel\)"):
         na.reference(array[:, 0])
@@ -104,10 +104,10 @@ def test_current_sources_are_the_second_derivative():
 @pytest.mark.parametrize(
     ("labels", "positions", "error", "message"),
     [
-        ({}, "rel_y", SchemaError, "have no label 'rel_y' that says where they are"),
+        ({}, "rel_y", SchemaError, "have no label 'rel_y' with their positions"),
         ({}, [0.0, 20.0], ValueError, r"positions of shape \(2,\)"),
         ({}, [0, 20, 40, np.nan], ValueError, "1 missing"),
-        ({}, [0, 20, 20, 40], ValueError, "1 channels share a position"),
+        ({}, [0, 20, 20, 40], ValueError, "1 channel at the position of another"),
         ({"rel_y": [0, 20, 40, 90]}, "rel_y", ValueError, "20 to 50 um apart"),
     ],
 )
@@ -119,7 +119,7 @@ def test_channels_that_no_current_can_be_told_from(noise, labels, positions, err
 def test_two_channels_have_no_second_derivative_and_other_options_are_checked(noise):
     array = signal(noise)
     cases = [
-        (lambda: na.csd(signal(noise[:, :2]), [0, 20]), "needs 3"),
+        (lambda: na.csd(signal(noise[:, :2]), [0, 20]), "expected at least 3"),
         (lambda: na.smooth(array, 0), "sd"),
         (lambda: na.smooth(array, 0.001), "less than a quarter of the sampling interval"),
         (lambda: na.normalize(array, "percent"), "expected 'zscore' or 'dff'"),

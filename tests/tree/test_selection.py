@@ -70,7 +70,7 @@ def test_conditions_mean_what_they_say(query, rows):
         ("(x > 1) & (y > 1)", "write `and`"),
         ("(x > 1) | (y > 1)", "write `or`"),
         ("x is 1", "write == or !="),
-        ("x in y", "'y' is no list"),
+        ("x in y", "'y' is not a list"),
         ("x in [1, y]", "'y' is not a number or text"),
         ("x in [1] in [2]", "a list in a chain of comparisons"),
         ("(z := x) > 1", "is an assignment"),
@@ -120,7 +120,7 @@ def test_values_that_cannot_be_compared_are_named():
         where("name == 3")
     with pytest.raises(QueryError, match="'x' is a number, and .* is a text"):
         where("x in ['a']")
-    with pytest.raises(QueryError, match="'x' is not true or false"):
+    with pytest.raises(QueryError, match="'x' is neither true nor false"):
         where("x and good")
 
 

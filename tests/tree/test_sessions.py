@@ -91,9 +91,9 @@ def test_sessions_of_a_tree_or_the_one_that_is_given():
     with pytest.raises(SchemaError, match="is aligned already"):
         sessions_of(xr.DataTree(xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED))))
     tree["c/presentations"] = xr.DataTree()
-    with pytest.raises(SchemaError, match=r"'c' has no units.*found presentations. Leave it out"):
+    with pytest.raises(SchemaError, match=r"'c' has no units.*it has presentations. Leave it out"):
         sessions_of(tree)
-    with pytest.raises(SchemaError, match="found presentations$"):
+    with pytest.raises(SchemaError, match="it has presentations$"):
         sessions_of(tree["c"])
 
 
