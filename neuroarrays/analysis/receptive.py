@@ -1,4 +1,4 @@
-"""Receptive fields: what was on the screen before a unit responded."""
+"""`spike_triggered_average`: receptive fields of units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks
 
-#: Bytes of frames, in float32, that are in memory at once.
+#: The most bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20
 _Shown = TypeVar("_Shown", xr.Dataset, xr.DataArray)
 
@@ -27,51 +27,50 @@ def spike_triggered_average(
     lags: int = 20,
     **over: Unpack[Over],
 ) -> xr.Dataset:
-    """Mean stimulus before a spike, or before a response.
+    """Compute the spike-triggered average: the mean stimulus before a spike or response.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock, with ``spike_data`` (counts) or ``responses`` (in any unit) along ``(time,
-        unit_id)``; of flashed images along ``(presentation_id, unit_id)``.
+        An area on one clock, with ``spike_data`` (counts) or ``responses`` (in any unit) along
+        ``(time, unit_id)``; for flashed images along ``(presentation_id, unit_id)``.
     stimulus : (time, ...) DataArray, optional
-        Frames on the same clock in any unit, lazy or not; the stimulus of the session unless
-        given. They are read once, in blocks.
+        Frames on the same clock in any unit, lazy or not (default: the stimulus of the session).
+        They are read once, in blocks.
     lags : int
-        Number of frames to go back, the one at the time of the response included; 1 for flashed
-        images, which have no past.
+        Number of frames to go back, including the frame at the time of the response; 1 for flashed
+        images.
 
     Returns
     -------
     xr.Dataset
-        Along ``(unit_id, lag, ...)``: `average`, the stimulus relative to its mean, in the unit
-        of the stimulus; and `z`, how many standard errors that is from 0. The coordinate `lag`
-        is the time before the response in seconds, or in frames where there is no `time`. The
-        coordinate `total`, ``(unit_id,)``, is the sum of weights that was divided by: of counts
-        the number of spikes. NaN for a unit without any.
+        Variables along ``(unit_id, lag, ...)``: `average`, the stimulus relative to its mean, in
+        the unit of the stimulus; and `z`, its distance from 0 in standard errors, without unit. The
+        coordinate `lag` is the time before the response in s, or in frames if there is no `time`.
+        The coordinate `total`, ``(unit_id,)``, is the sum of weights (for counts the number of
+        spikes). NaN for a unit whose sum is 0.
 
     Raises
     ------
     SchemaError
-        If the area is not on one clock, or the stimulus is on another.
+        If the area is not on one clock, or the stimulus is on another clock.
     NotInTree
         If no stimulus is given and the session has none.
     ValueError
-        If `lags` is not positive, or longer than the recording or any stretch of it.
+        If `lags` is not positive, or is longer than the recording or than all its stretches.
 
     Notes
     -----
-    With responses ``r_t`` at the valid times that have all lags before them in one stretch of the
-    clock (it ends at a hole of `time`, where a `block_id` of the area or its session changes, and
-    at times that are not `valid`), and their mean ``m``:
-    ``average_l = sum_t (r_t - m) s_(t-l) / sum_t r_t`` of counts, the spike-triggered average minus
-    the mean stimulus of the same times (Chichilnisky 2001, Network 12:199). Responses may lie
-    below 0 and add up to nothing: theirs is divided by ``sum_t |r_t - m|``, which makes it half of
-    what was shown before a response above the mean minus what was shown before one below.
-    ``z_l = sum_t (r_t - m) s_(t-l) / (sd(s) sqrt(sum_t (r_t - m)^2))`` is standard normal where
-    frames follow one another by chance (white noise) and the unit does not see the pixel; of films
-    it is not. Responses that are masked or NaN are left out. Products are in float32, sums over
-    blocks in float64.
+    Responses ``r_t`` are used at valid times that have all lags before them in one stretch of the
+    clock. A stretch ends at a gap in `time`, where a `block_id` of the area or its session changes,
+    and where `valid` is False. With the mean ``m`` of these responses: ``average_l = sum_t (r_t -
+    m) s_(t-l) / sum_t r_t`` for counts: the spike-triggered average minus the mean stimulus of the
+    same times (Chichilnisky 2001, Network 12:199). Signals can be below 0 and have a sum of 0, so
+    theirs is divided by ``sum_t |r_t - m|``: it is half the difference between the mean stimuli
+    before responses above and below the mean. ``z_l = sum_t (r_t - m) s_(t-l) / (sd(s) sqrt(sum_t
+    (r_t - m)^2))`` has a standard normal distribution if frames are independent (white noise) and
+    the unit does not respond to the pixel; for films it has not. Responses that are masked or NaN
+    are left out. Products are computed in float32, sums over blocks in float64.
 
     Examples
     --------
@@ -101,14 +100,14 @@ def spike_triggered_average(
     if schema.PRESENTATION in film.dims and schema.TIME not in film.dims:
         area, film = _in_turn(dataset_of(area)), _in_turn(film)
         if lags != 1:
-            msg = f"lags={lags!r}: flashed images have no past, give lags=1"
+            msg = f"lags={lags!r}: flashed images have no earlier frames; give lags=1"
             raise ValueError(msg)
     node, response = clock_of(area)
     responses = response.values
     check_clock(node[schema.TIME], film)
     n = responses.sizes[schema.TIME]
     if not 1 <= int(lags) <= n:
-        msg = f"lags={lags!r}: expected 1 to {n:,}, the frames there are"
+        msg = f"lags={lags!r}: expected 1 to {n:,}, the number of frames"
         raise ValueError(msg)
     values = responses.values.astype(float)
     good = np.isfinite(values)
@@ -116,7 +115,7 @@ def spike_triggered_average(
     good &= True if mask is None else mask
     good[_since(area) < lags - 1] = False
     if not good.any():
-        msg = f"lags={lags!r}: no response counts that has so many frames before it without a break"
+        msg = f"lags={lags!r}: no response that counts has that many frames before it without a gap"
         raise ValueError(msg)
     values = np.where(good, values, 0)
     total, number = values.sum(axis=0), good.sum(axis=0)
@@ -138,14 +137,14 @@ def spike_triggered_average(
 
 
 def _in_turn(shown: _Shown) -> _Shown:
-    """Presentations as if they were frames, one after another, without a clock."""
+    """Treat presentations as consecutive frames, without a clock."""
     return shown.drop_vars(schema.PRESENTATION, errors="ignore").rename(
         {schema.PRESENTATION: schema.TIME}
     )
 
 
 def _since(area: xr.DataTree | xr.Dataset) -> np.ndarray:
-    """(time,) int64: frames from the beginning of the stretch that a frame is in."""
+    """Number of frames since the beginning of the stretch, (time,) int64."""
     begins = breaks(area)
     positions = np.arange(begins.size)
     since: np.ndarray = positions - np.maximum.accumulate(np.where(begins, positions, 0))

@@ -1,4 +1,4 @@
-"""The sessions of a tree one after another or in parallel: tasks, what they keep, how they fail."""
+"""Run a function on the sessions of a tree, one after another or in parallel."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from neuroarrays.tree.places import Place
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Bytes kept of what was read of sessions that are done, for the next question.
+#: The most bytes to keep of data read from finished sessions, for the next analysis.
 KEPT = 256 << 20
-#: Where tasks see the tree itself.
+#: Schedulers whose tasks can use the tree directly.
 _HERE = ("sync", "threads")
-#: Errors whose only argument is their text.
+#: Errors that are made from their text only.
 _PLAIN = (SchemaError, NothingLeft, NeuroArraysError, ValueError, TypeError, RuntimeError, OSError)
 
 
 @dataclass
 class _Room:
-    """Bytes that may still be kept of what was read."""
+    """The number of bytes that may still be kept."""
 
     left: int
 
     def take(self, nbytes: int) -> bool:
-        """Whether there is room for some bytes, which are then kept."""
+        """Whether some bytes may be kept; if so, they are counted."""
         fits = nbytes <= self.left
         self.left -= nbytes if fits else 0
         return fits
@@ -52,7 +52,7 @@ class _Room:
 
 @dataclass(frozen=True)
 class _Task:
-    """One session: its name, its areas, the function, and the nodes or what they are made from."""
+    """One session: its name, its areas, the function, and its nodes or their source."""
 
     name: str
     places: tuple[Place, ...]
@@ -65,9 +65,9 @@ class _Task:
 
 @dataclass
 class Run:
-    """The answers of the areas of a tree; `left_out` are paths of areas and sessions, and why.
+    """The results of the areas of a tree; `left_out` has the paths of areas and sessions, and why.
 
-    With `load` they are read while their session is, labels of units among them.
+    With `load`, results are computed together with their session, labels of units included.
     """
 
     tree: xr.DataTree
@@ -85,7 +85,7 @@ class Run:
         workers: int | None,
         progress: bool | None,
     ) -> dict[Place, Any]:
-        """Answers by area, in the order of the tree."""
+        """Results by area, in the order of the tree."""
         number = cpus() if workers is None else workers
         several = "processes" if workers is not None and workers > 1 else "sync"
         where = scheduler or current_client() or several
@@ -114,7 +114,7 @@ class Run:
         return self._in_order(results)
 
     def _tasks(self, where: Any) -> list[_Task]:
-        """A task for each session, with nodes as they are, or as they travel."""
+        """A task for each session, with its nodes, or with their source for another process."""
         by_session: dict[str, list[Place]] = {}
         for area in self.places:
             by_session.setdefault(area.of_session, []).append(area)
@@ -124,7 +124,7 @@ class Run:
 
             call = cloudpickle.dumps(self.call)
         root, room = self.tree.root, None if where not in _HERE else _Room(KEPT)
-        quiet = where != "threads"  # what is caught in one thread is caught in all
+        quiet = where != "threads"  # catching warnings in one thread catches them in all
         tree: Callable[[str], Any] = (
             (lambda path: root) if room else lambda path: _Detached(root, path)
         )
@@ -134,7 +134,7 @@ class Run:
         ]
 
     def _in_order(self, results: Sequence[_Answers]) -> dict[Place, Any]:
-        """Answers in the order of the areas; what sessions lacked and warned of is said once."""
+        """Results in the order of the areas; what sessions lack or warn about is reported once."""
         by_area: dict[Place, Any] = {}
         lacking: dict[Place, NotInTree | NothingLeft] = {}
         caught: dict[tuple[type[Warning], str], list[str]] = {}
@@ -150,13 +150,16 @@ class Run:
         self.left_out |= {area.path: str(error) for area, error in lacking.items()}
         answers = {p: by_area[p] for p in self.places if by_area.get(p) is not None}
         if not answers:
-            msg = "the function gave None for every area"
+            msg = (
+                "the function returned None for each area; expected an array, a table, a "
+                "number or text"
+            )
             raise SchemaError(msg)
         return answers
 
 
 class _Detached:
-    """A session that travels without the others: its nodes, and those above it."""
+    """A session for another process: its nodes, and those above it."""
 
     def __init__(self, root: xr.DataTree, path: str):
         node: Any = root[path]
@@ -171,7 +174,7 @@ class _Detached:
 
 @dataclass
 class _Answers:
-    """What a session gave: answers, what areas lacked, and warnings (kind, text, path)."""
+    """The outcome of a session: results, areas that lack data, warnings (kind, text, path)."""
 
     by_area: dict[Place, Any] = field(default_factory=dict)
     lacking: dict[Place, NotInTree | NothingLeft] = field(default_factory=dict)
@@ -179,7 +182,7 @@ class _Answers:
 
 
 def _session(task: _Task) -> Outcome:
-    """The answers of the areas of one session."""
+    """Run the function on the areas of one session."""
     answers, at = _Answers(), task.name
     travelled = isinstance(task.tree, _Detached)
     try:
@@ -204,7 +207,7 @@ def _session(task: _Task) -> Outcome:
 
 @contextlib.contextmanager
 def _noting(answers: _Answers, path: str) -> Iterator[None]:
-    """Keep warnings, so that what many areas warn of is said once."""
+    """Keep warnings, so that a warning of many areas is shown once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -213,7 +216,7 @@ def _noting(answers: _Answers, path: str) -> Iterator[None]:
 
 
 def located(error: Exception, path: str) -> Exception:
-    """The same kind of error with the area in its text."""
+    """The same error, with the area in its text."""
     text = str(error)
     if path in text or isinstance(error, FormatError):
         return error
@@ -230,7 +233,7 @@ def located(error: Exception, path: str) -> Exception:
 
 
 def _portable(error: Exception) -> Exception:
-    """An error that comes through a pickle, for another process."""
+    """An error that can be pickled, for another process."""
     try:
         if type(pickle.loads(pickle.dumps(error))) is type(error):
             return error

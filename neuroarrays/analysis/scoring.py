@@ -1,10 +1,10 @@
-"""How well units repeat themselves, and how well a model predicts them: scores over repeats.
+"""Scores over repeated stimuli: how reliable units are, and how well a model predicts them.
 
-For trees of images or movies shown several times (SENSORIUM): responses `(presentation_id, unit_id)`,
-with `time` of movies, every frame of which counts as an image does. Presentations whose responses a
-competition withheld never count, nor do frames that are not `valid` in all repeats, and of the others
-only those of repeated stimuli are read, a block at a time. `na.reliability` has similar measures of any
-aligned tree, in memory.
+For trees of images or movies that were shown several times (SENSORIUM). Responses are
+`(presentation_id, unit_id)`, for movies also along `time`; each frame of a movie counts like an
+image. Presentations whose responses were withheld in a competition, and frames that are not `valid`
+in all repeats, do not count. Only responses to repeated stimuli are read, in blocks.
+`na.reliability` has similar measures for any aligned tree, in memory.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-#: Bytes of responses read at a time, if one stimulus has not more, so that memory does not grow.
+#: The most bytes of responses to read at once, unless one stimulus has more.
 _BLOCK = 1 << 24
-#: Labels that are equal for repeats, the first that there is.
+#: Labels that are equal in repeats; the first that exists is used.
 _SHOWN = (schema.IMAGE, schema.SHOWN)
-#: What differs by less than this share differs by rounding.
+#: Values that differ by less than this share differ only by rounding.
 _ROUNDING = 1e-12
-#: A label along the averages: how many presentations each is of.
+#: The label with the number of presentations of each average.
 REPEATS = "repeats"
 
 
 def repeats(
     area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> dict[int, np.ndarray]:
-    """The presentations that show the same stimulus, by stimulus.
+    """Find the presentations of each repeated stimulus.
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
-        An area of an aligned tree with ``responses`` (presentation_id, unit_id[, time]) in
-        any unit: of images or of movies.
+        An area of an aligned tree with ``responses`` (presentation_id, unit_id[, time]) in any
+        unit, to images or movies.
     by : str, optional
-        A label along presentation_id that is equal for repeats; ``image_id``, else ``stimulus_id``,
-        unless given.
+        A label along presentation_id that is equal in repeats (default: ``image_id``, else
+        ``stimulus_id``).
     at_least : int
-        Presentations that there must be.
+        The least number of presentations of a stimulus.
 
     Returns
     -------
     dict of int to (repeats,) int64
-        Label -> positions along presentation_id, in their order; withheld ones are left out.
+        Label -> sorted positions along presentation_id; withheld presentations are left out.
 
     Raises
     ------
     NotInTree
-        If there is no such label.
+        If the label does not exist.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def repeats(
 def repeat_average(
     area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
-    """The mean response to each image or movie that was repeated.
+    """Average the responses to each repeated image or movie.
 
     Parameters
     ----------
@@ -111,8 +111,9 @@ def repeat_average(
     Returns
     -------
     (image, unit_id[, time]) float64 DataArray
-        In the unit of the responses; the first dimension is called as the label of repeats, and ``repeats`` along it says how many presentations each mean is of.
-        NaN in frames that are not valid in all of them.
+        Means in the unit of the responses. The first dimension has the name of the label of
+        repeats; ``repeats`` along it is the number of presentations of each mean. NaN in frames
+        that are not valid in all repeats.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def repeat_average(
 def explainable_variance(
     area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
-    """The share of a unit's variance that is not noise: what a perfect model could explain.
+    """Compute the explainable variance: the share of variance that a perfect model could explain.
 
     Parameters
     ----------
@@ -157,15 +158,16 @@ def explainable_variance(
     Returns
     -------
     (unit_id,) float64 xr.DataArray, no unit
-        At most 1, and below 0 by chance; NaN for units that never respond, and for all
-        where nothing is repeated.
+        Values of at most 1; they can be below 0 by chance. NaN for units that never respond, and
+        for all units if nothing is repeated.
 
     Notes
     -----
-    ``1 - s2 / Var(r)``, where ``Var(r)`` is the variance of all repeated responses and ``s2`` the mean
-    over images of the variance over repeats, both with ddof=1 (Cadena et al. 2019, PLoS Comput. Biol.
-    15:e1006897, and `explainable_var` of neuralpredictors). Every image, and every frame of a movie,
-    weighs the same, however often it was shown; in `na.reliability` every presentation does.
+    ``1 - s2 / Var(r)``, where ``Var(r)`` is the variance of all repeated responses, and ``s2`` the
+    mean over images of the variance over repeats, both with ddof=1 (Cadena et al. 2019, PLoS
+    Comput. Biol. 15:e1006897, and `explainable_var` of neuralpredictors). Each image, and each
+    frame of a movie, has the same weight, for any number of repeats; in `na.reliability` each
+    presentation has the same weight.
 
     Examples
     --------
@@ -198,7 +200,7 @@ def explainable_variance(
 def repeat_correlation(
     area: xr.DataTree | xr.Dataset, by: str | None = None, at_least: int = 2
 ) -> xr.DataArray:
-    """How well the other repeats of an image predict a response: the oracle's correlation.
+    """Correlate each response with the mean of the other repeats of its image (oracle score).
 
     Parameters
     ----------
@@ -210,13 +212,14 @@ def repeat_correlation(
     Returns
     -------
     (unit_id,) float64 xr.DataArray, no unit, -1 to 1
-        NaN for units that never respond, and for all where nothing is repeated.
+        Correlations; NaN for units that never respond, and for all units if nothing is repeated.
 
     Notes
     -----
-    Pearson's correlation, over all repeated presentations (and frames, of movies), of the response with
-    the mean of the other repeats of its image (Walker et al. 2019, Nat. Neurosci. 22:2060). The mean of
-    few repeats is noisy itself, so this underestimates what the true mean would reach.
+    Pearson's correlation over all repeated presentations (and the frames of movies) between the
+    response and the mean of the other repeats of its image (Walker et al. 2019, Nat. Neurosci.
+    22:2060). The mean of few repeats is noisy, so this underestimates the correlation with the true
+    mean.
 
     Examples
     --------
@@ -233,7 +236,7 @@ def repeat_correlation(
     shift = None
     for values, _ in _responses(node, groups):
         n, average = len(values), values.mean(axis=0)
-        if shift is None and average.size:  # what never changes is then exactly 0
+        if shift is None and average.size:  # a response that never changes becomes exactly 0
             shift = values[0, 0].copy()
         centred = values - (0 if shift is None else shift)
         others = (centred.sum(axis=0) - centred) / (n - 1)
@@ -241,7 +244,7 @@ def repeat_correlation(
             (x * y).sum(axis=(0, 1))
             for x, y in ((centred, others), (centred, centred), (others, others))
         ]
-        sums += centred.sum(axis=(0, 1))  # also those of the others' means
+        sums += centred.sum(axis=(0, 1))  # also the sum of the means of the others
         seen += n * len(average)
     products -= sums**2 / max(seen, 1)
     correlation = _correlation(*products)
@@ -254,36 +257,36 @@ def signal_correlation(
     by: str | None = None,
     at_least: int = 2,
 ) -> xr.DataArray:
-    """How well a model predicts the mean response to each repeated image or movie.
+    """Score a model: correlate its predictions with the mean response to each repeated image.
 
     Parameters
     ----------
     area : xr.DataTree or xr.Dataset
         An area with ``responses`` (presentation_id, unit_id[, time]) in any unit.
     predicted : (presentation_id or repeat, unit_id[, time]) xr.DataArray
-        In the unit of the responses: averaged over the same presentations as these, or with
-        the label of repeats in place of presentation_id. The rows may be in any order, and
-        more than are needed.
+        Predictions in the unit of the responses. They are averaged over the same presentations as
+        the responses, or have the label of repeats instead of presentation_id. Rows may be in any
+        order, and there may be more than needed.
     by, at_least
         As for `repeats`.
 
     Returns
     -------
     (unit_id,) float64 xr.DataArray, no unit, -1 to 1
-        NaN for units whose mean or prediction never changes, and for all where nothing is
-        repeated.
+        Correlations; NaN for units whose mean or prediction never changes, and for all units if
+        nothing is repeated.
 
     Raises
     ------
     SchemaError
-        If predictions are of other dimensions, or lack an image, presentation, unit or frame.
+        If predictions have other dimensions, or lack an image, presentation, unit or frame.
 
     Notes
     -----
-    Pearson's correlation over images, or over the frames of all movies, of the two means; each weighs
-    the same. SENSORIUM calls it correlation to average (Willeke et al. 2022, arXiv:2206.08666; movies:
-    Turishcheva et al. 2023, arXiv:2305.19654, which leaves out the first 50 frames: so do you, with
-    ``.isel(time=slice(50, 300))`` of both).
+    Pearson's correlation over images, or over the frames of all movies, of the two means; each has
+    the same weight. SENSORIUM calls it correlation to average (Willeke et al. 2022,
+    arXiv:2206.08666; for movies Turishcheva et al. 2023, arXiv:2305.19654, which leaves out the
+    first 50 frames: select ``.isel(time=slice(50, 300))`` of both to do the same).
 
     Examples
     --------
@@ -315,7 +318,7 @@ def signal_correlation(
 
 
 def _label(node: xr.Dataset, by: str | None) -> str:
-    """The label of repeats."""
+    """The name of the label of repeats."""
     along = [str(n) for n, v in node.variables.items() if v.dims == (schema.PRESENTATION,)]
     for name in _SHOWN if by is None else (by,):
         if name in along:
@@ -328,7 +331,10 @@ def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
     dims = node[schema.RESPONSES].dims if schema.RESPONSES in node else ()
     wanted = {schema.PRESENTATION, schema.UNIT}
     if dims[:1] != (schema.PRESENTATION,) or set(dims) - {schema.TIME} != wanted:
-        msg = f"expected an area with responses (presentation_id, unit_id[, time]), found responses {dims}"
+        msg = (
+            "expected an area with responses (presentation_id, unit_id[, time]), found "
+            f"responses with dims {dims}"
+        )
         raise SchemaError(msg)
     return node
 
@@ -336,9 +342,10 @@ def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
 def _responses(
     node: xr.Dataset, groups: dict[int, np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`(repeats, frame, unit_id)` float64 of each group, and which frames these are, `(time,)` bool.
+    """The responses `(repeats, frame, unit_id)` float64 of each group, and the mask of its frames,
+    `(time,)` bool.
 
-    Images have one frame. Small groups are read together.
+    An image has one frame. Small groups are read together.
     """
     responses = node[schema.RESPONSES].variable
     each = responses.dtype.itemsize * responses.size // max(1, responses.shape[0])
@@ -360,15 +367,62 @@ def _responses(
         waiting = []
 
 
+<<<<<<< HEAD
+=======
+def _model(
+    node: xr.Dataset, predicted: xr.DataArray, groups: dict[int, np.ndarray], label: str
+) -> np.ndarray:
+    """The prediction for each group, `(image, [time,] unit_id)` float64."""
+    dims = tuple(getattr(predicted, "dims", ()))
+    first = schema.PRESENTATION if schema.PRESENTATION in dims else label
+    rest = node[schema.RESPONSES].dims[1:]
+    if set(dims) != {first, *rest} or any(n not in predicted.coords for n in (first, schema.UNIT)):
+        msg = (
+            f"expected predictions with dims {(first, *rest)} and labels along {first!r} and "
+            f"'unit_id', found dims {dims}"
+        )
+        raise SchemaError(msg)
+    if any(predicted.sizes[dim] != node.sizes[dim] for dim in rest if dim == schema.TIME):
+        msg = (
+            f"expected predictions of {node.sizes[schema.TIME]} frames, as in the responses, "
+            f"found {predicted.sizes[schema.TIME]}"
+        )
+        raise SchemaError(msg)
+    ids = node[schema.PRESENTATION].values
+    wanted = (
+        [ids[group] for group in groups.values()]
+        if first != label
+        else [[first_label] for first_label in groups]
+    )
+    labelled = _labelled(predicted, schema.UNIT, node[schema.UNIT].values)
+    labelled = _labelled(labelled, first, np.concatenate([*wanted, ids[:0]]))
+    values = labelled.transpose(first, ..., schema.UNIT).values
+    ends = np.cumsum([len(rows) for rows in wanted])
+    stacked = np.empty((len(groups), *values.shape[1:]))
+    for row, end in enumerate(ends.tolist()):
+        stacked[row] = values[end - len(wanted[row]) : end].mean(axis=0, dtype=np.float64)
+    return stacked
+
+
+def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
+    """Predictions with the wanted labels along one dimension, in their order."""
+    lacking = np.setdiff1d(wanted, predicted[dim].values)
+    if lacking.size:
+        msg = f"the predictions lack {lacking.size} values of {dim}: {shorten(lacking.tolist(), 5)}"
+        raise SchemaError(msg)
+    return predicted.sel({dim: wanted})
+
+
+>>>>>>> x
 def _apart(values: np.ndarray) -> np.ndarray:
-    """`(n, unit_id)` from the mean; 0 for what differs by rounding only."""
+    """Differences `(n, unit_id)` from the mean; 0 if they are only rounding."""
     apart = values - values.mean(axis=0)
     changes = np.abs(apart).max(axis=0) > _ROUNDING * np.abs(values).max(axis=0)
     return np.where(changes, apart, 0)
 
 
 def _correlation(products: np.ndarray, first: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`(unit_id,)`, from sums of products; NaN where one of the two never changes."""
+    """Correlations `(unit_id,)` from sums of products; NaN if one of the two never changes."""
     scale = np.sqrt(np.maximum(first, 0) * np.maximum(other, 0))
     coefficients = np.full(scale.shape, np.nan)
     np.divide(products, scale, out=coefficients, where=scale > 0)

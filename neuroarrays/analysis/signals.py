@@ -1,4 +1,4 @@
-"""Signals on the clock of an area: found, checked, and put in bins."""
+"""Find signals on the clock of an area, check them, and bin their values."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ Bins = int | np.ndarray
 
 
 def bins_of(bins: Any, n: int) -> list[Bins]:
-    """Numbers of bins, or edges, of `n` features, from one for all or one for each.
+    """The numbers of bins, or the edges, of `n` features: one for all, or one for each.
 
     Raises
     ------
     ValueError
-        If there are not as many as features, a number is not positive, or edges do not ascend.
+        If their number is not that of the features, a number is not positive, or edges do not
+        increase.
     """
     many = isinstance(bins, Sequence) and len(bins) == n and not isinstance(bins, str)
     each = [_bins(of_feature, bins) for of_feature in bins] if many else []
@@ -51,8 +52,8 @@ def _bins(value: Any, given_bins: Any) -> Bins:
         or (np.diff(edges) <= 0).any()
     ):
         msg = (
-            f"bins={given_bins!r:.80}: expected a positive number of bins, or their edges in "
-            "order; or one of these for each feature"
+            f"bins={given_bins!r:.80}: expected a positive number of bins, or increasing "
+            "edges, or one of these for each feature"
         )
         raise ValueError(msg)
     return edges
@@ -61,24 +62,24 @@ def _bins(value: Any, given_bins: Any) -> Bins:
 def binned(
     signal: xr.DataArray, bins: Bins, period: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """In which bin a signal is.
+    """Find the bin of each sample of a signal.
 
     Parameters
     ----------
     signal : (time,) DataArray
-        Behaviour in any unit.
+        A signal in any unit.
     bins : int or (bins + 1,) array
-        How many bins, or their edges in the unit of the signal.
+        Number of bins, or their edges in the unit of the signal.
     period : float, optional
-        A full turn; the attribute of the signal unless given.
+        A full turn in the unit of the signal (default: its attribute `period`).
 
     Returns
     -------
     index : (time,) int64
         Bin of each sample, -1 where it is not finite or outside the edges given.
     edges : (bins + 1,) float64
-        Edges of half-open bins in the unit of the signal; the largest value belongs to the
-        last bin.
+        Edges of half-open bins in the unit of the signal. The largest value belongs to the last
+        bin.
     period : float or None
         The full turn that was used.
 
@@ -104,7 +105,7 @@ def binned(
         if period:
             if edges[-1] - edges[0] > period * (1 + 1e-9):
                 msg = (
-                    f"bins: edges from {edges[0]:g} to {edges[-1]:g} go over a full turn of "
+                    f"bins: edges from {edges[0]:g} to {edges[-1]:g} cover more than a full turn of "
                     f"{period:g}"
                 )
                 raise ValueError(msg)
@@ -115,14 +116,14 @@ def binned(
 
 
 def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray:
-    """A signal on the clock of an area.
+    """Take a signal on the clock of an area.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        On one clock, ``(time, unit_id)``, with `time` in seconds.
+        An area on one clock, ``(time, unit_id)``, with `time` in seconds.
     feature : str or (time,) DataArray
-        Path below the area, or the signal itself in any unit.
+        Path of the signal below the area, or the signal itself in any unit.
 
     Returns
     -------
@@ -132,11 +133,11 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
     Raises
     ------
     NotInTree
-        If there is none of that name.
+        If there is no signal of that name.
     SchemaError
-        If it is on another clock.
+        If the signal is on another clock.
     """
-    wanted = "feature: expected the path of a signal below the area, such as 'position/x', or one"
+    wanted = "feature: expected a signal, or the path of one below the area such as 'position/x'"
     given.check(feature, str | xr.DataArray, wanted)
     if not isinstance(feature, str):
         check_clock(dataset_of(area)[schema.TIME], feature)
@@ -156,28 +157,29 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
 
 
 def series_of(area: Any, signal: str | xr.DataArray, what: str) -> xr.DataArray:
-    """A signal on its own clock, from its path or as it is.
+    """Take a signal on its own clock, from its path or as it was given.
 
     Parameters
     ----------
     area : DataTree node, Dataset or array
-        Where the path begins: at an area, or at its session.
+        The area or session where the path begins.
     signal : str or (time, ...) DataArray
-        Path such as "LFP/LFP", or the signal itself in any unit.
+        Path of the signal, such as "LFP/LFP", or the signal itself in any unit.
     what : str
         Name of the argument, in an error.
 
     Returns
     -------
     (time, ...) DataArray
-        In its unit; of a path with a coordinate `valid` where its session has invalid times.
+        The signal in its unit. If a path was given and the session has invalid times, it has a
+        coordinate `valid`.
 
     Raises
     ------
     NotInTree
-        If there is none at that path.
+        If there is no signal at that path.
     SchemaError
-        If it is neither, or there is no tree in which to look for the path.
+        If `signal` is neither, or `area` has no tree for the path.
     """
     wanted = f"{what}: expected a DataArray (time, ...), or the path of one in the session"
     given.check(signal, str | xr.DataArray, wanted)
@@ -209,16 +211,16 @@ def _is_signal(variable: xr.DataArray) -> bool:
 
 
 def check_clock(clock: xr.DataArray, signal: xr.DataArray) -> None:
-    """Refuse a signal that is on another clock than an area.
+    """Refuse a signal that is not on the clock of the area.
 
     Raises
     ------
     SchemaError
-        Says in what they differ.
+        If it is not; the message tells how the clocks differ.
     """
     what = f"{signal.name or 'the signal'!r}"
     if not signal.dims or signal.dims[0] != schema.TIME:
-        msg = f"{what} has dims {signal.dims}: expected time first"
+        msg = f"{what} has dims {signal.dims}; expected time first"
         raise SchemaError(msg)
     same = signal.sizes[schema.TIME] == clock.size and (
         schema.TIME not in signal.coords
@@ -233,7 +235,8 @@ def check_clock(clock: xr.DataArray, signal: xr.DataArray) -> None:
         )
         msg = (
             f"{what} is on another clock than the responses: {signal.sizes[schema.TIME]:,} samples"
-            f"{span}, they have {clock.size:,} from {float(clock[0]):g} to {float(clock[-1]):g} s; "
-            "na.interpolate(signal, area['time']) brings it there"
+            f"{span}, the responses have {clock.size:,} from {float(clock[0]):g} to "
+            f"{float(clock[-1]):g} s; "
+            "use na.interpolate(signal, area['time'])"
         )
         raise SchemaError(msg)

@@ -1,4 +1,4 @@
-"""Signals around presentations, as analyses see the responses of units."""
+"""Average signals over presentations, like the responses of units."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from neuroarrays.errors import NotInTree
 def averaged(
     area: xr.DataTree | xr.Dataset, signal: str, psth: Callable[[xr.Dataset], xr.Dataset]
 ) -> xr.Dataset:
-    """A histogram over presentations of a signal, its columns taken for units.
+    """Average a signal over presentations; its columns are treated as units.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        Aligned to presentations, with its masks and labels.
+        An area aligned to presentations, with its masks and labels.
     signal : str
-        Path of a signal below it, (presentation_id, time, ...) in any unit.
+        Path of a signal below the area, (presentation_id, time, ...) in any unit.
     psth : callable
-        Gives mean, sem and n of a Dataset with `responses` (presentation_id, unit_id, time).
+        Function that computes mean, sem and n of a Dataset with `responses` (presentation_id,
+        unit_id, time).
 
     Returns
     -------
     xr.Dataset
-        What it gives, along the other dimensions of the signal in place of ``unit_id``. Of an
-        angle `mean` is the circular mean, and `sem` the circular standard deviation
+        The result of `psth`, with the other dimensions of the signal in place of ``unit_id``. For
+        an angle, `mean` is the circular mean, and `sem` is the circular standard deviation
         ``sqrt(-2 ln R)`` (Fisher 1993) divided by ``sqrt(n)``.
 
     Raises
@@ -79,7 +80,7 @@ def _found(area: xr.DataTree | xr.Dataset, signal: str) -> xr.DataArray:
 
 
 def _directions(answer: xr.Dataset, period: float) -> xr.Dataset:
-    """Circular means from those of cosines and sines, which are the two halves of the units."""
+    """Circular means, from means of cosines and sines, which are the two halves of the units."""
     half = answer.sizes[schema.UNIT] // 2
     cosine, sine = (
         answer.isel({schema.UNIT: part}) for part in (slice(0, half), slice(half, None))
@@ -105,7 +106,7 @@ def _directions(answer: xr.Dataset, period: float) -> xr.Dataset:
 
 
 def _unstacked(answer: xr.Dataset, dims: tuple[str, ...], shape: tuple[int, ...]) -> xr.Dataset:
-    """The columns of a signal as its dimensions again."""
+    """Restore the dimensions of a signal from its columns."""
     out: dict[Any, xr.Variable] = {}
     for name, array in answer.data_vars.items():
         axis = array.dims.index(schema.UNIT)

@@ -1,4 +1,4 @@
-"""Rates as a function of what was shown or done: parameters of trials, and behaviour."""
+"""`tuning_curve`: responses as a function of parameters of presentations, or of behaviour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.tree.columns import seconds as in_seconds
 
-#: Resamplings of a confidence interval, and the share that it holds.
+#: Number of resamplings for a confidence interval, and the share that it covers.
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
 
 
@@ -33,63 +33,66 @@ def tuning_curve(
     period: float | None = None,
     **over: Unpack[Over],
 ) -> xr.DataArray:
-    """Response as a function of one or two features: what was shown, or what the animal did.
+    """Compute tuning curves: responses as a function of one or two features.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data`` (counts) or ``responses`` (in any unit): ``(presentation_id,
-        unit_id[, time])`` for parameters of the presentations, or ``(time, unit_id)`` on one
-        clock for behaviour; or a node ``events`` of either, counts of licks, rewards, ...
+        An area with ``spike_data`` (counts) or ``responses`` (in any unit): ``(presentation_id,
+        unit_id[, time])`` for parameters of the presentations, or ``(time, unit_id)`` on one clock
+        for behaviour; or a node ``events`` of either, with counts of licks, rewards, ...
     feature : str, (time,) DataArray, or two of them
-        Parameters of the presentations; or a path below the area, such as
-        ``"head_direction/ry"`` or ``"speed"``, or values on the area's clock.
+        Parameters of the presentations; or the path of a signal below the area, such as
+        ``"head_direction/ry"`` or ``"speed"``; or values in any unit on the clock of the area.
     bins : int, (bins + 1,) array of edges, or one of these for each feature
-        Of behaviour, the number of half-open bins: over a full turn for an angle, else over the
-        range of the values. Or their edges in the unit of the feature, ``(bins + 1,)``, so that
-        sessions can be compared: samples outside belong to no bin. The largest value belongs to
-        the last bin.
+        For behaviour: the number of half-open bins, over a full turn for an angle, else over the
+        range of the values. Or the edges ``(bins + 1,)`` in the unit of the feature, to compare
+        sessions; samples outside the edges belong to no bin. The largest value belongs to the last
+        bin.
     min_occupancy : float, s
-        Of behaviour: bins visited for less are NaN.
+        For behaviour: bins that were visited for a shorter time are NaN.
     period : float, optional
-        A full turn of the first feature, in its unit: 360 for a direction in degrees, 180 for an
-        orientation. Its attribute `period` unless given; the second feature has its own.
+        A full turn of the first feature in its unit: 360 for a direction in degrees, 180 for an
+        orientation (default: its attribute `period`). The second feature uses its own attribute.
 
     Returns
     -------
     (unit_id, feature[, feature]) xr.DataArray
-        Of counts in spikes/s, of responses in their own units. Of behaviour: the mean over the time
-        spent in each bin (spikes divided by that time), with the coordinate `occupancy` (s). Of
-        parameters: the mean over presentations of their means over time, with the coordinates
-        `sem` (ddof 1, NaN for one presentation) and `n`. If a feature is circular also `preferred`
-        and `selectivity` (along ``unit_id`` and the other feature), and, of parameters,
-        `preferred_low`, `preferred_high`, `selectivity_low` and `selectivity_high`: ends of the
-        95 % intervals of 1,000 resamplings of the presentations of each condition. An interval of
-        an angle may go over the full turn. Of behaviour there are none: its samples follow one
-        another, and are no independent draws. Of two circular features they are of the first. Of
-        events ``event``, their names, stands for ``unit_id``, and rates are events/s.
+        Mean responses: spikes/s for counts, their own unit for responses. For behaviour: spikes in
+        each bin divided by the time spent in it, with the coordinate `occupancy` (s). For
+        parameters: the mean over presentations of their means over time, with the coordinates `sem`
+        (ddof 1, NaN for one presentation) and `n`.
+
+        If a feature is circular, also the coordinates `preferred` and `selectivity` (along
+        ``unit_id`` and the other feature; the first feature, if both are circular). For parameters
+        also `preferred_low`, `preferred_high`, `selectivity_low` and `selectivity_high`, the ends
+        of the 95 % intervals from 1,000 resamplings of the presentations of each condition; an
+        interval of an angle may go beyond the full turn. Behaviour has no such intervals, because
+        its samples are not independent.
+
+        For events, ``event`` replaces ``unit_id``, and rates are in events/s.
 
     Raises
     ------
     SchemaError
-        If the area is on neither kind of clock, or the feature on another.
+        If the area has neither kind of responses, or the feature is on another clock.
     NotInTree
-        If the feature is not there.
+        If the feature does not exist.
     ValueError
-        If the feature has no finite value, or is text where a number is needed; or `bins` or
-        `period` is not positive.
+        If the feature has no finite value, is text but a number is needed, or `bins` or `period` is
+        not positive.
 
     Notes
     -----
     With responses ``r_k`` at angles ``a_k`` of a full turn ``T``, ``R = sum(r_k exp(2 pi i a_k / T))
-    / sum(r_k)``: `preferred` is its angle and `selectivity` its length, 1 minus the circular
-    variance (Ringach, Shapley & Hawken 2002, J. Neurosci. 22:5639; Batschelet 1981), NaN for a
-    unit without spikes. Responses below 0 count as 0 in it, and of unevenly spaced angles it leans
-    to where there are many. With ``T = 180`` directions that are half a turn apart are one
-    orientation. Intervals of the angle are percentiles of its deviation along the shorter arc
-    (Efron & Tibshirani 1993). Rates of behaviour are spikes by occupancy (Skaggs et al. 1993,
-    NeurIPS 5). What `valid`, `valid_units` or `withheld` masks and what is NaN does not count;
-    missing parameters (NaN or empty) belong to no condition.
+    / sum(r_k)``: `preferred` is its angle and `selectivity` its length, which is 1 minus the
+    circular variance (Ringach, Shapley & Hawken 2002, J. Neurosci. 22:5639; Batschelet 1981). They
+    are NaN for a unit without spikes. Responses below 0 count as 0. If angles are unevenly spaced,
+    `preferred` is biased toward the dense ones. With ``T = 180``, directions half a turn apart are
+    one orientation. Intervals of the angle are percentiles of its deviation along the shorter arc
+    (Efron & Tibshirani 1993). Rates of behaviour are spikes divided by occupancy (Skaggs et al.
+    1993, NeurIPS 5). Values that are NaN, or masked by `valid`, `valid_units` or `withheld`, do not
+    count. Missing parameters (NaN or empty) belong to no condition.
 
     Examples
     --------
@@ -114,7 +117,7 @@ def tuning_curve(
         msg = f"period={period!r}: expected a full turn, such as 360 for a direction in degrees"
         raise ValueError(msg)
     if (events := as_area(area)) is not None:
-        if schema.PRESENTATION not in events.sizes:  # the animal's behaviour stands beside events
+        if schema.PRESENTATION not in events.sizes:  # behaviour is in the node above the events
             beside: Any = area.parent
             features = [feature_of(beside, f) if isinstance(f, str) else f for f in features]
         return by_name(tuning_curve(events, features, bins, min_occupancy, period), area)
@@ -170,9 +173,9 @@ def _circular(
     rates: np.ndarray | None = None,
     labels: np.ndarray | None = None,
 ) -> xr.DataArray:
-    """With `preferred` and `selectivity` of the first circular feature, if there is one.
+    """Add `preferred` and `selectivity` of the first circular feature, if there is one.
 
-    With their intervals where rates (presentation, unit) and their conditions are given.
+    Also add their intervals, if rates (presentation, unit) and their conditions are given.
     """
     axis = next((i for i, period in enumerate(periods) if period), None)
     if axis is None:
@@ -180,7 +183,7 @@ def _circular(
     period, feature = float(periods[axis] or 0), str(curves.dims[1 + axis])
     x = curves[feature].values
     if x.dtype.kind not in "iuf":
-        msg = f"{feature!r} holds text: a period is for angles"
+        msg = f"{feature!r} is text; a period needs angles as numbers"
         raise ValueError(msg)
     weights = np.maximum(np.nan_to_num(np.moveaxis(curves.values, 1 + axis, -1)), 0)
     vectors = _resultant(weights @ np.exp(2j * np.pi * x / period), weights.sum(axis=-1))
@@ -220,10 +223,10 @@ def _intervals(
     layout: tuple[tuple[int, ...], int],
     turns: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals (low and high, unit[, other]) of angles, in turns, and of lengths.
+    """Intervals (low and high, unit[, other]) of angles in turns, and of lengths.
 
-    From presentations resampled within each condition. `place` is the shape of the conditions and
-    which axis is circular, `turns` the angles of it.
+    Presentations are resampled within each condition. `place` is the shape of the conditions and
+    the number of the circular axis; `turns` are its angles.
     """
     shape, axis = layout
     random = np.random.default_rng(0)
@@ -251,7 +254,7 @@ def _intervals(
         centre = np.angle(vectors[here]) / (2 * np.pi)
         away = (np.angle(drawn_vectors) / (2 * np.pi) - centre + 0.5) % 1 - 0.5
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a unit without any response: NaN
+            warnings.simplefilter("ignore", RuntimeWarning)  # a unit without any response gives NaN
             angles[(slice(None), *here)] = centre + np.nanpercentile(away, tails, axis=0)
             lengths[(slice(None), *here)] = np.nanpercentile(np.abs(drawn_vectors), tails, axis=0)
     return angles, lengths
@@ -296,9 +299,9 @@ def _of_behaviour(
 def _sums_by_place(
     node: xr.Dataset, response: Response, labels: np.ndarray, n_places: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (place, unit) over the bins of each place, and their numbers (place, 1 or unit).
+    """Sums (feature bin, unit) over the time bins, and their numbers (feature bin, 1 or unit).
 
-    Straight from the spikes where they are known and no unit is masked apart.
+    They are computed directly from spikes, if these are known and no unit has its own mask.
     """
     from neuroarrays.kernels import moments, visits
 
@@ -321,7 +324,7 @@ def _sums_by_place(
 
 
 def _distinct(names: list[str], features: list[Feature]) -> list[str]:
-    """Names of the features; whole paths where their last parts are the same."""
+    """Names of the features; whole paths if their last parts are equal."""
     if len(set(names)) == len(names):
         return names
     paths = [f.replace("/", "_") if isinstance(f, str) else f"{f.name}" for f in features]

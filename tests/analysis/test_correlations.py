@@ -172,7 +172,9 @@ def test_reliability_equals_slow_references(trials):
 def test_what_cannot_be_correlated_says_why(trials):
     once = trials.isel(presentation_id=slice(60, 61))
     for few in (once, na.trials(trials, "image in [1, 2]")):
-        with pytest.raises(ValueError, match="conditions?; expected at least three.*always 1 or -1"):
+        with pytest.raises(
+            ValueError, match="conditions?; expected at least three.*always 1 or -1"
+        ):
             na.signal_correlation(few, "image")
     with pytest.raises(ValueError, match="no condition of 'image' has two presentations"):
         na.noise_correlation(once, "image")

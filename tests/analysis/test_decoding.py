@@ -153,7 +153,7 @@ def test_what_cannot_be_decoded_says_why(awake):
         na.bayesian_decoder(area, "position/x", window=0.001)
     with pytest.raises(ValueError, match="folds=1: expected 2 or more"):
         na.bayesian_decoder(area, "position/x", folds=1)
-    with pytest.raises(ValueError, match="min_occupancy=10000.0: no place"):
+    with pytest.raises(ValueError, match="min_occupancy=10000.0: no bin"):
         na.bayesian_decoder(area, "position/x", min_occupancy=1e4)
     ripples = na.align(na.load_sample(), "sleep_ripples", 0.01)
     with pytest.raises(

@@ -354,7 +354,7 @@ def test_oasis_needs_a_clock_for_seconds_and_a_decay_beside_a_rise():
     )
     with pytest.raises(SchemaError, match="the sampling rate is not known"):
         na.deconvolve(bare, "oasis", decay=1.0)
-    with pytest.raises(ValueError, match="say decay= too"):
+    with pytest.raises(ValueError, match="give decay= too"):
         na.deconvolve(traces, "oasis", rise=0.1)
 
 

@@ -150,7 +150,11 @@ def test_overrides_by_name_and_path():
         ({"speed": "round"}, ValueError, "expected one of 'binary', 'categorical'"),
         ({"speed": ("linear", 3.0)}, ValueError, r"expected \('circular', a full turn above 0\)"),
         ({"speed": ("circular", -1.0)}, ValueError, "a full turn above 0"),
-        ({"speed": "circular"}, ValueError, "a range of 1, which fits no angle.* give its full turn"),
+        (
+            {"speed": "circular"},
+            ValueError,
+            "a range of 1, which fits no angle.* give its full turn",
+        ),
         ({"responses": "linear"}, NotInTree, "no feature 'responses'"),
     ],
 )

@@ -295,7 +295,7 @@ def test_a_session_without_the_parameter_is_left_out_or_an_error(tree):
     assert ONE not in areas_of(found)
     assert found.sizes["unit_id"] == 20
     (note,) = found.attrs["notes"]
-    assert note.startswith(f"{ONE}: not in this answer, no parameter of the presentations 'orient")
+    assert note.startswith(f"{ONE}: not in this result, no parameter of the presentations 'orient")
     with pytest.raises(NotInTree, match="'orientation' in session_0/VISp"):
         na.tuning_curve(without, "orientation", missing="raise")
     with pytest.raises(NotInTree, match=r"no parameter.*'direction'.*there are"):
@@ -310,7 +310,7 @@ def test_a_parameter_that_is_missing_in_all_presentations_of_a_session(tree):
     found = na.tuning_curve(without, "orientation", missing="skip")
     assert ONE not in areas_of(found)
     (note,) = found.attrs["notes"]
-    assert note.startswith(f"{ONE}: not in this answer, the parameter 'orientation' is missing in")
+    assert note.startswith(f"{ONE}: not in this result, the parameter 'orientation' is missing in")
     with pytest.raises(na.errors.NothingLeft, match=f"{ONE}: the parameter 'orientation' is miss"):
         na.tuning_curve(without, "orientation", missing="raise")
 
@@ -321,7 +321,7 @@ def test_a_session_without_the_area(tree):
     without = xr.DataTree.from_dict(nodes)
     found = na.firing_rate(without, areas="CA*")
     assert set(found.session.values) == {"session_0", "session_2"}
-    assert found.attrs["notes"] == ["session_1: not in this answer, no such area"]
+    assert found.attrs["notes"] == ["session_1: not in this result, no such area"]
     with pytest.raises(SchemaError, match=r"1 session without area 'CA\*'.*'session_1'"):
         na.firing_rate(without, areas="CA*", missing="raise")
     without.attrs[schema.SESSIONS_ASKED] = "by name"  # as in align
@@ -395,7 +395,7 @@ def test_over_gives_what_the_function_gives_in_one_piece(tree):
 
 
 def test_what_does_not_fit_together_is_named(tree):
-    with pytest.raises(SchemaError, match="gives list: expected a DataArray"):
+    with pytest.raises(SchemaError, match="returned list; expected a DataArray"):
         na.over(tree, lambda area: [1])
     with pytest.raises(SchemaError, match="a number or text in .*; a DataFrame in "):
         na.over(tree, lambda a: pd.DataFrame({"x": [1]}) if "_1" in a.path else 1)
@@ -463,9 +463,7 @@ def test_values_that_single_precision_cannot_tell_apart_are_refused(tree):
         labels = np.float32([0.1]) if area.path.endswith("CA1") else fine
         return xr.DataArray(np.ones(labels.size), {"x": labels}, ["x"])
 
-    with pytest.raises(
-        SchemaError, match="session_0/VISp: values of 'x' that are the same in single"
-    ):
+    with pytest.raises(SchemaError, match="session_0/VISp: some values of 'x' are equal in single"):
         na.over(tree["session_0"], answer)
 
 

@@ -45,7 +45,7 @@ def test_means_are_those_of_conditions_that_all_have(tree):
     assert found.dims == ("condition", "unit_id")
     assert found.image.values.tolist() == [1, 2]
     assert found.session.values.tolist() == ["a"] * 3 + ["b"] * 6
-    assert found.attrs["notes"] == ["left out, not all units have it: 'image 3', 'image 4'"]
+    assert found.attrs["notes"] == ["left out, because not all units have it: 'image 3', 'image 4'"]
     for path in ("a/V1", "b/LM"):
         session, area = path.split("/")
         of_area = found.sel(unit_id=(found.session == session) & (found.area == area))

@@ -125,7 +125,7 @@ def test_what_cannot_be_answered_says_why(clock, ripples):
     with pytest.raises(ValueError, match="period=-1: expected a full turn"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_direction/ry", period=-1)
     signal = clock[f"{SESSION}/adn"].to_dataset().rename(spike_data="responses")
-    with pytest.raises(SchemaError, match="firing_rate counts spikes"):
+    with pytest.raises(SchemaError, match="firing_rate needs spikes"):
         na.firing_rate(signal)
 
 
@@ -537,7 +537,7 @@ def test_tuning_of_responses_and_of_orientations(calcium, along_time):
 
 def test_responses_without_time_have_no_histogram(calcium):
     still = calcium.assign(responses=calcium["responses"].mean("time")).drop_vars(["valid", "time"])
-    with pytest.raises(SchemaError, match="responses has no time: na.tuning_curve averages"):
+    with pytest.raises(SchemaError, match="responses has no time; na.tuning_curve averages"):
         na.psth(still)
 
 
@@ -586,7 +586,9 @@ def test_a_map_of_which_one_feature_is_circular(clock):
 
 def test_conditions_of_one_presentation_are_named(directions):
     few = directions.isel(presentation_id=[0, 1, 26, 60])
-    with pytest.warns(UserWarning, match="direction 90.0, direction 180.0 have only one presentation"):
+    with pytest.warns(
+        UserWarning, match="direction 90.0, direction 180.0 have only one presentation"
+    ):
         found = na.tuning_curve(few, "direction")
     assert found["sem"].sel(direction=90).isnull().all()
     assert found["sem"].sel(direction=0).notnull().all()

@@ -148,7 +148,9 @@ def test_flashed_images_have_one_lag(noise):
     np.testing.assert_allclose(found["z"], na.spike_triggered_average(*noise, lags=1)["z"])
     numbered = [part.assign_coords(presentation_id=np.arange(N)) for part in (area, stimulus)]
     xr.testing.assert_identical(na.spike_triggered_average(*numbered, lags=1), found)
-    with pytest.raises(ValueError, match="lags=20: flashed images have no past, give lags=1"):
+    with pytest.raises(
+        ValueError, match="lags=20: flashed images have no earlier frames; give lags=1"
+    ):
         na.spike_triggered_average(area, stimulus)
 
 

@@ -256,7 +256,9 @@ def test_the_command(tmp_path, capsys):
     units = tree["random_noise_2/session_0/retina/responses"].sizes["unit_id"]
     assert units == 6
     assert cli.main(["create-data", "nwb", str(tmp_path / "a.nwb"), "--num-colors", "2"]) == 2
-    assert "colors: only the layout openretina has these options, not nwb" in capsys.readouterr().err
+    assert (
+        "colors: only the layout openretina has these options, not nwb" in capsys.readouterr().err
+    )
     assert cli.main(["create-data", "openretina", str(tmp_path / "b"), "--num-colors", "0"]) == 2
     assert "num-colors: expected at least 1, got 0" in capsys.readouterr().err
     assert cli.main(["create-data", "nothing", str(tmp_path / "b")]) == 2

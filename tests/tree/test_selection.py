@@ -505,7 +505,9 @@ def test_tables_of_xarray_are_cut_along_their_rows():
 
 
 def test_intervals_without_extent_are_refused():
-    with pytest.raises(ValueError, match="1 of 2 intervals with no valid extent: row 1 goes from 3"):
+    with pytest.raises(
+        ValueError, match="1 of 2 intervals with no valid extent: row 1 goes from 3"
+    ):
         intervals.merge([(0.0, 1.0), (3.0, 2.0)])
     with pytest.raises(SchemaError, match="no 'stop_time'"):
         intervals.merge(pd.DataFrame({"start_time": [0.0]}))
