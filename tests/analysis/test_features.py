@@ -311,7 +311,7 @@ def test_bins_of_behaviour_by_their_edges():
     for wrong in (0, [1.0, 1.0, 1.0], [2.0, 1.0, 0.0], "x", [0.0, np.nan], (3, 0), True):
         with pytest.raises(ValueError, match="bins="):
             bins_of(wrong, 2)
-    with pytest.raises(ValueError, match="over a full turn"):
+    with pytest.raises(ValueError, match="more than a full turn"):
         binned(angle, np.array([0.0, 400.0]))
 
 

@@ -138,7 +138,7 @@ def test_no_frame_of_the_stretch_before_counts(noise, where):
 def test_lags_longer_than_any_stretch_are_refused(noise):
     area, stimulus = noise
     area = area.assign_coords(block_id=("time", np.arange(N) // 3))
-    with pytest.raises(ValueError, match="lags=4: no response counts that has so many frames"):
+    with pytest.raises(ValueError, match="lags=4: no response that counts has that many frames"):
         na.spike_triggered_average(area, stimulus, 4)
 
 

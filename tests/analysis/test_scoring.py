@@ -132,7 +132,7 @@ def test_predictions_that_do_not_fit_are_named(area, predicted):
         scoring.signal_correlation(area, predicted[:, :4])
     with pytest.raises(SchemaError, match="of presentation_id"):
         scoring.signal_correlation(area, predicted[5:])
-    with pytest.raises(SchemaError, match="predictions labelled along 'image_id' and 'unit_id'"):
+    with pytest.raises(SchemaError, match="labels along 'image_id' and 'unit_id'"):
         scoring.signal_correlation(area, predicted.values)
     with pytest.raises(SchemaError, match="'image_id'"):
         scoring.signal_correlation(area, predicted.rename(presentation_id="clip"))
