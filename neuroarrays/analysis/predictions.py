@@ -17,10 +17,16 @@ def of_groups(
     first = schema.PRESENTATION if schema.PRESENTATION in dims else label
     rest = node[schema.RESPONSES].dims[1:]
     if set(dims) != {first, *rest} or any(n not in predicted.coords for n in (first, schema.UNIT)):
-        msg = f"expected predictions labelled along {first!r} and 'unit_id', of {(first, *rest)}, found {dims}"
+        msg = (
+            f"expected predictions with dims {(first, *rest)} and labels along {first!r} and "
+            f"'unit_id', found dims {dims}"
+        )
         raise SchemaError(msg)
     if any(predicted.sizes[dim] != node.sizes[dim] for dim in rest if dim == schema.TIME):
-        msg = f"expected {node.sizes[schema.TIME]} frames as responses have, found {predicted.sizes[schema.TIME]}"
+        msg = (
+            f"expected predictions of {node.sizes[schema.TIME]} frames, as in the responses, "
+            f"found {predicted.sizes[schema.TIME]}"
+        )
         raise SchemaError(msg)
     ids = node[schema.PRESENTATION].values
     wanted = (
