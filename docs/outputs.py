@@ -97,10 +97,18 @@ def _execute(code: str, namespace: dict[str, object], name: str) -> str:
         exec(compile(body, name, "exec"), namespace)
         if last is not None:
             value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
-            is_drawn = "na.plot." in ast.unparse(last) or code.rstrip().endswith(";")
-            if value is not None and not is_drawn:
+            if value is not None and not _is_of_matplotlib(value):
                 print(value)
     return printed.getvalue()
+
+
+def _is_of_matplotlib(value: object) -> bool:
+    """Whether a value is axes, lines or texts of a picture, or several of them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_is_of_matplotlib, value))
+    return type(value).__module__.startswith("matplotlib")
 
 
 def with_outputs(text: str, name: str, folder: Path = PICTURES) -> str:

@@ -107,7 +107,7 @@ def test_pages_show_results_and_assert_nothing():
 
 def test_a_page_shows_what_its_code_gave(tmp_path):
     outputs = load(DOCS / "outputs.py")
-    drawn = "```python\nimport matplotlib.pyplot as plt\nfigure = plt.figure()\n```\n"
+    drawn = "```python\nimport matplotlib.pyplot as plt\nplt.figure().gca().set(xlabel='s')\n```\n"
     text = "# A page\n\n```python\na = 1\na + 1\n```\n\n```python\n>>> 3\n3\n```\n\n" + drawn
     shown = outputs.with_outputs(text, "page", tmp_path)
     assert "a + 1\n```\n\n```text\n2\n```" in shown
