@@ -162,25 +162,31 @@ def _find(spikes, at, first):
 def _write(spikes, spans, windows, indices, out):
     starts, length = windows
     times, units, kinds, known = out
+    n_head = 2 * len(indices) if len(kinds) > 0 else 0
     for w in range(len(starts)):
         begin, end, at, room = spans[0, w], spans[1, w], spans[2, w], spans[3, w]
-        i = at
-        if len(kinds) > 0:
-            for u in range(len(indices)):
-                times[i], times[i + 1] = np.float32(0.0), np.float32(length)
-                units[i], units[i + 1] = indices[u], indices[u]
-                kinds[i], kinds[i + 1] = START, END
-                i += 2
-            for k in range(i, at + room):
-                kinds[k] = SPIKE
-        n = end - begin
+        n, start = end - begin, starts[w]
+        # One array after another, in views of their own: these loops become vector instructions.
+        row, of_window = times[at : at + room], spikes.times[begin:end]
+        for u in range(n_head // 2):
+            row[2 * u], row[2 * u + 1] = np.float32(0.0), np.float32(length)
+        spike_row = row[n_head:]
         for k in range(n):
-            times[i + k] = np.float32(spikes.times[begin + k] - starts[w])
+            spike_row[k] = np.float32(of_window[k] - start)
+        row[n_head + n :] = np.float32(0.0)
+        unit_row, unit_of = units[at : at + room], spikes.units[begin:end]
+        for u in range(n_head // 2):
+            unit_row[2 * u] = indices[u]
+            unit_row[2 * u + 1] = indices[u]
+        spike_units = unit_row[n_head:]
         for k in range(n):
-            units[i + k] = indices[spikes.units[begin + k]]
-        for k in range(i + n, at + room):
-            times[k] = np.float32(0.0)
-            units[k] = 0
+            spike_units[k] = indices[unit_of[k]]
+        unit_row[n_head + n :] = 0
+        if n_head > 0:
+            kind_row = kinds[at : at + room]
+            for u in range(n_head // 2):
+                kind_row[2 * u], kind_row[2 * u + 1] = START, END
+            kind_row[n_head:] = SPIKE
         if len(known) > 0:
-            for k in range(at, at + room):
-                known[k] = k < i + n
+            known[at : at + n_head + n] = True
+            known[at + n_head + n : at + room] = False
