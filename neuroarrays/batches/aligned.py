@@ -11,12 +11,13 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.batches import fields, gathering, splits
+from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.batches.encoding import encoded
 from neuroarrays.batches.known import check_targets
 from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
+from neuroarrays.batches.sides import chosen
 from neuroarrays.lazy.arrays import LazyArray
 
 #: Writes the rows, or clips, of a batch.
@@ -194,7 +195,7 @@ class TrialSamples(AlignedSamples):
         super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform, encode)
         data = node.to_dataset()
         n = data.sizes.get(dim, 0)
-        self.rows = splits.chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
+        self.rows = chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
         ids = data.variables[dim].values if dim in data.variables else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
         self.trial_info: Labels = presentation_labels(node, self.rows)

@@ -47,6 +47,17 @@ class RepeatSamples(Samples):
     ------
     SchemaError
         If there is no target, or one is not a float.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> ripples = na.align(na.load_sample(), "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> ca1 = ripples["A2929-200711/ca1"]
+    >>> data = na.batches.TrialSamples(ca1, ["duration"], ["spike_data"], rows=range(12))
+    >>> shown = na.batches.RepeatSamples(data, [i % 4 for i in range(ca1.sizes["presentation_id"])])
+    >>> batch = shown.batch([0, 1])
+    >>> batch["spike_data"].shape, batch["spike_data_by_trial"].shape
+    ((2, 8, 30), (2, 3, 8, 30))
     """
 
     def __init__(self, trials: TrialSamples, labels: Any):

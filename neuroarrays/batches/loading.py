@@ -263,6 +263,16 @@ def cycle(
         On a session without a batch, no session, or weights that are none or not of these sessions.
     TypeError
         If these are not loaders, but sides of them.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
+    >>> split = lambda area: na.batches.splits.by_time(area["time"], (0.8, 0.2))
+    >>> found = na.batches.loaders(clock, ["spike_data"], length=1.0, batch_size=16, split=split)
+    >>> session, batch = next(iter(na.batches.cycle(found["validation"], "in order")))
+    >>> session, tuple(batch["spike_data"].shape)
+    ('A2929-200711/adn', (16, 10, 7))
     """
     in_turns = in_turn(loaders, NumpyLoader, mode, seed, weights, temperature)
     if prefetch is None:

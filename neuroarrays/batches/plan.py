@@ -20,6 +20,7 @@ from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.prefetch import TRAINING, check_prefetch
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.scaling import Scaling
+from neuroarrays.batches.sides import intervals, positions
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema.given import check, whole_number
 
@@ -67,6 +68,15 @@ def loaders(
     ------
     NotInTree, SchemaError, ValueError
         What is missing or empty, in which session and area.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
+    >>> split = lambda area: na.batches.splits.by_time(area["time"], (0.8, 0.2))
+    >>> found = na.batches.loaders(clock, ["spike_data"], length=1.0, batch_size=16, split=split)
+    >>> list(found), list(found["train"])
+    (['train', 'validation'], ['A2929-200711/adn', 'A2929-200711/ca1'])
     """
     known = [name for name in inspect.signature(LoaderPlan).parameters if name not in _GIVEN]
     check_options(options, known, "na.batches.loaders")
@@ -204,9 +214,9 @@ class LoaderPlan:
             raise SchemaError(msg)
         first = np.asarray(next(iter(sides.values())))
         checked = (
-            splits.intervals(sides, where)
+            intervals(sides, where)
             if first.ndim == 2
-            else splits.positions(sides, area.sizes.get(schema.PRESENTATION, 0), where)
+            else positions(sides, area.sizes.get(schema.PRESENTATION, 0), where)
         )
         return dict(checked)
 

@@ -7,14 +7,11 @@ presentations, of intervals ``(n, 2)`` in seconds for a clock. The same seed dra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import SchemaError, many
 from neuroarrays.kernels.seeding import permutation
-from neuroarrays.tree.columns import seconds
 
 __all__ = ["by_block", "by_clip", "by_label", "by_tier", "by_time", "folds"]
 
@@ -39,6 +36,12 @@ def by_tier(tiers: Any) -> Split:
     -------
     dict of (n,) int64
         Positions of each tier, under its own name; "none" and empty ones are left out.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> na.batches.splits.by_tier(["train", "test", "none", "train"])
+    {'train': array([0, 3]), 'test': array([1])}
     """
     labels = np.array([str(tier) for tier in np.asarray(tiers).tolist()], object)
     used = [t for t in dict.fromkeys(labels.tolist()) if t not in ("", "none", "nan", "None")]
@@ -66,6 +69,13 @@ def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: in
     ------
     ValueError
         If a share asked for gets no label.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> split = na.batches.splits.by_label(["cat", "dog", "owl", "cat"], (0.7, 0.3), seed=1)
+    >>> sorted(map(len, split.values()))
+    [1, 3]
     """
     values, code = _codes(labels)
     parts = _shares(permutation(len(values), seed), fractions, "labels")
@@ -97,6 +107,13 @@ def by_block(
     ------
     ValueError
         If a share asked for gets no block.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> split = na.batches.splits.by_block(100, blocks=10, fractions=(0.8, 0.1, 0.1))
+    >>> {side: len(positions) for side, positions in split.items()}
+    {'train': 80, 'validation': 10, 'test': 10}
     """
     return by_label(np.arange(n) * blocks // max(n, 1), fractions, seed)
 
@@ -124,6 +141,13 @@ def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> l
     ------
     ValueError
         If there are fewer presentations, or groups, than folds.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> folds = na.batches.splits.folds(["left", "right"] * 10, n_folds=5)
+    >>> len(folds), len(folds[0]["train"]), len(folds[0]["test"])
+    (5, 16, 4)
     """
     _, stratum = _codes(labels)
     names, group = _codes(np.arange(stratum.size) if groups is None else groups)
@@ -165,6 +189,13 @@ def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float 
     ------
     ValueError
         If a share asked for gets no time.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 771))["A2929-200711/adn"]
+    >>> na.batches.splits.by_time(clock["time"], (0.8, 0.2), gap=2.0)["train"].round(1)
+    array([[671., 750.]])
     """
     edges = _edges(time)
     shares = _checked(fractions)
@@ -205,6 +236,14 @@ def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 
     ------
     ValueError
         If there are not more clips than that.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 771))["A2929-200711/adn"]
+    >>> split = na.batches.splits.by_clip(clock["time"], 20.0, 2, seed=1)
+    >>> split["validation"].shape
+    (2, 2)
     """
     edges = _edges(time)
     step = (edges[-1] - edges[0]) / (edges.size - 1)
@@ -246,116 +285,6 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
         "train": train,
         "validation": edges[np.asarray(validation)[:, None] * frames + [0, frames]],
     }
-
-
-def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
-    """Check a split of presentations: positions that exist, none on two sides, none of them empty.
-
-    Parameters
-    ----------
-    split : mapping of str to (n,) int or (presentation_id,) bool
-        Positions, or a mask, of each side.
-    n : int
-        Number of presentations.
-    where : str
-        Session and area, for errors.
-
-    Returns
-    -------
-    dict of (n,) int64
-        Positions.
-
-    Raises
-    ------
-    SchemaError
-        Which session, area and split is at fault.
-    """
-    owner = np.full(n, "", object)
-    sides: Split = {}
-    for name, given in split.items():
-        rows = chosen(given, n, f"{where}: split {name!r}")
-        taken = [other for other in owner[rows] if other]
-        if taken:
-            msg = (
-                f"{where}: {many(len(taken), 'presentation')} both in {taken[0]!r} and in {name!r}"
-            )
-            raise SchemaError(msg)
-        owner[rows] = name
-        sides[name] = rows
-    return sides
-
-
-def chosen(given: Any, n: int, what: str) -> np.ndarray:
-    """Check a choice of presentations.
-
-    Parameters
-    ----------
-    given : (n,) int or (presentation_id,) bool
-        Positions, or a mask.
-    n : int
-        Number of presentations.
-    what : str
-        What the choice is, for errors.
-
-    Returns
-    -------
-    (n,) int64
-        Positions.
-
-    Raises
-    ------
-    SchemaError
-        If there is none, or one that does not exist.
-    """
-    rows = np.asarray(given if np.size(given) else np.empty(0, int))
-    if rows.ndim != 1 or rows.dtype.kind not in "biu" or (rows.dtype == bool and rows.size != n):
-        kind = f"{rows.dtype} of shape {rows.shape}"
-        msg = f"{what}: expected positions of presentations or a mask of {n}, found {kind}"
-        raise SchemaError(msg)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-    if rows.size == 0:
-        msg = f"{what}: no presentation is left" if n == 0 else f"{what} is empty"
-        raise SchemaError(msg)
-    if rows.min() < 0 or rows.max() >= n:
-        wrong = rows.min() if rows.min() < 0 else rows.max()
-        msg = f"{what} names presentation {wrong} of {n}"
-        raise SchemaError(msg)
-    return rows
-
-
-def intervals(split: Mapping[str, Any], where: str) -> Split:
-    """Check a split of a clock: intervals with a length, none on two sides.
-
-    Parameters
-    ----------
-    split : mapping of str to (n, 2) float, s
-        Begin and end of the stretches of each side.
-    where : str
-        Session and area, for errors.
-
-    Returns
-    -------
-    dict of (n, 2) float64, s
-        The same as arrays.
-
-    Raises
-    ------
-    SchemaError
-        Which session, area and split is at fault.
-    """
-    sides = {name: seconds(part, f"split {name!r}").reshape(-1, 2) for name, part in split.items()}
-    every = []
-    for name, part in sides.items():
-        if part.shape[0] == 0 or not (part[:, 1] > part[:, 0]).all():
-            msg = f"{where}: split {name!r} is empty"
-            raise SchemaError(msg)
-        every += [(begin, end, name) for begin, end in part.tolist()]
-    every.sort()
-    for (_, end, side), (begin, _, other) in pairwise(every):
-        if side != other and begin < end - 1e-9 * max(1.0, abs(end)):
-            msg = f"{where}: splits {side!r} and {other!r} share {begin:g} to {end:g} s"
-            raise SchemaError(msg)
-    return sides
 
 
 def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:

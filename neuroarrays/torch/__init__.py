@@ -146,6 +146,15 @@ def loaders(  # noqa: PLR0913
     ------
     NotInTree, SchemaError, ValueError
         What is missing or empty, in which session and area.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
+    >>> split = lambda area: na.batches.splits.by_time(area["time"], (0.8, 0.2))
+    >>> found = na.torch.loaders(clock, ["spike_data"], length=1.0, batch_size=16, split=split)
+    >>> list(found), list(found["train"])
+    (['train', 'validation'], ['A2929-200711/adn', 'A2929-200711/ca1'])
     """
     from neuroarrays.torch import dropin
 

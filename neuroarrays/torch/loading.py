@@ -36,6 +36,16 @@ def collate(batch: Any) -> Any:
     ------
     ValueError
         If samples of several datasets differ in length.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> ripples = na.align(na.load_sample(), "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> from torch.utils.data import DataLoader
+    >>> data = na.torch.TrialDataset(ripples["A2929-200711/ca1"], ["spike_data"])
+    >>> loader = DataLoader(data, batch_size=32, collate_fn=na.torch.collate)
+    >>> tuple(next(iter(loader))["spike_data"].shape)
+    (32, 8, 30)
     """
     if isinstance(batch, Gathered):
         return batch.batch
@@ -232,6 +242,16 @@ def cycle(
         On a session without a batch, no session, or weights that are none or not of these sessions.
     TypeError
         If these are not loaders, but sides of them.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
+    >>> split = lambda area: na.batches.splits.by_time(area["time"], (0.8, 0.2))
+    >>> found = na.torch.loaders(clock, ["spike_data"], length=1.0, batch_size=16, split=split)
+    >>> session, batch = next(iter(na.torch.cycle(found["validation"], "in order")))
+    >>> session, tuple(batch["spike_data"].shape)
+    ('A2929-200711/adn', (16, 10, 7))
     """
     sessions, batches = in_turn(loaders, Loader, mode, seed, weights, temperature)
     if not loading.get("prefetch"):

@@ -26,6 +26,15 @@ class Normalize:
         Of which samples they are, and by which rule.
     raw : dict of str to () or (last axis,) float64 tensor
         The standard deviations before those of 0 became 1, in the unit of the variable.
+
+    Examples
+    --------
+    >>> import neuroarrays as na
+    >>> ripples = na.align(na.load_sample(), "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2))
+    >>> data = na.torch.TrialDataset(ripples["A2929-200711/ca1"], ["spike_data"])
+    >>> data.transform = na.torch.Normalize.fit(data, ["spike_data"])
+    >>> round(float(data.batch(range(len(data)))["spike_data"].std()), 3)
+    1.0
     """
 
     mean: dict[str, torch.Tensor]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroarrays.batches import splits
+from neuroarrays.batches.sides import intervals, positions
 from neuroarrays.errors import SchemaError
 
 
@@ -106,14 +107,14 @@ def test_neighbouring_clips_that_validate_are_two():
 )
 def test_splits_of_presentations_are_checked(given, message):
     with pytest.raises(SchemaError, match=message):
-        splits.positions(given, 5, "s/A")
+        positions(given, 5, "s/A")
 
 
 def test_splits_of_a_clock_are_checked():
     with pytest.raises(SchemaError, match="s/A: splits 'train' and 'test' share 4 to 5 s"):
-        splits.intervals({"train": [[0, 5]], "test": [[4, 6]]}, "s/A")
+        intervals({"train": [[0, 5]], "test": [[4, 6]]}, "s/A")
     with pytest.raises(SchemaError, match="split 'test' is empty"):
-        splits.intervals({"train": [[0, 5]], "test": [[6, 6]]}, "s/A")
+        intervals({"train": [[0, 5]], "test": [[6, 6]]}, "s/A")
     with pytest.raises(
         ValueError, match="expected the shares of train, validation, test, two or three"
     ):
