@@ -5,17 +5,20 @@ import functools
 import gc
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import pickle
 import shutil
 import tempfile
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from neuroarrays import synthetic
+from neuroarrays.files import guard
 
 # Of torch, and of processes that tests start: threads of these cost more than they save on arrays of tests.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -134,6 +137,29 @@ for _name, _home in synthetic._HOME.items():
         setattr(_module, _name, kept(getattr(_module, _name)))
 
 
+# ------------------------------------------------------------------------- children started once
+
+# Where children are as users have them: each a Python of its own, which imports for a second or two.
+_OF_CHILDREN = ("tests/files/test_guard.py",)
+_start = guard.start
+
+
+def _start_child(environment):
+    test = os.environ.get("PYTEST_CURRENT_TEST", "")
+    if test.startswith(_OF_CHILDREN):
+        return _start(environment)
+    from neuroarrays.testing.processes import GuardChild
+
+    return GuardChild(environment)
+
+
+if "forkserver" in multiprocessing.get_all_start_methods():
+    guard.start = _start_child
+    multiprocessing.set_forkserver_preload(
+        ["neuroarrays.testing.processes", "neuroarrays.testing.loaded"]
+    )
+
+
 # --------------------------------------------------------------------------------- what it costs
 
 
@@ -161,6 +187,10 @@ def pytest_runtest_logreport(report):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    forkserver._forkserver._stop()  # once it has ended, what it and its children took is counted
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cpu"] = cpu_seconds()
 

@@ -19,8 +19,8 @@ from neuroarrays.formats.registry import FORMATS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-# Pages that build archives, in processes: seconds each. What they do has its own tests in tests/collection.
-DEAR = ("allen_archive", "many_sessions")
+# Pages that take 3 s or more. What they do has its own tests in tests/collection, explorer and signals.
+DEAR = ("allen_archive", "explorer", "many_sessions", "signals")
 RUNNING = [
     pytest.param(page, marks=[pytest.mark.slow] * (page.stem in DEAR), id=page.stem)
     for page in PAGES

@@ -32,18 +32,23 @@ _ALONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_N
 _SIGXCPU, _SIGKILL = 24, 9
 
 
+def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A process with nothing of this one in it, which answers requests (`main`)."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "neuroarrays.files.guard"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+
+
 class Child:
     """The child process and the pipes to it."""
 
     def __init__(self) -> None:
         environment = {**os.environ, **dict.fromkeys(_ALONE, "1")}
         environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "neuroarrays.files.guard"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        self.process = start(environment)
         self.lock = state.Lock()
         self.took_too_long = False
 

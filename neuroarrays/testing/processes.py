@@ -1,9 +1,11 @@
-"""Variables that are read in other processes, and meanwhile in this one."""
+"""Processes that tests start: readers of variables, and children of `neuroarrays.files.guard`."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.files import guard
+
+#: What the server of processes has loaded, so that its children need not.
+LOADED = (__name__, "neuroarrays.testing.loaded")
 #: Seconds after which a thread or process that reads counts as hanging.
 PATIENCE = 120
 
@@ -28,8 +34,7 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
     count : int
         How many processes.
     """
-    # Only the first server of a process counts: what it has loaded, its children need not load.
-    multiprocessing.set_forkserver_preload([__name__, "h5py"])
+    multiprocessing.set_forkserver_preload([*LOADED])
     context = multiprocessing.get_context(method)
     started: list[tuple[Any, Connection]] = []
     try:
@@ -75,3 +80,62 @@ def reading(sent: bytes) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(PATIENCE)
+
+
+class GuardChild:
+    """What `neuroarrays.files.guard.start` gives, from the server of processes: ready in milliseconds.
+
+    A child that Python starts takes a second or two for its imports.
+
+    Parameters
+    ----------
+    environment : dict of str to str
+        Environment variables of the child.
+    """
+
+    def __init__(self, environment: dict[str, str]):
+        multiprocessing.set_forkserver_preload([*LOADED])
+        context = multiprocessing.get_context("forkserver")
+        requests, to_child = context.Pipe(duplex=False)
+        from_child, answers = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_answer_requests, args=(requests, answers, environment), daemon=True
+        )
+        self._process.start()
+        requests.close()
+        answers.close()
+        self.stdin = os.fdopen(os.dup(to_child.fileno()), "wb")
+        self.stdout = os.fdopen(os.dup(from_child.fileno()), "rb")
+        to_child.close()
+        from_child.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status; minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        self._process.join()
+
+
+def _answer_requests(
+    requests: Connection, answers: Connection, environment: dict[str, str]
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(requests.fileno(), 0)
+    os.dup2(answers.fileno(), 1)
+    requests.close()
+    answers.close()
+    sys.stdin = os.fdopen(0, closefd=False)
+    guard.main()

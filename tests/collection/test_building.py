@@ -40,6 +40,7 @@ from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.tasks import runner as tasks
 from neuroarrays.testing import assert_same_trees
+from neuroarrays.testing.processes import LOADED
 
 #: In this process, which costs a test no other one.
 HERE = {"scheduler": "sync"}
@@ -95,7 +96,7 @@ def test_workers_change_nothing(sessions, tmp_path, monkeypatch, scheduler):
     """Of processes that need not import everything anew; `tests/tasks/test_runner.py` has spawned ones."""
     damage(sessions[1])
     if "forkserver" in multiprocessing.get_all_start_methods():
-        multiprocessing.set_forkserver_preload(["neuroarrays.testing.processes", "h5py"])
+        multiprocessing.set_forkserver_preload([*LOADED])
         context = multiprocessing.get_context("forkserver")
         monkeypatch.setattr(
             tasks, "_processes", lambda workers: ProcessPoolExecutor(workers, mp_context=context)

@@ -217,8 +217,10 @@ def test_a_file_is_opened_and_looked_at_a_few_times(write, tmp_path, monkeypatch
 
 def test_a_folder_costs_no_more_when_all_readers_are_asked(tmp_path, monkeypatch):
     from neuroarrays.synthetic import write_static
+    from neuroarrays.synthetic.sensorium import StaticOptions
 
-    write_static(tmp_path / "static")
+    few = StaticOptions(train=3, validation=1, test=1, repeats=2, units=2)
+    write_static(tmp_path / "static", few)
     seen = []
     for engine in ("sensorium", None):
         na.release()

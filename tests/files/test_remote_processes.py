@@ -1,5 +1,6 @@
 """What is behind an address, read in other processes and threads."""
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -78,10 +79,12 @@ def test_workers_of_loaders_are_started_so_that_they_can_read(server, folder, wa
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
 def test_dask_reads(server, numbers, scheduler):
-    """In other processes, which are spawned, the file is opened by its address and the name in it."""
-    pytest.importorskip("dask")
+    """In other processes, which have nothing of this one, the file is opened by its address and the name in it."""
+    dask = pytest.importorskip("dask")
     rows = file_array(open_source(server.url(numbers)), "rows").variable(("row", "column"))
-    total = rows.chunk({"row": 50_000}).sum().compute(scheduler=scheduler, num_workers=1)
+    fresh = sorted({"forkserver"} & {*multiprocessing.get_all_start_methods()} or {"spawn"})[0]
+    with dask.config.set({"multiprocessing.context": fresh}):
+        total = rows.chunk({"row": 50_000}).sum().compute(scheduler=scheduler, num_workers=1)
     assert total == 400_000 * 399_999 / 2
 
 

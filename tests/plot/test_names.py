@@ -15,9 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
 NAMES = {
     r"$\alpha_{$": r"$\alpha_{$",
     "$x$": "$x$",
-    r"\$1": r"\$1",
-    "a_b^": "a_b^",
-    "\x1b[31m\x07": r"\x1b[31m\x07",
+    "\\$1a_b^\x1b[31m\x07": r"\$1a_b^\x1b[31m\x07",
 }
 
 
