@@ -16,12 +16,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 #: Name of the picture -> the link it is of, and what is said below it.
 EXPLORER = {
     "explorer": (
-        "#v=1&u=3,0&smooth=0.02",
+        "#v=1&u=3,0&smooth=0.02&signals=head_direction/ry,position/x,position/z",
         "The bundled recording: all units along the session with its epochs, behaviour on the same time axis, two "
         "units around sleep ripples, their tuning to head direction, their correlogram.",
     ),
     "explorer_dark": (
-        "#v=1&u=3&t=700,760&tune=position/x&map=position/y&dark=1",
+        "#v=1&u=3&t=700,760&tune=position/x&map=position/y&signals=head_direction/ry,position/x,position/y&dark=1",
         "A minute of it in dark colours, and where the animal was when the unit fired.",
     ),
 }
