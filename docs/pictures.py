@@ -1,4 +1,4 @@
-"""Pictures of the explorer, taken by a browser of this machine while the documentation is built."""
+"""Pictures of the explorer, taken by a browser while the documentation is built, and those of examples."""
 
 import doctest
 import inspect
@@ -8,6 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import outputs
 
 import neuroarrays as na
 
@@ -81,7 +85,8 @@ def examples(folder: Path) -> None:
     for full_name in EXAMPLES:
         function = getattr(na.plot, full_name.rpartition(".")[2])
         code = doctest.script_from_examples(inspect.getdoc(function) or "")
-        exec(compile(code, full_name, "exec"), {})
+        with outputs.workplace():  # some write files
+            exec(compile(code, full_name, "exec"), {})
         if plt.get_fignums():
             plt.gcf().savefig(folder / f"{full_name}.png", dpi=100)
         plt.close("all")

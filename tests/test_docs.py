@@ -256,6 +256,7 @@ def test_worked_example_names_what_does_not_add_up(tmp_path):
 def test_builds_without_warnings(tmp_path):
     for needed in ("sphinx", "myst_nb", "furo", "matplotlib", "torch"):
         pytest.importorskip(needed)
+    before = {path.name for path in DOCS.iterdir()} | {"_build", "_generated", "__pycache__"}
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     done = subprocess.run(
         [*command, "-d", tmp_path / "doctrees", DOCS, tmp_path / "html"],
@@ -264,5 +265,6 @@ def test_builds_without_warnings(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert {path.name for path in DOCS.iterdir()} <= before, "examples leave files behind"
     pages = {path.name for path in (tmp_path / "html").glob("*.html")}
     assert pages >= {f"{path.stem}.html" for path in DOCS.glob("*.md")}
