@@ -12,7 +12,6 @@ from bokeh.models import ColumnDataSource, DataTable, Div, UIElement
 from panel.io.notebook import patch_inline_stylesheets
 
 from neuroarrays.explorer.figures import THEMES
-from neuroarrays.explorer.recording import one_line
 
 TITLES = {
     "session": "Session",
@@ -181,8 +180,3 @@ def plain_text(text: str = "", color: str = "var(--ink)") -> Any:
     """A line of text, of which nothing is read as markup: it may come out of a file or a link."""
     styles = {"color": color, "font-size": "12px", "margin": "0 10px"}
     return Div(text=text, render_as_text=True, styles=styles, visible=bool(text))
-
-
-def error_page(error: BaseException) -> Any:
-    """The page that is shown where a recording cannot be: the error in one line."""
-    return pn.pane.Bokeh(plain_text(one_line(error)))

@@ -15,8 +15,8 @@ from neuroarrays.explorer.recording import NOTHING, UNIT_COLUMNS, Recording, has
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import turn_of
 
-#: Columns and rows of an image, samples of a signal that are drawn, at most.
-_COLUMNS, ROWS, _SAMPLES = 700, 1000, 2000
+#: Columns and rows of an image (two rows for each of its pixels), samples of a signal that are drawn, at most.
+_COLUMNS, ROWS, _SAMPLES = 700, 500, 2000
 #: Spikes that are counted anew at any zoom; samples or values that are read for one picture.
 _COUNTED, _READ = 4_000_000, 4_000_000
 #: Bins of the event raster, and rows of it, at most; signals that are drawn; bins of a curve.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -240,8 +241,8 @@ class Recording:
             if wanted not in names:
                 if wanted:
                     notices.append(str(NotInTree(menu.what, wanted, names)))
-                default = menu.default
-                wanted = self._once(field, state, lambda: default(self, state, names))  # noqa: B023
+                find = partial(menu.default, self, state, names)
+                wanted = self._once(f"{field} by {state.by}", state, find)
             state = replace(state, **{field: wanted})
         ids, along = self.unit_ids(state).tolist(), self.menu("signals", state)
         if lost := [unit for unit in state.units if unit not in ids]:

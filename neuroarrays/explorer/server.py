@@ -15,9 +15,9 @@ import panel as pn
 from tornado.websocket import WebSocketClosedError
 
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explorer.layout import error_page
+from neuroarrays.explorer.layout import plain_text
 from neuroarrays.explorer.page import Page
-from neuroarrays.explorer.recording import Recording
+from neuroarrays.explorer.recording import Recording, one_line
 
 #: The port that is taken where none is asked for and it is free.
 PORT = 5006
@@ -47,7 +47,7 @@ def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None 
         try:
             shown = Page(recording)
         except Exception as error:  # of a recording that changed on disk
-            return error_page(error)
+            return pn.pane.Bokeh(plain_text(one_line(error)))
         location = pn.state.location
         if location is not None:
             location.param.watch(lambda event: shown.follow(event.new), "hash")

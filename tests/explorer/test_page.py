@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
 
 import neuroarrays as na
+from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.page import Page
+from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
-from neuroarrays.explorer.state import FIELDS
+from neuroarrays.explorer.state import FIELDS, State
+from neuroarrays.synthetic import write_nwb
 from tests.explorer.conftest import read
 
 
@@ -142,6 +146,31 @@ def test_curves_signals_and_maps_are_drawn_as_the_views_hold_them(fresh, recordi
     step = across[1] - across[0]  # cells reach half a bin beyond the first and the last centre
     assert drawn["x"] == [pytest.approx(across[0] - step / 2)]
     assert drawn["dw"] == [pytest.approx(step * across.size)]
+
+
+def test_signals_without_units_are_shown_over_the_whole_session(tmp_path):
+    write_nwb(tmp_path / "a.nwb", parts=("trials", "running"))
+    page = Page(Recording(na.open_datatree(tmp_path / "a.nwb"), "# given"))
+    page.update()
+    ends = page.plots.figure("signals").x_range
+    assert (ends.start, ends.end) == page.recording.extent(page.state)
+    assert ends.end > 10
+
+
+def test_of_very_many_units_no_row_that_fires_is_lost(recordings):
+    counts = np.zeros((4, 1200), "u4")
+    counts[2, 7] = 1
+    coords = {"time": [0.5, 1.5, 2.5, 3.5], "unit_id": np.arange(1200)}
+    facts = {"width": 1.0, "ends": (0.0, 4.0), "window": (0.0, 4.0)}
+    shown = View(xr.DataArray(counts, coords, ("time", "unit_id")), facts=facts)
+    recording = recordings["small"]
+    state, _ = recording.fitted(State())
+    plots = Plots(state)
+    plots.show("session", shown, state, recording, None)
+    image = plots.sources["session"].data["image"][0]
+    assert np.argwhere(image).tolist() == [[7 // 3, 2]]
+    assert image.shape == (400, 4)
+    assert len(plots.sources["session rows"].data["label"][0]) == 1200
 
 
 def test_rows_are_named_by_units_and_presentations(fresh):
