@@ -145,8 +145,8 @@ def test_no_spikes_have_no_waveforms(tmp_path, monkeypatch):
     assert spikes(path).waveforms.shape[0] == 0
 
 
-@pytest.mark.parametrize("electrodes", [(2, 2, 2), (1, 2, 3)])
-def test_they_are_written_as_nwb_has_them(tmp_path, electrodes):
+def test_they_are_written_as_nwb_has_them(tmp_path):
+    electrodes = (1, 2, 3)
     pytest.importorskip("pynwb", reason="writes NWB: pip install neuroarrays[nwb]")
     write(path := tmp_path / "s.nwb", electrodes)
     (tmp_path / "again").mkdir()
