@@ -180,7 +180,8 @@ def _joined(parts: Parts) -> xr.Dataset:
 def _named_by_us(part: xr.Dataset) -> xr.Dataset:
     """Rename labels of the file that are called `session` or `area`."""
     ours = (schema.SESSION, schema.AREA, _BLOCK)
-    return part.rename({name: f"{name}_in_file" for name in ours if name in part.variables})
+    taken = {name: f"{name}_in_file" for name in ours if name in part.variables}
+    return part.rename(taken) if taken else part  # renaming nothing copies every variable
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class _Frame:
             if dim != self.along
         )
         if not is_data and alike and whole and self.along not in first.dims:
-            arrays = [v.transpose(*first.dims).values for v in parts.values()]
+            arrays = [_values(v, first.dims) for v in parts.values()]
             if len(parts) == n_parts and all(equal(arrays[0], array) for array in arrays[1:]):
                 return xr.Variable(first.dims, arrays[0], attrs)
         dims = [str(dim) for v in parts.values() for dim in v.dims]
@@ -213,10 +214,10 @@ class _Frame:
         dtype, fill = _room(name, [v.values for v in parts.values()], everything, is_data)
         values = np.full([self.shape[dim] for dim in dims], fill, dtype)
         for area, variable in parts.items():
-            variable = variable.set_dims(
-                {d: variable.sizes.get(d, self._size(area, d)) for d in dims}
-            )
-            values[self._at(area, dims)] = variable.transpose(*dims).values
+            if set(variable.dims) != set(dims):
+                sizes = {d: variable.sizes.get(d, self._size(area, d)) for d in dims}
+                variable = variable.set_dims(sizes)
+            values[self._at(area, dims)] = _values(variable, dims)
         return xr.Variable(dims, values, attrs)
 
     def _size(self, area: Place, dim: str) -> int:
@@ -244,6 +245,13 @@ class _Frame:
                 for part, size in zip(parts, sizes, strict=True)
             )
         )
+
+
+def _values(variable: xr.Variable, dims: Sequence[Any]) -> np.ndarray:
+    """The values of a variable with its dimensions in an order."""
+    ordered = variable if variable.dims == tuple(dims) else variable.transpose(*dims)
+    values: np.ndarray = ordered.values
+    return values
 
 
 def _room(
