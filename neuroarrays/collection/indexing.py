@@ -34,7 +34,7 @@ from neuroarrays.collection.scanning import (
 )
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NeuroArraysError, option
-from neuroarrays.files import guard, state
+from neuroarrays.files import guard, openings, state
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.progress import Bar
@@ -308,6 +308,7 @@ def _in_children(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outc
     numbers: SimpleQueue[int] = SimpleQueue()
     for number in range(count):
         numbers.put(_FIRST_CHILD + number)
+    openings.keep_now()  # of files behind an address: a child need not fetch again what was looked at
     with tempfile.TemporaryDirectory(prefix="neuroarrays-") as folder:
 
         def scan(task: tuple[int, Recording]) -> Outcome:

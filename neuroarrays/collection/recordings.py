@@ -184,8 +184,9 @@ def recordings_of(
     before = shelf.looked() if keeps else {}
     looked: dict[str, Any] = {}
     listing = Listing()
-    for location, reader in _inside(probe, engine, before, looked, listing.notes, 0):
-        listing.recordings.append(Recording(location, reader, probe.path))
+    for member, reader in _inside(probe, engine, before, looked, listing.notes, 0):
+        status = member.status_if_known
+        listing.recordings.append(Recording(member.location, reader, probe.path, status))
     if keeps and looked != before:
         shelf.keep(looked)
     if not listing.recordings:
@@ -200,7 +201,7 @@ def _inside(
     looked: dict[str, Any],
     notes: list[str],
     depth: int,
-) -> Iterator[tuple[Location, str]]:
+) -> Iterator[tuple[Probe, str]]:
     """The recordings in a folder with their readers, or the folder itself; and what was found."""
     local = folder.location.local_path is not None  # elsewhere each would be a request
     stamps = {c.name: list(c.status.stamp) if local else [] for c in folder.children}
@@ -213,14 +214,14 @@ def _inside(
         each = known.get("each", {})
         for child in folder.children:
             if child.name in each:
-                yield child.location, each[child.name]
+                yield child, each[child.name]
             elif depth < _DEPTH and child.kind == FOLDER and not child.container:
                 yield from _inside(child, engine, before, looked, notes, depth + 1)
     elif known["members"] is None:
-        yield folder.location, known["engine"]
+        yield folder, known["engine"]
     else:
         for member in known["members"]:
-            yield folder.location.child(member), known["engine"]
+            yield folder.child(member), known["engine"]
 
 
 def _looked(

@@ -133,6 +133,11 @@ class Header:
                 return known
         return self._known[0] or self.location.status()
 
+    @property
+    def status_if_known(self) -> Status | None:
+        """The status, if it was asked for already: of what lies behind an address it is a request."""
+        return vars(self).get("status")
+
     def _look_together(self, what: str, look: Callable[[Header], object]) -> bool:
         """Let those beside it find something out with it; whether there are any."""
         if self._together is not None:

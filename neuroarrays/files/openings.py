@@ -67,7 +67,19 @@ def opening(keep: bool = True) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-    for write in begun.keep.values():
+    _write(begun)
+
+
+def keep_now() -> None:
+    """Keep on disk what the opening that is under way has read, for processes that begin in it."""
+    under_way = _current.get()
+    if under_way is not None:
+        _write(under_way)
+
+
+def _write(under_way: Opening) -> None:
+    pending, under_way.keep = under_way.keep, {}
+    for write in pending.values():
         write()
 
 

@@ -134,6 +134,7 @@ class RemoteFile(PositionedFile):
         for at, count in ranges:
             count = min(count, self.size - at)
             if count > 0 and at >= 0 and self.version.kept.get(at, count) is None:
+                self._note(at, count)
                 wanted |= dict.fromkeys(range(at // BLOCK, (at + count - 1) // BLOCK + 1))
                 if len(wanted) * BLOCK > _LARGE:
                     return  # more than is kept: fetched when it is read

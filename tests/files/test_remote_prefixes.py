@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
+from neuroarrays.collection import indexing
 from neuroarrays.errors import (
     MissingPath,
     NeuroArraysError,
@@ -18,6 +19,7 @@ from neuroarrays.errors import (
 from neuroarrays.files import addresses, network, openings
 from neuroarrays.files.locating import locate
 from neuroarrays.files.opening import open_source
+from neuroarrays.synthetic.nwb import write_nwb
 from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 from neuroarrays.testing.comparing import assert_same_trees
 
@@ -130,6 +132,29 @@ def test_a_folder_of_small_files_is_listed_once_and_each_asked_once(bucket, serv
     assert listings == ["lab/static22846-10-16/"]
     assert asked[listings[0]] == 1
     assert_same_trees(opened, na.open_datatree(path))
+
+
+def test_tables_of_a_prefix_read_each_file_once_though_children_open_them(
+    bucket, server, tmp_path, monkeypatch
+):
+    """What the search for recordings fetched is kept on disk before the first child begins."""
+
+    def in_child(_, path, **options):
+        for name in ("nbytes", "number"):
+            options.pop(name)
+        na.release()  # a child has nothing of its parent in memory
+        return indexing.scan_to(path, **options)
+
+    monkeypatch.setenv("NEUROARRAYS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(indexing.guard, "in_child", in_child)
+    (bucket / "day").mkdir()
+    for name in ("a.nwb", "b.nwb"):
+        write_nwb(bucket / "day" / name, units=2, trials=2)
+    before = len(server.seen.log)
+    assert na.units("s3://lab/day", workers=1)["session"].nunique() == 2
+    seen = Counter((status, name) for _, status, name, _, _ in server.seen.log[before:])
+    files = ("lab/day/a.nwb", "lab/day/b.nwb")
+    assert [seen[206, name] for name in files] == [1, 1]
 
 
 def test_a_zarr_store_of_nwb_in_a_bucket(bucket):
