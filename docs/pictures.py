@@ -88,7 +88,7 @@ def examples(folder: Path) -> None:
         with outputs.workplace():  # some write files
             exec(compile(code, full_name, "exec"), {})
         if plt.get_fignums():
-            plt.gcf().savefig(folder / f"{full_name}.png", dpi=100)
+            plt.gcf().savefig(folder / f"{full_name}.png", dpi=100, bbox_inches="tight")
         plt.close("all")
 
 
