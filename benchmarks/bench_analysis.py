@@ -7,6 +7,8 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import threads  # isort: skip  before numpy
+
 import numpy as np
 import pynapple as nap
 import xarray as xr
@@ -181,6 +183,7 @@ def main(argv=None):
     small = parser.parse_args(argv).small
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
+        print(threads.SAID)
         histograms(*((300, 40, 50) if small else (3_000, 200, 250)))
         tuning(*((20, 60.0) if small else (800, 1_200.0)))
         averages(*((600, 12, 16, 5, 4) if small else (50_000, 72, 64, 60, 20)))

@@ -16,6 +16,8 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import threads  # isort: skip  before numpy
+
 import numpy as np
 
 import neuroarrays as na
@@ -259,6 +261,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if peer() and options.peer:
         say(f"neuralpredictors: {options.peer}")
+    say(threads.SAID)
     with tempfile.TemporaryDirectory() as folder:
         static(Path(folder), options.small)
         dynamic(Path(folder), options.small)

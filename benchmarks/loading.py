@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import threads
+
 HEAD = """\
 CPU time of all threads and workers, warm, {threads} of torch and BLAS on both sides; wall time suffers
 from other work on the machine ({cores} cores, load {load:.1f}). Memory of the process above imports and compiled kernels: with what the data
@@ -124,10 +126,9 @@ def run(cases, write, script, doc, sizes, argv):
         say(doc.splitlines()[0])
         say(", ".join(f"{key}={value}" for key, value in size.items()))
         say(f"peers: {', '.join(_version(args.peers_python, peer) for peer in peers)}")
-        threads = f"{args.threads} thread{'s' * (args.threads > 1)}"
-        say(HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0], threads=threads))
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        environment = os.environ | dict.fromkeys(names, str(args.threads))
+        number = f"{args.threads} thread{'s' * (args.threads > 1)}"
+        say(HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0], threads=number))
+        environment = os.environ | dict.fromkeys(threads.NAMES, str(args.threads))
         for name, (_, peer) in cases.items():
             python = args.peers_python if peer else sys.executable
             command = [python, script, "--case", name, "--folder", folder]
