@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +83,49 @@ def reading(sent: bytes) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(PATIENCE)
+
+
+def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program as ``python -c`` does, in a process that has nothing of this one.
+
+    From the server of processes where there can be one: what it has loaded is not imported again.
+
+    Parameters
+    ----------
+    code : str
+        The program.
+    *arguments : str
+        What it finds in ``sys.argv[1:]``.
+
+    Returns
+    -------
+    subprocess.CompletedProcess
+        With `returncode`, `stdout` and `stderr`.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    multiprocessing.set_forkserver_preload([*LOADED])
+    with tempfile.TemporaryDirectory() as folder:
+        printed = [Path(folder, "stdout"), Path(folder, "stderr")]
+        process = multiprocessing.get_context("forkserver").Process(
+            target=_run, args=(code, arguments, printed), daemon=True
+        )
+        process.start()
+        process.join(PATIENCE)
+        process.kill()
+        process.join()
+        out, err = (path.read_text(encoding="utf-8") for path in printed)
+    return subprocess.CompletedProcess(code, process.exitcode or 0, out, err)
+
+
+def _run(code: str, arguments: Sequence[str], printed: Sequence[Path]) -> None:
+    for number, path in enumerate(printed, 1):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = ["-c", *arguments]
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
 
 
 class GuardChild:

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import subprocess
 import sys
 import zlib
 
@@ -26,6 +25,7 @@ from neuroarrays.files.locating import locate
 from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
+from neuroarrays.testing.processes import run_script
 
 FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", "portable")]
 
@@ -911,7 +911,7 @@ for path, room in ((zarr, 60_000), (h5, 200_000), (h5, resource.RLIM_INFINITY)):
         print(error)
 print(na.open_datatree(h5).identical(tree))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_script(code)
     assert done.returncode == 0, done.stderr
     zarr, full, identical = done.stdout.splitlines()
     assert "x.zarr: no room left on the disk (File too large)" in zarr

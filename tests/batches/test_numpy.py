@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import neuroarrays as na
 from neuroarrays import schema, synthetic
 from neuroarrays.batches import fields
 from neuroarrays.errors import FormatError, NotInTree, SchemaError
+from neuroarrays.testing.processes import run_script
 
 AREA = "session_0/VISp"
 
@@ -38,7 +37,7 @@ for values in (trials["spike_data"], batch["spike_data"], windows[0]["spike_data
 
 
 def test_a_process_without_torch_gets_numpy_batches():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
+    done = run_script(WITHOUT_TORCH)
     assert done.returncode == 0, done.stderr
     shapes = ["32 8 30", "32 7 30", "50 7", "2 50 7"]
     dtypes = ["float32", "float32", "uint8", "float32"]
