@@ -86,16 +86,16 @@ class ReaderTests(Golden):
 
     # ------------------------------------------------------------------------- what is there
 
-    def test_follows_the_schema(self, tree: xr.DataTree) -> None:
+    def test_follows_the_schema(self, read: xr.DataTree) -> None:
         """Names, dims, dtypes and units; values in range and clocks in order."""
-        validate(tree, values=True)
+        validate(read, values=True)
 
-    def test_a_recording_says_when_it_was_recorded(self, tree: xr.DataTree) -> None:
-        if schema.kind_of(tree) != schema.RECORDING:
+    def test_a_recording_says_when_it_was_recorded(self, read: xr.DataTree) -> None:
+        if schema.kind_of(read) != schema.RECORDING:
             pytest.skip("an aligned tree has masks instead")
-        for name, session in tree.children.items():
+        for name, session in read.children.items():
             assert schema.OBSERVED in session.children, f"{name}: no node observed"
-            for path, role, node in schema.roles(tree):
+            for path, role, node in schema.roles(read):
                 if role == "spikes" and path.startswith(f"{name}/"):
                     assert {"observed_start", "observed_stop"} <= set(node.data_vars), path
 
@@ -110,7 +110,7 @@ class ReaderTests(Golden):
             )
 
     def test_the_catalog_says_what_the_tree_holds(
-        self, engine: Reader, golden: Path, tree: xr.DataTree
+        self, engine: Reader, golden: Path, read: xr.DataTree
     ) -> None:
         rows = engine.catalog(golden)
         catalogued = {
@@ -120,14 +120,14 @@ class ReaderTests(Golden):
         assert len(catalogued) == len(rows), "two rows of one area"
         in_tree = {
             path: max(node.sizes.get(schema.UNIT, 0) for node in (area, *area.children.values()))
-            for path, area in ((path, tree[path]) for path in schema.area_paths(tree))
+            for path, area in ((path, read[path]) for path in schema.area_paths(read))
         }
         assert {
             path: number for path, number in catalogued.items() if number or path in in_tree
         } == in_tree
 
-    def test_attributes_are_plain(self, tree: xr.DataTree) -> None:
-        for path, attrs in _attributes(tree):
+    def test_attributes_are_plain(self, read: xr.DataTree) -> None:
+        for path, attrs in _attributes(read):
             assert json.loads(json.dumps(attrs)) == attrs, path
 
     def test_dtype_promised_is_dtype_delivered(self, tree: xr.DataTree) -> None:

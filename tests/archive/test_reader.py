@@ -58,7 +58,7 @@ class Archive(ReaderTests):
     values = {
         ("s0/VISp", "spike_data", (0, 0, 0)): 0,
         ("s0/VISp", "spike_data", (0, 0, 1)): 1,
-        ("s2/LGd", "spike_data", (29, 11, 19)): (7199 * 2 + 2) % 7,
+        ("s1/LGd", "spike_data", (29, 11, 19)): (7199 * 2 + 1) % 7,
         ("s1/LGd/presentations", "start_time", -1): 58.0,
         ("s1/LGd/presentations", "image", 0): "dog",
         ("s1/LGd", "valid", (0, 0)): False,
@@ -69,7 +69,7 @@ class TestHDF5(Archive):
     archives = (".h5",)
 
     def path(self, folder):
-        return store.save(small(), folder / "archive.h5")
+        return store.save(small(2), folder / "archive.h5")
 
 
 class TestPortable(Archive):
@@ -77,14 +77,14 @@ class TestPortable(Archive):
     start_methods = ("fork",)
 
     def path(self, folder):
-        return store.save(small(), folder / "archive.nc", compression="portable")
+        return store.save(small(2), folder / "archive.nc", compression="portable")
 
 
 class TestZarr(Archive):
     archives = (".zarr",)
 
     def path(self, folder):
-        return store.save(small(), folder / "archive.zarr")
+        return store.save(small(2), folder / "archive.zarr")
 
 
 class TestRecording(ReaderTests):

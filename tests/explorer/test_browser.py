@@ -59,6 +59,7 @@ def small(serve, nwb):
     return serve(Recording(na.open_datatree(nwb), "# given"))
 
 
+@pytest.mark.slow
 def test_choose_query_keys_link_and_back(browser, small):
     with visit(browser, small) as page:
         drawn(page, 7)
