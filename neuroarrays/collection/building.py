@@ -279,7 +279,8 @@ class _Build:
         """Make the parts that are not there."""
         todo = [job for jobs in blocks.values() for job in jobs if not Path(job.part).is_file()]
         self.report.reused = sum(map(len, blocks.values())) - len(todo)
-        todo.sort(key=lambda job: (job.session, job.stimulus))
+        # The largest recordings first: a worker that begins one last would keep the others waiting.
+        todo.sort(key=lambda job: (-sum(job.stamp[1:2]), job.session, job.stimulus))
         made = self.run(
             make_part,
             todo,
@@ -299,6 +300,7 @@ class _Build:
             missing[block] = [job.session for job in jobs if job.part not in parts]
             if parts:
                 joins.append(Join(block, parts, str(folder / f"{block}.h5"), layout))
+        joins.sort(key=lambda join: join.seconds, reverse=True)
         left: dict[str, list[str]] = {}
 
         def named(done: Joined) -> None:

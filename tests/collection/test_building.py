@@ -223,7 +223,7 @@ from neuroarrays.collection.building import build
 make = pipeline.make_part
 
 def slowly(job):
-    if job.session != "a":
+    if job.session != "b":  # the larger one, which is made first
         import neuroarrays.archive.hdf5_writer as writers
         write = writers._write
         def stuck(*args):
@@ -243,13 +243,13 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     archive, sessions = tmp_path / "archive", sessions[:2]
     command = [sys.executable, "-c", KILLED, *map(str, sessions), str(archive)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "writing\n"  # in the middle of session b
+        assert process.stdout.readline() == "writing\n"  # in the middle of session a
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     parts = archive / ".build" / "parts" / "trials"
     (finished,) = [path for path in parts.iterdir() if path.suffix == ".h5"]
-    assert finished.name.startswith("a-")
-    assert [path for path in parts.iterdir() if path.name.startswith(".b-")]  # half-written
+    assert finished.name.startswith("b-")
+    assert [path for path in parts.iterdir() if path.name.startswith(".a-")]  # half-written
     assert not (archive / "trials.h5").exists()
     (archive / ".mine").mkdir()
     with pytest.raises(FormatError, match=r"none yet: .* 1 of 1 files are missing \('trials'\)"):
@@ -263,7 +263,7 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     report = build(sessions, archive, **TENTHS, progress=progress)
     assert (report.made, report.reused) == (1, 1)
     assert {at for _, at in seen} == {stamp}
-    assert [name for name, _ in seen if ", trials" in name] == ["b, trials"]
+    assert [name for name, _ in seen if ", trials" in name] == ["a, trials"]
     build(sessions, tmp_path / "fresh", **TENTHS)
     assert_same_trees(
         na.open_datatree(archive / "trials.h5"), na.open_datatree(tmp_path / "fresh" / "trials.h5")
