@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import tempfile
 import time
 from multiprocessing import forkserver
@@ -190,7 +191,10 @@ def pytest_sessionfinish(session):
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
-    forkserver._forkserver._stop()  # once it has ended, what it and its children took is counted
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None:  # what it and its children took counts once it has ended
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        server._stop()
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cpu"] = cpu_seconds()
 
