@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.kernels.grid import bin_rate, checked_number, from_zero, grid_numbers, times_of
+from neuroarrays.kernels.grid import bin_edges, bin_rate, checked_number, grid_numbers, times_of
 from neuroarrays.kernels.sharing import in_threads
 
 #: Spikes and counts, together, from which on threads are worth starting.
 _MANY = 1 << 20
+#: One block of output stays in a core's second-level cache while every unit writes its part.
+_BLOCK_BYTES = 1 << 19
 
 
 def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -42,10 +44,13 @@ def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndar
     ValueError
         If `first` and `last` do not describe parts of `times`.
     """
-    from neuroarrays.kernels import loops
-
-    result: np.ndarray = loops.is_sorted(*checked_spikes(times, first, last))
-    return result
+    times, first, last = checked_spikes(times, first, last)
+    trains = (times[begin:end] for begin, end in zip(first, last, strict=True))
+    # Of a single spike only whether its time is known; of more, NaN is in no order.
+    in_order = [
+        bool(np.all(train[1:] >= train[:-1]) and not np.isnan(train[:1]).any()) for train in trains
+    ]
+    return np.array(in_order, np.bool_)
 
 
 def count_trials(
@@ -110,24 +115,28 @@ def count_trials(
             f"origins and limits: expected one length, got {origins.shape} and {limits.shape}"
         )
     out = _output(out, (len(origins), len(spikes[1]), checked_number(n_bins)), dtype)
+    out[...] = 0
     numbers = grid_numbers(origins, bin_width)
     starts, ends = times_of(origins, np.array([0, n_bins]), bin_width, numbers).T
     stops = np.minimum(ends, limits)
-    countable = stops > starts  # False for NaN and for infinite origins too
-    out[~countable] = 0
+    order = np.flatnonzero(stops > starts)  # False for NaN and for infinite origins too
     if not len(spikes[1]):
         return out
-    order = np.flatnonzero(countable)
     order = order[np.argsort(starts[order], kind="stable")]
-    units = largest_and_one(out.dtype)
-    clock = (bin_rate(bin_width), float(bin_width))
-
-    starts, stops, numbers = starts[order], stops[order], numbers[order]
+    stops = stops[order]
+    index, row_size = np.arange(n_bins + 1), len(spikes[1]) * n_bins
+    block = max(1, _BLOCK_BYTES // (row_size * out.itemsize + 8 * (n_bins + 1)))
+    per_second, units = 1 / float(bin_width), largest_and_one(out.dtype)
 
     def count(begin: int, end: int) -> bool:
-        part = slice(begin, end)
-        presentations = (order[part], starts[part], stops[part], numbers[part])
-        return bool(loops.trials(spikes, presentations, clock, units, out))
+        spans = np.stack(spikes[1:])
+        fits = True
+        for low in range(begin, end, block):
+            rows = order[low : min(low + block, end)]
+            edges = times_of(origins[rows], index, bin_width, numbers[rows])
+            until = stops[low : low + len(rows)]
+            fits &= loops.trials(spikes[0], spans, rows, until, edges, per_second, units, out)
+        return fits
 
     if not _run(count, len(order), spikes[0].size + out.size, threads):
         wide = (
@@ -194,17 +203,21 @@ def count_clock(
     spikes = checked_spikes(times, first, last)
     if not math.isfinite(origin):
         raise ValueError(f"origin: expected a finite number, got {origin}")
-    rate = bin_rate(bin_width)
+    bin_rate(bin_width)  # refuses what is no width
     out = _output(out, (checked_number(n_bins), len(spikes[1])), dtype)
-    origin, start_bin = from_zero(origin, bin_width, start_bin)
-    clock = (origin, rate, float(bin_width))
-    units = largest_and_one(out.dtype)
     # Short blocks lose time on starting each unit anew, long ones have edges out of cache.
-    block = min(2048, max(64, loops.BLOCK_BYTES // max(1, out[:1].nbytes)))
+    block = max(64, _BLOCK_BYTES // (out[:1].nbytes + 32))
+    per_second, units = 1 / float(bin_width), largest_and_one(out.dtype)
 
     def count(begin: int, end: int) -> bool:
-        part = (start_bin + begin, block)
-        return bool(loops.clock(spikes, clock, part, units, out[begin:end]))
+        spans = np.stack(spikes[1:])
+        fits = True
+        for low in range(begin, end, block):
+            part = out[low : min(low + block, end)]
+            part[...] = 0
+            edges = bin_edges(origin, len(part), bin_width, start_bin + low)
+            fits &= loops.clock(spikes[0], spans, edges, per_second, units, part)
+        return fits
 
     if not _run(count, n_bins, spikes[0].size + out.size, threads):
         wide = (

@@ -11,7 +11,6 @@ import numpy as np
 
 from neuroarrays.kernels import counts, grid
 from neuroarrays.kernels.jit import compiled
-from neuroarrays.kernels.loops import fill_edges, settle
 
 #: Places that two bytes can name.
 STRETCH = 1 << 16
@@ -41,9 +40,8 @@ def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if dense.ndim != 2 or dense.dtype.kind != "u":
         raise ValueError(f"dense: expected (row, width) of unsigned integers, got {dense.dtype}")
     sizes = np.zeros(len(dense) * stretches(dense.shape[1]), np.int64)
-    _count_events(dense, sizes)
-    places = np.empty(int(sizes.sum()), np.uint16)
-    _name_events(dense, places)
+    places = np.empty(int(dense.sum(dtype=np.int64)), np.uint16)
+    _name_events(dense, sizes, places)
     return sizes, places
 
 
@@ -152,6 +150,25 @@ def slice_by_time(
     return Slices(low, per_second, bounds, sliced, units, len(first))
 
 
+def slice_of(spikes: Slices, times: np.ndarray) -> np.ndarray:
+    """The slices of times: the first or the last where they lie outside all.
+
+    Parameters
+    ----------
+    spikes : Slices
+        What `slice_by_time` gives.
+    times : (time,) float64, s
+        Finite.
+
+    Returns
+    -------
+    (time,) int64
+        Number of the slice of each, counted from 0.
+    """
+    numbers = np.clip((times - spikes.origin) * spikes.per_second, 0, len(spikes.bounds) - 1)
+    return numbers.astype(np.int64)
+
+
 def count_windows(
     spikes: Slices, starts: np.ndarray, bin_width: float, out: np.ndarray
 ) -> np.ndarray:
@@ -187,28 +204,32 @@ def count_windows(
         raise ValueError(f"out: expected ({len(starts)}, bin, unit), contiguous, got {out.shape}")
     if out.shape[2] != spikes.n_units:
         raise ValueError(f"out: room for {out.shape[2]} units, spikes of {spikes.n_units}")
-    numbers = grid.grid_numbers(starts, bin_width)
-    clock = (grid.bin_rate(bin_width), float(bin_width))
-    if not _count_windows(spikes, (starts, numbers), clock, counts.largest_and_one(out.dtype), out):
+    edges = grid.bin_edges(starts, out.shape[1], bin_width)
+    begin, end = slice_of(spikes, edges[:, 0]), slice_of(spikes, edges[:, -1]) + 1
+    parts = np.stack([spikes.bounds[begin], spikes.bounds[np.minimum(end, len(spikes.bounds) - 1)]])
+    out[...] = 0
+    fits = _count_windows(
+        spikes.times,
+        spikes.units,
+        parts,
+        edges,
+        1 / float(bin_width),
+        counts.largest_and_one(out.dtype),
+        out,
+    )
+    if not fits:
         raise OverflowError(f"a bin holds more than {np.iinfo(out.dtype).max} spikes")
     return out
 
 
 @compiled
-def _count_events(dense, sizes):
+def _name_events(dense, sizes, places):
     per_row = (dense.shape[1] + 65535) // 65536
-    for row in range(dense.shape[0]):
-        for column in range(dense.shape[1]):
-            if dense[row, column]:
-                sizes[row * per_row + column // 65536] += dense[row, column]
-
-
-@compiled
-def _name_events(dense, places):
     i = 0
     for row in range(dense.shape[0]):
         for column in range(dense.shape[1]):
             for _ in range(dense[row, column]):
+                sizes[row * per_row + column // 65536] += 1
                 places[i] = column % 65536
                 i += 1
 
@@ -262,36 +283,24 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
                 bounds[k] += 1
 
 
-@compiled(inner=True)
-def _slice_of(time, spikes):
-    """The number of the slice of a time: the first or the last where it lies outside all."""
-    number = (time - spikes.origin) * spikes.per_second
-    n_slices = len(spikes.bounds) - 1
-    return int(min(number, n_slices)) if number > 0 else 0
-
-
 @compiled
-def _count_windows(spikes, windows, clock, units, out):
-    starts, numbers = windows
+def _count_windows(times, names, parts, edges, per_second, units, out):
     top, one = units
-    n_bins = out.shape[1]
-    edges = np.empty(n_bins + 1)
-    per_second = 1 / clock[1]
-    times, names = spikes.times, spikes.units
+    n_bins = edges.shape[1] - 1
     n_units = np.uint64(out.shape[2])
     fits = True
-    for w in range(len(starts)):
+    for w in range(len(edges)):
         window = out[w].reshape(-1)
-        for place in range(len(window)):
-            window[place] = 0
-        fill_edges(starts[w], numbers[w], clock, edges)
-        start, stop = edges[0], edges[n_bins]
-        begin = spikes.bounds[_slice_of(start, spikes)]
-        end = spikes.bounds[min(_slice_of(stop, spikes) + 1, len(spikes.bounds) - 1)]
-        for i in range(begin, end):
+        start, stop = edges[w, 0], edges[w, n_bins]
+        for i in range(parts[0, w], parts[1, w]):
             time = times[i]
             if start <= time < stop:
-                k = settle((time - start) * per_second, time, edges, n_bins)
+                guess = (time - start) * per_second
+                k = int(min(guess, n_bins - 1)) if guess > 0 else 0
+                while time < edges[w, k]:
+                    k -= 1
+                while time >= edges[w, k + 1]:
+                    k += 1
                 # Unsigned, so that no index can count from the end: half the work of this loop.
                 index = np.uint64(k) * n_units + np.uint64(names[i])
                 if window[index] != top:

@@ -190,9 +190,15 @@ def times_of(
     """
     origins = np.asarray(origin, np.float64)[..., None]
     numbers = grid_numbers(origins, bin_width) if numbers is None else numbers[..., None]
+    on = ~np.isnan(numbers[..., 0])
     with np.errstate(invalid="ignore", over="ignore"):
-        away = origins + _offsets(index, bin_width)
-        times: np.ndarray = np.where(np.isnan(numbers), away, _offsets(numbers + index, bin_width))
+        times: np.ndarray
+        if on.all():
+            times = _offsets(numbers + index, bin_width)
+            return times
+        times = origins + _offsets(index, bin_width)
+        if on.any():
+            times[on] = _offsets(numbers[on] + index, bin_width)
     return times
 
 

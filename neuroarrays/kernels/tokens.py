@@ -73,8 +73,9 @@ def find(
         Window w has the spikes ``begin[w]`` to ``end[w] - 1``.
     """
     begin, end = np.empty((2, len(starts)), np.int64)
-    _find(spikes, np.ascontiguousarray(starts, np.float64), begin)
-    _find(spikes, np.ascontiguousarray(stops, np.float64), end)
+    for at, first in ((starts, begin), (stops, end)):
+        times = np.ascontiguousarray(at, np.float64)
+        _find(spikes.bounds, spikes.times, times, events.slice_of(spikes, times), first)
     return begin, np.maximum(begin, end)
 
 
@@ -147,13 +148,11 @@ def _in_order(bounds, times, units):
 
 
 @compiled
-def _find(spikes, at, first):
-    n_slices = len(spikes.bounds) - 1
+def _find(bounds, times, at, slices, first):
     for w in range(len(at)):
-        k = events._slice_of(at[w], spikes)
-        i = spikes.bounds[k]
-        stop = spikes.bounds[min(k + 1, n_slices)]
-        while i < stop and spikes.times[i] < at[w]:
+        i = bounds[slices[w]]
+        stop = bounds[min(slices[w] + 1, len(bounds) - 1)]
+        while i < stop and times[i] < at[w]:
             i += 1
         first[w] = i
 

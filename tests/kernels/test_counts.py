@@ -278,22 +278,6 @@ def test_a_search_in_doubling_steps_is_a_search(times, when, data):
     assert loops.seek(times, begin, end, when) == begin + np.searchsorted(times[begin:end], when)
 
 
-@pytest.mark.parametrize("guess", [-np.inf, -1.0, 0.0, 0.9, 1.0, 2.5, 3.0, 1e300, np.nan])
-def test_whatever_the_guess_edges_decide(guess):
-    edges = np.array([0.0, 1.0, 2.0, 3.0])
-    for time, k in [(0.0, 0), (0.9, 0), (1.0, 1), (2.0, 2), (2.9, 2)]:
-        assert loops.settle(guess, time, edges, 3) == k
-
-
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.sampled_from([0.0, 1e6, -1e15]))
-def test_the_latest_start_is_found_where_numbers_are_coarse(ticks, origin):
-    starts = np.sort(np.array(ticks) / 60 + origin)
-    signs = loops.signposts(starts)
-    times = np.r_[starts, np.nextafter(starts, -np.inf), np.nextafter(starts, np.inf), origin + 0.3]
-    for time in [*times[times >= starts[0]], 1e300]:
-        assert loops.latest(time, starts, *signs) == np.searchsorted(starts, time, "right") - 1
-
-
 def test_long_presentations_that_overlap_are_counted_apart():
     """Each is a block of its own, and shares spikes with the one before."""
     n_bins = 70_000
