@@ -157,16 +157,17 @@ def slice_of(spikes: Slices, times: np.ndarray) -> np.ndarray:
     ----------
     spikes : Slices
         What `slice_by_time` gives.
-    times : (time,) float64, s
+    times : (...) float64, s
         Finite.
 
     Returns
     -------
-    (time,) int64
+    (...) int64
         Number of the slice of each, counted from 0.
     """
-    numbers = np.clip((times - spikes.origin) * spikes.per_second, 0, len(spikes.bounds) - 1)
-    return numbers.astype(np.int64)
+    numbers = (times - spikes.origin) * spikes.per_second
+    n_slices = len(spikes.bounds) - 1
+    return np.minimum(np.maximum(numbers, 0), n_slices).astype(np.int64)
 
 
 def count_windows(
@@ -205,8 +206,8 @@ def count_windows(
     if out.shape[2] != spikes.n_units:
         raise ValueError(f"out: room for {out.shape[2]} units, spikes of {spikes.n_units}")
     edges = grid.bin_edges(starts, out.shape[1], bin_width)
-    begin, end = slice_of(spikes, edges[:, 0]), slice_of(spikes, edges[:, -1]) + 1
-    parts = np.stack([spikes.bounds[begin], spikes.bounds[np.minimum(end, len(spikes.bounds) - 1)]])
+    slices = slice_of(spikes, edges[:, [0, -1]]) + np.array([0, 1])
+    parts = spikes.bounds[np.minimum(slices, len(spikes.bounds) - 1)]
     out[...] = 0
     fits = _count_windows(
         spikes.times,
@@ -292,7 +293,7 @@ def _count_windows(times, names, parts, edges, per_second, units, out):
     for w in range(len(edges)):
         window = out[w].reshape(-1)
         start, stop = edges[w, 0], edges[w, n_bins]
-        for i in range(parts[0, w], parts[1, w]):
+        for i in range(parts[w, 0], parts[w, 1]):
             time = times[i]
             if start <= time < stop:
                 guess = (time - start) * per_second

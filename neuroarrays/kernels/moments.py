@@ -50,7 +50,7 @@ def moments(
         If shapes do not fit or a label is outside [-1, n_labels).
     """
     counts = np.ascontiguousarray(counts)
-    labels = np.asarray(labels)
+    labels = np.ascontiguousarray(labels, np.int64)
     if counts.ndim != 3 or labels.shape != counts.shape[:1]:
         raise ValueError(
             "counts and labels: expected (presentation, unit, bin) and (presentation,), "
@@ -79,56 +79,46 @@ def moments(
     parts = np.linspace(0, n_units, n_parts + 1).astype(int)
 
     def add(part: int) -> None:
-        units = (parts[part], parts[part + 1], tile)
-        scratch = np.zeros((2, tile, n_bins), wide)
-        _add(counts, order, bounds, used, whole, units, scratch, total, squares)
+        for begin in range(parts[part], parts[part + 1], tile):
+            units = slice(begin, min(begin + tile, parts[part + 1]))
+            for row in range(0, len(order), _FLUSH):
+                rows = order[row : row + _FLUSH]
+                sums = np.zeros((2, n_labels, units.stop - begin, n_bins), wide)
+                if whole:
+                    flat = sums.reshape(2, n_labels, -1)
+                    _add(counts.reshape(n_rows, -1), begin * n_bins, labels, rows, flat[0], flat[1])
+                else:
+                    _add_valid(counts, begin, labels, rows, used, sums)
+                total[:, units] += sums[0]
+                squares[:, units] += sums[1]
 
     in_threads(add, n_parts, threads)
     return total, squares, n
 
 
 @compiled
-def _add(counts, order, bounds, used, whole, units, scratch, total, squares):
-    first, last, tile = units
-    n_bins = counts.shape[2]
-    for begin in range(first, last, tile):
-        end = min(begin + tile, last)
-        size = end - begin
-        for label in range(len(bounds) - 1):
-            row = bounds[label]
-            while row < bounds[label + 1]:
-                stop = min(row + _FLUSH, bounds[label + 1])
-                scratch[:] = 0
-                if whole:
-                    for p in order[row:stop]:
-                        _row(
-                            counts[p, begin:end].reshape(size * n_bins),
-                            scratch[0, :size].reshape(size * n_bins),
-                            scratch[1, :size].reshape(size * n_bins),
-                        )
-                else:
-                    for p in order[row:stop]:
-                        for u in range(size):
-                            seen = used[p, min(begin + u, used.shape[1] - 1)]
-                            _masked(counts[p, begin + u], seen, scratch[0, u], scratch[1, u])
-                for u in range(size):
-                    for k in range(n_bins):
-                        total[label, begin + u, k] += scratch[0, u, k]
-                        squares[label, begin + u, k] += scratch[1, u, k]
-                row = stop
+def _add(counts, first, labels, rows, sums, squares):
+    """Add columns from the first on to sums of a label, and their squares."""
+    last = first + sums.shape[1]
+    for row in rows:
+        values = counts[row, first:last]  # with this slice the loop uses vectors
+        total = sums[labels[row]]
+        squared = squares[labels[row]]
+        for k in range(len(values)):
+            x = sums.dtype.type(values[k])
+            total[k] += x
+            squared[k] += x * x
 
 
 @compiled
-def _row(values, sums, squares):
-    for i in range(len(values)):
-        x = sums.dtype.type(values[i])
-        sums[i] += x
-        squares[i] += x * x
-
-
-@compiled
-def _masked(values, used, sums, squares):
-    for k in range(len(values)):
-        x = sums.dtype.type(values[k]) if used[k] else sums.dtype.type(0)
-        sums[k] += x
-        squares[k] += x * x
+def _add_valid(counts, first, labels, rows, used, sums):
+    """Add what may be used of units from the first on, and its squares."""
+    most = used.shape[1] - 1
+    for row in rows:
+        label = labels[row]
+        for unit in range(sums.shape[2]):
+            for k in range(sums.shape[3]):
+                if used[row, min(first + unit, most), k]:
+                    x = sums.dtype.type(counts[row, first + unit, k])
+                    sums[0, label, unit, k] += x
+                    sums[1, label, unit, k] += x * x

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuroarrays.kernels.grid import bin_rate, from_zero
+from neuroarrays.kernels.grid import bin_edges
 from neuroarrays.kernels.jit import compiled
 
 
@@ -51,33 +51,25 @@ def count_by_label(
     if spans.size and (spans.min() < 0 or spans.max() > times.size):
         raise ValueError(f"first and last: expected parts of {times.size} spikes")
     out = np.zeros((spans.shape[1], n_labels), np.int64)
-    clock = (*from_zero(origin, bin_width), bin_rate(bin_width), float(bin_width))
-    _count(times, spans, clock, labels, out)
+    edges = bin_edges(origin, labels.size, bin_width)
+    _count(times, spans, edges, 1 / float(bin_width), labels, out)
     return out.T
 
 
-@compiled(inner=True)
-def _edge(k, clock):
-    origin, start_bin, rate, width = clock
-    number = start_bin + k
-    return origin + (number / rate if rate > 0 else number * width)
-
-
 @compiled
-def _count(times, spans, clock, labels, out):
-    width = clock[3]
+def _count(times, spans, edges, per_second, labels, out):
     n_bins = len(labels)
-    start, end = _edge(0, clock), _edge(n_bins, clock)
+    start, end = edges[0], edges[n_bins]
     for unit in range(spans.shape[1]):
         for i in range(spans[0, unit], spans[1, unit]):
             time = times[i]
             if not start <= time < end:  # NaN too
                 continue
-            k = min(int((time - start) / width), n_bins - 1)
-            # The quotient only guesses: the edges decide, and the outer ones stop both loops.
-            while time < _edge(k, clock):
+            # The product guesses the bin, and the edges decide: the outer ones stop both loops.
+            k = min(int((time - start) * per_second), n_bins - 1)
+            while time < edges[k]:
                 k -= 1
-            while time >= _edge(k + 1, clock):
+            while time >= edges[k + 1]:
                 k += 1
             if labels[k] >= 0:
                 out[unit, labels[k]] += 1
