@@ -9,7 +9,7 @@ from neuroarrays.kernels.jit import compiled, fixed
 from neuroarrays.kernels.steps import HOLE
 
 _REDUCTIONS = {"mean": 0, "max": 1, "sum": 2, "any": 3}
-_MEAN, _MAX, _SUM = 0, 1, 2
+_MAX, _SUM = 1, 2
 
 
 def bin_values(
@@ -65,156 +65,124 @@ def bin_values(
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
     far = float(HOLE * step if hole is None else hole)
-    how = (_REDUCTIONS[reduction], float(max_gap), float(period or 0.0), float(step), far)
     left, right = edges
     width = right - left
 
     def fill(times: np.ndarray, values: np.ndarray, begin: np.ndarray, out: np.ndarray) -> None:
         end = right if right.ndim == 1 else begin + width[:, 0]
-        if how[0] == _MEAN:
-            _means(fixed(times), fixed(values), fixed(begin), fixed(end), how, out)
+        if reduction == "mean":
+            how = (float(step), far, float(period or 0.0))
+            _means((times, values, begin, end), how, max_gap, out)
         else:
-            _reduced(fixed(times), fixed(values), fixed(begin), fixed(end), how[0], out)
+            parts = fixed(times), fixed(values), fixed(begin), fixed(end)
+            _reduced(*parts, _REDUCTIONS[reduction], out)
 
     return resample.by_group(prepared, n_columns, left, fill)
 
 
-@compiled
-def _means(times, values, left, right, how, out):
-    _, max_gap, period, step, hole = how
+def _means(
+    parts: tuple[np.ndarray, ...],
+    how: tuple[float, float, float],
+    max_gap: float,
+    out: np.ndarray,
+) -> None:
+    """Means of the samples in bins; where there is none, the value at the middle between two."""
+    times, values, left, right = parts
+    step, hole, period = how
+    turn = 2 * math.pi / period if period else 0.0
+    first, weights = np.zeros(len(left), np.int64), np.zeros(len(left))
+    sums = np.zeros((len(left) if period else 1, 2, values.shape[1]))
+    if len(times):
+        fixed_parts = fixed(times), fixed(values), fixed(left), fixed(right)
+        _weigh(*fixed_parts, (step, hole, turn), first, weights, sums, out)
+    if period:
+        x, y = sums[:, 0], sums[:, 1]
+        away = np.arctan2(y, x)
+        away[np.hypot(x, y) < 1e-12 * weights[:, None]] = np.nan
+        away /= turn
+        away += values[first] if len(times) else np.nan
+        _wrap(away, period)
+        out[...] = away
+    if not weights.all():
+        empty = np.flatnonzero(weights == 0)
+        out[empty] = np.nan
+        middles = (left[empty] + right[empty]) / 2
+        if len(times):
+            inside = (times[0] <= middles) & (middles <= times[-1])
+            out[empty[inside]] = _between(times, values, middles[inside], max_gap, period)
+
+
+def _wrap(angles: np.ndarray, period: float) -> None:
+    """Angles between 0 and a full turn, in place; NaN stays."""
+    angles -= period * np.floor(angles / period)
+    angles[angles >= period] = 0.0
+
+
+def _between(
+    times: np.ndarray, values: np.ndarray, at: np.ndarray, max_gap: float, period: float
+) -> np.ndarray:
+    """Linear interpolation at a few times within those of the samples, as `resample.evaluate` has it."""
+    before = np.searchsorted(times, at, "right") - 1
+    after = np.minimum(before + 1, len(times) - 1)
+    rest, gap = at - times[before], times[after] - times[before]
+    value = values[before].astype(np.float64)
+    rise = values[after] - value
+    if period:
+        rise -= period * np.floor(rise / period + 0.5)
+    with np.errstate(invalid="ignore"):
+        away = value + rise * (rest / gap)[:, None]
+    if period:
+        _wrap(away, period)
+    away[gap > max_gap] = np.nan
+    exactly = rest == 0
+    away[exactly] = value[exactly]
+    return away
+
+
+@compiled(error_model="numpy")
+def _weigh(times, values, left, right, how, first, weights, sums, out):
+    """Means of the samples in each bin; of angles what they are made of.
+
+    Weights are summed, and what samples differ from the first one in the bin, which is exact where
+    all are alike: of angles (`turn` is not 0) the cosine and the sine of that, for each bin.
+    """
+    step, hole, turn = how
     n, n_columns = values.shape
-    total = np.empty(n_columns)
-    i = 0
+    i = np.int64(0)
     for m in range(len(left)):
         a, b = left[m], right[m]
-        weights = 0.0
-        if n > 0 and times[0] - step / 2 < b and times[n - 1] + step / 2 > a:
-            i = resample.locate(times, a, i) if times[0] <= a else 0
-            weights = _add(times, values, i, (a, b, step, period, hole), total)
-        middle = (a + b) / 2
-        if weights > 0:
-            for c in range(n_columns):  # `_add` summed differences from a sample
-                out[m, c] = values[i, c] + total[c] / weights
-            if period > 0:
-                _directions(times, values, i, (a, b, step, period, hole), weights, out[m])
-        elif n > 0 and times[0] <= middle <= times[n - 1]:
-            i = resample.locate(times, middle, i)
-            _between(times, values, i, middle, max_gap, period, out[m])
-        else:
-            for c in range(n_columns):
-                out[m, c] = np.nan
-
-
-@compiled(inner=True)
-def _share(times, k, within):
-    """For how long sample k stands in a bin; below 0 if its time begins after the bin."""
-    a, b, step, _, hole = within
-    before = times[k] - times[k - 1] if k > 0 else np.inf
-    low = times[k] - (step if before > hole else before) / 2
-    if low >= b:
-        return -1.0
-    after = times[k + 1] - times[k] if k < len(times) - 1 else np.inf
-    high = times[k] + (step if after > hole else after) / 2
-    return max(0.0, min(high, b) - max(low, a))
-
-
-@compiled(inner=True)
-def _add(times, values, i, within, total):
-    """Weights of the samples from i on, and the weighted sum of what they differ from sample i."""
-    weights = 0.0
-    for c in range(len(total)):
-        total[c] = 0.0
-    # Samples i + 2 to `whole` stand in the bin with all their time.
-    steps = within[2], within[4]
-    whole = resample.locate(times, within[1], i) - 1 if times[i] <= within[1] else i
-    k = i
-    while k < len(times):
-        if k == i + 2 and k <= whole:
-            if values.shape[1] == 1:
-                more, total_more = _whole_single(times, values[:, 0], (k, whole, i), steps)
-                total[0] += total_more
-                weights += more
-            else:
-                weights += _whole(times, values, (k, whole, i), steps, total)
-            k = whole + 1
-        weight = _share(times, k, within)
-        if weight < 0:
-            break
-        weights += weight
-        for c in range(values.shape[1]):
-            total[c] += weight * (np.float64(values[k, c]) - values[i, c])
-        k += 1
-    return weights
-
-
-@compiled(inner=True, fastmath={"reassoc", "nsz", "contract"})
-def _whole_single(times, values, rows, steps):
-    """What `_whole` does, of one column."""
-    first, last, i = rows
-    step, hole = steps
-    start = np.float64(values[i])
-    weights = total = 0.0
-    for k in range(first, last + 1):
-        before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > hole else before) / 2
-        weight += (step if after > hole else after) / 2
-        weights += weight
-        total += weight * (values[k] - start)
-    return weights, total
-
-
-@compiled(inner=True)
-def _whole(times, values, rows, steps, total):
-    """Add samples that stand in a bin with all their time."""
-    first, last, i = rows
-    step, hole = steps
-    weights = 0.0
-    for k in range(first, last + 1):
-        before, after = times[k] - times[k - 1], times[k + 1] - times[k]
-        weight = (step if before > hole else before) / 2
-        weight += (step if after > hole else after) / 2
-        weights += weight
-        for c in range(values.shape[1]):
-            total[c] += weight * (np.float64(values[k, c]) - values[i, c])
-    return weights
-
-
-@compiled(inner=True)
-def _directions(times, values, i, within, weights, out):
-    """Circular means of the samples from i on."""
-    period = within[3]
-    turn = 2 * np.pi / period
-    for c in range(values.shape[1]):
-        x = y = 0.0
-        k = i
-        while k < len(times):
-            weight = _share(times, k, within)
-            if weight < 0:
-                break
-            x += weight * np.cos((values[k, c] - values[i, c]) * turn)
-            y += weight * np.sin((values[k, c] - values[i, c]) * turn)
-            k += 1
-        if np.hypot(x, y) < 1e-12 * weights:
-            out[c] = np.nan
-        else:
-            out[c] = resample.wrapped(values[i, c] + np.arctan2(y, x) / turn, period)
-
-
-@compiled(inner=True)
-def _between(times, values, i, time, max_gap, period, out):
-    """Linear interpolation after sample i, the next being `max_gap` away at most."""
-    exactly = time == times[i]
-    gap = 0.0 if exactly else times[i + 1] - times[i]
-    weight = 0.0 if exactly else (time - times[i]) / gap
-    for c in range(values.shape[1]):
-        if exactly or gap > max_gap:
-            out[c] = values[i, c] if exactly else np.nan
+        if not (times[0] - step / 2 < b and times[n - 1] + step / 2 > a):
             continue
-        rise = np.float64(values[i + 1, c]) - values[i, c]
-        if period > 0:
-            rise -= period * np.floor(rise / period + 0.5)
-        value = values[i, c] + rise * weight
-        out[c] = resample.wrapped(value, period)
+        i = resample.locate(times, a, i)
+        first[m] = i
+        start, total = values[i], sums[m if turn > 0 else 0]
+        before = step
+        if i > 0 and times[i] - times[i - 1] <= hole:
+            before = times[i] - times[i - 1]
+        size = 0.0
+        for k in range(i, n):
+            after = step
+            if k < n - 1 and times[k + 1] - times[k] <= hole:
+                after = times[k + 1] - times[k]
+            begin, end = times[k] - before / 2, times[k] + after / 2
+            if begin >= b:
+                break
+            weight = (before + after) / 2
+            if begin < a or end > b:
+                weight = max(0.0, min(end, b) - max(begin, a))
+            size += weight
+            for c in range(n_columns):
+                difference = np.float64(values[k, c]) - start[c]
+                if turn > 0:
+                    total[1, c] += weight * math.sin(difference * turn)
+                    difference = math.cos(difference * turn)
+                total[0, c] += weight * difference
+            before = after
+        weights[m] = size
+        if turn == 0:
+            for c in range(n_columns):
+                out[m, c] = start[c] + total[0, c] / size  # NaN where no sample stands
+                total[0, c] = 0.0
 
 
 @compiled

@@ -1,6 +1,7 @@
 """Samples on one clock to values at other times: gaps stay gaps, missing samples are skipped."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
 #: So many times that are not where a regular clock would have them, and it is taken for none.
 _MISSES = 1000
+
+#: Values that are looked at at once, in cache.
+_AT_ONCE = 1 << 15
 
 #: Times and values of usable samples: one pair for all columns, or one for each.
 Prepared = tuple[np.ndarray, ...]
@@ -29,7 +33,9 @@ def is_nondecreasing(times: np.ndarray) -> bool:
     bool
         True for an empty array.
     """
-    return bool(_is_nondecreasing(fixed(np.ascontiguousarray(times, dtype=np.float64))))
+    times = np.asarray(times, np.float64)
+    in_order = all(bool(np.all(part[1:] >= part[:-1])) for part in _parts(times))
+    return in_order and not np.isnan(times[:1]).any()  # further on, NaN is in no order
 
 
 def interpolate(
@@ -112,7 +118,8 @@ def prepare(
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
     columns = values[:, None] if values.ndim == 1 else values
-    increasing, finite = _scan(fixed(times), fixed(columns)) if not every else (True, True)
+    increasing = every or all(bool(np.all(part[1:] > part[:-1])) for part in _parts(times))
+    finite = every or all(bool(np.isfinite(part).all()) for part in _parts(columns))
     n_columns = columns.shape[1]
     if apart and n_columns != 1:
         split = (prepare(times, columns[:, k : k + 1], every=every) for k in range(n_columns))
@@ -216,31 +223,9 @@ def _check(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> None:
         raise ValueError(f"times: expected finite times, got {times[0]} to {times[-1]}")
 
 
-@compiled
-def _scan(times, columns):
-    """Whether times increase strictly, and whether all values are finite."""
-    increasing = True
-    for i in range(1, len(times)):
-        if not times[i - 1] < times[i]:
-            increasing = False
-            break
-    for i in range(columns.shape[0]):
-        total = 0.0  # NaN or infinite if any is: one test per row
-        for c in range(columns.shape[1]):
-            total += columns[i, c] * 0.0
-        if total != 0.0:
-            return increasing, False
-    return increasing, True
-
-
-@compiled
-def _is_nondecreasing(times):
-    if len(times) and np.isnan(times[0]):
-        return False
-    for i in range(1, len(times)):  # noqa: SIM110
-        if not times[i - 1] <= times[i]:
-            return False
-    return True
+def _parts(times: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of an array that stay in cache; each begins with the last value of the one before."""
+    yield from (times[i : i + _AT_ONCE + 1] for i in range(0, len(times), _AT_ONCE))
 
 
 @compiled(inner=True)
