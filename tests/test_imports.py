@@ -37,12 +37,13 @@ def test_the_package_loads_nothing_heavy():
     assert loaded_by("import neuroarrays") & (HEAVY | XARRAY) == set()
 
 
-def test_the_readers_load_nothing_heavy():
+def test_readers_alignment_and_batches_load_nothing_heavy():
     modules = sorted({format_.reader.partition(":")[0] for format_ in FORMATS})
+    modules += ["neuroarrays.alignment", "neuroarrays.batches"]
     code = "import xarray\n" + "".join(f"import {module}\n" for module in modules)
     extra = loaded_by(code) - loaded_by("import xarray")
     assert extra & HEAVY == set(), (
-        "a module of neuroarrays.formats.registry imports something heavy"
+        "a module of these imports something heavy where it is loaded"
     )
 
 

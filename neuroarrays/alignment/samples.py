@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -14,9 +14,11 @@ import xarray as xr
 
 from neuroarrays.files.state import cached_property
 from neuroarrays.kernels import steps
-from neuroarrays.kernels.resample import Prepared
 from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import RegularClock
+
+if TYPE_CHECKING:  # loads the compiler
+    from neuroarrays.kernels.resample import Prepared
 
 #: A stored series of fewer bytes is read whole when its first value is needed.
 WHOLE = 256 << 20
@@ -28,7 +30,7 @@ _APART = 1024
 _FEW = 1025
 
 #: A function that evaluates prepared samples at times that are given by their numbers.
-Evaluate = Callable[[Prepared, Any], np.ndarray]
+Evaluate: TypeAlias = "Callable[[Prepared, Any], np.ndarray]"
 
 
 @dataclass(frozen=True, repr=False, eq=False)

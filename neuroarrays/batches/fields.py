@@ -313,9 +313,10 @@ def _loaded(stored: LazyRows) -> Dense | Events:
 
 def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
     from neuroarrays.kernels import events
+    from neuroarrays.kernels.stretches import stretches
 
     width = math.prod(stored.shape[1:])
-    needed = 8 * stored.shape[0] * events.stretches(width)
+    needed = 8 * stored.shape[0] * stretches(width)
     sizes, places = [], []
     for block in blocks:
         values = np.ascontiguousarray(stored.read(block))

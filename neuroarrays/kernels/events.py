@@ -11,9 +11,7 @@ import numpy as np
 
 from neuroarrays.kernels import counts, grid
 from neuroarrays.kernels.jit import compiled
-
-#: Places that two bytes can name.
-STRETCH = 1 << 16
+from neuroarrays.kernels.stretches import STRETCH, stretches
 
 
 def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,11 +78,6 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
         raise ValueError(f"out: expected {len(rows)} contiguous rows, got {out.shape}")
     _expand(first, places, rows, out)
     return out
-
-
-def stretches(width: int) -> int:
-    """Number of stretches of 65,536 places that a row of `width` places takes."""
-    return max(1, -(-width // STRETCH))
 
 
 class Slices(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from neuroarrays.batches import fields
-from neuroarrays.kernels.events import STRETCH, stretches
+from neuroarrays.kernels.stretches import STRETCH, stretches
 
 
 class DeviceEvents:
