@@ -42,9 +42,7 @@ def test_readers_alignment_and_batches_load_nothing_heavy():
     modules += ["neuroarrays.alignment", "neuroarrays.batches"]
     code = "import xarray\n" + "".join(f"import {module}\n" for module in modules)
     extra = loaded_by(code) - loaded_by("import xarray")
-    assert extra & HEAVY == set(), (
-        "a module of these imports something heavy where it is loaded"
-    )
+    assert extra & HEAVY == set(), "a module of these imports something heavy where it is loaded"
 
 
 def test_listing_engines_costs_others_nothing():

@@ -76,9 +76,14 @@ def _train(tree: Any) -> None:
 
 
 def _analyse(tree: Any) -> None:
-    """Compute PSTHs, tuning curves from counts and from spikes, and correlograms."""
-    trials = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2), clip=False)
-    na.psth(trials[_AREA])
+    """Compute PSTHs, tuning curves of trials, from counts and from spikes, and correlograms."""
+    for clip in (False, True):
+        trials = na.align(tree, "sleep_ripples", bin_width=0.01, window=(-0.1, 0.2), clip=clip)
+        na.psth(trials[_AREA])
+        na.psth(trials[_AREA], smooth=0.02)
+    shown = trials[_AREA].to_dataset()
+    half = shown["duration"] > shown["duration"].median()
+    na.tuning_curve(shown.assign_coords(half=half.astype("float64")), "half")
     clock = na.align(tree, bin_width=0.02)[_AREA]
     na.tuning_curve(clock, "head_direction/ry")
     na.tuning_curve(clock.load(), "head_direction/ry")

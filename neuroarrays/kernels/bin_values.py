@@ -130,7 +130,7 @@ def _between(
     if period:
         rise -= period * np.floor(rise / period + 0.5)
     with np.errstate(invalid="ignore"):
-        away = value + rise * (rest / gap)[:, None]
+        away: np.ndarray = value + rise * (rest / gap)[:, None]
     if period:
         _wrap(away, period)
     away[gap > max_gap] = np.nan

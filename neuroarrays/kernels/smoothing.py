@@ -41,10 +41,10 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
         weights that are left are normalised. Bins that are not valid hold what their neighbours
         say; mask them.
     """
-    values, valid = np.ascontiguousarray(values), np.ascontiguousarray(valid)
+    values, valid = np.ascontiguousarray(values), np.ascontiguousarray(valid, np.bool_)
     smoothed = np.zeros(values.shape, np.float32)
     norm = np.zeros(valid.shape, np.float32)
-    _spread(valid, valid, taps, norm)
+    _spread(valid.view(np.uint8), valid, taps, norm)  # as counts are: compiled once for both
     _spread(values, valid, taps, smoothed)
     with np.errstate(divide="ignore", invalid="ignore"):
         smoothed /= norm

@@ -71,7 +71,8 @@ def test_where_code_cannot_be_kept_it_is_tried_once(monkeypatch, error):
 @pytest.mark.skipif(
     bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="nothing is compiled, so nothing is kept"
 )
-def test_kept_code_that_is_damaged_is_compiled_anew(module, tmp_path):
+def test_kept_code_that_is_damaged_is_compiled_anew(module, tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")  # beside the module, whatever is asked for
     assert module().add(np.arange(4)) == 7
     kept = [path for path in tmp_path.rglob("*.nb[ci]")]
     assert kept
