@@ -1,13 +1,14 @@
-"""Aligned trees and recordings as batches of numpy arrays: for scikit-learn, JAX or a loop of your own.
+"""Batches of numpy arrays from aligned trees and recordings, for scikit-learn, JAX or your own
+loop.
 
-Alignment, masks and splits happened before. A sample is a dict of arrays under the names of the
-tree's variables; a batch is the same dict with one more axis in front, gathered at once::
+Align and split the data first. A sample is a dict of arrays under the names of the tree's
+variables. A batch is the same dict with one more axis in front, gathered at once::
 
     data = na.batches.TrialSamples(area, ["stimulus"], ["responses"])
     loader = na.batches.NumpyLoader(data, na.batches.Batches(len(data), 64, shuffle=True))
 
-What is not known is never a zero: targets are NaN where the masks of the area say so and the dtype
-has one, and the masks come with every batch. `na.torch` has the same datasets with tensors.
+Unknown values never become 0. Targets are NaN where a mask of the area says so, if the dtype has
+NaN; the masks come with every batch. `na.torch` has the same datasets with tensors.
 """
 
 from neuroarrays.batches import splits

@@ -1,4 +1,4 @@
-"""Aligned trees as datasets: presentations, or windows of one clock."""
+"""Datasets from aligned trees: presentations, or windows of one clock."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from neuroarrays.batches.masks import masks_for, masks_of
 from neuroarrays.batches.sides import chosen
 from neuroarrays.lazy.arrays import LazyArray
 
-#: Writes the rows, or clips, of a batch.
+#: A function that writes the rows, or clips, of a batch.
 Gather = Callable[[fields.Field, np.ndarray], None]
 
 
 class AlignedSamples(AreaSamples):
-    """What trials and clips share: fields of variables, each in the dtype asked for."""
+    """Shared by trials and clips: the fields of variables, each in its dtype."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -42,7 +42,7 @@ class AlignedSamples(AreaSamples):
         super().__init__(area, area, labels, transform)
         names = gathering.names(inputs, targets)
         if not names:
-            msg = f"{self.location}: no variable asked for"
+            msg = f"{self.location}: no variables: give inputs= or targets="
             raise ValueError(msg)
         if isinstance(dtype, Mapping) and (unknown := [n for n in dtype if n not in names]):
             msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
@@ -84,14 +84,17 @@ class AlignedSamples(AreaSamples):
         return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
 
     def _values(self, name: str, lead: tuple[int, ...], gather: Gather) -> np.ndarray:
-        """A variable's values in a batch; those that its dtype cannot hold are refused."""
+        """Values of a variable in a batch; values that its dtype cannot hold are refused."""
         field = self.fields[name]
         out = self.buffers.get((*lead, *field.shape[1:]), self.dtypes[name])
         if out.dtype.kind in "iu" and field.dtype != out.dtype and field.dtype.kind in "iu":
             wide = np.empty(out.shape, field.dtype)
             gather(field, wide)
             if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
-                msg = f"{self.location}: {name} holds {wide.max()}, more than {out.dtype} can"
+                msg = (
+                    f"{self.location}: {name} has the value {wide.max()}, more than "
+                    f"{out.dtype} can hold; ask for a larger dtype"
+                )
                 raise OverflowError(msg)
             out[...] = wide
         else:
@@ -99,11 +102,11 @@ class AlignedSamples(AreaSamples):
         return out
 
     def values(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """A variable at rows of the area, (n, ...) in the dtype asked for; masks are not looked at."""
+        """A variable at rows of the area, (n, ...) in its dtype, without masks applied."""
         return self._values(name, rows.shape, lambda field, out: field.rows(rows, out))
 
     def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
-        """The masks' values in a batch."""
+        """The values of the masks in a batch."""
         values = {}
         for name, mask in self.masks.items():
             values[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
@@ -111,13 +114,13 @@ class AlignedSamples(AreaSamples):
         return values
 
     def _blank(self, name: str, out: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
-        """NaN where a target is not known."""
+        """Set targets to NaN where they are not known."""
         for key in self.masked.get(name, ()):
             self.masks[key].blank(masks[key], out, self.dims[name])
 
 
 class TrialSamples(AlignedSamples):
-    """Presentations as samples.
+    """A dataset whose samples are presentations.
 
     Parameters
     ----------
@@ -125,43 +128,45 @@ class TrialSamples(AlignedSamples):
         An area of an aligned tree whose variables are along `presentation_id`.
     inputs, targets : sequence of str
         Variables: paths below the area (``"pupil/x"``), or names in the session above it
-        (``"stimulus"``). Images along `image_id` are looked up by the presentation's.
+        (``"stimulus"``). Images along `image_id` are looked up by the `image_id` of each
+        presentation.
     rows : (n,) int or (presentation_id,) bool, optional
-        Positions of the presentations, or a mask: a side of a split. All unless given.
+        Positions of the presentations, or a mask, such as a side of a split (default: all).
     dtype : {"float32", "float16", "uint8", None} or mapping
-        Of all variables, or of each variable by name; None as stored.
+        Dtype of all variables, or of each variable by name; None keeps the stored dtype.
     cache : {"auto", True, False}
-        Keep variables in memory from the first batch on; "auto" while all datasets of the process
-        keep less than `neuroarrays.batches.fields.CACHE_BYTES`. Counts are kept as events where that is
-        smaller, repeated images once. Datasets of one process share what they keep.
+        Keep variables in memory from the first batch on. "auto" keeps them while all datasets of
+        the process together need less than `neuroarrays.batches.fields.CACHE_BYTES`. Counts are
+        kept as events if that is smaller; repeated images are kept once. Datasets of a process
+        share memory.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional
-        From batch to batch, such as `Scaling`.
+        A function from batch to batch, such as `Scaling`.
     encode : mapping of str to (sequence of str or True), optional
-        Text columns of the presentations as int64: the place of each text in a list of labels, or
-        in order of appearance (True); -1 where there is none.
+        Text columns of the presentations to encode as int64: the position of each text in a list of
+        labels, or in the order of appearance (True); -1 for a missing text.
 
     Attributes
     ----------
     encodings : dict of str to list of str
-        The labels of each encoded variable; loaders keep them in their state.
+        The labels of each encoded variable. Loaders keep them in their state.
     neurons, trial_info : Labels
-        Of the units and of the samples, as attributes, also by the names of SENSORIUM's files:
-        ``neurons.cell_motor_coordinates``, ``trial_info.tiers``.
+        Labels of the units and of the samples, as attributes. The names in the files of SENSORIUM
+        also work: ``neurons.cell_motor_coordinates``, ``trial_info.tiers``.
 
     Notes
     -----
-    A batch is ``{name: (n, ...)}``, axes and units as in the tree, with `presentation_id` ``(n,)``
-    int64, and those masks that the area has: `valid` ``(n, time)``, `valid_units` ``(n, unit_id,
-    time)``, `withheld` and `behavior_withheld` ``(n,)``. Targets are NaN where theirs say so.
+    A batch is ``{name: (n, ...)}``, with axes and units as in the tree, `presentation_id` ``(n,)``
+    int64, and the masks of the area: `valid` ``(n, time)``, `valid_units` ``(n, unit_id, time)``,
+    `withheld` and `behavior_withheld` ``(n,)``. Targets are NaN where their masks say so.
 
     Raises
     ------
     NotInTree
-        If a variable is not there.
+        If a variable does not exist.
     SchemaError
-        If it is not along presentations, or there are none.
+        If a variable is not along presentations, or there are no presentations.
 
     Examples
     --------
@@ -229,7 +234,7 @@ class TrialSamples(AlignedSamples):
 
 
 class ClipSamples(AlignedSamples):
-    """Windows of one clock as samples.
+    """A dataset whose samples are windows of one clock.
 
     Parameters
     ----------
@@ -239,37 +244,37 @@ class ClipSamples(AlignedSamples):
         Variables: paths below the area (``"head_direction/ry"``), or names above it
         (``"stimulus"``).
     length : float, s
-        Length of a window; a whole number of bins.
+        Length of a window, a whole number of bins.
     targets : sequence of str
-        More variables, which are NaN where they are not valid.
+        Variables that are NaN where they are not valid.
     stride : float, s, optional
-        From one window's start to the next one's; `length` unless given.
+        Time from the start of a window to that of the next (default: `length`).
     window : (float, float) or (n, 2) float, s, optional
-        Stretches of the clock that windows lie in entirely, by the time stamps of their frames: a
-        side of a split. All of it unless given.
+        Stretches of the clock, such as a side of a split; windows are wholly within one, by the
+        time stamps of their frames (default: the whole clock).
     offsets : mapping of str to float, s, optional
-        How much later than the window a variable is read.
+        Delay of each variable: it is read this much later than the window.
     across_gaps : bool
-        Let windows run over invalid bins, breaks of the clock and ends of a `block_id`; otherwise
-        these end a stretch.
+        If True, windows may go over invalid bins, breaks of the clock and ends of a `block_id`. If
+        False, these end a stretch.
     pad : bool
-        Also give the end of each stretch that fills no window: `valid` is False past it, float
-        variables are NaN there.
+        If True, the rest of each stretch becomes a window too. After the end of the stretch `valid`
+        is False and float variables are NaN.
     dtype, cache, labels, transform, encode
-        As for `TrialSamples`; texts that are encoded are along `time`.
+        As for `TrialSamples`; encoded texts are along `time`.
 
     Notes
     -----
-    A batch is ``{name: (n, bins, ...)}``, with the windows' starts as `time` ``(n,)``
-    float64 in seconds, `valid` ``(n, bins)`` where the area has it or `pad` asks for it, and
-    `valid_units` ``(n, bins, unit_id)`` where the area has that.
+    A batch is ``{name: (n, bins, ...)}`` in the units of the tree, with the starts of windows as
+    `time` ``(n,)`` float64 in s, `valid` ``(n, bins)`` if the area has it or `pad` is True, and
+    `valid_units` ``(n, bins, unit_id)`` if the area has it.
 
     Raises
     ------
     NotInTree
-        If a variable is not there.
+        If a variable does not exist.
     SchemaError
-        If it is not along `time`, or on another clock.
+        If a variable is not along `time`, or is on another clock.
     ValueError
         If no window fits.
 
@@ -330,7 +335,7 @@ class ClipSamples(AlignedSamples):
         low, high = stretches[:, 0] - early, stretches[:, 1] - late
         spare = 0 if self.pad else self.bins - 1
         counts = np.maximum(0, -(-(high - low - spare) // self.stride))
-        if self.pad:  # a last window only where the one before does not reach the end
+        if self.pad:  # a last window, unless the one before reaches the end
             whole = np.maximum(0, (high - low - self.bins) // self.stride + 1)
             reached = (whole > 0) & ((whole - 1) * self.stride + self.bins >= high - low)
             counts = np.where(high > low, whole + ~reached, 0)
@@ -348,10 +353,10 @@ class ClipSamples(AlignedSamples):
                 f"({', '.join(self.fields)})"
             )
             raise ValueError(msg)
-        #: Windows from one stretch's begin to the next one's.
+        #: Number of windows from the start of a stretch to that of the next.
         self.bounds = np.concatenate([[0], np.cumsum(counts)])
         self.low, self.high = low, high
-        #: Windows to the next that does not overlap.
+        #: Number of windows to the next one that does not overlap.
         self.step = -(-self.bins // self.stride)
 
     def __len__(self) -> int:
@@ -379,14 +384,14 @@ class ClipSamples(AlignedSamples):
         return self._finish(arrays)
 
     def spans(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First frame of each window, and the one past its last: (n,) int64 each."""
+        """The first frame of each window, and the frame after its last, (n,) int64 each."""
         numbers = self._numbers(indices)
         stretch = np.searchsorted(self.bounds, numbers, side="right") - 1
         starts = self.low[stretch] + (numbers - self.bounds[stretch]) * self.stride
         return starts, np.minimum(starts + self.bins, self.high[stretch])
 
     def frames(self) -> ClipSamples:
-        """Every frame of the clock as a window, without labels and transform."""
+        """A dataset with each frame of the clock as a window, without labels and transform."""
         single_frames = copy.copy(self)
         single_frames.bins = single_frames.stride = single_frames.step = 1
         single_frames.low, single_frames.high = np.array([0]), np.array([self.time.size])

@@ -1,4 +1,4 @@
-"""The base of all datasets of samples: a sample by its number, many samples as one dict of arrays."""
+"""The base of all datasets: samples by number, and batches as dicts of arrays."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from neuroarrays.errors import SchemaError, many, printable
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check, described
 
-#: Arrays under the names of the tree's variables; labels are text.
+#: Arrays by the names of the tree's variables; labels are text.
 Batch = dict[str, Any]
 
 
 class Samples(ABC):
     """A dataset that gathers whole batches; a sample is a batch of one without the batch axis."""
 
-    #: What errors call it: session and area.
+    #: Session and area, for errors.
     location: str
     #: Attributes that say which samples these are, of all that the area has.
     chosen_by: ClassVar[tuple[str, ...]] = ()
 
     @property
     def ragged(self) -> Mapping[str, str]:
-        """Arrays of a batch whose samples stand one after another, and the names of their offsets."""
+        """Arrays of a batch whose samples are concatenated, and the names of their offsets."""
         return {}
 
     @abstractmethod
@@ -39,18 +39,21 @@ class Samples(ABC):
 
     @abstractmethod
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Samples by number, in any order, as one dict whose arrays have an axis in front."""
+        """Gather samples by number, in any order, as a dict of arrays with a batch axis."""
 
     def load(self) -> None:  # noqa: B027  some keep nothing
-        """Read now what is kept in memory; otherwise it is read with the first batch."""
+        """Read the data that is kept in memory now, not with the first batch."""
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for every batch, also once `load` was called."""
+        """The arrays that are read for each batch, even after `load`."""
         return []
 
     def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):
-            msg = f"{self.location}: a sample has one number; several come with .batch(range(0, 8))"
+            msg = (
+                f"{self.location}: expected the number of one sample; for several use "
+                ".batch(range(0, 8))"
+            )
             raise TypeError(msg)
         sample: Batch = self.__getitems__([operator.index(index)])[0]
         return sample
@@ -64,11 +67,11 @@ class Samples(ABC):
         return printable(text)
 
     def delivered(self, values: np.ndarray) -> Any:
-        """An array of a batch as this dataset hands it out: of numpy here, a tensor in `na.torch`."""
+        """An array of a batch: of numpy here, a tensor in `na.torch`."""
         return values
 
     def shapes(self) -> dict[str, str]:
-        """Shape and dtype of a sample's variables, to be shown and compared."""
+        """Shape and dtype of the variables of a sample, as text."""
         return {}
 
     def identity(self) -> Identity:
@@ -79,22 +82,22 @@ class Samples(ABC):
         return identity | {"chosen samples": chosen}
 
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Numbers of samples, checked; negative ones count from the end."""
+        """Check numbers of samples; negative ones count from the end."""
         numbers, n = np.asarray(indices, np.int64), len(self)
         if numbers.size and (numbers.min() < -n or numbers.max() >= n):
             wrong = numbers.min() if numbers.min() < -n else numbers.max()
-            msg = f"{self.location}: sample {wrong} of {n}"
+            msg = f"{self.location}: there is no sample {wrong}; there are {n}"
             raise IndexError(msg)
         return np.where(numbers < 0, numbers + n, numbers)
 
 
 def check_samples(given: Any, kind: Any, example: str) -> None:
-    """Raise an error if something is not a dataset of some kind.
+    """Raise an error if something is not a dataset.
 
     Raises
     ------
     TypeError
-        Says what to make.
+        If it is not; the message has an example.
     """
     if not isinstance(given, kind):
         msg = f"expected a dataset, such as {example}, found {described(given)}"
@@ -102,36 +105,39 @@ def check_samples(given: Any, kind: Any, example: str) -> None:
 
 
 def check_units(datasets: Iterable[Any]) -> None:
-    """Refuse datasets in which a variable of one name is in different units.
+    """Refuse datasets that have a variable of one name in different units.
 
     Raises
     ------
     SchemaError
-        Names the variable, both areas and their units.
+        If they have; the message has the variable, both areas and their units.
     """
     first: dict[str, tuple[str, str]] = {}
     for dataset in datasets:
         for name, unit in getattr(dataset, "units", {}).items():
             where, expected = first.setdefault(name, (dataset.location, unit))
             if unit != expected and unit and expected:
-                msg = f"{name} is in {expected!r} in {where}, in {unit!r} in {dataset.location}"
-                raise SchemaError(f"{msg}: convert one of them, or train on them apart")
+                msg = (
+                    f"the unit of {name} is {expected!r} in {where}, and {unit!r} in "
+                    f"{dataset.location}"
+                )
+                raise SchemaError(f"{msg}: convert one of them, or train on them separately")
 
 
 class Gathered(Sequence[Any]):
-    """A batch as torch's own loaders want one: the list of its samples.
+    """Split a batch into the list of its samples, as torch's own loaders need it.
 
-    `na.torch.collate` takes the batch out as it was gathered; torch's default stacks the samples
-    again, which gives the same tensors, and labels (`session`, `area`, `unit_id`) once per sample.
+    `na.torch.collate` returns the batch as it was gathered. The default of torch stacks the samples
+    again, which gives the same tensors, with labels (`session`, `area`, `unit_id`) once per sample.
 
     Parameters
     ----------
     batch : dict or namedtuple
-        What was gathered.
+        The gathered batch.
     n : int
         Number of samples.
     ragged : mapping of str to str, optional
-        Arrays in which the samples stand one after another, and the names of their offsets.
+        Arrays whose samples are concatenated, and the names of their offsets.
     """
 
     def __init__(self, batch: Any, n: int, ragged: Mapping[str, str] | None = None):
@@ -150,13 +156,14 @@ class Gathered(Sequence[Any]):
         if hasattr(batch, "_fields"):
             return type(batch)(*(value[i] for value in batch))
         msg = (
-            f"the transform made a {type(batch).__name__} of a batch, which has no samples: give "
-            "the loader collate_fn=na.torch.collate, which hands it out whole"
+            f"the transform returned a {type(batch).__name__}, which cannot be split into "
+            "samples: give "
+            "the loader collate_fn=na.torch.collate, which keeps it whole"
         )
         raise TypeError(msg)
 
     def _sample(self, batch: Mapping[str, Any], i: int) -> dict[str, Any]:
-        """Sample i of a dict of arrays; offsets are of the batch alone."""
+        """Sample i of a dict of arrays; offsets belong to the batch only."""
         sample = {}
         for name, value in batch.items():
             if name in self.ragged:
@@ -168,7 +175,7 @@ class Gathered(Sequence[Any]):
 
 
 class AreaSamples(Samples):
-    """Samples of one area, with its labels on request and a transform."""
+    """Samples of one area, with optional labels and a transform."""
 
     def __init__(
         self,
@@ -191,11 +198,11 @@ class AreaSamples(Samples):
         self.buffers = fields.Buffers()
 
     def _finish(self, arrays: Mapping[str, np.ndarray]) -> Batch:
-        """The batch of some arrays."""
+        """Make a batch of arrays."""
         return self.finished({name: self.delivered(values) for name, values in arrays.items()})
 
     def finished(self, batch: Batch) -> Batch:
-        """A batch with labels, if they are asked for, after the transform."""
+        """A batch with its labels, if wanted, after the transform."""
         if self.labels:
             batch |= {"session": self.session, "area": self.area}
             if self.unit_id is not None:
@@ -204,14 +211,14 @@ class AreaSamples(Samples):
             return batch
         transformed: Any = self.transform(batch)
         if transformed is None:
-            msg = f"{self.location}: the transform returned None: let it return the batch"
+            msg = f"{self.location}: the transform returned None; it must return the batch"
             raise TypeError(msg)
         batch = transformed
         return batch
 
 
 def is_per_sample(name: str, value: Any) -> bool:
-    """Whether an entry of a batch has an axis of samples: arrays but the units, and lists."""
+    """Whether an entry of a batch has a batch axis: arrays except the units, and lists."""
     if name == schema.UNIT:
         return False
     return isinstance(value, list) or getattr(value, "ndim", 0) > 0

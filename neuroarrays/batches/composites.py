@@ -1,4 +1,4 @@
-"""Datasets made of others: the repeats of each stimulus, sessions one after another."""
+"""Datasets made of others: repeats of each stimulus, and sessions one after another."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from neuroarrays.lazy.arrays import LazyArray
 
 
 class RepeatSamples(Samples):
-    """Stimuli as samples: the mean over the repeats of each, and every repeat.
+    """A dataset whose samples are stimuli: the mean over the repeats, and all repeats.
 
     Parameters
     ----------
     trials : TrialSamples
-        Presentations, with targets.
+        A dataset of presentations, with targets.
     labels : (presentation_id,) array
-        What was shown in each presentation of the area; equal labels are repeats.
+        Label of the stimulus of each presentation of the area; equal labels are repeats.
 
     Notes
     -----
-    Inputs are those of the first repeat. A target comes twice: its mean over the repeats where it
-    is known (not NaN), and as ``<name>_by_trial`` ``(n, repeat, ...)``, padded with NaN for stimuli
-    that were shown less often; both in the target's unit. So do the masks of the targets: whether
-    any repeat is known, and ``<mask>_by_trial``, padded with what is not. `repeats` ``(n,)`` int64
-    says how often a stimulus was shown. Targets have to be floats.
+    Inputs are those of the first repeat. Each target is given twice, in its unit: as its mean over
+    the repeats where it is known (not NaN), and as ``<name>_by_trial`` ``(n, repeat, ...)``, padded
+    with NaN for stimuli with fewer repeats. Masks of targets are given in the same way: whether any
+    repeat is known, and ``<mask>_by_trial``, padded as not known. `repeats` ``(n,)`` int64 is the
+    number of repeats. Targets must be floats.
 
     Raises
     ------
     SchemaError
-        If there is no target, or one is not a float.
+        If there is no target, or a target is not a float.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class RepeatSamples(Samples):
         self.most = max(map(len, self.groups))
         wrong = [n for n in sorted(trials.targets) if trials.dtypes[n].kind != "f"]
         if wrong or not trials.targets:
-            msg = f"{self.location}: repeats need targets of a float dtype, not {wrong or 'none'}"
+            msg = f"{self.location}: repeats need targets of a float dtype, found {wrong or 'no target'}"
             raise SchemaError(msg)
 
     @property
@@ -139,29 +139,29 @@ class RepeatSamples(Samples):
 
 
 class StackedSamples(Samples):
-    """Several datasets of one kind of sample, one after another.
+    """Several datasets of the same kind as one dataset.
 
     Parameters
     ----------
     datasets : sequence of dataset
-        With the same variables, shapes and units: sessions of one population. Windows of tokens
-        (`SpikeEventSamples`) are of any units, by one vocabulary, and come in one batch.
+        Datasets with the same variables, shapes and units, such as sessions of one population.
+        Windows of tokens (`SpikeEventSamples`) may have any units, if they share one vocabulary.
 
     Attributes
     ----------
     owner : (sample,) int64
-        Number of the dataset that each sample is of: weights for `balanced`.
+        Number of the dataset of each sample, such as for `balanced`.
     transform : callable, optional
-        Sees whole batches, after the transforms of the datasets; none until it is set.
+        A function of whole batches, after the transforms of the datasets (default: none).
 
     Notes
     -----
-    The labels `session` and `area` are lists, one name per sample.
+    The labels `session` and `area` are lists with a name for each sample.
 
     Raises
     ------
     SchemaError
-        If units or shapes differ; which session, area and variable.
+        If units or shapes differ; the message has the session, area and variable.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class StackedSamples(Samples):
     def __init__(self, datasets: Sequence[AreaSamples]):
         self.datasets = list(datasets)
         if not self.datasets:
-            msg = "there is no dataset to stack"
+            msg = "expected at least one dataset to stack, found none"
             raise ValueError(msg)
         for dataset in self.datasets:
             check_samples(dataset, AreaSamples, 'na.batches.TrialSamples(area, ["spike_data"])')
@@ -255,7 +255,10 @@ def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
     tokens = isinstance(first, SpikeEventSamples)
     if type(first) is not type(other) or (list(shapes) != list(others) and not tokens):
         kinds = [f"{type(d).__name__} of {list(d.shapes())}" for d in (other, first)]
-        msg = f"{other.location} is a {kinds[0]}, {first.location} a {kinds[1]}: they cannot be stacked"
+        msg = (
+            f"{other.location} is a {kinds[0]}, {first.location} a {kinds[1]}: they cannot be "
+            "stacked"
+        )
         raise SchemaError(msg)
     if isinstance(first, SpikeEventSamples) and isinstance(other, SpikeEventSamples):
         first.check_alike(other)
@@ -270,4 +273,4 @@ def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
         elif not same_units:
             msg = f"{other.location}: {name} is of other units than in {first.location}"
         if msg:
-            raise SchemaError(f"{msg}: they cannot be stacked; take them in turn with cycle")
+            raise SchemaError(f"{msg}: they cannot be stacked; alternate them with cycle")

@@ -1,4 +1,4 @@
-"""One order over the batches of several samplers: in turn, one after another, or drawn."""
+"""Combine the batches of several samplers: in turn, one after another, or at random."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ class Cycled(Resumed):
     Parameters
     ----------
     samplers : sequence of Batches
-        Of each session.
+        The batches of each session.
     mode : {"longest", "shortest", "weighted", "in order", "sampled"}
-        "longest": one batch of each in turn, short sessions start anew until the longest is
-        through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to what they have left. "in order": every batch once, a session after
-        the other. "sampled": as many batches as there are in all, the session of each drawn with
-        replacement; one that is through starts anew.
+        "longest": one batch of each session in turn; short sessions start again until the longest
+        is finished. "shortest": in turn, until the first session is finished. "weighted": each
+        batch once, sessions drawn in proportion to their remaining batches. "in order": each batch
+        once, one session after the other. "sampled": the total number of batches, the session of
+        each drawn with replacement; a finished session starts again.
     seed : int
-        Of "weighted" and "sampled".
+        Seed of "weighted" and "sampled".
     weights : (session,) float, optional
-        How often each is drawn by "sampled", in proportion; its number of batches unless given.
+        Relative frequency of each session for "sampled" (default: its number of batches).
     temperature : float
-        These weights to the power of one over it: 1 as they are, larger towards all alike.
+        Weights are raised to the power of 1 / `temperature`: 1 keeps them, larger values make them
+        more equal.
 
     Raises
     ------
     ValueError
-        On another mode, or no session; on weights or a temperature that "sampled" cannot draw by,
-        or with another mode.
+        If the mode is unknown, there is no session, or weights or a temperature are not possible or
+        are given with another mode.
 
     Examples
     --------
@@ -62,10 +63,10 @@ class Cycled(Resumed):
             msg = f"mode={mode!r}: expected one of {MODES}"
             raise ValueError(msg)
         if not samplers:
-            msg = "there is no session to cycle over"
+            msg = "expected at least one session to cycle over, found none"
             raise ValueError(msg)
         if mode != "sampled" and (weights is not None or temperature != 1.0):
-            msg = f"weights and temperature are of mode='sampled', not {mode!r}"
+            msg = f"weights and temperature need mode='sampled', found mode={mode!r}"
             raise ValueError(msg)
         if not (isinstance(temperature, int | float) and temperature > 0):
             msg = f"{option('temperature', temperature)}: expected a number above 0"
@@ -73,13 +74,13 @@ class Cycled(Resumed):
         self.samplers, self.mode, self.seed = list(samplers), mode, seed
         sizes = [len(sampler) for sampler in self.samplers]
         given = np.asarray(sizes if weights is None else weights, np.float64)
-        checked_weights(given, len(sizes))  # which are none to draw by is said of what was given
+        checked_weights(given, len(sizes))  # errors are about the given weights
         with np.errstate(divide="ignore"):  # 0 stays 0
             logs = np.log(given / given.max()) / temperature
         self.shares = checked_weights(np.exp(logs), len(sizes))
 
     def turns(self, epoch: int) -> np.ndarray:
-        """Which session each batch of an epoch is of: (batch,) int64."""
+        """The session of each batch of an epoch, (batch,) int64."""
         sizes = np.array([len(sampler) for sampler in self.samplers])
         every = np.repeat(np.arange(sizes.size), sizes)
         if self.mode == "in order":
@@ -115,21 +116,22 @@ class Cycled(Resumed):
         return identity | {"sessions": [sampler.identity() for sampler in self.samplers]}
 
     def ranks(self) -> dict[str, int]:
-        """What a state says of several ranks."""
+        """The part of a state about ranks, if there are several."""
         return self.samplers[0].ranks()
 
     def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
-        """A state of any number of ranks as one of this number: of another one the epoch begins anew.
+        """Convert a state to this number of ranks; if the number differs, the epoch starts again.
 
-        Sessions have other numbers of batches then, and take turns in another order.
+        Sessions then have other numbers of batches, and another order.
         """
         epoch, batch, ranks = int(state["epoch"]), int(state["batch"]), int(state.get("ranks", 1))
         now = self.ranks().get("ranks", 1)
         if ranks == now or not batch:
             return {"epoch": epoch, "batch": batch}
         warn(
-            f"the state is of {ranks} ranks, there are {now} now, so that sessions take turns in "
-            f"another order: epoch {epoch} begins anew, and what it had comes a second time"
+            f"the state was saved with {ranks} ranks, but there are {now} now, so the order of "
+            "sessions "
+            f"differs: epoch {epoch} starts again, and its samples are used a second time"
         )
         return {"epoch": epoch, "batch": 0}
 

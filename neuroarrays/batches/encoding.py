@@ -1,4 +1,4 @@
-"""Text columns of presentations as whole numbers, by a list of labels that is kept."""
+"""Encode text columns of presentations as whole numbers, with a stored list of labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuroarrays.schema.given import check
 
 
 class Encoded(fields.Dense):
-    """A column as the position of each label in a list: (row,) int64, -1 where it has none."""
+    """The position of each label of a column in a list, (row,) int64; -1 for a missing label."""
 
     def __init__(self, codes: np.ndarray, labels: list[str]):
         super().__init__(codes)
@@ -22,7 +22,7 @@ class Encoded(fields.Dense):
 
 
 def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[str, Encoded]:
-    """The variables that are asked for as codes.
+    """Encode the chosen variables.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[
     Raises
     ------
     NotInTree
-        If a label is not in the list, or there is no such variable.
+        If a label is not in the list, or the variable does not exist.
     SchemaError
         If a variable has more than one value per sample.
     """
@@ -60,7 +60,10 @@ def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: s
     else:
         values = array.values
         if array.dims != (dim,):
-            msg = f"{where} has dims {array.dims}: only a text per sample is encoded, along {dim}"
+            msg = (
+                f"{where} has dims {array.dims}; only one text per sample, along {dim}, can "
+                "be encoded"
+            )
             raise SchemaError(msg)
     texts = [None if _is_missing(value) else str(value) for value in values.tolist()]
     if labels is True:
@@ -76,12 +79,12 @@ def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: s
 
 
 def check_alike(datasets: Iterable[Any]) -> None:
-    """Refuse datasets of which one means something else by a code than another.
+    """Refuse datasets whose codes have different meanings.
 
     Raises
     ------
     SchemaError
-        Names the variable, both areas, and a list of all labels.
+        If they have; the message has the variable, both areas and all labels.
     """
     first: dict[str, tuple[str, list[str]]] = {}
     for dataset in datasets:

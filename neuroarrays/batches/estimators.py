@@ -1,4 +1,4 @@
-"""All samples of a dataset at once, as an estimator of scikit-learn takes them."""
+"""`xy`: all samples of a dataset at once, for estimators of scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ _EXAMPLE = 'na.batches.TrialSamples(area, ["spike_data"], ["speed"])'
 def xy(
     samples: TrialSamples | ClipSamples, target: str | None = None, groups: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The samples of a dataset as features, targets and groups: ``X, y, groups``.
+    """Gather all samples of a dataset as features, targets and groups: ``X, y, groups``.
 
     Parameters
     ----------
     samples : TrialSamples or ClipSamples
-        Its inputs become the features, in their order.
+        A dataset, whose inputs become the features, in their order.
     target : str, optional
-        Which of its targets; needed where it has several.
+        Name of the target; needed if there are several.
     groups : str, optional
-        Column of `presentations` whose equal values are one group, such as ``"block_id"``. Unless
-        given, each presentation is a group, and the windows of one stretch of the clock are one.
+        Column of `presentations` whose equal values make a group, such as ``"block_id"`` (default:
+        each presentation is a group, and so are all windows of one stretch of the clock).
 
     Returns
     -------
     X : (sample, feature) float or int
-        The inputs, each flattened, side by side; units as in the tree.
+        The inputs, flattened and concatenated, in the units of the tree.
     y : (sample,) or (sample, value)
         The target, flattened, in its unit.
     groups : (sample,) int64 or dtype of the column
-        For ``GroupKFold().split(X, y, groups)``: what belongs together is never apart.
+        Groups for ``GroupKFold().split(X, y, groups)``, which never splits a group.
 
     Raises
     ------
     NotInTree
-        If there is no such target or column.
+        If the target or column does not exist.
     SchemaError
-        If there is no input, or the target is not named.
+        If there is no input, or there are several targets and none is named.
     NothingLeft
-        If no target is known.
+        If the target is NaN in all samples.
 
     Warns
     -----
@@ -70,7 +70,10 @@ def xy(
     inputs = [name for name in samples.fields if name not in samples.targets]
     target = _target(samples, target)
     if not inputs:
-        msg = f"{samples.location}: no input, only targets: give the dataset inputs, {_EXAMPLE}"
+        msg = (
+            f"{samples.location}: the dataset has targets and no inputs; make it with inputs, "
+            f"e.g. {_EXAMPLE}"
+        )
         raise SchemaError(msg)
     batch = samples.batch(range(len(samples)))
     n = len(samples)
@@ -87,7 +90,9 @@ def xy(
     if known.all():
         return features, values, group
     lost = n - int(known.sum())
-    warn(f"{samples.location}: {lost} of {many(n, 'sample')} left out, whose {target} is not known")
+    warn(
+        f"{samples.location}: {lost} of {many(n, 'sample')} left out, because their {target} is NaN"
+    )
     return features[known], values[known], group[known]
 
 
@@ -97,7 +102,7 @@ def _target(samples: TrialSamples | ClipSamples, target: str | None) -> str:
     if target is None and len(known) == 1:
         return known[0]
     if target is None:
-        msg = f"{samples.location}: {many(len(known), 'target')} {known}: say which, target="
+        msg = f"{samples.location}: {many(len(known), 'target')} {known}: choose one with target="
         raise SchemaError(msg)
     if target not in known:
         raise NotInTree("target", target, known, hint=samples.location)

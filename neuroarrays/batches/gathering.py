@@ -139,7 +139,7 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
     """
     if schema.kind_of(tree) != schema.ALIGNED:
         msg = (
-            "this is a recording tree: give na.align(tree, bin_width=0.02), or use "
+            "this is a recording tree; give na.align(tree, bin_width=0.02), or use "
             "na.torch.SpikeWindowDataset on its areas"
         )
         raise SchemaError(msg)
@@ -211,7 +211,7 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     """
     array = find(area, name)
     if array.dtype.kind not in "biuf":
-        msg = f"{location(area, name)} has dtype {array.dtype}: not a number, so not a tensor"
+        msg = f"{location(area, name)} has dtype {array.dtype}; expected numbers"
         raise SchemaError(msg)
     if dim == schema.PRESENTATION and schema.IMAGE in array.dims and dim not in array.dims:
         return _images(area, name, array, cache)
@@ -235,7 +235,8 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     )
     if shown is None or schema.IMAGE not in array.coords:
         msg = (
-            f"{location(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of each "
+            f"{location(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of "
+            "each "
             "presentation, or of each image, to look it up"
         )
         raise SchemaError(msg)
@@ -282,7 +283,8 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
     steps = np.diff(time)
     if not (steps > 0).all():
         msg = (
-            f"{location(area, first)}: time goes backwards, stands still or is NaN; see na.validate"
+            f"{location(area, first)}: time decreases, stays equal or is NaN; na.validate "
+            "lists where"
         )
         raise SchemaError(msg)
     width = find(area, first).coords[schema.TIME].attrs.get("bin_width")
@@ -295,7 +297,10 @@ def bins_of(what: str, seconds: float, width: float) -> int:
     """A duration as a whole number of bins of a width, both in s; `what` is said in the error."""
     bins = seconds / width
     if not (np.isfinite(bins) and abs(bins - round(bins)) < 0.1):
-        msg = f"{what}: {seconds:g} s are {bins:.2f} bins of {width:g} s, not a whole number"
+        msg = (
+            f"{what}: {seconds:g} s are {bins:.2f} bins of {width:g} s; expected a whole "
+            "number of bins"
+        )
         raise ValueError(msg)
     return round(bins)
 

@@ -1,4 +1,4 @@
-"""Loaders: batches of a dataset, or of several in turn, that go on where they stopped."""
+"""Loaders: batches of one or several datasets, which can resume where they stopped."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from neuroarrays.schema.given import check
 
 
 class Position:
-    """How far a loader is: the epoch, and how many of its batches were handed out."""
+    """The position of a loader: the epoch, and the number of batches it has returned."""
 
     def __init__(self, batches: Batches | Cycled):
         self.batches = batches
         self.epoch, self.done, self.begun = batches.epoch, batches.skip, False
 
     def through(self, epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """The rest of this epoch, or the next one if this one was left early."""
+        """The rest of this epoch, or the next epoch if the loop left this one early."""
         if self.begun:
             self.epoch, self.done = self.epoch + 1, 0
         self.begun = True
@@ -35,18 +35,18 @@ class Position:
         self.go_to({"epoch": self.epoch + 1, "batch": 0})
 
     def state(self) -> dict[str, int]:
-        """Epoch and batch, for a checkpoint."""
+        """Return epoch and batch, for a checkpoint."""
         return {"epoch": self.epoch, "batch": self.done}
 
     def go_to(self, state: Mapping[str, int]) -> None:
-        """Go on after a batch of an epoch."""
+        """Continue after a batch of an epoch."""
         self.epoch, self.done, self.begun = int(state["epoch"]), int(state["batch"]), False
-        if self.done >= len(self.batches):  # an epoch that was counted to its end, not run to it
+        if self.done >= len(self.batches):  # the saved epoch was complete
             self.epoch, self.done = self.epoch + 1, 0
 
 
 class Resumable:
-    """What loaders share: their position in an epoch can be saved in a checkpoint and restored."""
+    """The base of loaders: their position in an epoch can be saved and restored."""
 
     dataset: Any
     _position: Position
@@ -72,7 +72,8 @@ class Resumable:
         return {"data": identity_of(self.dataset), "order": batches.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after a batch of an epoch, also with another number of ranks: a warning says what comes twice.
+        """Continue after a batch of an epoch; with another number of ranks, a warning names
+        repeated samples.
 
         Raises
         ------
@@ -82,11 +83,17 @@ class Resumable:
             batches than there are; names what differs. If it is no state of a loader.
         """
         if not isinstance(state, Mapping) or not {"epoch", "batch"} <= set(state):
-            msg = f"expected what state_dict() of a loader gave, with epoch and batch, found {state!r:.60}"
+            msg = (
+                "expected what state_dict() of a loader gave, with epoch and batch, found "
+                f"{state!r:.60}"
+            )
             raise SchemaError(msg)
         expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
         if expected is not None and expected != found:
-            msg = f"the state is of encodings {expected}, this dataset has {found}: give it the same encode= or vocabulary="
+            msg = (
+                f"the state is of encodings {expected}, this dataset has {found}: give it the "
+                "same encode= or vocabulary="
+            )
             raise SchemaError(msg)
         check_same(
             {key: state.get(key, here) for key, here in self._identity.items()}, self._identity
@@ -101,33 +108,33 @@ class Resumable:
         self._position.go_to(here)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iteration be this epoch."""
+        """Start the next iteration at this epoch."""
         self._position.go_to({"epoch": epoch, "batch": 0})
 
 
 class NumpyLoader(Resumable):
-    """Batches of a dataset as dicts of numpy arrays, one epoch per iteration.
+    """A loader of batches as dicts of numpy arrays, one epoch per iteration.
 
     Parameters
     ----------
     dataset : dataset
-        One of this module.
+        A dataset of `na.batches`.
     batches : Batches or Cycled
-        Which samples make which batch.
+        The sampler, which decides the samples of each batch.
     prefetch : int
-        How many batches a thread gathers ahead, transforms included, while the loop has another;
-        0 gathers each when it is asked for. 2 is the choice for training.
+        Number of batches that a thread gathers ahead, with transforms, while the loop works on
+        another. 0 gathers each batch when it is needed. Use 2 for training.
 
     Notes
     -----
-    Every iteration is an epoch, the next one in another order. After `load_state_dict` the very
-    next batch follows, whatever was gathered ahead. The memory of a batch is used again once you
-    have let go of it.
+    Each iteration is an epoch; the next one has another order. After `load_state_dict`, the batch
+    after the saved one follows, even if batches were gathered ahead. The memory of a batch is
+    reused when no variable refers to it any more.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of no use; says what to give.
+        If an argument is not possible; the message tells what to give.
 
     Examples
     --------
@@ -162,12 +169,12 @@ class NumpyLoader(Resumable):
 
 
 def check_batches(given: Any, example: str) -> None:
-    """Raise an error if something does not say which samples make which batch.
+    """Raise an error if something is not a sampler.
 
     Raises
     ------
     TypeError
-        Says what to give.
+        If it is not; the message has an example.
     """
     if not isinstance(given, Batches | Cycled):
         msg = f"batches: expected {example}, found {given!r:.60}"
@@ -175,7 +182,7 @@ def check_batches(given: Any, example: str) -> None:
 
 
 class SessionBatches:
-    """Datasets by session; a batch is of one of them, and comes with its session's name.
+    """Datasets by session; each batch is from one of them, and has the name of its session.
 
     Parameters
     ----------
@@ -205,16 +212,16 @@ class SessionBatches:
         return {k: identity_of(d) for k, d in zip(self.keys, self.datasets, strict=True)}
 
     def load(self) -> None:
-        """Read now what is kept in memory."""
+        """Read the data that is kept in memory now."""
         for dataset in self.datasets:
             dataset.load()
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for every batch, also once `load` was called."""
+        """The arrays that are read for each batch, even after `load`."""
         return [array for dataset in self.datasets for array in dataset.unread()]
 
     def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
-        """Samples by pairs (session, number), all of one session."""
+        """Gather samples by pairs (session, number), all of one session."""
         session = pairs[0][0]
         return self.keys[session], self.datasets[session].batch([i for _, i in pairs])
 
@@ -231,38 +238,40 @@ def cycle(
     temperature: float = 1.0,
     prefetch: int | None = None,
 ) -> NumpyLoader:
-    """Batches of several sessions, one session at a time.
+    """Combine the loaders of several sessions; each batch is from one session.
 
     Parameters
     ----------
     loaders : mapping of str to NumpyLoader
-        One side of what `loaders` returns.
+        Loaders of one side, as in the result of `loaders`.
     mode : {"longest", "shortest", "weighted", "in order", "sampled"}
-        "longest": one batch of each in turn, short sessions start anew until the longest is
-        through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to their batches. "in order": every batch once, a session after the
-        other, as for validation. "sampled": as many batches as there are in all, the session of each
-        drawn with replacement.
+        "longest": one batch of each session in turn; short sessions start again until the longest
+        is finished. "shortest": in turn, until the first session is finished. "weighted": each
+        batch once, sessions drawn in proportion to their batches. "in order": each batch once, one
+        session after the other, as for validation. "sampled": the total number of batches, the
+        session of each drawn with replacement.
     seed : int
-        Of "weighted" and "sampled".
+        Seed of "weighted" and "sampled".
     weights : mapping of str to float, optional
-        How often "sampled" draws each session, in proportion; its number of batches unless given.
+        Relative frequency of each session for "sampled" (default: its number of batches).
     temperature : float
-        These weights to the power of one over it: 1 as they are, larger towards all alike.
+        Weights are raised to the power of 1 / `temperature`: 1 keeps them, larger values make them
+        more equal.
     prefetch : int, optional
-        How many batches a thread gathers ahead; the most that any of the loaders does, unless given.
+        Number of batches that a thread gathers ahead (default: the most of any of the loaders).
 
     Returns
     -------
     NumpyLoader
-        Its batches are pairs ``(session, batch)``.
+        A loader whose batches are pairs ``(session, batch)``.
 
     Raises
     ------
     ValueError
-        On a session without a batch, no session, or weights that are none or not of these sessions.
+        If a session has no batch, there is no session, or weights are not possible or not for these
+        sessions.
     TypeError
-        If these are not loaders, but sides of them.
+        If all sides were given instead of one.
 
     Examples
     --------
@@ -288,7 +297,7 @@ def in_turn(
     weights: Mapping[str, float] | None,
     temperature: float,
 ) -> tuple[SessionBatches, Cycled]:
-    """The dataset and batches of a loader that takes some loaders in turn; see `cycle`."""
+    """The dataset and sampler of a loader that combines loaders; see `cycle`."""
     check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
     for key, loader in loaders.items():
         if not isinstance(loader, kind):
@@ -311,7 +320,7 @@ def in_turn(
 
 
 def _warn_of_clocks(clocks: Mapping[str, str]) -> None:
-    """Say which sessions have other bins than the rest: one model would take them for the same."""
+    """Warn about sessions whose bins differ, because a shared model would not notice it."""
     sessions: dict[str, list[str]] = {}
     for key, clock in clocks.items():
         sessions.setdefault(clock, []).append(key)
@@ -319,4 +328,4 @@ def _warn_of_clocks(clocks: Mapping[str, str]) -> None:
         each = "; ".join(
             f"{clock or 'no bins'}: {shorten(keys, 3)}" for clock, keys in sessions.items()
         )
-        warn(f"sessions of different bins, which a model that all share takes for the same: {each}")
+        warn(f"sessions have different bins, which a shared model does not notice: {each}")

@@ -1,4 +1,4 @@
-"""From an aligned tree to the loaders of every session, by side of a split."""
+"""Make the loaders of each session of an aligned tree, by side of a split."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def loaders(
     targets: Sequence[str] = (),
     **options: Any,
 ) -> dict[str, dict[str, NumpyLoader]]:
-    """Loaders of numpy batches of every session, by side of a split.
+    """Make loaders of numpy batches for each session, by side of a split.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def loaders(
     -------
     dict of dict of NumpyLoader
         ``{"train": {session: loader}, "validation": ..., "test": ...}``; the key is
-        ``session/area`` where a session has several areas. Training is shuffled, and windows
-        start anywhere; the other sides come in order and whole.
+        ``session/area`` if a session has several areas. Training samples are shuffled, and windows
+        start anywhere; the other sides are in order and complete.
 
     Raises
     ------
     NotInTree, SchemaError, ValueError
-        What is missing or empty, in which session and area.
+        If something is missing or empty; the message has the session and area.
 
     Examples
     --------
@@ -201,7 +201,9 @@ class LoaderPlan:
         if split == "block":
             return {area.path.strip("/").partition("/")[0]: None}
         if not isinstance(split, str) and not callable(split):
-            msg = f"split={split!r}: expected a column, 'block' or a function of the area"
+            msg = (
+                f"split={split!r}: expected the name of a column, 'block' or a function of the area"
+            )
             raise TypeError(msg)
         hint = _SPLIT_HINT if schema.PRESENTATION in area.dims else _CLOCK_HINT
         sides = (
@@ -227,7 +229,7 @@ class LoaderPlan:
         known = [name for name in inspect.signature(kind.__init__).parameters if name not in _MADE]
         check_options(options, known, kind.__name__)
         if self.normalize and options.get("transform") is not None:
-            msg = "normalize= is a transform as well: give transform= a function that does both"
+            msg = "normalize= is also a transform; give one function that does both as transform="
             raise ValueError(msg)
         if self.length is None:
             return self.kinds.trials(part.area, self.inputs, self.targets, part.where, **options)

@@ -1,4 +1,4 @@
-"""Windows of a recording: where they may begin, and the spikes that they are made of."""
+"""Windows of a recording: their possible starts, and their spikes."""
 
 from __future__ import annotations
 
@@ -158,9 +158,10 @@ class RecordedSamples(AreaSamples):
             raise ValueError(msg)
         if not (whole := self._whole(begins)).all():
             msg = (
-                f"{self.location}: {(~whole).sum():,} of {whole.size:,} windows reach into time in which "
-                f"not all units were recorded, or are to be trusted: the first starts at "
-                f"{begins[~whole][0]:g} s. No spike there does not mean silence; leave them out, or "
+                f"{self.location}: {(~whole).sum():,} of {whole.size:,} windows have time in which "
+                f"not all units were recorded and valid; the first starts at "
+                f"{begins[~whole][0]:g} s. A count of 0 there does not mean silence; leave "
+                "these windows out, or "
                 "choose units with na.select_units"
             )
             raise ValueError(msg)

@@ -1,7 +1,8 @@
-"""Which samples make which batch: seeded, shared among ranks, resumable.
+"""Samplers decide the samples of each batch. They are seeded, can resume, and share samples among
+ranks.
 
-An epoch's order is a function of the seed and the epoch's number. It is never drawn from the
-random state of numpy, Python or torch, and a worker draws nothing at all.
+The order of an epoch depends only on the seed and the number of the epoch. The random state of
+numpy, Python or torch is never used, and workers draw nothing.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ class Resumed:
         return {"epoch": self.epoch, "batch": self.handed}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on after a batch of an epoch."""
+        """Continue after a batch of an epoch."""
         self.epoch = int(state["epoch"])
         self.skip = self.handed = int(state["batch"])
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch, as `DistributedSampler.set_epoch` does."""
+        """Start an epoch, as `DistributedSampler.set_epoch` does."""
         self.load_state_dict({"epoch": epoch, "batch": 0})
 
 
 class Batches(Resumed):
-    """Batches of sample numbers.
+    """A sampler: the numbers of the samples of each batch.
 
     Parameters
     ----------
@@ -59,29 +60,29 @@ class Batches(Resumed):
     batch_size : int
         Samples per batch and rank.
     shuffle : bool
-        Another order every epoch; otherwise 0, 1, 2, ...
+        If True, each epoch has another order; else it is 0, 1, 2, ...
     seed : int
-        Of the order.
+        Seed of the order.
     weights : (n,) float, optional
-        Draw `n` samples per epoch in proportion to these, with replacement: see `balanced`.
+        Draw `n` samples per epoch with replacement, in proportion to these weights: see `balanced`.
     drop_last : bool
-        Only whole batches, and as many on every rank; otherwise every sample is in one batch of
-        one rank, and there are as many batches on every rank, of which some may have a sample less
-        (with a `batch_size` of 1 ranks may differ by a batch).
+        If True, only full batches, the same number on each rank. If False, each sample is in one
+        batch of one rank, and all ranks have the same number of batches, some with one sample less
+        (with a `batch_size` of 1, ranks may differ by one batch).
     rank, world_size : int, optional
         Share of the samples, `jax.process_index()` of `jax.process_count()` for example. Unless
         given, those of `torch.distributed`, if it runs when an epoch begins.
 
     Notes
     -----
-    `state_dict` after some batches and `load_state_dict` in another process go on with the very
-    next batch. `epoch` counts up each time the batches are used up.
+    `load_state_dict` with the `state_dict` of another process continues with the next batch.
+    `epoch` increases by 1 after each complete epoch.
 
     Raises
     ------
     ValueError
-        If there is no batch: an epoch without batches would never end a training; on every rank if
-        there are fewer samples than ranks. If `batch_size` or `seed` is no whole number.
+        If there are no batches, because training on an empty epoch would never end; on all ranks,
+        if there are fewer samples than ranks. If `batch_size` or `seed` is not a whole number.
 
     Examples
     --------
@@ -123,7 +124,10 @@ class Batches(Resumed):
     def _check(self) -> None:
         """Raise an error if there is no batch; on every rank, as the others would wait for ever."""
         if 0 < self._size() < self.world_size:
-            msg = f"{many(self._size(), 'sample')} for {self.world_size} ranks: take fewer ranks"
+            msg = (
+                f"{many(self._size(), 'sample')} for {self.world_size} ranks; expected at "
+                "least one sample per rank: use fewer ranks"
+            )
             raise ValueError(msg)
         if len(self) == 0:
             msg = (
@@ -131,11 +135,11 @@ class Batches(Resumed):
                 f"{self.world_size} rank(s), drop_last={self.drop_last}"
             )
             if self.drop_last and (share := self._size() // self.world_size):
-                msg = f"{msg}; say batch_size={share} or less"
+                msg = f"{msg}; give batch_size={share} or less"
             raise ValueError(msg)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Samples of an epoch, of all ranks, in order: (n,) int64."""
+        """The samples of an epoch, of all ranks, in order, (n,) int64."""
         if self.weights is not None:
             uniform = draws(self.n, self.seed, epoch, 1) / 2.0**64
             return np.minimum(np.searchsorted(self.weights, uniform, side="right"), self.n - 1)
@@ -150,7 +154,7 @@ class Batches(Resumed):
         rank_order = order[self.rank :: self.world_size]
         stops = np.minimum(np.arange(1, len(self) + 1) * self.batch_size, rank_order.size)
         if self.world_size > 1 and stops.size > 1 and stops[-2] == rank_order.size:
-            stops[-2] -= 1  # a sample for the last batch, which other ranks have as well
+            stops[-2] -= 1  # keep a sample for the last batch, which other ranks also have
         return np.split(rank_order[: stops[-1]], stops[:-1])
 
     def __len__(self) -> int:
@@ -161,11 +165,11 @@ class Batches(Resumed):
         return -(-most // self.batch_size)
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch, how many of its batches were handed out, and the number of ranks if there are several."""
+        """Return the epoch, its number of batches returned, and the number of ranks if several."""
         return super().state_dict() | self.ranks()
 
     def ranks(self) -> dict[str, int]:
-        """What a state says of several ranks."""
+        """The part of a state about ranks, if there are several."""
         return {"ranks": self.world_size} if self.world_size > 1 else {}
 
     def identity(self) -> Identity:
@@ -180,11 +184,11 @@ class Batches(Resumed):
         return identity | ({} if self.weights is None else {"weights": checksum(self.weights)})
 
     def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
-        """A state of any number of ranks as one of this number.
+        """Convert a state to this number of ranks.
 
-        After b batches of each rank the first ``b * batch_size * ranks`` samples of the epoch are
-        through, whatever the number of ranks, so that the next ones follow. Where that is no whole
-        number of batches, a warning says how many samples come a second time.
+        After b batches on each rank, the first ``b * batch_size * ranks`` samples of the epoch were
+        used; the next ones follow. If this is not a whole number of batches, a warning tells how
+        many samples are used a second time.
         """
         epoch, batch, ranks = int(state["epoch"]), int(state["batch"]), int(state.get("ranks", 1))
         if ranks == self.world_size:
@@ -193,8 +197,9 @@ class Batches(Resumed):
         if again:
             count = many(again * self.batch_size, "sample")
             warn(
-                f"the state is of {ranks} ranks, there are {self.world_size} now: {count} of epoch "
-                f"{epoch} come a second time"
+                f"the state was saved with {ranks} ranks, but there are {self.world_size} now: "
+                f"{count} of epoch "
+                f"{epoch} are used a second time"
             )
         return {"epoch": epoch, "batch": through}
 
@@ -210,22 +215,22 @@ class Batches(Resumed):
 
 
 class Jittered(Batches):
-    """Batches of windows that tile each stretch, from another begin every epoch.
+    """A sampler of windows that tile each stretch, from another start in each epoch.
 
     Parameters
     ----------
     windows : dataset
-        Windows from one to the next frame, such as `ClipSamples` with a stride of one bin.
+        A dataset with a window from each frame on, such as `ClipSamples` with a stride of one bin.
     batch_size : int
         Windows per batch and rank.
     **options
-        Of `Batches`, but `shuffle` and `weights`.
+        Options of `Batches`, except `shuffle` and `weights`.
 
     Notes
     -----
-    A stretch of n frames gives ``n // length`` windows an epoch. The tiling starts up to half a
-    window before or after the stretch does and is held inside it, so every frame is reached, the
-    first and last as well.
+    A stretch of n frames gives ``n // length`` windows per epoch. The tiling starts up to half a
+    window before or after the start of the stretch, and windows are kept inside it, so every frame
+    is used, also the first and the last.
 
     Examples
     --------
@@ -241,7 +246,7 @@ class Jittered(Batches):
     def __init__(self, windows: Any, batch_size: int, **options: Any):
         if not isinstance(windows, ManyWindows):
             kind = type(windows).__name__
-            msg = f"expected windows of a clock, such as clips, not a {kind}: take Batches"
+            msg = f"expected windows of a clock, such as ClipSamples, found a {kind}: use Batches"
             raise TypeError(msg)
         bounds = np.asarray(windows.bounds)
         self.first, self.room = bounds[:-1], np.diff(bounds)
@@ -254,7 +259,7 @@ class Jittered(Batches):
         return int(self.tiles.sum())
 
     def order(self, epoch: int) -> np.ndarray:
-        """Windows of an epoch, of all ranks, in order: (n,) int64."""
+        """The windows of an epoch, of all ranks, in order, (n,) int64."""
         half = self.step // 2
         left = (self.room + self.step - 1) % self.step
         reach = left + 2 * half + 1
@@ -267,7 +272,7 @@ class Jittered(Batches):
 
 
 def balanced(labels: Any) -> np.ndarray:
-    """Weights with which every label (session, area, class) is drawn equally often.
+    """Compute weights that draw each label (session, area, class) equally often.
 
     Parameters
     ----------
@@ -277,7 +282,7 @@ def balanced(labels: Any) -> np.ndarray:
     Returns
     -------
     (sample,) float64
-        One over the number of samples with its label.
+        Weights: 1 divided by the number of samples with the same label.
 
     Examples
     --------
@@ -290,21 +295,21 @@ def balanced(labels: Any) -> np.ndarray:
 
 
 def checked_weights(weights: Any, n: int) -> np.ndarray:
-    """Upper ends of each sample's share of 0 to 1."""
+    """The upper end of each sample's share of the range from 0 to 1."""
     values = np.asarray(weights, np.float64)
     if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any():
-        msg = f"weights: expected {n} numbers that are not negative, got {values.shape}"
+        msg = f"weights: expected {n} numbers of 0 or more, found shape {values.shape}"
         raise ValueError(msg)
     if not values.sum() > 0:
-        msg = "weights: all of them are 0"
+        msg = "weights: all are 0; expected at least one above 0"
         raise ValueError(msg)
     return np.cumsum(values / values.sum())
 
 
 def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Which of how many processes this is: as given, or as `torch.distributed` says."""
+    """The number of this process and of all processes, as given or from `torch.distributed`."""
     if rank is None and world_size is None:
-        # Where torch was never imported, none of its processes run.
+        # If torch was never imported, none of its processes run.
         distributed = getattr(sys.modules.get("torch"), "distributed", None)
         if distributed is None or not distributed.is_available():
             return 0, 1

@@ -1,4 +1,4 @@
-"""Normalisation as an explicit step: which numbers, of which samples, by which rule."""
+"""Normalisation as an explicit step: the numbers, their samples and the rule are stated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.gathering import location
 from neuroarrays.errors import NotInTree, many
 
-#: Samples whose values are summed together.
+#: Number of samples whose values are summed together.
 _TOGETHER = 256
 
 
@@ -24,11 +24,11 @@ class Scaling:
     Attributes
     ----------
     mean, std : dict of str to () or (last axis,) float64 array
-        Of each variable, in its unit; they broadcast against its last axes.
+        Values for each variable in its unit; they broadcast against its last axes.
     stated : str
-        Of which samples they are, and by which rule.
+        The samples of the statistics, and the rule.
     raw : dict of str to () or (last axis,) float64 array
-        The standard deviations before those of 0 became 1, in the unit of the variable.
+        The standard deviations, before values of 0 became 1, in the unit of the variable.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Scaling:
             if name in batch:
                 values = batch[name]
                 if values.dtype.kind != "f":
-                    msg = f"{name} is {values.dtype}: ask the dataset for a float dtype"
+                    msg = f"{name} has dtype {values.dtype}; make the dataset with a float dtype"
                     raise ValueError(msg)
                 scale(values, mean, 1 / self.std[name])
         return batch
@@ -66,32 +66,33 @@ class Scaling:
         ddof: int = 1,
         split: str = "train",
     ) -> Scaling:
-        """The statistics of a dataset, one batch at a time and in float64; NaN is left out.
+        """Compute the statistics of a dataset in float64, batch by batch; NaN is left out.
 
         Parameters
         ----------
         samples : dataset
-            Those to take the statistics of, usually one side of a split; without a transform.
+            The samples for the statistics, usually one side of a split, without a transform.
         names : sequence of str
-            Variables, each normalised by itself.
+            Variables; each is normalised separately.
         per_unit : bool
-            One mean and deviation for each place on the last axis, instead of one for all.
+            If True, one mean and deviation for each position on the last axis, instead of one for
+            all.
         center : bool
-            Subtract the mean.
+            If True, subtract the mean.
         ddof : int
             Divide the sum of squares by the number of values minus this.
         split : str
-            Name of the samples, to be stated.
+            Name of the samples, for `stated`.
 
         Returns
         -------
         Scaling
-            What is constant is divided by 1.
+            The transform; constant values are divided by 1.
 
         Raises
         ------
         ValueError
-            If a variable is not known (NaN) in any sample.
+            If a variable is NaN in all samples.
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
@@ -103,7 +104,7 @@ class Scaling:
         for name, total in totals.items():
             if not np.any(total.n):
                 where = getattr(samples, "location", "the samples")
-                msg = f"{where}: {name} is not known (NaN) in any of {many(len(samples), 'sample')} of {split}"
+                msg = f"{where}: {name} is NaN in all of {many(len(samples), 'sample')} of {split}"
                 raise ValueError(msg)
             deviation = total.deviation(ddof)
             raw[name] = deviation
@@ -115,32 +116,33 @@ class Scaling:
 
     @classmethod
     def stored(cls, area: xr.DataTree, names: Sequence[str], scope: str = "all") -> Scaling:
-        """The statistics that stand beside the data, by the rule of neuralpredictors.
+        """Use the statistics that are stored with the data, by the rule of neuralpredictors.
 
         Parameters
         ----------
         area : DataTree node
-            With the node ``statistics/<scope>`` (SENSORIUM).
+            An area with the node ``statistics/<scope>`` (SENSORIUM).
         names : sequence of str
             Variables, as in a batch: ``responses``, ``speed``, ``pupil/dilation``, ``stimulus``.
         scope : str
-            What they are over: "all" kinds of stimuli, or one.
+            The stimuli of the statistics: "all" kinds, or one kind.
 
         Returns
         -------
         Scaling
-            Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
-            silent unit) counts as that, the mean being over all units of the session, selected or not.
-            Of other variables one of 0 counts as 1. NaN where a statistic is NaN.
+            The transform. Responses are divided and not centred. A deviation below 1 % of the mean
+            deviation (a silent unit) is replaced by that value; the mean is over all units of the
+            session, selected or not. For other variables a deviation of 0 becomes 1. NaN where a
+            statistic is NaN.
 
         Raises
         ------
         NotInTree
-            If there is no such statistic.
+            If the statistic does not exist.
         """
         scopes = _scopes(area)
         if scope not in scopes:
-            hint = 'say which variables to normalise over the train side: normalize=["responses"]'
+            hint = 'give the variables to normalise by the train side: normalize=["responses"]'
             raise NotInTree("statistics", scope, scopes, hint, location(area))
         table = scopes[scope].to_dataset()
         mean, std, raw = {}, {}, {}
@@ -168,18 +170,19 @@ class Scaling:
 
 
 def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The stored statistics of an area, by the samples that they were taken over."""
+    """The stored statistics of an area, by the samples they were computed from."""
     node = area.children.get(schema.STATISTICS)
     return {} if node is None else dict(node.children)
 
 
 def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
-    """Subtract and multiply in place: the memory is the batch's own, written anew for each.
+    """Subtract and multiply in place; the memory belongs to the batch and is rewritten for each
+    batch.
 
     Parameters
     ----------
     values : (...) float
-        In the unit of `mean`; changed, and without a unit after it.
+        Values in the unit of `mean`; they are changed, and have no unit afterwards.
     mean, factor : (...) float
         They broadcast against its last axes.
     """
@@ -208,5 +211,5 @@ class Moments:
         self.mean, self.n = self.mean + apart * share, both
 
     def deviation(self, ddof: int) -> np.ndarray:
-        """The square root of the squares' sum over the number minus `ddof`."""
+        """The square root of the sum of squares divided by the number minus `ddof`."""
         return np.asarray(np.sqrt(self.squares / np.maximum(self.n - ddof, 1)))

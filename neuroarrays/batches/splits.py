@@ -1,7 +1,7 @@
-"""Splits: which presentations, or which stretches of a clock, train, validate and test.
+"""Splits: the presentations, or stretches of a clock, for training, validation and test.
 
-Every split is a dict, ``{"train": ..., "validation": ..., "test": ...}``: of positions for
-presentations, of intervals ``(n, 2)`` in seconds for a clock. The same seed draws the same split.
+Each split is a dict, ``{"train": ..., "validation": ..., "test": ...}``, of positions of
+presentations or of intervals ``(n, 2)`` of a clock in seconds. The same seed gives the same split.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Split = dict[str, np.ndarray]
 
 
 def by_tier(tiers: Any) -> Split:
-    """Presentations by the tier that their table gives them.
+    """Split presentations by the tier in their table.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def by_tier(tiers: Any) -> Split:
     Returns
     -------
     dict of (n,) int64
-        Positions of each tier, under its own name; "none" and empty ones are left out.
+        Positions of each tier, by its name; "none" and empty tiers are left out.
 
     Examples
     --------
@@ -49,16 +49,17 @@ def by_tier(tiers: Any) -> Split:
 
 
 def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
-    """Presentations at random; those with one label (repeats of a stimulus) stay together.
+    """Split presentations at random; those with the same label (repeats of a stimulus) stay
+    together.
 
     Parameters
     ----------
     labels : (presentation_id,) array
-        What must not be on two sides: the stimulus, the trial block, the day.
+        Labels that must not be on two sides: the stimulus, the trial block, the day.
     fractions : sequence of float
-        Shares of train, validation and test among the labels.
+        Shares of train, validation and test, as parts of the labels.
     seed : int
-        Of the order of the labels.
+        Seed of the order of the labels.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: in
     Raises
     ------
     ValueError
-        If a share asked for gets no label.
+        If a share above 0 gets no label.
 
     Examples
     --------
@@ -85,18 +86,18 @@ def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: in
 def by_block(
     n: int, blocks: int = 10, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> Split:
-    """Presentations in blocks that follow one another, so that slow drifts do not leak.
+    """Split presentations in consecutive blocks, so that slow drifts do not leak.
 
     Parameters
     ----------
     n : int
         Number of presentations, in order of time.
     blocks : int
-        Number of blocks they are cut into.
+        Number of blocks.
     fractions : sequence of float
-        Shares of train, validation and test among the blocks.
+        Shares of train, validation and test, as parts of the blocks.
     seed : int
-        Of the order of the blocks.
+        Seed of the order of the blocks.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def by_block(
     Raises
     ------
     ValueError
-        If a share asked for gets no block.
+        If a share above 0 gets no block.
 
     Examples
     --------
@@ -119,23 +120,24 @@ def by_block(
 
 
 def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> list[Split]:
-    """Stratified folds for cross-validation.
+    """Make stratified folds for cross-validation.
 
     Parameters
     ----------
     labels : (presentation_id,) array
-        Every fold gets its share of each label.
+        Labels; each fold gets its share of each label.
     n_folds : int
-        How many.
+        Number of folds.
     groups : (presentation_id,) array, optional
-        What stays together (repeats of one stimulus); a group goes by its first label.
+        Groups that stay together (repeats of one stimulus); a group has the label of its first
+        presentation.
     seed : int
-        Of the order in each stratum.
+        Seed of the order within each label.
 
     Returns
     -------
     list of dict
-        Per fold, positions under "train" and "test"; every presentation is tested once.
+        For each fold, the positions of "train" and "test"; each presentation is tested once.
 
     Raises
     ------
@@ -156,11 +158,11 @@ def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> l
         msg = f"n_folds={n_folds}: expected 2 to {len(names)}, the number of {what}"
         raise ValueError(msg)
     first = np.full(len(names), -1)
-    first[group[::-1]] = stratum[::-1]  # the first presentation of each group is written last
+    first[group[::-1]] = stratum[::-1]  # the first presentation of a group decides
     order = permutation(len(names), seed)
     order = order[np.argsort(first[order], kind="stable")]
     fold = np.empty(len(names), np.int64)
-    fold[order] = np.arange(len(names)) % n_folds  # dealt out, stratum after stratum
+    fold[order] = np.arange(len(names)) % n_folds  # distributed label by label
     fold_of = fold[group]
     return [
         {"train": np.flatnonzero(fold_of != k), "test": np.flatnonzero(fold_of == k)}
@@ -169,7 +171,7 @@ def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> l
 
 
 def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float = 0.0) -> Split:
-    """A clock cut into three stretches: first train, then validation, then test.
+    """Split a clock into three stretches: first train, then validation, then test.
 
     Parameters
     ----------
@@ -178,17 +180,17 @@ def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float 
     fractions : sequence of float
         Shares of train, validation and test.
     gap : float, s
-        Left out between them.
+        Time that is left out between stretches.
 
     Returns
     -------
     dict of (1, 2) float64, s
-        Begin and end of each.
+        Start and end of each stretch.
 
     Raises
     ------
     ValueError
-        If a share asked for gets no time.
+        If a share above 0 gets no time.
 
     Examples
     --------
@@ -213,29 +215,29 @@ def by_time(time: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), gap: float 
 
 
 def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 0) -> Split:
-    """A clock cut into clips of one length; some of them are for validation.
+    """Split a clock into clips of equal length, some of which are for validation.
 
     Parameters
     ----------
     time : (time,) float64, s
         Bin centres.
     clip_length : float, s
-        Length of a clip; a last shorter one trains.
+        Length of a clip; a shorter last clip is for training.
     n_validation_clips : int
-        How many validate.
+        Number of clips for validation.
     seed : int
-        Of their choice.
+        Seed of the choice of clips.
 
     Returns
     -------
     dict of (n, 2) float64, s
-        Begin and end of the clips. Neighbours of "train" are one interval; around each removed
-        clip there are two, so that no window runs across the hole.
+        Start and end of the clips. Neighbouring clips of "train" are one interval; a removed clip
+        separates two intervals, so no window goes across it.
 
     Raises
     ------
     ValueError
-        If there are not more clips than that.
+        If there are not more clips than `n_validation_clips`.
 
     Examples
     --------
@@ -266,9 +268,9 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
     edges : (frame + 1,) float64, s
         Edges of the frames.
     frames : int
-        Of each clip.
+        Frames of each clip.
     validation : (n,) int
-        Numbers of the clips that validate, in the order wanted.
+        Numbers of the clips for validation, in the wanted order.
 
     Returns
     -------
@@ -288,7 +290,7 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
 
 
 def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
-    """Labels in their order of appearance, and which of them each presentation has."""
+    """Labels in order of appearance, and the number of the label of each presentation."""
     values = np.asarray(labels).tolist()
     known: dict[Any, int] = {}
     codes = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
@@ -320,10 +322,10 @@ def _shares(order: np.ndarray, fractions: Sequence[float], what: str) -> Split:
 
 
 def _edges(time: Any) -> np.ndarray:
-    """Edges of the bins of which `time` are the centres."""
+    """Edges of the bins whose centres are `time`."""
     centres = np.asarray(time, np.float64)
     if centres.size < 2:
-        msg = f"a clock of {centres.size} samples cannot be split"
+        msg = f"a clock of {centres.size} samples cannot be split; expected at least 2"
         raise ValueError(msg)
     step = float(np.median(np.diff(centres)))
     return np.append(centres - step / 2, centres[-1] + step / 2)

@@ -1,4 +1,4 @@
-"""Windows of raw spikes as tokens, for models that read spikes instead of counts."""
+"""`SpikeEventSamples`: windows of raw spikes as tokens, for models that read spikes."""
 
 from __future__ import annotations
 
@@ -36,82 +36,82 @@ class Part(NamedTuple):
     samples: SpikeEventSamples
     #: Numbers of the windows, (k,) int64.
     numbers: np.ndarray
-    #: Where they stand in the batch, (k,) int64.
+    #: Their positions in the batch, (k,) int64.
     rows: np.ndarray
 
 
 class SpikeEventSamples(RecordedSamples):
-    """Windows of raw spikes as samples: a time and the index of a unit for each spike.
+    """A dataset of windows of raw spikes: a time and a unit index for each spike.
 
     Parameters
     ----------
     area : DataTree node
         An area of a recording tree, with a `spikes` node.
     length : float, s
-        Length of a window, which is half-open.
+        Length of a half-open window.
     starts : (n,) float, s, optional
-        Starts of the windows on the session clock, anywhere in the time that was recorded. Every
-        `stride` unless given.
+        Starts of the windows on the session clock, within the recorded time (default: one every
+        `stride`).
     stride : float, s, optional
-        From one start to the next one's; `length` unless given.
+        Time from one start to the next (default: `length`).
     window : (float, float) or (n, 2) float, s, optional
-        Stretches that windows lie in entirely: a side of a split. All the time that was recorded
-        unless given.
+        Stretches, such as a side of a split; windows are wholly within one (default: all the
+        recorded time).
     targets : sequence of str
-        Signals of the recording, at their own samples: ``"running/speed"``.
+        Signals of the recording, with their own sample times: ``"running/speed"``.
     ragged : bool
-        The spikes of all windows one after another, without padding.
+        If True, the spikes of all windows are concatenated, without padding.
     width : int, optional
-        Tokens of every window; as many as the fullest window of a batch has, rounded up to a
-        multiple of 8, unless given.
+        Number of tokens of each window (default: those of the fullest window of a batch, rounded up
+        to a multiple of 8).
     unit_tokens : bool
-        Begin each window with two tokens for every unit, of the begin and the end of the window, as
-        POYO has them (Azabou et al. 2023, https://arxiv.org/abs/2310.16046).
+        If True, each window begins with two tokens for each unit, for the start and the end of the
+        window, as in POYO (Azabou et al. 2023, https://arxiv.org/abs/2310.16046).
     latents : (float, int), optional
-        POYO's latents: the step between them in s, and how many there are at each step.
+        Latents of POYO: the step between them in s, and their number at each step.
     vocabulary : Vocabulary, optional
-        The numbers of units, sessions and subjects, of all recordings that are trained on; of this
-        area alone unless given.
+        The numbers of units, sessions and subjects of all recordings in the training (default: of
+        this area only).
     cache : {"auto", True, False}
-        Whether values of targets are kept in memory, as for `TrialSamples`.
+        Whether to keep values of targets in memory, as for `TrialSamples`.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional
-        From batch to batch.
+        A function from batch to batch.
 
     Attributes
     ----------
     unit_index : (unit_id,) int32
-        The number of each unit of the area.
+        The number of each unit of the area in the vocabulary.
     starts : (n,) float64, s
         Starts of the windows.
 
     Notes
     -----
-    A batch of n windows has, padded:
+    A padded batch of n windows has:
 
-    - `spike_times` ``(n, token)`` float32, s from the begin of the window, in order; `unit_index`
-      ``(n, token)`` int32; `token_mask` ``(n, token)`` bool, False where there is padding, which is
-      0; with `unit_tokens` also `token_type` ``(n, token)`` int32: 0 a spike, 1 begin, 2 end.
-    - of every target `<name>` ``(n, item, ...)`` float32 in its unit, `<name>_times` ``(n, item)``
-      float32 in s from the begin of the window, and `<name>_mask` ``(n, item)`` bool, where the
-      value is known; padding is NaN.
+    - `spike_times` ``(n, token)`` float32, s from the start of the window, in order; `unit_index`
+      ``(n, token)`` int32; `token_mask` ``(n, token)`` bool, False for padding, whose values are 0;
+      with `unit_tokens` also `token_type` ``(n, token)`` int32: 0 is a spike, 1 a start, 2 an end.
+    - for each target `<name>` ``(n, item, ...)`` float32 in its unit, `<name>_times` ``(n, item)``
+      float32 in s from the begin of the window, and `<name>_mask` ``(n, item)`` bool, True where
+      the value is known; padding is NaN.
     - with `latents`: `latent_index` ``(n, latent)`` int32, `latent_times` ``(n, latent)`` float32, s.
     - `session_index`, `subject_index` ``(n,)`` int64, and the starts as `time` ``(n,)`` float64, s.
 
-    With `ragged` the tokens and items stand one after another: ``(token,)`` and ``(item, ...)``, with
-    `token_offsets` and `<name>_offsets` ``(n + 1,)`` int64, where each window begins, instead of
-    the masks. Times are subtracted in float64 before they become float32.
+    With `ragged`, tokens ``(token,)`` and items ``(item, ...)`` are concatenated. `token_offsets`
+    and `<name>_offsets` ``(n + 1,)`` int64, the start of each window, replace the masks. The start
+    of the window is subtracted in float64, before times become float32.
 
     Raises
     ------
     NotInTree
-        If there is no such target, or a unit has no number in the vocabulary.
+        If a target does not exist, or a unit is not in the vocabulary.
     SchemaError
-        If the area has no spikes, or a target no times.
+        If the area has no spikes, or a target has no times.
     ValueError
-        If no window fits, one of `starts` lies where not all units were recorded, or a window has
-        more tokens than `width`.
+        If no window fits, a window of `starts` is not wholly within the time when all units were
+        recorded, or a window has more tokens than `width`.
 
     Examples
     --------
@@ -151,7 +151,7 @@ class SpikeEventSamples(RecordedSamples):
         self.unit_index = self.vocabulary.unit_index(area)
         self.numbers_of = self.vocabulary.session_index(area), self.vocabulary.subject_index(area)
         if ragged and width is not None:
-            msg = "width= is of padded windows: leave it out, or ragged=True"
+            msg = "width= is for padded windows: leave out width= or ragged=True"
             raise ValueError(msg)
         self.is_ragged, self.unit_tokens = ragged, unit_tokens
         self.width = None if width is None else whole_number(width, "width", 1)
@@ -227,7 +227,10 @@ class SpikeEventSamples(RecordedSamples):
             needed[rows] = end - begin + (2 * samples.unit_index.size if self.unit_tokens else 0)
             spans.append((begin, end, starts))
         if self.width is not None and needed.max(initial=0) > self.width:
-            msg = f"{self.location}: a window has {needed.max():,} tokens, more than width={self.width:,}"
+            msg = (
+                f"{self.location}: a window has {needed.max():,} tokens, more than "
+                f"width={self.width:,}"
+            )
             raise ValueError(msg)
         layout = Layout.of(needed, self.is_ragged, self.width)
         size = int(np.prod(layout.shape))
@@ -286,12 +289,12 @@ class SpikeEventSamples(RecordedSamples):
         return pairs.read(first, end - first)[1]
 
     def check_alike(self, other: SpikeEventSamples) -> None:
-        """Refuse a dataset whose windows do not go into one batch with those of this one.
+        """Refuse a dataset whose windows cannot be in one batch with those of this one.
 
         Raises
         ------
         SchemaError
-            Names both, and what differs.
+            If they cannot; the message has both datasets and the difference.
         """
         if self.vocabulary != other.vocabulary:
             both = f"{self.location} and {other.location} have vocabularies of their own"
@@ -302,7 +305,10 @@ class SpikeEventSamples(RecordedSamples):
             msg = f"{other.location} has no target {missing[0]!r}, which {self.location} has"
             raise SchemaError(f"{msg}: leave it out, or the session")
         if self.transform is not None or other.transform is not None:
-            msg = f"{other.location}: the windows of a batch are of several datasets: set the transform of the stack"
+            msg = (
+                f"{other.location}: the windows of a batch are of several datasets: set the "
+                "transform of the stack"
+            )
             raise SchemaError(msg)
         for option in ("length", "is_ragged", "width", "unit_tokens", "labels"):
             if getattr(self, option) != getattr(other, option):

@@ -1,4 +1,4 @@
-"""Numbers for units, sessions and subjects that mean the same in all recordings."""
+"""`Vocabulary`: numbers for units, sessions and subjects that are the same in all recordings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from neuroarrays.schema.given import check
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Numbers of units, sessions and subjects, from 1 on; 0 is padding, and what has no name.
+    """Numbers of units, sessions and subjects, from 1 on; 0 is padding or has no name.
 
     Attributes
     ----------
     units : tuple of str
-        ``session/area/unit_id`` of every unit; the first has the number 1.
+        ``session/area/unit_id`` of each unit; the first has the number 1.
     sessions : tuple of str
         Paths of the sessions.
     subjects : tuple of str
@@ -43,7 +43,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, areas: Any) -> Vocabulary:
-        """Names in alphabetical order, so that it does not matter which recording comes first.
+        """Make a vocabulary, with names in alphabetical order for any order of recordings.
 
         Parameters
         ----------
@@ -53,17 +53,17 @@ class Vocabulary:
         Returns
         -------
         Vocabulary
-            For all datasets that are trained on together.
+            A vocabulary for all datasets of one training.
 
         Raises
         ------
         SchemaError
-            If there is no area with spikes, or two recordings have areas of one name.
+            If there is no area with spikes, or two recordings have areas of the same name.
         """
         return cls((), (), ()).extended(areas)
 
     def extended(self, areas: Any) -> Vocabulary:
-        """With more recordings: what has a number keeps it, new names follow, in their order.
+        """Add recordings: existing names keep their numbers, new names follow.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Vocabulary:
         Returns
         -------
         Vocabulary
-            A new one.
+            A new vocabulary.
         """
         units, sessions, subjects = set(self.units), set(self.sessions), set(self.subjects)
         new: tuple[set[str], set[str], set[str]] = set(), set(), set()
@@ -100,7 +100,7 @@ class Vocabulary:
         )
 
     def unit_index(self, area: xr.DataTree) -> np.ndarray:
-        """The number of each unit of an area.
+        """Return the number of each unit of an area.
 
         Parameters
         ----------
@@ -110,17 +110,17 @@ class Vocabulary:
         Returns
         -------
         (unit_id,) int32
-            In the order of the area.
+            Numbers in the order of the units of the area.
 
         Raises
         ------
         NotInTree
-            If a unit has none.
+            If a unit has no number.
         """
         known = {name: i for i, name in enumerate(self.units, 1)}
         names = unit_names(area)
         if unknown := [name for name in names if name not in known]:
-            hint = "make it of all recordings, Vocabulary.of(tree), or add these, .extended(tree)"
+            hint = "make it from all recordings, Vocabulary.of(tree), or add these, .extended(tree)"
             raise NotInTree("unit", unknown[0], self.units, hint, "the vocabulary")
         return np.array([known[name] for name in names], np.int32)
 

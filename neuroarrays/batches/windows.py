@@ -1,4 +1,4 @@
-"""Windows counted from the raw spikes of a recording."""
+"""`SpikeWindowSamples`: windows of spike counts from a recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neuroarrays.tree.columns import duration
 
 
 class SpikeWindowSamples(RecordedSamples):
-    """Windows binned from raw spike trains as they are asked for.
+    """A dataset of windows of spike counts, which are binned when they are needed.
 
     Parameters
     ----------
@@ -32,36 +32,38 @@ class SpikeWindowSamples(RecordedSamples):
     bin_width : float, s
         Width of a bin; its edges are those of `na.bin_spikes`.
     starts : (n,) float, s, optional
-        Starts of the windows on the session clock, anywhere in the time that was recorded. Every
-        `stride` unless given.
+        Starts of the windows on the session clock, within the recorded time (default: one every
+        `stride`).
     stride : float, s, optional
-        From one start to the next one's; `length` unless given.
+        Time from one start to the next (default: `length`).
     window : (float, float) or (n, 2) float, s, optional
-        Stretches that windows lie in entirely; all the time that was recorded unless given.
+        Stretches, such as a side of a split; windows are wholly within one (default: all the
+        recorded time).
     series : sequence of str
-        Signals of the recording to interpolate at the bins' centres: ``"running/speed"``. NaN
+        Signals of the recording to interpolate at the centres of bins: ``"running/speed"``. NaN
         where there are no data.
     dtype : {"uint8", "float32", "float16"}
-        Of the counts; the series are float32.
+        Dtype of the counts; series are float32.
     labels : bool
         Put `session`, `area` and `unit_id` into every batch.
     transform : callable, optional
-        From batch to batch.
+        A function from batch to batch.
 
     Notes
     -----
-    Windows lie in the time in which all units of the area were recorded and are to be trusted: no
-    spike outside of it does not mean silence. A batch is ``{"spike_data": (n, bins, unit), <series>:
-    (n, bins), "time": (n,) float64}``. The spikes are kept in memory in order of time, ten bytes
-    each, once for all datasets of the process, and are put in that order again in every worker that
-    is not forked.
+    Windows are within the time in which all units of the area were recorded and are valid; outside
+    of it a count of 0 would not mean silence. A batch is ``{"spike_data": (n, bins, unit),
+    <series>: (n, bins), "time": (n,) float64}``: spikes per bin, series in their unit, and the
+    starts in s. Sorted spikes are kept in memory, ten bytes each, once for all datasets of the
+    process; workers that are not forked sort them again.
 
     Raises
     ------
     SchemaError
         If the area has no spikes.
     ValueError
-        If no window fits, or one of `starts` lies where not all units were recorded.
+        If no window fits, or a window of `starts` is not wholly within the time when all units were
+        recorded.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Many sessions at once: surveys, builds, and parts of archives."""
+"""Work with many sessions: tables over recordings, builds of archives, parts of archives."""

@@ -1,18 +1,18 @@
-"""Many sessions to one archive: a task per session and stimulus, resumable, in bounded memory.
+"""`build`: align many sessions and save them as one archive, resumable and in bounded memory.
 
-`build` first looks at the tables of all sessions, because what a normal duration is (the median)
-and how long a presentation lasts (the bins) are pooled over them. Then each session and stimulus is
-aligned and saved as a part, a finished archive of its own, in ``ARCHIVE/.build``; the parts of a
-stimulus are put together into ``ARCHIVE/<stimulus>.h5`` by copying their chunks as they are. All of
-this runs as tasks (`neuroarrays.tasks.runner`), unless told otherwise in child processes, where one that
-hangs or dies is named and the others go on.
+`build` first reads the tables of all sessions, because the normal duration of a presentation (the
+median) and the number of bins (the longest) are pooled over them. Then each session and stimulus is
+aligned and saved as a part, a complete archive, in ``ARCHIVE/.build``. The parts of a stimulus are
+joined to ``ARCHIVE/<stimulus>.h5`` by copying their chunks. All of this runs as tasks
+(`neuroarrays.tasks.runner`), by default in child processes: a task that hangs or dies is reported,
+and the others continue.
 
-A part has its name only when it is complete, and its name says what it was made from: an
-interrupted build goes on with what is missing, and nothing old is taken for new.
+A part gets its name when it is complete, and the name depends on its input and options. So an
+interrupted build continues with the missing parts, and old parts are never taken for new ones.
 
 Memory of one worker: the spikes of one session (8 bytes each: 0.4 GB for the good units of the
-largest Allen session, 1.1 GB if none are filtered), its series, and four blocks of 16 MB. What a
-worker kept of a session is dropped when it begins with another.
+largest Allen session, 1.1 GB if none are filtered), its series, and four blocks of 16 MB. A worker
+drops the data of a session when it starts with another.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Report:
     Attributes
     ----------
     written, unchanged : list of Path
-        Files made, and those that were complete already.
+        Files that were written, and files that were complete already.
     made, reused : int
-        Parts made now, and found from an earlier run.
+        Number of parts made now, and of parts from an earlier run.
     failures : list of (name, error)
         Sessions, or sessions and stimuli, that are not in the archive.
     notes : list of str
@@ -100,76 +100,82 @@ def build(  # noqa: PLR0913  one question each, all but two by name
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Align many sessions to all their stimuli and save an archive with a file per stimulus.
+    """Align many sessions to their stimuli, and save an archive with a file per stimulus.
 
-    Interrupted, it goes on where it was when it is called again; sessions that are new or changed
-    are the only ones that are made anew.
+    An interrupted build continues when it is called again. Only new or changed sessions are aligned
+    again.
 
     Parameters
     ----------
     paths : path, address, iterable of these, or DataFrame
-        Recordings that any reader opens. A folder stands for the ``.nwb`` files in it; where there are
-        none, or with `engine`, for the recordings that a reader finds there or in the folders below.
-        Of a table of `neuroarrays.units`, or any rows of it, just these sessions, areas and units.
+        Recordings that any reader opens. A folder means the ``.nwb`` files in it; without such
+        files, or with `engine`, it means the recordings that a reader finds in it or in the folders
+        below. For rows of a table of `neuroarrays.units`, only these sessions, areas and units are
+        used.
     archive : path
-        The folder of the archive; made if it is not there.
+        The folder of the archive; it is created if needed.
     stimuli : str or list of str, optional
-        Tables of presentations by names or globs, all unless given (of an Allen session those of
-        its schedule); or point events (licks), each of which is an onset, with `window`. Some joined
-        by "+", as in `align`, are one file: those that a session has, one after another.
+        Names or patterns of tables of presentations (default: all; for an Allen session those of
+        its schedule); or of point events (licks), each of which is an onset; these need `window`.
+        Tables joined by "+", as in `align`, become one file: those that a session has, one after
+        another.
     areas : str or list of str, optional
-        Names or globs; all unless given.
+        Names or patterns of areas (default: all).
     units : str, optional
-        A condition, as for `select_units`. A session that lacks a column of it has no unit that fits.
+        A condition, as for `select_units`. In a session that lacks one of its columns, no unit
+        fits.
     bin_width, event, event_clock, clip, series, method, max_gap, dtype, binarize, blanks, responses
         As for `align`; `bin_width` and `max_gap` in seconds.
     window : (float, float), s, optional
-        Relative to each onset; by default to the end of the longest presentation of all sessions
-        that is neither of odd duration nor a blank.
+        Start and stop relative to each onset (default: from the onset to the end of the longest
+        presentation of all sessions, without odd durations and blanks).
     compat : {"mlynarski"}, optional
         Make the published archive of Allen Visual Coding, with its bins, names, types and layout
-        (`neuroarrays.formats.allen_binned.pipeline.published`); it fixes the options of bins.
+        (`neuroarrays.formats.allen_binned.pipeline.published`); options of bins are then not
+        allowed.
     layout : {"allen_binned"}, optional
         As for `save`.
     engine : str or type of Reader, optional
         As for `open_datatree`: the reader of all `paths`.
     workers : int
-        Tasks at a time.
+        Number of tasks at the same time.
     scheduler : str or distributed.Client, optional
-        Where tasks run. "processes" unless given: child processes of this one, also for one worker.
-        "threads" or "sync", in this process, which a damaged file may then hang or end. Or a
-        dask.distributed client or the address of its scheduler, whose workers see the same files.
+        Where tasks run. "processes" (default): in child processes, also for one worker. "threads"
+        or "sync": in this process, which a damaged file may then crash. Or a dask.distributed
+        client, or the address of its scheduler; its workers must see the same files.
     timeout : float, s
-        How long one session and stimulus may take in "processes". One that takes longer is ended and
-        is in `failures`, and the build goes on. Looking at a recording has half a minute of
-        processor time and 3.5 minutes by the clock (or `timeout`, below a minute).
+        The longest time for one session and stimulus in "processes". A task that takes longer is
+        ended and listed in `failures`, and the build continues. Reading the tables of a recording
+        may take half a minute of processor time and 3.5 minutes (or `timeout`, if it is below a
+        minute).
     strict : bool
-        Stop at the first session that fails, instead of reporting it at the end.
+        If True, stop at the first session that fails, instead of reporting it at the end.
     progress : callable, optional
-        Told the number of finished tasks, of all tasks, and the name of one.
+        A function that is called with the number of finished tasks, of all tasks, and the name of a
+        task.
 
     Returns
     -------
     Report
-        What was written and what failed. `open_datatree` of the folder gives a tree with a block
-        per stimulus.
+        A report of what was written and what failed. `open_datatree` of the folder gives a tree
+        with a block per stimulus.
 
     Raises
     ------
     ValueError
-        If an option has a value that there cannot be, or point events are asked for without `window`.
+        If an option has a value that is not possible, or point events are given without `window`.
     QueryError
-        If `units` is no condition.
+        If `units` is not a condition.
     NothingLeft
         If no session has a unit that fits, or a table to align to.
     NotInTree
-        If no session has a stimulus or area asked for.
+        If no session has a given stimulus or area.
     FormatError
-        If two files hold the same session.
+        If two files have the same session.
     PathExists
-        If the folder holds a file of that name that no build made.
+        If the folder has a file of that name that is not from a build.
     NeuroArraysError
-        If nothing could be read, and with `strict` if anything could not.
+        If no session could be read, or, with `strict`, if any could not.
 
     Examples
     --------

@@ -82,7 +82,7 @@ def _why(condition: Query, frame: pd.DataFrame, table: str) -> Iterator[str]:
     each = [f"{p.text!r} alone fits {fit.sum():,}" for p, fit in zip(parts, fits, strict=True)]
     each += [f"{many(more, 'more condition')}"] if more else []
     called = f"{_CALLED[table]} of {len(frame):,}"
-    yield f"{quoted(condition.text)} leaves no {called}: {', '.join(each)}"
+    yield f"{quoted(condition.text)} fits no {called}: {', '.join(each)}"
     for name in list(
         dict.fromkeys(
             n for p, fit in zip(parts, fits, strict=True) if not fit.any() for n in p.names

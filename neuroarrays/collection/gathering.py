@@ -144,8 +144,9 @@ def check_units(condition: Query, table: Any) -> None:
         units = [unit for unit in stated.split(" or ") if unit != "none"]
         if len(units) > 1:
             msg = (
-                f"{quoted(condition.text)}: {name!r} is in {' in some recordings, in '.join(units)} in "
-                "others; ask for the recordings of each unit by themselves"
+                f"{quoted(condition.text)}: {name!r} is in {' in some recordings and in '.join(units)} "
+                "in "
+                "others; list the recordings of each unit separately"
             )
             raise QueryError(msg)
 
@@ -206,7 +207,7 @@ def listed(paths: Given | Sequence[Given]) -> list[Given]:
     expected = "expected a path, a tree, or a list of these"
     given.check(several, list | tuple, expected, TypeError)
     if not several:
-        msg = "an empty list of paths; expected at least one"
+        msg = "expected at least one path, found an empty list"
         raise ValueError(msg)
     for each in several:
         given.check(each, _ONE, expected, TypeError)
@@ -221,7 +222,7 @@ def check_whole(
         msg = f"expected a whole tree, found {given.described(tree)}; give tree.root"
         raise TypeError(msg)
     if engine is not None or options:
-        msg = f"a tree is open already: {', '.join(options) or 'engine'} is of no use there"
+        msg = f"a tree is open already; leave out {', '.join(options) or 'engine'}"
         raise TypeError(msg)
 
 
@@ -293,7 +294,7 @@ def _published(probe: Probe, table: str, options: dict[str, Any]) -> Stored | No
     if probe.is_file and probe.suffix == ".parquet":
         index = layout.stored(probe)
         if index is not None and options:
-            msg = f"{probe.given}: an index has its rows: {', '.join(options)} is of no use there"
+            msg = f"{probe.given}: an index has its rows already; leave out {', '.join(options)}"
             raise TypeError(msg)
         if index is not None and index.name != table:
             hint = f"give the recordings, or an index of their {table}"
@@ -320,7 +321,7 @@ def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
         asked.notes += entry.notes if entry.notes and not entry.is_whole else []
     if not changed:
         return [picked(index.entries, index.columns, index.read, [e.path for e in index.entries])]
-    asked.notes += [f"{r.path} changed since it was indexed: read again" for r in changed]
+    asked.notes += [f"{r.path} changed since it was indexed; it was read again" for r in changed]
     others = {recording.path for recording in changed}
     same = [entry.path for entry in index.entries if entry.path not in others]
     rest = [picked(index.entries, index.columns, index.read, same)] if same else []

@@ -130,7 +130,9 @@ def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
             if stamp is None or not stamp or stamp != stamps[recording.path]:
                 todo.append(recording)
                 if stamp is not None:
-                    asked.notes.append(f"{recording.path} changed since it was indexed: read again")
+                    asked.notes.append(
+                        f"{recording.path} changed since it was indexed; it was read again"
+                    )
     fresh, error = scan_all(todo, stamps, asked)
     error = error and _hinted(error, len(recordings))
     results = [

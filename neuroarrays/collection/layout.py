@@ -81,8 +81,9 @@ def arrow() -> Any:
         if not len(_warned):
             _warned.put("pyarrow", True)
             warnings.warn(
-                "tables over many recordings are made anew each time: keeping them needs the package "
-                "'pyarrow', pip install 'neuroarrays[parquet]'",
+                "tables over many recordings are not kept, and are read again each time: "
+                "install the package "
+                "'pyarrow' to keep them, pip install 'neuroarrays[parquet]'",
                 UserWarning,
                 stacklevel=2,
             )

@@ -124,7 +124,7 @@ def _check_names(surveys: Iterable[Survey]) -> None:
                 summary.source.path,
                 expected="sessions of different names",
                 found=f"{summary.session}, which is in {first[summary.session].source.path} too",
-                hint="an archive has one session of a name: build each into a folder of its own",
+                hint="an archive has one session of each name; build them into separate folders",
             )
         first[summary.session] = summary
 
@@ -137,7 +137,7 @@ def _check_areas(surveys: Sequence[Survey], recipe: Recipe) -> None:
     if recipe.areas is not None and not any(matches(area, recipe.areas) for area in fitting):
         raise NotInTree("area", ", ".join(recipe.areas), sorted(set(fitting)))
     reasons = dict.fromkeys(summary.left_out for summary in surveys)
-    msg = f"nothing is left of {many(len(surveys), 'session')}: {'; '.join(reasons)}"
+    msg = f"nothing fits in {many(len(surveys), 'session')}: {'; '.join(reasons)}"
     raise NothingLeft(msg)
 
 
@@ -171,9 +171,7 @@ def _stimuli(surveys: Sequence[Survey], recipe: Recipe) -> dict[str, tuple[str, 
     endless = [name for parts in joined.values() for name in parts if name not in tables]
     if endless and recipe.window is None:
         example = option("window", (-0.5, 1.0))
-        msg = (
-            f"{listed(endless)}: point events, which have no end. {example} aligns so much of each"
-        )
+        msg = f"{listed(endless)}: point events have no stop. Give a window, such as {example}"
         raise ValueError(msg)
     return joined
 

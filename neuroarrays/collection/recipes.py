@@ -81,7 +81,7 @@ class Recipe:
         given += ["units"] * (self.units is not None)
         given += ["a '+' in stimuli"] * any("+" in name for name in self.stimuli or ())
         if self.compat and (conflicting := [name for name in given if name != "bin_width"]):
-            msg = f"compat={self.compat!r} has bins of its own: leave out {', '.join(conflicting)}"
+            msg = f"compat={self.compat!r} decides the bins; leave out {', '.join(conflicting)}"
             raise ValueError(msg)
 
     def of_align(self) -> dict[str, Any]:

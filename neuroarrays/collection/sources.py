@@ -102,7 +102,7 @@ def sources_of(
     if not sources:
         msg = (
             f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
-            "recordings that a reader recognises; engine= says which reader"
+            "recordings that a reader recognises; or give the reader with engine="
         )
         raise NeuroArraysError(msg)
     return list(dict.fromkeys(sources))

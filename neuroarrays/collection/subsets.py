@@ -1,4 +1,4 @@
-"""Parts of archives: what is chosen of one as another, arrays of it as NPY files."""
+"""Parts of archives: `subset` and `export_npy`."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def subset(
     layout: str | None = None,
     engine: str | type[Reader] | None = None,
 ) -> Path:
-    """Save chosen parts of an archive as another archive.
+    """Save chosen parts of an archive as a new archive.
 
     Parameters
     ----------
     path : path
         An archive, or a folder with one per stimulus.
     out : path
-        Ends with ``.h5`` or ``.zarr``: one archive with everything chosen. Else a folder with an
-        archive per stimulus.
+        The new archive. If it ends with ``.h5`` or ``.zarr``, it is one archive with all chosen
+        parts, else a folder with an archive per stimulus.
     stimuli, sessions, areas : str or sequence of str, optional
-        Names or globs; all unless given.
+        Names or patterns (default: all).
     layout : str, optional
         As for `neuroarrays.save`.
     engine : str or type of Reader, optional
@@ -60,15 +60,15 @@ def subset(
     Raises
     ------
     NotInTree
-        If something asked for is nowhere.
+        If no session has a given name.
     PathExists
-        If there is something at `out`.
+        If `out` exists.
     WriteFailed
         On a full disk, or if the system does not let it be written.
     """
     out = Path(out).expanduser().absolute()
     if os.path.lexists(out):
-        msg = f"{out}: there is something already; give another name"
+        msg = f"{out}: it exists already; give another name"
         raise PathExists(msg)
     tree = open_datatree(path, engine, sessions=sessions, areas=areas)
     trees = stimuli_of(tree, path)
@@ -116,35 +116,36 @@ def export_npy(
     data: str = schema.SPIKE_DATA,
     engine: str | type[Reader] | None = None,
 ) -> list[Path]:
-    """Write an array per session that has an area, as the published repository does.
+    """Write the responses to one stimulus in one area, an NPY file per session.
 
-    ``session_<id>-<stimulus>-<area>-<data>.npy``: spikes as units x presentations x time, running
-    speed as presentations x time. Read them with ``numpy.load(..., mmap_mode="r")``.
+    ``session_<id>-<stimulus>-<area>-<data>.npy``: spikes per bin as units x presentations x time,
+    or running speed in the unit of the archive as presentations x time. Read them with
+    ``numpy.load(..., mmap_mode="r")``.
 
     Parameters
     ----------
     path : path
         An archive, or a folder with one per stimulus.
     stimulus, area : str
-        Of which stimulus and area.
+        Names of the stimulus and the area.
     folder : path
-        Where to; made if it is not there. Files of these names are replaced.
+        Folder for the files; it is created if needed. Files of the same names are replaced.
     data : {"spike_data", "speed"}
-        Which array.
+        The array to write.
     engine : str or type of Reader, optional
         As for `neuroarrays.open_datatree`.
 
     Returns
     -------
     list of Path
-        The files, by session.
+        The files, in the order of sessions.
 
     Raises
     ------
     NotInTree
         If no session has the stimulus or area.
     NeuroArraysError
-        If no session has the data asked for.
+        If no session has the data.
     WriteFailed
         On a full disk, or if the system does not let it be written.
     """

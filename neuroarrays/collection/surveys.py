@@ -104,7 +104,7 @@ def survey(task: Look) -> Outcome:
             checking.touch(task.source.location.address, {"engine": task.source.engine})
         tree = task.source.open(probe=not task.in_child)
         if schema.kind_of(tree) != schema.RECORDING:
-            msg = f"{task.path} is aligned already; na.build takes recordings"
+            msg = f"{task.path} is aligned already; na.build needs recordings"
             raise SchemaError(msg)
         surveys = _surveys(task, tree)
     except Exception as error:  # one bad file does not lose the others

@@ -1,8 +1,8 @@
-"""Tables over many recordings: a row per unit, presentation, session and area.
+"""Tables over many recordings: `units`, `presentations`, `sessions`, `catalog` and `index`.
 
-Each recording is opened once: its rows are kept in the user's cache folder
-(`neuroarrays.collection.indexing`) and made anew when it changes. Where a row lies is in its columns, so
-that any rows of a table open as a tree: ``na.open_datatree(rows)``.
+Each recording is opened once. Its rows are kept in the user's cache folder
+(`neuroarrays.collection.indexing`), and are read again when the recording changes. The columns tell
+where a row is from, so any rows of a table open as a tree: ``na.open_datatree(rows)``.
 """
 
 from __future__ import annotations
@@ -45,56 +45,59 @@ def units(
     workers: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """A row per unit of many recordings, with all that is known of it.
+    """List the units of many recordings with their properties, a row for each unit.
 
     Parameters
     ----------
     paths : path, tree, or list of these
-        Files, folders (all recordings in them), archives and addresses; or an index that
-        `neuroarrays.index` wrote, which is used instead of looking, as is one called
-        ``units.parquet`` in a folder that is given. Trees that are open, as `select_units` gives
-        them, stay open.
+        Files, folders (with all recordings in them), archives, addresses, or trees. Or an index
+        from `neuroarrays.index`: it is read instead of the recordings, also if it is called
+        ``units.parquet`` in a given folder.
     condition : str, optional
-        Which rows: a condition on the columns, as for `select_units`:
+        A condition on the columns, as for `select_units`; only rows that fit are returned:
         ``"area == 'VISp' and presence_ratio > 0.95"``.
     engine : str or type of Reader, optional
         As for `open_datatree`: the reader of all paths.
     columns : list of str, optional
-        Which columns; all unless given. Few are read faster.
+        Columns to return (default: all). Few columns are read faster.
     compat : {"mlynarski"}, optional
-        The columns of ``units.csv`` of the published binned archive of Allen Visual Coding, which
-        are those of AllenSDK's `get_units`, as far as session files know them.
+        Return the columns of ``units.csv`` of the published binned archive of Allen Visual Coding
+        (those of `get_units` of the AllenSDK), as far as session files have them.
     cache : bool
-        Keep the rows in the user's cache folder, and use those that are kept; see the page "Large
-        archives".
+        If True, keep the rows in the user's cache folder, and use rows that are there; see the page
+        "Large archives".
     workers : int, optional
-        How many recordings are opened at a time, in processes of their own. Unless given, up to 4 where
-        there are more than 4 recordings, which otherwise are opened in this process.
+        Number of recordings to open at the same time, in child processes (default: up to 4, if
+        there are more than 4 recordings; else they are opened in this process).
     **options
-        Of the reader, `skip_damaged`, and `sessions` and `areas`, as for `open_datatree`; none for trees.
+        Options of the reader, `skip_damaged`, `sessions` and `areas`, as for `open_datatree`; not
+        for trees.
 
     Returns
     -------
     pandas.DataFrame
-        ``block`` (of an archive with several stimuli), ``session``, ``area``, ``unit_id``, every column along `unit_id`: (unit,) each, in the unit of measurement in
-        ``attrs["units"]``; ``spikes`` (how many, of a recording), ``row`` (position in the area), ``node``
-        (path in the tree), ``format`` and ``path`` (of the file or folder). A column that a recording lacks is missing in its rows.
-        ``attrs["notes"]`` says what was left out and what was read anew.
+        A row for each unit, with ``block`` (for archives with several stimuli), ``session``,
+        ``area``, ``unit_id``, and each column along `unit_id`, in the unit of measurement in
+        ``attrs["units"]``. Also ``spikes`` (their number, for recordings), ``row`` (position in the
+        area), ``node`` (path in the tree), ``format`` and ``path`` (of the file or folder). If a
+        recording lacks a column, its rows have missing values. ``attrs["notes"]`` lists what was
+        left out or read again.
 
     Raises
     ------
     MissingPath, UnknownFormat, FormatError, NotInTree
-        As `open_datatree`; a `FormatError` also on an index that a newer version made.
+        As `open_datatree`; a `FormatError` also for an index from a newer version.
     QueryError
-        If the condition is none.
+        If `condition` is not a condition.
     NothingLeft
-        If no unit fits it; says what each part alone would fit, by session.
+        If no unit fits; the message has the number of units that fit each part of the condition, by
+        session.
     ValueError
-        If `compat` is none that there is, or `paths` is an empty list.
+        If `compat` is unknown, or `paths` is an empty list.
     TypeError
-        If something else stands in the place of a path, or options come with a tree.
+        If a path has another type, or options are given with a tree.
     SchemaError
-        With `compat`, if it is no recording of Allen Visual Coding.
+        With `compat`, if a recording is not from Allen Visual Coding.
 
     Examples
     --------
@@ -124,28 +127,28 @@ def presentations(
     workers: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """A row per presentation, trial or epoch of many recordings.
+    """List the presentations, trials and epochs of many recordings, a row for each.
 
     Parameters
     ----------
     paths, condition, engine, columns, cache, workers
         As for `units`; an index in a folder is called ``presentations.parquet``.
     tables : str or list of str, optional
-        Names or globs of tables, of an aligned tree of stimuli; all unless given. Each has to be
-        there in one recording at least.
+        Names or patterns of tables, or of stimuli for an aligned tree (default: all). Each must be
+        in at least one recording.
     compat : {"mlynarski"}, optional
-        The rows and columns of ``03_presentations_filtered_by_duration.csv`` of the published binned
-        archive of Allen Visual Coding: whole movies, none of odd duration, medians over all `paths`.
-        `neuroarrays.formats.allen_binned.presentations` has the steps before, and the summary.
+        Return the rows and columns of ``03_presentations_filtered_by_duration.csv`` of the
+        published binned archive of Allen Visual Coding: whole movies, no odd durations, medians
+        over all `paths`. `neuroarrays.formats.allen_binned.presentations` has the earlier steps.
     **options
         As for `units`.
 
     Returns
     -------
     pandas.DataFrame
-        ``block``, ``session``, ``table``, ``presentation_id``, ``start_time``,
-        ``stop_time`` and ``duration`` (s, session clock), every other column of the tables in the unit
-        of measurement in ``attrs["units"]``, ``format`` and ``path``.
+        A row for each presentation, with ``block``, ``session``, ``table``, ``presentation_id``,
+        ``start_time`` and ``stop_time`` (s, session clock), ``duration`` (s), all other columns of
+        the tables in the unit of measurement in ``attrs["units"]``, ``format`` and ``path``.
 
     Raises
     ------
@@ -181,23 +184,24 @@ def sessions(
     workers: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """A row per session of many recordings, with what its file says of it.
+    """List the sessions of many recordings with the facts from their files, a row for each.
 
     Parameters
     ----------
     paths, condition, engine, columns, cache, workers
         As for `units`; an index in a folder is called ``sessions.parquet``.
     compat : {"mlynarski"}, optional
-        The columns of ``sessions.csv`` of the published binned archive of Allen Visual Coding, which
-        are those of AllenSDK's `get_session_table`, as far as session files know them.
+        Return the columns of ``sessions.csv`` of the published binned archive of Allen Visual
+        Coding (those of `get_session_table` of the AllenSDK), as far as session files have them.
     **options
         As for `units`.
 
     Returns
     -------
     pandas.DataFrame
-        ``block``, ``session``, ``areas`` (names, joined by ", "), ``units`` (how many), ``tables`` and
-        ``signals`` (names), the attributes of the session, ``format`` and ``path``.
+        A row for each session, with ``block``, ``session``, ``areas`` (names, joined by ", "),
+        ``units`` (their number), ``tables`` and ``signals`` (names), the attributes of the session,
+        ``format`` and ``path``.
 
     Raises
     ------
@@ -227,7 +231,7 @@ def catalog(
     workers: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """What recordings and archives hold: a row per session and area.
+    """List the sessions and areas of recordings and archives, with their sizes.
 
     Parameters
     ----------
@@ -239,10 +243,11 @@ def catalog(
     Returns
     -------
     pandas.DataFrame
-        ``block`` (of an archive with several stimuli), ``session``, ``area`` ("" of a session without),
-        the number of ``units``, ``spikes``, ``presentations``, ``times`` as far as there are such,
-        ``node`` (path in the tree), ``format`` and ``path``. Of a recording the column ``presentations`` has
-        dicts, name of a table -> its number of rows.
+        A row for each session and area, with ``block`` (for archives with several stimuli),
+        ``session``, ``area`` ("" for a session without areas), the numbers of ``units``,
+        ``spikes``, ``presentations`` and ``times``, if there are any, ``node`` (path in the tree),
+        ``format`` and ``path``. For a recording, ``presentations`` has dicts: name of a table ->
+        its number of rows.
 
     Raises
     ------
@@ -269,23 +274,23 @@ def index(
     workers: int | None = None,
     **options: Any,
 ) -> Path:
-    """Write a table over many recordings to a parquet file, for others and for other programs.
+    """Write a table over many recordings to a parquet file, which the other functions then use.
 
-    Given in place of the recordings, or lying among them under the name of its table
-    (``units.parquet``), it is used instead of looking. Paths of recordings in its folder are relative to
-    it, so that both can be moved. pandas, polars and duckdb read it; the page "Large archives" has its
-    columns.
+    Give the file in place of the recordings, or put it into their folder under the name of its
+    table (``units.parquet``): it is then read instead of the recordings. Paths of recordings in its
+    folder are relative, so both can be moved together. pandas, polars and duckdb can read the file;
+    the page "Large archives" describes its columns.
 
     Parameters
     ----------
     paths, engine, cache, workers
         As for `units`.
     output : path
-        The parquet file; an index that is there already is replaced, once the new one is complete.
+        The parquet file. An existing index is replaced, once the new one is complete.
     table : {"units", "presentations", "sessions", "catalog"}
-        Which table.
+        The table to write.
     **options
-        `skip_damaged`, as for `units`. An index is of recordings as they open without options.
+        `skip_damaged`, as for `units`. An index is made without other options of readers.
 
     Returns
     -------
@@ -295,11 +300,11 @@ def index(
     Raises
     ------
     PathExists
-        If something else is at `output`.
+        If `output` exists and is not an index.
     MissingDependency
-        Without pyarrow.
+        If pyarrow is not installed.
     WriteFailed
-        On a full disk, or if the system does not let it be written.
+        If the disk is full, or the system refuses to write.
     NeuroArraysError, ValueError, TypeError
         As `units`.
 
@@ -313,7 +318,7 @@ def index(
         msg = f"{option('table', table)}: expected one of {', '.join(TABLES)}"
         raise ValueError(msg)
     if others := set(options) - {"skip_damaged"}:
-        msg = f"an index takes no options of readers: {', '.join(sorted(others))}"
+        msg = f"an index takes no options of readers; leave out {', '.join(sorted(others))}"
         raise TypeError(msg)
     layout.needed("writing an index")
     out = Path(output).expanduser().absolute()
@@ -321,11 +326,11 @@ def index(
         msg = f"{option('output', str(output))}: expected a name that ends with .parquet"
         raise ValueError(msg)
     if os.path.lexists(out) and not _is_index(out):
-        msg = f"{out}: there is something else than an index; give another name"
+        msg = f"{out}: it exists and is not an index; give another name"
         raise PathExists(msg)
     several = [path for path in gathering.listed(paths) if not isinstance(path, xr.DataTree)]
     if len(several) < len(gathering.listed(paths)):
-        msg = "an index is of recordings on disk; expected paths, found a tree"
+        msg = "an index is made from recordings on disk; expected paths, found a tree"
         raise TypeError(msg)
     wanted = Wanted(table, cache=cache, workers=workers)
     with opening(cache):
@@ -349,7 +354,9 @@ def _is_published(compat: str | None, wanted: Wanted) -> bool:
         msg = f"{option('compat', compat)}: expected {_MLYNARSKI!r} or None"
         raise ValueError(msg)
     if compat is not None and (wanted.condition is not None or wanted.columns is not None):
-        msg = f"compat={compat!r} gives the published table: choose rows and columns of it with pandas"
+        msg = (
+            f"compat={compat!r} gives the published table; select its rows and columns with pandas"
+        )
         raise ValueError(msg)
     return compat is not None
 

@@ -1,4 +1,4 @@
-"""Pictures: labelled arrays in, matplotlib axes out, which the caller may go on to change."""
+"""Plots of labelled arrays; each function returns matplotlib axes, which you can change."""
 
 from neuroarrays.errors import MissingDependency
 

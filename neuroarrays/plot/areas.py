@@ -1,4 +1,4 @@
-"""Answers of a session or tree for a picture: the mean over the units of each area."""
+"""Average the results of a session or tree over the units of each area, for plots."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _Answer = TypeVar("_Answer", xr.Dataset, xr.DataArray)
 
 
 def are_labelled(answer: xr.Dataset | xr.DataArray) -> bool:
-    """Whether the units of an answer have the label `area`: it is about a session or tree."""
+    """Whether the units of a result have the label `area`, so it is about a session or tree."""
     return schema.AREA in answer.coords and answer.coords[schema.AREA].dims == (schema.UNIT,)
 
 
 def are_several(answer: xr.Dataset | xr.DataArray) -> bool:
-    """Whether an answer is about units of several areas."""
+    """Whether a result has units of several areas."""
     return are_labelled(answer) and np.unique(answer.coords[schema.AREA].values).size > 1
 
 
 def mean_by_area(answer: _Answer) -> _Answer:
-    """Means over the units of each area, and standard errors over them.
+    """Compute means and standard errors over the units of each area.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def mean_by_area(answer: _Answer) -> _Answer:
     Returns
     -------
     (area, ...) Dataset or DataArray
-        In the same unit; `sem` (ddof 1 over units, NaN of one unit) is a variable of a Dataset, a
-        coordinate of a DataArray. What is NaN does not count.
+        Means in the same unit. `sem` (ddof 1 over units, NaN for one unit) is a variable of a
+        Dataset, or a coordinate of a DataArray. NaN does not count.
     """
     values = answer["mean"] if isinstance(answer, xr.Dataset) else answer
     bare = values.reset_coords(drop=True).drop_vars(schema.UNIT, errors="ignore")

@@ -1,4 +1,4 @@
-"""Pictures of tuning curves: on polar axes, as lines, and as many panels as there are units."""
+"""Plots of tuning curves, as lines or on polar axes."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
 
 
 def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> Axes:
-    """Tuning curves over one feature: polar for an angle on polar axes, else lines.
+    """Plot tuning curves over one feature, as lines or on polar axes.
 
     Parameters
     ----------
     curves : (unit_id, feature) or (feature,) DataArray, spikes/s or the unit of the responses
-        From `neuroarrays.tuning_curve`, of units or events. They are drawn as they are, with
-        their standard error where they have one (those of trial parameters do); of many units
-        also the mean. Of a session or tree, units of several areas: the mean of each area, with
-        the standard error over units. On polar axes the middle is 0, or the lowest value if that is below 0;
-        then 0 is a dashed circle.
+        Curves of units or events, from `neuroarrays.tuning_curve`. They are drawn with their
+        standard error, if they have one (those of parameters do); of many units the mean is drawn
+        too. For units of several areas, the mean of each area is drawn, with the standard error
+        over units. The centre of polar axes is 0, or the lowest value if it is below 0; then 0 is a
+        dashed circle.
     colors : sequence of colours, optional
-        One per unit.
+        A colour for each unit.
     ax : Axes, optional
-        Where to draw. Up to eight lines have their names beside them; polar axes close the curve of an angle, a full turn of which is its
-        attribute `period` (2 pi without).
+        Axes to draw on (default: the current ones). Polar axes close the curve of an angle, whose
+        full turn is its attribute `period` (default: 2 pi). Up to eight lines have their names
+        beside them.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     Raises
     ------
     ValueError
-        If there are two features: these are a `rate_map`.
+        If there are two features; use `rate_map` for them.
 
     Examples
     --------
@@ -75,8 +76,9 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     curves = curves if rows in curves.dims else curves.expand_dims(rows)
     if curves.ndim != 2:
         msg = (
-            f"expected what na.tuning_curve gives of one feature, found dims {curves.dims}; two "
-            "features make a na.plot.rate_map"
+            f"expected the result of na.tuning_curve for one feature, found dims {curves.dims}; "
+            "plot two "
+            "features with na.plot.rate_map"
         )
         raise ValueError(msg)
     along = curves[str(curves.dims[-1])]
@@ -103,7 +105,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
 
 
 def _draw_few(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list[Line2D]:
-    """A line in its own colour for each of a few units, with its standard errors."""
+    """Draw a coloured line for each of a few units, with its standard errors."""
     along, polar = curves[str(curves.dims[-1])], ax.name == "polar"
     x, is_text = numbers_of(along), along.dtype.kind not in "iuf"
     rows = str(curves.dims[0])
@@ -126,7 +128,7 @@ def _draw_few(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list[
 
 
 def _draw_many(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list[Line2D]:
-    """Thin lines, and their mean."""
+    """Draw thin lines, and their mean."""
     rows, n, polar = str(curves.dims[0]), len(curves), ax.name == "polar"
     x = numbers_of(curves[str(curves.dims[-1])])
     colors = ["0.4"] * n if colors is None else colors
@@ -138,14 +140,14 @@ def _draw_many(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list
 
 
 def _at(x: np.ndarray, y: np.ndarray, turn: float, polar: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where a curve is drawn: on polar axes as angles, and it ends where it begins."""
+    """The points of a curve; on polar axes they are angles, and the curve is closed."""
     if not polar:
         return x, y
     return np.append(x, x[0]) * (2 * np.pi / turn), np.append(y, y[0])
 
 
 def _polar_axes(ax: Axes, curves: xr.DataArray, turn: float) -> None:
-    """Label the quarters of the circle, let the middle be 0 or the lowest value below it."""
+    """Label the quarters of the circle; the centre is 0, or the lowest value if it is below 0."""
     in_radians = np.isclose(turn % np.pi, 0)
     quarters = [
         f"{k * np.degrees(turn) / 4:.0f}°" if in_radians else f"{k * turn / 4:.3g}"
@@ -168,9 +170,9 @@ def _polar_axes(ax: Axes, curves: xr.DataArray, turn: float) -> None:
 
 
 def _turn(along: xr.DataArray) -> float:
-    """The full turn that a circle stands for, or as many turns as the values need.
+    """The full turn that a circle represents, or as many turns as the values need.
 
-    Directions that were summed up as orientations have a period of half a circle.
+    Orientations have a period of half a circle.
     """
     period = float(along.attrs.get("period", 2 * np.pi))
     reach = float(along.max() - along.min()) if along.dtype.kind in "iuf" else 0.0

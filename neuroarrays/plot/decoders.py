@@ -1,4 +1,4 @@
-"""Pictures of what was decoded: the posterior, and the value that it is about."""
+"""Plots of decoded features: the posterior, and the true value."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 def decoder(
     decoded: xr.Dataset, window: tuple[float, float] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """What was decoded of one feature along time, and what it was.
+    """Plot a decoded feature and its true value over time.
 
     Parameters
     ----------
     decoded : Dataset
-        From `neuroarrays.bayesian_decoder` or `neuroarrays.population_vector`, of one feature. The
-        posterior, where there is one, is drawn in grey, black for the most likely of each moment.
+        Result of `neuroarrays.bayesian_decoder` or `neuroarrays.population_vector` for one feature.
+        A posterior is drawn in grey; at each time the most likely value is black.
     window : (float, float), s, optional
-        Part of the session clock to show; all of it unless given.
+        Part of the session clock to show (default: all).
     ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
+        Axes to draw on (default: the current ones); a colour bar is added beside them.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def decoder(
     SchemaError
         If there is no feature, or more than one.
     ValueError
-        If nothing was decoded in the window.
+        If the window has no decoded value.
 
     Examples
     --------
@@ -66,7 +66,10 @@ def decoder(
     check(decoded, xr.Dataset, "na.bayesian_decoder", line)
     names = [str(name) for name in decoded.data_vars if f"{name}_decoded" in decoded.data_vars]
     if len(names) != 1:
-        msg = f"expected one feature and what was decoded of it, found {names or list(decoded)}; write {line}"
+        msg = (
+            f"expected one feature and its decoded values, found {names or list(decoded)}; "
+            f"write {line}"
+        )
         raise SchemaError(msg)
     (name,) = names
     if window is not None:
@@ -112,7 +115,7 @@ def decoder(
 def _unbroken(
     time: np.ndarray, values: np.ndarray, turn: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A line that breaks where the clock has a hole, and where an angle goes round."""
+    """Draw a line that breaks at gaps in the clock, and where an angle wraps around."""
     if time.size < 2:
         return time, values
     steps = np.diff(time)

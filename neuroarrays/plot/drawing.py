@@ -1,4 +1,4 @@
-"""What all plots share: colours, and the labels of axes."""
+"""Shared by all plots: colours, labels of axes, legends."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.lines import Line2D
 
-#: Colours that colour-blind readers tell apart (Okabe & Ito 2008), without the yellow.
+#: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), without yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Units that ticks may name.
+#: The most units that ticks name.
 TICKS = 30
-#: Colours of units, as many as have their names beside their lines.
+#: Colours of units; so many lines have their names beside them.
 UNIT_COLORS = (*PALETTE, "0.55")
 NAMED = len(UNIT_COLORS)
-#: Steps in degrees that the ticks of an angle may have.
+#: Steps in degrees for the ticks of an angle.
 _DEGREES = (5, 10, 15, 30, 45, 90)
 
 
 def axes_of(ax: Axes | None) -> Axes:
-    """The axes that were given, else the current ones; a figure made for them clips no label."""
+    """The given axes, else the current ones; a new figure has a layout that clips no label."""
     if ax is not None:
         return ax
     return plt.gca() if plt.get_fignums() else plt.figure(layout="constrained").gca()
 
 
 def check(values: Any, kind: Any, call: str, line: str) -> None:
-    """Raise an error if something is not the result that a plot is drawn of.
+    """Raise an error if something is not the result that a plot needs.
 
     Parameters
     ----------
     values : object
-        What was given.
+        What the user gave.
     kind : class, or classes
-        What the answer is.
+        Type of the result.
     call : str
-        What gives such an answer: "na.psth".
+        The function with such a result: "na.psth".
     line : str
-        What to write; "{unit}" becomes the label of a unit of the area that was given.
+        The line of code to suggest; "{unit}" becomes the label of a unit of the area.
 
     Raises
     ------
     SchemaError
-        Says what was given, and the line.
+        If it is not; the message has what was given, and the line.
     """
     if isinstance(values, kind):
         return
@@ -66,7 +66,10 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     unit = next(iter(np.atleast_1d(labels).tolist()), 0)
     if is_events:
         line = line.replace("area", "events").replace(".sel(unit_id={unit})", ".isel(event=0)")
-    msg = f"expected what {call} gives, found {given.described(values)}; write {line.format(unit=unit)}"
+    msg = (
+        f"expected the result of {call}, found {given.described(values)}; write "
+        f"{line.format(unit=unit)}"
+    )
     counts = {schema.SPIKE_DATA, schema.RESPONSES}
     if isinstance(values, xr.DataTree) and not is_events and not counts & set(values.data_vars):
         msg += f"; for an area, {given.instead(values, 'trials')}"
@@ -74,17 +77,17 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
 
 
 def rows_of(values: xr.DataArray | xr.Dataset) -> str:
-    """The dimension along which each row is a unit, an event of another name, or an area."""
+    """The dimension whose rows are units, events or areas."""
     return next((dim for dim in (schema.EVENT, schema.AREA) if dim in values.dims), schema.UNIT)
 
 
 def text_of(text: object) -> str:
-    """A text from a file as matplotlib writes it letter by letter: a "$" begins no mathematics."""
+    """A text that matplotlib shows as it is: a "$" does not start mathematics."""
     return printable(text).replace("$", r"\$")
 
 
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
-    """The name of an array with its unit, to write at an axis; any shape, any unit."""
+    """The name of an array with its unit, for an axis; any shape, any unit."""
     return text_of(labels.label_of(values, name))
 
 
@@ -96,12 +99,12 @@ def quantity_of(values: xr.DataArray) -> str:
 
 
 def time_label(time: xr.DataArray) -> str:
-    """What the time around an event is called: "time from onset (s)", or from the column it was aligned to."""
+    """The label of time around an event: "time from onset (s)", or from the event's column."""
     return text_of(labels.time_label(time))
 
 
 def angle_axis(axis: Axis, angles: xr.DataArray) -> bool:
-    """Write the ticks of an angle in radians in degrees; False where it is no such angle."""
+    """Show the ticks of an angle in radians as degrees; False if it is not such an angle."""
     if not labels.is_in_radians(angles) or not angles.size:
         return False
     reach = np.degrees(float(angles.max() - angles.min()))
@@ -112,7 +115,7 @@ def angle_axis(axis: Axis, angles: xr.DataArray) -> bool:
 
 
 def axis_label(ax: Axes, which: Literal["x", "y"], along: xr.DataArray) -> None:
-    """Name an axis after the labels along it: texts one by one, angles in degrees, numbers with their unit."""
+    """Label an axis: each text, angles in degrees, numbers with their unit."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     if along.dtype.kind not in "iuf":
         axis.set_ticks(numbers_of(along), [text_of(label) for label in along.values])
@@ -121,9 +124,9 @@ def axis_label(ax: Axes, which: Literal["x", "y"], along: xr.DataArray) -> None:
 
 
 def name_lines(ax: Axes, lines: Sequence[Line2D], at: Literal["end", "peak"] = "end") -> None:
-    """Write the label of each line beside it, in its colour: at its right end, or at its peak.
+    """Write the name of each line beside it in its colour, at its right end or its peak.
 
-    Names at the right end keep a distance from each other. Call it when the limits are set.
+    Names at the right end keep a distance from each other. Call this after setting the limits.
     """
     if at == "peak":
         for line in lines:
@@ -166,43 +169,43 @@ def _name(
 
 
 def from_zero(ax: Axes, values: np.ndarray) -> None:
-    """Let the vertical axis begin at 0, unless there are values below."""
+    """Start the vertical axis at 0, unless there are values below."""
     if not np.nanmin(values, initial=0) < 0:
         ax.set_ylim(bottom=0)
 
 
 def frameless(ax: Axes) -> None:
-    """Take the frame's upper and right side away."""
+    """Remove the upper and right side of the frame."""
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def nothing(ax: Axes, why: str) -> None:
-    """Write on the axes why there is nothing to plot."""
+    """Write into the axes why there is nothing to plot."""
     ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
     ax.axis("off")
 
 
 def legend(ax: Axes, n: int, title: str | None = None) -> None:
-    """Name the lines: inside where there are two or three, else beside, where nothing is hidden."""
+    """Add a legend: inside for two or three lines, else beside the axes."""
     beside = {"loc": "upper left", "bbox_to_anchor": (1.08 if ax.name == "polar" else 1.0, 1.02)}
     how: dict[str, Any] = beside if n > 3 or ax.name == "polar" else {}
     ax.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", **how)
 
 
 def scale(ax: Axes, colours: Any, label: str) -> None:
-    """Put a colour bar beside axes, as high as what they show."""
+    """Add a colour bar beside axes, as high as their content."""
     bar = ax.inset_axes((1.03, 0, 0.03, 1))
     ax.figure.colorbar(colours, cax=bar, label=label)
 
 
 def numbers_of(labels: xr.DataArray) -> np.ndarray:
-    """Where labels stand along an axis: at themselves, texts one after another."""
+    """Positions of labels along an axis: their values, or 0, 1, 2, ... for text."""
     values = labels.values
     return values if values.dtype.kind in "iuf" else np.arange(values.size)
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
-    """Edges half way between centres."""
+    """Edges halfway between centres."""
     if centres.size < 2:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2
@@ -212,10 +215,10 @@ def edges(centres: np.ndarray) -> np.ndarray:
 def trace(ax: Axes, signal: xr.DataArray, time: np.ndarray, row: float) -> tuple[float, float]:
     """Draw a signal in a row of height 1, and give its range.
 
-    Lines break where it is missing. An angle is shown over the half circles on both sides of its
-    circular mean, and its line breaks where it goes round; its range is that of the shown values.
-    No more points are drawn than a page can show: the extremes of each stretch, or, of an angle,
-    samples.
+    Lines break where values are missing. An angle is shown over half a turn on both sides of its
+    circular mean, and its line breaks where it wraps around; the range is that of the shown values.
+    The number of points is limited to what a page can show: the extremes of each stretch, or
+    samples of an angle.
     """
     values = signal.values.astype(float)
     turn = turn_of(signal)

@@ -1,4 +1,4 @@
-"""Pictures of many units: a small panel for each, on shared axes."""
+"""Plots of many units, with a small panel for each."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Panels of a page.
+#: The most panels of a page.
 _PANELS = 100
-#: Units of a matrix of correlograms.
+#: The most units of a matrix of correlograms.
 _PAIRS = 12
 
 
 def grid(answer: xr.Dataset | xr.DataArray, polar: bool | None = None) -> dict[Any, Axes]:
-    """A panel for each unit: its PSTH, its tuning curve or its map of two features.
+    """Plot a panel for each unit: its PSTH, its tuning curve or its map of two features.
 
     Parameters
     ----------
     answer : Dataset or DataArray
         From `neuroarrays.psth` or `neuroarrays.tuning_curve` (of one or two features), along
-        ``unit_id``. Choose the units with ``.sel(unit_id=[...])``; of more than 100 the first 100
-        are drawn, and the title says so.
+        ``unit_id``. Select units with ``.sel(unit_id=[...])``. Of more than 100 units the first 100
+        are drawn, and the title tells so.
     polar : bool, optional
-        Polar axes for tuning to an angle; unless given they are polar where a full turn is known.
+        Polar axes for tuning to an angle (default: if its full turn is known).
 
     Returns
     -------
     dict of the label of a unit to matplotlib.axes.Axes
-        Panels of a figure of their own. Each has its own vertical range, from 0; maps have their
-        own colours.
+        Panels of a new figure. Each has its own vertical range from 0, or its own colour scale for
+        maps.
 
     Raises
     ------
     SchemaError
-        If it is not such an answer along ``unit_id``.
+        If it is not such a result along ``unit_id``.
 
     Examples
     --------
@@ -70,7 +70,10 @@ def grid(answer: xr.Dataset | xr.DataArray, polar: bool | None = None) -> dict[A
     wanted = (xr.Dataset, xr.DataArray) if is_psth or isinstance(answer, xr.DataArray) else ()
     check(answer, wanted, "na.psth or na.tuning_curve", "na.plot.grid(na.psth(area))")
     if schema.UNIT not in answer.dims or not answer.sizes[schema.UNIT]:
-        msg = f"expected units along unit_id, found dims {tuple(answer.dims)}; draw one with na.plot.psth, na.plot.tuning or na.plot.rate_map"
+        msg = (
+            f"expected units along unit_id, found dims {tuple(answer.dims)}; draw one with "
+            "na.plot.psth, na.plot.tuning or na.plot.rate_map"
+        )
         raise SchemaError(msg)
     labels = answer[schema.UNIT].values
     shown = answer.isel({schema.UNIT: slice(_PANELS)}).drop_vars(schema.AREA, errors="ignore")
@@ -96,23 +99,23 @@ def grid(answer: xr.Dataset | xr.DataArray, polar: bool | None = None) -> dict[A
 
 
 def correlograms(answer: xr.DataArray) -> dict[tuple[Any, Any], Axes]:
-    """A matrix of correlograms: each unit with itself on the diagonal, with the others above it.
+    """Plot a matrix of correlograms: autocorrelograms on the diagonal, pairs above it.
 
     Parameters
     ----------
     answer : (unit_id, other_unit_id, lag) DataArray, spikes/s
         From `neuroarrays.crosscorrelogram`. Of more than 12 units the first 12 are drawn, and the
-        title says so; choose with ``.sel(unit_id=units, other_unit_id=units)``.
+        title tells so; select units with ``.sel(unit_id=units, other_unit_id=units)``.
 
     Returns
     -------
     dict of (unit_id, other_unit_id) to matplotlib.axes.Axes
-        Panels of a figure of their own. Correlograms of a unit with itself have no bar at lag 0.
+        Panels of a new figure. Autocorrelograms have no bar at lag 0.
 
     Raises
     ------
     SchemaError
-        If it is no such answer.
+        If it is not such a result.
 
     Examples
     --------
@@ -164,7 +167,7 @@ def correlograms(answer: xr.DataArray) -> dict[tuple[Any, Any], Axes]:
 
 
 def _panels(n: int, polar: bool, square: bool) -> tuple[Figure, list[Axes]]:
-    """A figure of `n` small axes, about four wide for three high."""
+    """A figure of `n` small axes, about four columns for three rows."""
     columns = int(np.ceil(np.sqrt(n * (1 if polar or square else 0.8))))
     rows = -(-n // columns)
     width, height = (1.5, 1.6) if polar else (2.1, 1.7) if square else (2.0, 1.4)
@@ -175,7 +178,7 @@ def _panels(n: int, polar: bool, square: bool) -> tuple[Figure, list[Axes]]:
 
 
 def _tidy(ax: Axes, i: int, panels: list[Axes], polar: bool) -> None:
-    """Leave out what the figure says once: names of axes, and of lines but in the last panel."""
+    """Remove names of axes, and names of lines except in the last panel."""
     ax.set(xlabel="", ylabel="")
     ax.tick_params(labelsize="x-small")
     if polar:
@@ -193,7 +196,7 @@ def _tidy(ax: Axes, i: int, panels: list[Axes], polar: bool) -> None:
 def _name_axes(
     figure: Figure, panels: list[Axes], shown: Any, is_psth: bool, features: list[str], polar: bool
 ) -> None:
-    """Write the names of the axes once for the whole figure."""
+    """Show the names of the axes once for the whole figure."""
     response = shown["mean"] if is_psth else shown
     if is_psth:
         figure.supxlabel(time_label(shown[schema.TIME]), fontsize="medium")

@@ -34,40 +34,39 @@ from neuroarrays.schema import given
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Colours in order, without the lightest, which white paper swallows.
+#: Ordered colours, without the lightest, which are not visible on white.
 _ORDERED = ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.88, 256)), "ordered")
-#: Colours that go round, each step one that colour-blind readers can tell.
+#: Cyclic colours, whose steps colour-blind readers can tell apart.
 _CYCLIC = LinearSegmentedColormap.from_list(
     "angles", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"]
 )
-#: Lines that a legend may name.
+#: The most lines that a legend names.
 _LEGEND = 10
-#: Bands of standard errors that can be told apart.
+#: The most bands of standard errors that can be told apart.
 _BANDS = 4
 
 
 def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axes:
-    """Mean rate around an onset with its standard error, a line per condition.
+    """Plot PSTHs: the mean rate around an onset with its standard error.
 
     Parameters
     ----------
     response : Dataset
-        From `neuroarrays.psth`, of one unit: ``mean`` and ``sem``, spikes/s or the unit of the
-        responses, along ``(time,)`` or ``(condition, time)``; or of up to eight units, a line for
-        each. Or of a session or tree, along ``unit_id`` with its label `area`: the mean over units
-        of each area, with the standard error over units; of several conditions a panel for each
-        area. Conditions that are numbers have colours in order; angles, with the attribute
-        `period`, colours that go round. More than four lines have no bands, which would hide one
-        another; of more units than eight, `grid` draws a panel for each.
+        Result of `neuroarrays.psth`: ``mean`` and ``sem`` in spikes/s or the unit of the responses.
+        For one unit, ``(time,)`` or ``(condition, time)``; for up to eight units, a line for each.
+        For a session or tree, along ``unit_id`` with the label `area`: the mean over units of each
+        area, with the standard error over units, and a panel for each area if there are several
+        conditions. Numeric conditions have ordered colours; angles (attribute `period`) have cyclic
+        ones. More than four lines have no bands. For more than eight units use `grid`.
     color : colour, optional
-        Of the line, where there is one.
+        Colour of the line, if there is only one.
     ax : Axes, optional
         Where to draw.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Of several areas and conditions its ``child_axes`` are the panels.
+        The axes; with several areas and conditions, its ``child_axes`` are the panels.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
 
 
 def _check_lines(lines: xr.DataArray) -> None:
-    """Raise a ValueError unless there is a line per condition, or per unit of up to eight."""
+    """Raise a ValueError unless there is a line per condition, or for each of up to eight units."""
     if lines.ndim > 2:
         more = schema.UNIT if schema.UNIT in lines.dims else str(lines.dims[0])
         first = np.atleast_1d(lines[more].values)[:1].tolist()
@@ -139,14 +138,15 @@ def _check_lines(lines: xr.DataArray) -> None:
     if lines.sizes.get(schema.UNIT, 0) > NAMED:
         msg = (
             f"expected up to {NAMED} units, found {lines.sizes[schema.UNIT]:,}; choose some with "
-            ".sel(unit_id=[...]), draw a panel for each with na.plot.grid(response), or all as rows "
+            ".sel(unit_id=[...]), draw a panel for each with na.plot.grid(response), or all as "
+            "rows "
             "of a map with na.plot.population(response)"
         )
         raise ValueError(msg)
 
 
 def _panels(response: xr.Dataset, ax: Axes) -> Axes:
-    """A panel for each area, on one scale; conditions are named beside the last."""
+    """Draw a panel for each area on one scale; conditions are named beside the last."""
     names = response[schema.AREA].values
     columns = int(np.ceil(np.sqrt(names.size)))
     rows = -(-names.size // columns)
@@ -174,13 +174,13 @@ def _panels(response: xr.Dataset, ax: Axes) -> Axes:
 
 
 def _named(condition: Any, noun: str) -> str:
-    """A condition or unit as the name of its line: numbers without needless zeros."""
+    """The name of a line from its condition or unit; numbers have no trailing zeros."""
     text = noun + (f"{condition:g}" if isinstance(condition, float) else text_of(condition))
-    return f" {text}" if text.startswith("_") else text  # such labels are left out of legends
+    return f" {text}" if text.startswith("_") else text  # else no legend has it
 
 
 def condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
-    """Colours of conditions: around a circle for angles, ordered for numbers, else told apart."""
+    """Colours of conditions: cyclic for angles, ordered for numbers, else distinct."""
     if turn and names.dtype.kind in "iuf":
         return list(_CYCLIC(names % turn / turn))
     if names.dtype.kind in "iuf" or len(names) > len(PALETTE):
@@ -230,7 +230,8 @@ def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes
     values = values[np.isfinite(values)]
     if not period or not values.size:
         msg = (
-            f"angles: {values.size} phases with period {period!r}: expected phases with that attribute, "
+            f"angles: {values.size} phases with period {period!r}: expected phases with that "
+            "attribute, "
             "such as na.interpolate(phase, times)"
         )
         raise SchemaError(msg)

@@ -1,4 +1,4 @@
-"""Pictures of coloured cells: maps, populations, and frames side by side."""
+"""Plots as images: rate maps, populations, and frames."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-#: Frames that a strip has room for.
+#: The most frames of a strip.
 _FRAMES = 12
 
 
 def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Response of one unit over two features; grey where it is not known.
+    """Plot the response of one unit over two features; grey where it is not known.
 
     Parameters
     ----------
@@ -85,16 +85,16 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
 def population(
     response: xr.Dataset | xr.DataArray, by: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Units as rows of a heat map, each as a share of its peak; grey where it is not known.
+    """Plot units as rows of a heat map, each divided by its peak; grey where it is not known.
 
     Parameters
     ----------
     response : Dataset or (unit_id, time or feature) DataArray
-        From `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`, spikes/s or
-        any other unit. Of events, each is a row in place of a unit.
+        Result of `neuroarrays.psth` (of one condition) or `neuroarrays.tuning_curve`, in spikes/s
+        or any other unit. Events may take the place of units.
     by : str, optional
-        What the rows are sorted by, from bottom to top: a coordinate along `unit_id` such as
-        `preferred`; where each has its peak unless given.
+        Coordinate along `unit_id` that the rows are sorted by, from bottom to top, such as
+        `preferred` (default: the position of the peak).
     ax : Axes, optional
         Where to draw; a colour bar is put beside it.
 
@@ -146,7 +146,7 @@ def population(
         vmax=1,
         rasterized=True,
     )
-    # Counts and signals as they stand in a tree have units last along trials: these are on a clock.
+    # An area of a tree that has units along its last dimension is on a clock.
     trials = rates.dims[1] == schema.TIME and rates.name not in (
         schema.SPIKE_DATA,
         schema.RESPONSES,
@@ -169,7 +169,7 @@ def population(
 
 
 def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """What a unit saw before it responded: lags in a row, on one scale that is even around 0.
+    """Plot the average stimulus before a response: lags in a row, on one scale centred at 0.
 
     Parameters
     ----------
@@ -214,12 +214,13 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Frames of a stimulus in a strip, with their times.
+    """Plot frames of a stimulus in a strip, with their times.
 
     Parameters
     ----------
     frames : (time or frame or image_id, [channel,] y, x) DataArray
-        Select those to show; of more than 12, 12 are shown. Dimensions of length 1 are dropped.
+        Frames in any unit; select those to show. Of more than 12, 12 are shown. Dimensions of
+        length 1 are dropped.
     ax : Axes, optional
         Where to draw.
 
@@ -250,7 +251,7 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
     texts = [f"{label:.3f}" if labels.dtype.kind == "f" else text_of(label) for label in labels]
     low, high = float(np.nanmin(shown.values)), float(np.nanmax(shown.values))
     _strip(shown, texts, ax, cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
-    ax.set_facecolor("#9ecae1")  # frames may be black, white and grey themselves
+    ax.set_facecolor("#9ecae1")  # frames may be black, white or grey
     clock = along == schema.TIME and along in shown.coords
     ax.set_xlabel("time (s)" if clock else "frame" if along == schema.TIME else text_of(along))
     return ax

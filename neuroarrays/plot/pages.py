@@ -1,4 +1,4 @@
-"""Pages about a whole tree, and about an archive."""
+"""Overview figures of a tree, and of an archive."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-#: Sessions by areas up to which numbers are written into the map.
+#: Up to this many cells (sessions by areas), numbers are written into the map.
 _WRITTEN = 300
-#: Sessions of an aligned tree that responses are read of.
+#: The most sessions of an aligned tree whose responses are read.
 _SESSIONS = 10
 
 
 def overview(tree: xr.DataTree) -> dict[str, Axes]:
-    """One page about a tree: units, their rates, and when what was recorded and shown.
+    """Plot an overview of a tree: numbers of units, their rates, and a timeline.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     Raises
     ------
     SchemaError
-        If it is neither kind of tree, or holds no session.
+        If it is neither kind of tree, or has no session.
 
     Examples
     --------
@@ -62,7 +62,10 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     """
     facts = contents.of_tree(tree)
     if not facts.sessions:
-        msg = f"the tree has no session; found {given.described(tree)}: give the tree, or a session of it"
+        msg = (
+            f"the tree has no session; found {given.described(tree)}: give the tree, or a "
+            "session of it"
+        )
         raise SchemaError(msg)
     names = list(dict.fromkeys(session.name for session in facts.sessions))
     first = [session for session in facts.sessions if session.name == names[0]]
@@ -97,7 +100,7 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
 
 
 def _panels(above: list[str], has_rows: bool, n_sessions: int, n_rows: int) -> dict[str, Axes]:
-    """A new page with the panels that have something to show; if none has, an empty timeline."""
+    """A new figure with the panels that have content; if none has, an empty timeline."""
     height = float(np.clip(1.4 + 0.22 * n_sessions, 2.6, 9)) if above else 0
     lower = 0.9 + 0.32 * max(n_rows, 2) if has_rows or not above else 0
     width = max(len(above), 1)
@@ -111,7 +114,7 @@ def _panels(above: list[str], has_rows: bool, n_sessions: int, n_rows: int) -> d
 
 
 def _numbers_of_units(facts: TreeContents, names: list[str]) -> dict[str, np.ndarray]:
-    """Number of units by area, (session,) each; NaN where a session has no such area."""
+    """Number of units (session,) by area; NaN if a session has no such area."""
     numbers: dict[str, np.ndarray] = {}
     for session in facts.sessions:
         for area in session.areas:
@@ -121,7 +124,7 @@ def _numbers_of_units(facts: TreeContents, names: list[str]) -> dict[str, np.nda
 
 
 def _draw_units(ax: Axes, numbers: dict[str, np.ndarray], sessions: list[str]) -> None:
-    """Numbers of units: bars of one session, a map of several by area."""
+    """Draw numbers of units: bars for one session, a map by area for several."""
     grid = np.stack([*numbers.values()], axis=1)
     ax.set_title(f"Units: {int(np.nansum(grid)):,}", loc="left", fontsize="medium")
     labels = [text_of(name) for name in numbers]
@@ -156,13 +159,13 @@ def _draw_units(ax: Axes, numbers: dict[str, np.ndarray], sessions: list[str]) -
 
 
 def _around(n: int) -> tuple[float, float]:
-    """Limits around columns at 0 to n - 1; one or two do not fill the page."""
+    """Limits around columns at 0 to n - 1; one or two columns do not fill the axes."""
     room = 0.6 + 0.4 * max(0, 3 - n)
     return -room, n - 1 + room
 
 
 def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
-    """A dot for the mean of each unit, by area, spread so that none hides another."""
+    """Draw a dot for the mean of each unit, by area, spread so that dots do not overlap."""
     ax.set_title(title, loc="left", fontsize="medium")
     random = np.random.default_rng(0)
     counts = all(means.attrs.get("units") == RATE["units"] for means in rates.values())
@@ -189,7 +192,7 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
 
 
 class _PlainNumbers(LogFormatter):
-    """Ticks of a logarithmic axis as 0.2 and 20, not as 2e-01 or 2 x 10^1."""
+    """Show ticks of a logarithmic axis as 0.2 and 20, not as 2e-01 or 2 x 10^1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return f"{x:g}" if super().__call__(x, pos) else ""
@@ -200,14 +203,15 @@ def _short(name: str) -> str:
 
 
 def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
-    """What an archive holds: units by area, presentations by stimulus, a row per session.
+    """Plot the content of an archive: units by area and presentations by stimulus, a row per
+    session.
 
     Parameters
     ----------
     frame : DataFrame
-        From `neuroarrays.catalog`, of trials or recordings.
+        Result of `neuroarrays.catalog`, for aligned archives or recordings.
     names : {"auto", "all"}
-        Names of sessions: as many as fit, or all.
+        Which names of sessions to show: as many as fit, or all.
 
     Returns
     -------
@@ -261,7 +265,7 @@ def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
 
 
 def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) -> None:
-    """Numbers of units or presentations, sessions by columns, and above them their sums.
+    """Draw numbers of units or presentations, sessions by columns, and their sums above.
 
     `name` is what is counted, `noun` what a column is.
     """
@@ -292,7 +296,7 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) 
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """A catalogue with the columns of ours, also where it is a table of the published archive."""
+    """A catalogue with our names of columns, also if it is a table of the published archive."""
     columns = {
         "n_units": "units",
         "n_presentations": "presentations",

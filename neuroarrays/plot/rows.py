@@ -1,4 +1,4 @@
-"""Pictures of rows along time: spikes and events as ticks, signals as lines."""
+"""Plots of rows over time: spikes and events as ticks, signals as lines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from neuroarrays.tree.ticks import within
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Signals that have room one above the other.
+#: The most signals in one plot.
 _SIGNALS = 12
-#: Ticks of a raster that a vector graphic may hold.
+#: The most ticks of a raster in a vector graphic.
 _VECTORS = 20_000
 
 
@@ -30,20 +30,20 @@ def raster(
     colors: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Spikes of each unit, or point events of each name, as ticks, a row for each.
+    """Plot a raster: the spikes of each unit, or the point events of each name, as rows of ticks.
 
     Parameters
     ----------
     spikes : spikes node
-        Of a recording tree, or its area; or its node ``events``, or one of those below: events with
-        a `label` have a row for all, and one for each label, ``<name>_<label>``.
+        A spikes node of a recording tree, or its area; or the node ``events``, or one below. Events
+        with a `label` have a row for all, and one for each label, ``<name>_<label>``.
     window : (float, float), s
         Part of the session clock to show.
     order : sequence of int, optional
-        Labels of the units, or names of the events, from bottom to top; all in the order of the
-        file unless given.
+        Labels of the units, or names of the events, from bottom to top (default: all, in the order
+        of the file).
     colors : sequence of colours, optional
-        One per row.
+        A colour for each row.
     ax : Axes, optional
         Where to draw.
 
@@ -56,7 +56,7 @@ def raster(
     SchemaError
         If there are no spike times and no events.
     NotInTree
-        If `order` names a unit that is not there.
+        If `order` has a unit that does not exist.
 
     Examples
     --------
@@ -93,12 +93,12 @@ def raster(
 def behaviour(
     tree: xr.DataTree, window: tuple[float, float] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Signals along time, one above the other, each over its own range.
+    """Plot signals over time, one above the other, each with its own range.
 
     Parameters
     ----------
     tree : DataTree node
-        A session, or an area on one clock: every signal along `time` alone in and below it.
+        A session, or an area on one clock. All signals ``(time,)`` in and below it are drawn.
     window : (float, float), s, optional
         Part of the session clock to show; all of it unless given.
     ax : Axes, optional
@@ -107,8 +107,8 @@ def behaviour(
     Returns
     -------
     matplotlib.axes.Axes
-        Names, units and ranges stand at the left; what has no value in the window is left out. Of
-        more than 12 signals the first are shown; give a node below for others.
+        Axes with names, units and ranges at the left. Signals without values in the window are left
+        out. Of more than 12 signals only the first are shown; give a node below for others.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def behaviour(
         trials = any(
             schema.PRESENTATION in n.sizes and schema.TIME in n.sizes for n in tree.subtree
         )
-        hint = "it is aligned to presentations, and signals are those of the recording, or of one clock"
+        hint = "it is aligned to presentations; give the recording, or a tree aligned to one clock"
         hint = hint if trials else "give a session, or an area on one clock"
         msg = f"no signal along time in {tree.path!r}; {hint}"
         raise ValueError(msg)
@@ -171,5 +171,5 @@ def behaviour(
 
 
 def _brief(number: float, reach: float) -> str:
-    """A number with three digits that say something; 0 where it is next to nothing of the range."""
+    """A number with three significant digits; 0 if it is negligible compared with the range."""
     return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"

@@ -16,11 +16,11 @@ from neuroarrays.schema import given
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Lines of a spectrum that are drawn one by one; of more the median and quartiles.
+#: The most lines of a spectrum; of more, the median and quartiles are drawn.
 _LINES = 8
-#: From so many traces on they are thin; height of a label, points.
+#: This many traces or more are thin; height of a label in points.
 _MANY, _LABEL = 100, 12
-#: Range of a spectrogram's colours and of those of current sources: percentiles.
+#: Percentiles that limit the colours of a spectrogram, and those of current sources.
 _COLOURS = (2.0, 99.5)
 
 
@@ -30,30 +30,30 @@ def traces(
     percentile: float = 99.5,
     ax: Axes | None = None,
 ) -> Axes:
-    """A signal of many channels, one trace above the other.
+    """Plot the channels of a signal, one trace above the other.
 
     Parameters
     ----------
     signal : (time, channel) or (time,) DataArray
-        In any unit; only the window is read.
+        A signal in any unit; only the window is read.
     window : (float, float), s
         Part of the session clock to show.
     percentile : float
-        Neighbouring traces are twice this percentile of the magnitudes apart, each from its
-        median; the bar is as long.
+        The distance between neighbouring traces, and the length of the scale bar, are twice this
+        percentile of the magnitudes (distances from the median of each trace).
     ax : Axes, optional
         Where to draw.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Channels from bottom to top in the order of the signal, named by their label, area and
-        depth (`rel_y`), coloured by area.
+        Axes with the channels from bottom to top, in the order of the signal, named by label, area
+        and depth (`rel_y`), and coloured by area.
 
     Raises
     ------
     SchemaError
-        If the signal is not along time and one other dimension at most, or the window holds no
+        If the signal is not along time and at most one other dimension, or the window has no
         sample.
 
     Examples
@@ -125,12 +125,12 @@ def _channels(signal: xr.DataArray) -> tuple[list[str], list[str]]:
 
 
 def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Power by time and frequency, in decibels.
+    """Plot power over time and frequency, in decibels.
 
     Parameters
     ----------
     spectra : (time, frequency) DataArray
-        What `na.spectrogram` gives, of one channel, in unit²/Hz.
+        Result of `na.spectrogram` for one channel, in unit²/Hz.
     ax : Axes, optional
         Where to draw.
 
@@ -172,12 +172,12 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Power spectra, both axes logarithmic.
+    """Plot power spectra on logarithmic axes.
 
     Parameters
     ----------
     spectra : (frequency,) or (frequency, channel) DataArray
-        What `na.power` gives, in unit²/Hz.
+        Result of `na.power`, in unit²/Hz.
     ax : Axes, optional
         Where to draw.
 
@@ -216,12 +216,12 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Spike-field coherence of units, above what units that do not follow the signal have.
+    """Plot the spike-field coherence of units, with the level of chance.
 
     Parameters
     ----------
     follow : Dataset
-        What `na.coherence` gives, of one channel: ``coherence (unit_id, frequency)`` from 0 to 1,
+        Result of `na.coherence` for one channel: ``coherence (unit_id, frequency)`` from 0 to 1,
         frequency in Hz, and ``level ()``.
     ax : Axes, optional
         Where to draw.
@@ -254,7 +254,7 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     >>> ax = na.plot.coherence(follow)
     """
     line = "na.coherence(area, signal.sel(channel=7))"
-    given.check(follow, xr.Dataset, f"follow: expected what {line} gives")
+    given.check(follow, xr.Dataset, f"follow: expected the result of {line}")
     values: Any = follow.data_vars.get("coherence")
     _check_dims(values, (schema.UNIT, "frequency"), "coherence", line, exactly=True)
     ax = axes_of(ax)
@@ -270,19 +270,19 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Current sources and sinks along a probe, sinks in blue.
+    """Plot current sources and sinks along a probe; sinks are blue.
 
     Parameters
     ----------
     sources : (time, channel) or (lag, channel) DataArray
-        What `na.csd` gives, or its mean around events, in A/m³ of volts.
+        Result of `na.csd`, or its mean around events, in A/m³ if the signal was in volts.
     ax : Axes, optional
         Where to draw.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Channels by their position (`rel_y`, um) where they have one.
+        Axes with the channels at their position (`rel_y`, um), if they have one.
 
     Raises
     ------
@@ -324,7 +324,7 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def _lines(ax: Axes, frequency: np.ndarray, values: np.ndarray, names: list[str], of: str) -> None:
-    """Columns of (frequency, column) as lines; of more than 8 the median and the quartiles."""
+    """Draw the columns of (frequency, column) as lines; of more than 8 the median and quartiles."""
     number = values.shape[1]
     if number <= _LINES:
         for column in range(number):
@@ -344,7 +344,7 @@ def _lines(ax: Axes, frequency: np.ndarray, values: np.ndarray, names: list[str]
 def _check_dims(
     array: Any, first: tuple[str, ...], what: str, line: str, exactly: bool = False
 ) -> None:
-    """Refuse what has other dimensions than these, and one more unless `exactly`."""
+    """Refuse an array with other dimensions; one more is allowed unless `exactly`."""
     given.check(array, xr.DataArray, f"{what}: expected a DataArray, such as {line}")
     most = len(first) + (not exactly)
     if array.dims[: len(first)] != first or array.ndim > most:

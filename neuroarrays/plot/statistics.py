@@ -1,4 +1,4 @@
-"""How much an archive holds, by area, stimulus, session and kind of session: one page of bars."""
+"""`statistics`: bars of the size of an archive by area, stimulus, session and session type."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-#: Names that an axis can hold, and that a legend can.
+#: The most names on an axis, and in a legend.
 _TICKS, _LEGEND = 60, 30
 
 
 def statistics(
     frame: pd.DataFrame, session_types: Mapping[str, str] | pd.DataFrame | None = None
 ) -> dict[str, Axes]:
-    """The numbers of units, presentations and sessions of an archive, on one page.
+    """Plot the numbers of units, presentations and sessions of an archive.
 
     Parameters
     ----------
     frame : DataFrame
-        From `neuroarrays.catalog`, of trials or recordings.
+        Result of `neuroarrays.catalog`, for aligned archives or recordings.
     session_types : mapping of str to str, or DataFrame, optional
-        Session -> its kind, or a table with ``session_type`` and ``session`` or ``id``, as
-        `neuroarrays.sessions` gives it. Sessions are then sorted by their kind.
+        Session -> its type, or a table with ``session_type`` and ``session`` or ``id``, as from
+        `neuroarrays.sessions`. Sessions are then sorted by type.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def statistics(
 
 
 def _kinds(rows: pd.DataFrame, given: Mapping[str, str] | pd.DataFrame | None) -> dict[str, str]:
-    """The kind of each session, "unknown" where nothing says it."""
+    """The type of each session, or "unknown"."""
     if given is None and "session_type" in rows:
         given = rows
     named: dict[str, str] = {}
@@ -120,13 +120,13 @@ def _kinds(rows: pd.DataFrame, given: Mapping[str, str] | pd.DataFrame | None) -
 
 
 def _sessions(rows: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
-    """Sessions by kind, in a kind those with the most units first."""
+    """Sessions sorted by type, then by number of units, the most first."""
     totals = rows.groupby("session")["units"].sum()
     return sorted(totals.index, key=lambda name: (kinds[name], -totals[name], name))
 
 
 def _ordered(rows: pd.DataFrame, column: str, value: str) -> list[str]:
-    """The names in a column, those with the most first."""
+    """The names in a column, the most frequent first."""
     totals = rows.groupby(column)[value].sum().sort_values(ascending=False, kind="stable")
     return [str(name) for name in totals.index]
 
@@ -134,7 +134,7 @@ def _ordered(rows: pd.DataFrame, column: str, value: str) -> list[str]:
 def _grid(
     rows: pd.DataFrame, index: str, columns: str, value: str, order: list[str], names: list[str]
 ) -> pd.DataFrame:
-    """Sums of a value, names of the axis by colours."""
+    """Sums of a value, by name on the axis and by colour."""
     sums = rows.pivot_table(value, index, columns, "sum", fill_value=0)
     return sums.reindex(index=order, columns=names, fill_value=0)
 
@@ -148,7 +148,7 @@ def _bars(
     named: bool = True,
     legend: bool = True,
 ) -> None:
-    """A bar for each row of the grid, a colour for each column."""
+    """Draw a bar for each row of the grid, with a colour for each column."""
     n, k = grid.shape
     several = plt.get_cmap("tab20")(range(20))
     colors = PALETTE if k <= len(PALETTE) else several
@@ -160,12 +160,12 @@ def _bars(
         color = colors[i % len(colors)]
         low = bottom if stacked else np.zeros(n)
         left, high = at - width / 2, low + heights
-        # One collection for a colour: a rectangle each would take a minute to draw.
+        # One collection for each colour: single rectangles would take a minute to draw.
         corners = np.array([[left, low], [left, high], [left + width, high], [left + width, low]])
         boxes = corners.transpose(2, 0, 1)[heights > 0]
         drawn = PolyCollection(boxes, facecolor=color, label=text_of(str(name)), linewidth=0)
         if i >= len(colors):
-            drawn.set_hatch("////")  # the colours come a second time
+            drawn.set_hatch("////")  # the colours repeat
         ax.add_collection(drawn)
         bottom = bottom + heights
     highest = float((grid.sum(axis=1) if stacked else grid.max(axis=1)).max())

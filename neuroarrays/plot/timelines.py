@@ -1,4 +1,4 @@
-"""Rows over the time of a session: signals as traces, events as ticks, tables as bars."""
+"""Plots of timelines: signals as traces, events as ticks, tables as bars."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 #: Colours of tables, one after another.
 _COLOURS = (*PALETTE, "#999999", "#882255", "#44AA99", "#DDCC77", "#332288")
-#: Sessions whose names have room.
+#: The most sessions whose names are shown.
 _NAMES = 40
 
 
 def timeline(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
-    """When which table of presentations took place: a row for each session, a colour for each table.
+    """Plot when presentations took place: a row for each session, a colour for each table.
 
     Parameters
     ----------
     tree : DataTree
-        A recording, or many: onsets and ends of the presentations are read. Where tables overlap,
-        as trials and the epochs around them do, each has its share of the row's height.
+        A recording tree; starts and stops of its presentations are read. Tables that overlap, such
+        as trials and epochs, share the height of the row.
     ax : Axes, optional
         Where to draw.
 
@@ -59,7 +59,10 @@ def timeline(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     given.check(tree, xr.DataTree, "expected the tree of a recording")
     facts = contents.of_tree(tree)
     if facts.kind != schema.RECORDING:
-        msg = f"expected the tree of a recording, found {given.described(tree)}; na.plot.overview shows when an aligned tree's presentations were"
+        msg = (
+            f"expected the tree of a recording, found {given.described(tree)}; "
+            "na.plot.overview shows the presentations of an aligned tree"
+        )
         raise SchemaError(msg)
     names = list(dict.fromkeys(session.name for session in facts.sessions))
     paths = {session.name: session.path for session in facts.sessions}
@@ -96,7 +99,7 @@ def timeline(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
 def _draw_bars(
     ax: Axes, row: tuple[float, float], rows: np.ndarray, colour: str, reach: float
 ) -> None:
-    """The time that intervals cover as bars, none too thin to see."""
+    """Bars of the time that intervals cover, wide enough to see."""
     rows = rows[np.isfinite(rows).all(axis=1)]
     if not rows.size:
         return
@@ -129,7 +132,7 @@ def draw(ax: Axes, rows: Sequence[TimelineRow]) -> None:
 
 
 def _draw_intervals(ax: Axes, height: float, intervals: np.ndarray) -> None:
-    """Bars: a few one by one, many as the time they cover, none too thin to see."""
+    """Draw bars, wide enough to see; many are joined to the time they cover."""
     starts, stops = intervals[np.isfinite(intervals[:, 0])].T
     if not starts.size:
         return
@@ -137,7 +140,7 @@ def _draw_intervals(ax: Axes, height: float, intervals: np.ndarray) -> None:
     stops = np.maximum(stops, starts + least)
     if starts.size > 40:
         starts, stops = merged(np.stack([starts, stops + least], axis=1))
-    # White edges part bars that are wide; thin ones are drawn in their own colour, or not seen.
+    # White edges separate wide bars; thin bars have edges in their own colour.
     wide = (stops - starts).min() > (stops.max() - starts.min()) / 100
     edge = "white" if wide else PALETTE[1]
     bars = list(zip(starts, stops - starts, strict=True))

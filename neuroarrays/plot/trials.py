@@ -1,4 +1,4 @@
-"""Pictures of trials: ticks of each presentation above the mean rate around its onset."""
+"""Plots of presentations: a raster above the PSTH."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuroarrays.plot.histograms import condition_colors, psth
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Ticks that a vector graphic may hold.
+#: The most ticks in a vector graphic.
 _VECTORS = 20_000
 
 
@@ -28,34 +28,34 @@ def peri_event(
     smooth: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Spikes of one unit in each presentation as ticks, above its PSTH on the same time axis.
+    """Plot the raster of one unit over presentations, above its PSTH.
 
     Parameters
     ----------
     area : DataTree node or Dataset
-        With ``spike_data (presentation_id, unit_id, time)``, counts: a tick stands for each bin
-        with spikes, so align in bins of 1 to 5 ms.
+        An area with ``spike_data (presentation_id, unit_id, time)``, spikes per bin. There is a
+        tick for each bin with spikes, so use bins of 1 to 5 ms.
     unit : int or str, optional
-        Label of the unit; not needed where there is one.
+        Label of the unit; needed if there are several.
     by : str, optional
-        A parameter of the presentations: they are sorted by it, and both panels have a colour for
-        each of its values.
+        A parameter of the presentations. They are sorted by it, and each of its values has a colour
+        in both panels.
     smooth : float, s, optional
-        As `neuroarrays.psth` has it.
+        As in `neuroarrays.psth`.
     ax : Axes, optional
         Where to draw.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Its ``child_axes`` are the ticks and the PSTH.
+        Axes whose ``child_axes`` are the raster and the PSTH.
 
     Raises
     ------
     SchemaError
         If there are no counts along presentations.
     NotInTree
-        If there is no such unit, or it has to be said which.
+        If the unit does not exist, or there are several and none is given.
 
     Examples
     --------
@@ -67,7 +67,8 @@ def peri_event(
     counts = dataset_of(area, "trials")
     if schema.SPIKE_DATA not in counts or schema.PRESENTATION not in counts[schema.SPIKE_DATA].dims:
         msg = (
-            "expected spike_data (presentation_id, unit_id, time), counts around presentations; write "
+            "expected spike_data (presentation_id, unit_id, time), counts around "
+            "presentations; write "
             "na.align(tree, 'trials', bin_width=0.005, window=(-0.5, 1))"
         )
         raise SchemaError(msg)
@@ -89,7 +90,7 @@ def peri_event(
 
 
 def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
-    """A row for each presentation, in the order of `by`; grey where its bins are not valid."""
+    """Draw a row for each presentation, in the order of `by`; grey where bins are not valid."""
     spikes = counts[schema.SPIKE_DATA].transpose(schema.PRESENTATION, schema.UNIT, schema.TIME)
     values, time = spikes.values[:, 0], spikes[schema.TIME].values
     order, colors = np.arange(len(values)), np.full(len(values), "black", object)
@@ -100,7 +101,7 @@ def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
         shades = condition_colors(names, column.attrs.get("period"))
         colors = np.array([*shades, None], object)[:-1][codes[order]]
     rows, bins = np.nonzero(values[order] > 0)
-    half = max(0.4, len(values) / 200)  # none too low to see
+    half = max(0.4, len(values) / 200)  # high enough to see
     ax.vlines(
         time[bins],
         rows - half,

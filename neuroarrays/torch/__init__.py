@@ -1,13 +1,13 @@
-"""Aligned trees as torch datasets and loaders: index and gather, nothing else.
+"""Torch datasets and loaders from aligned trees and recordings.
 
-Alignment, masks and splits happened before. A sample is a dict of tensors under the names of the
-tree's variables; a batch is the same dict with one more axis in front, gathered at once::
+Align and split the data first. A sample is a dict of tensors under the names of the tree's
+variables. A batch is the same dict with one more axis in front, gathered at once::
 
     data = na.torch.TrialDataset(area, ["stimulus"], ["responses"])
     loader = na.torch.Loader(data, na.torch.Batches(len(data), 64, shuffle=True))
 
-What is not known is never a zero: targets are NaN where the masks of the area say so and the dtype
-has one, and the masks come with every batch.
+Unknown values never become 0. Targets are NaN where a mask of the area says so, if the dtype has
+NaN; the masks come with every batch.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def loaders(  # noqa: PLR0913
     prefetch: int | None = None,
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
-    """Loaders of every session, by side of a split.
+    """Make loaders for each session, by side of a split.
 
     Parameters
     ----------
@@ -109,43 +109,44 @@ def loaders(  # noqa: PLR0913
     inputs, targets : sequence of str
         Variables of each area; see `TrialDataset`. Areas without any of them are left out.
     batch_size : int, optional
-        Samples per batch; 64, or what is usual in the library of `compat`.
+        Samples per batch (default: 64, or that of the library of `compat`).
     length : float, s, optional
-        Windows of this length of a continuous clock; presentations unless given.
+        Length of windows of a continuous clock (default: none, samples are presentations).
     split : str or callable
         "tier", or another column of `presentations` to split by; "block": by the tree's first
         level (``train/session/area``); or a function of the area's node that returns
         ``{"train": ..., ...}``, such as those of `na.torch.splits` make.
     repeats : str, optional
-        Column of `presentations` that says what was shown: test sides then have a sample per
-        stimulus, with the mean and every repeat of its targets. Continuous responses bring
-        `responses_by_trial` where the tree has it.
+        Column of `presentations` with the stimulus. Test sides then have a sample for each
+        stimulus, with the mean and all repeats of its targets. Continuous responses have
+        `responses_by_trial`, if the tree has it.
     normalize : sequence of str or "stored"
-        Variables to normalise by mean and standard deviation (ddof=1) over the train side of
-        their session; "stored": all, by the statistics beside the data, see `Normalize.stored`.
+        Variables to normalise by mean and standard deviation (ddof=1) over the train side of their
+        session. "stored" normalises all variables by the stored statistics, see `Normalize.stored`.
     seed : int, optional
-        Of the order of training samples; 0, or what is usual in the library of `compat`.
+        Seed of the order of training samples (default: 0, or that of the library of `compat`).
     compat : {"openretina", "neuralpredictors"}, optional
-        Deliver what that library's loaders do; see `neuroarrays.torch.dropin`.
+        Give the same batches as the loaders of that library; see `neuroarrays.torch.dropin`.
     options : mapping, optional
-        For the datasets: ``dtype``, ``cache``, ``labels``, ``offsets``.
+        Options of the datasets: ``dtype``, ``cache``, ``labels``, ``offsets``.
     prefetch : int, optional
-        How many batches a thread gathers ahead; see `Loader`. Unless given, 2 for training, and 0
-        for the other sides, with `compat`, and where worker processes are asked for.
+        Number of batches that a thread gathers ahead; see `Loader` (default: 2 for training; 0 for
+        the other sides, with `compat`, and with worker processes).
     **loading
-        For `Loader`: ``device``, and what `torch.utils.data.DataLoader` takes: ``num_workers``, ...
+        Options of `Loader`: ``device``, and those of `torch.utils.data.DataLoader`, such as
+        ``num_workers``.
 
     Returns
     -------
     dict of dict of Loader
         ``{"train": {session: loader}, "validation": ..., "test": ...}``; the key is
-        ``session/area`` where a session has several areas. Training is shuffled, and windows
-        start anywhere; the other sides come in order and whole.
+        ``session/area`` if a session has several areas. Training samples are shuffled, and windows
+        start anywhere; the other sides are in order and complete.
 
     Raises
     ------
     NotInTree, SchemaError, ValueError
-        What is missing or empty, in which session and area.
+        If something is missing or empty; the message has the session and area.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def loaders(  # noqa: PLR0913
         }
         chosen["split"] = None if split == "tier" else split
         if unused := [name for name, value in chosen.items() if value is not None]:
-            msg = f"compat={compat!r} has ways of its own: it takes no {', '.join(unused)}"
+            msg = f"compat={compat!r} does not take {', '.join(unused)}: that library decides it"
             raise ValueError(msg)
         check(options, Mapping | None, f"options of compat={compat!r}: expected a dict", TypeError)
         given: dict[str, Any] = {"inputs": inputs, "targets": targets}

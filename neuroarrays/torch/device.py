@@ -24,32 +24,33 @@ _NARROW = ("uint8", "int8", "int16", "float16")
 
 
 class OnDevice(Tensors):
-    """All samples of a dataset on one device, indexed there.
+    """A dataset that keeps all samples on one device and gathers batches there.
 
     Parameters
     ----------
     samples : dataset
-        Of a `ClipDataset` every frame of the clock is kept once, however many windows it is in; of
-        a `TrialDataset` its presentations. Both as they are stored: counts that ``cache`` keeps as
-        events in two bytes a spike, movies of uint8 in one byte a value; they are spread out and
-        widened on the device. Of other datasets the samples as they come, transformed.
+        A dataset. For a `ClipDataset` each frame of the clock is kept once, for any number of
+        windows; for a `TrialDataset` its presentations are kept. Both are kept in their stored form
+        and are converted on the device: counts that ``cache`` keeps as events need two bytes per
+        spike, movies of uint8 one byte per value. For other datasets the transformed samples are
+        kept.
     device : str or torch.device
         Where to keep them.
 
     Attributes
     ----------
     transform : callable, optional
-        Sees batches on the device: that of a `ClipDataset` or `TrialDataset`; of other datasets one
-        that is set here, after theirs.
+        A function of batches on the device: that of a `ClipDataset` or `TrialDataset`; for other
+        datasets one that is set here, after theirs.
 
     Notes
     -----
-    Use it without workers: its batches are on the device already.
+    Do not use it with workers: its batches are on the device already.
 
     Raises
     ------
     MemoryError
-        If they take more than is free on a GPU.
+        If the samples need more memory than is free on the GPU.
     TypeError
         If the samples differ in length, as tokens of spikes do.
 
@@ -145,7 +146,10 @@ class OnDevice(Tensors):
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if needed > 0.9 * free:
-                msg = f"{self.location}: {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+                msg = (
+                    f"{self.location}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB "
+                    "are free"
+                )
                 raise MemoryError(msg)
 
     def _keep_samples(self, samples: Tensors) -> None:

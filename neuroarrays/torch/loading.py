@@ -1,4 +1,4 @@
-"""Loaders: torch's own, with batches as they were gathered, that go on where they stopped."""
+"""Loaders: a DataLoader of torch that gathers whole batches and can resume."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from neuroarrays.torch.transfer import Transfer, mapped
 
 
 def collate(batch: Any) -> Any:
-    """A batch as our datasets gather it, whole: for ``DataLoader(..., collate_fn=collate)``.
+    """Return a batch as the dataset gathered it, for ``DataLoader(..., collate_fn=collate)``.
 
     Parameters
     ----------
     batch : what the loader has fetched
-        From a dataset of this module, or a part of one (`torch.utils.data.Subset`); or a list of
-        samples of several (`torch.utils.data.ConcatDataset`), which torch's default stacks.
+        A batch from a dataset of this module, or from a part of one (`torch.utils.data.Subset`); or
+        a list of samples of several datasets (`torch.utils.data.ConcatDataset`), which are stacked
+        as torch does.
 
     Returns
     -------
     dict of tensors
-        What ``dataset.batch(indices)`` gives.
+        The result of ``dataset.batch(indices)``.
 
     Raises
     ------
@@ -57,45 +58,45 @@ def collate(batch: Any) -> Any:
         if "equal size" not in str(error):
             raise
         msg = (
-            "samples differ in length, so that they cannot be stacked: take the datasets together "
+            "samples differ in length and cannot be stacked; combine the datasets "
             "with na.torch.Stack, which pads, or give tokens a width="
         )
         raise ValueError(msg) from error
 
 
 class Loader(Resumable, DataLoader[Batch]):
-    """A DataLoader that goes on where it stopped.
+    """A DataLoader that gathers whole batches, ahead if wanted, and can resume where it stopped.
 
     Parameters
     ----------
     dataset : dataset
-        One of this module.
+        A dataset of `na.torch`.
     batches : Batches or Cycled
-        Which samples make which batch.
+        The sampler, which decides the samples of each batch.
     prefetch : int
-        How many batches a thread gathers ahead, transforms and ``pin_memory`` included, while the
-        loop has another; 0 gathers each when it is asked for. 2 is the choice for training.
+        Number of batches that a thread gathers ahead, with transforms and ``pin_memory``, while the
+        loop works on another. 0 gathers each batch when it is needed. Use 2 for training.
     device : str or torch.device, optional
-        Where batches are put: sent ahead by the thread, on a stream of their own.
+        Device for the batches; the thread sends them ahead, on a separate stream.
     **options
-        Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
+        Options of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory``, ...
 
     Notes
     -----
-    Every iteration is an epoch, the next one in another order. `state_dict` counts the batches
-    that were handed out, not those that were fetched ahead; after `load_state_dict` the very next
-    batch follows. Errors of a thread are raised in the loop, with their traceback. The thread works
-    on the current device and in the gradient mode of the loop.
+    Each iteration is an epoch; the next one has another order. `state_dict` counts the batches that
+    the loop received, not those gathered ahead; after `load_state_dict` the next batch follows.
+    Errors of the thread are raised in the loop, with their traceback. The thread uses the current
+    device and the gradient mode of the loop.
 
-    Workers that have to read from behind an address (http, a bucket) are started by "forkserver",
-    or "spawn" where there is none, unless ``multiprocessing_context`` says how: what reads there
-    does not survive a fork. A script then begins with ``if __name__ == "__main__":``. Where all
-    values fit into memory (``cache``), workers are forked and share them.
+    Workers that read from an address (http, a bucket) are started with "forkserver", or "spawn" if
+    it does not exist, because network connections do not survive a fork;
+    ``multiprocessing_context`` changes this. A script then needs ``if __name__ == "__main__":``. If
+    all values fit into memory (``cache``), workers are forked and share them.
 
     Raises
     ------
     ValueError
-        If both a thread and worker processes are asked for.
+        If both a thread and worker processes are given.
 
     Examples
     --------
@@ -124,8 +125,10 @@ class Loader(Resumable, DataLoader[Batch]):
         super().__init__(dataset, batch_sampler=batches, **options)
         if self.prefetch and self.num_workers:
             msg = (
-                f"prefetch={prefetch} is a thread, num_workers={self.num_workers} are processes: "
-                "give one of them (prefetch_factor= is how many batches a worker fetches ahead)"
+                f"prefetch={prefetch} uses a thread and num_workers={self.num_workers} uses "
+                "processes: "
+                "give only one (prefetch_factor= is the number of batches that a worker "
+                "gathers ahead)"
             )
             raise ValueError(msg)
         self.batches, self._position = batches, Position(batches)
@@ -209,24 +212,25 @@ def cycle(
     temperature: float = 1.0,
     **loading: Any,
 ) -> Loader:
-    """Batches of several sessions, one session at a time, from one thread or one pool of workers.
+    """Combine the loaders of several sessions, with one thread or one pool of workers.
 
     Parameters
     ----------
     loaders : mapping of str to Loader
-        One side of what `loaders` returns.
+        Loaders of one side, as in the result of `loaders`.
     mode : {"longest", "shortest", "weighted", "in order", "sampled"}
-        "longest": one batch of each in turn, short sessions start anew until the longest is
-        through. "shortest": until the first is through. "weighted": every batch once, sessions at
-        random in proportion to their batches. "in order": every batch once, a session after the
-        other, as for validation. "sampled": as many batches as there are in all, the session of each
-        drawn with replacement.
+        "longest": one batch of each session in turn; short sessions start again until the longest
+        is finished. "shortest": in turn, until the first session is finished. "weighted": each
+        batch once, sessions drawn in proportion to their batches. "in order": each batch once, one
+        session after the other, as for validation. "sampled": the total number of batches, the
+        session of each drawn with replacement.
     seed : int
-        Of "weighted" and "sampled".
+        Seed of "weighted" and "sampled".
     weights : mapping of str to float, optional
-        How often "sampled" draws each session, in proportion; its number of batches unless given.
+        Relative frequency of each session for "sampled" (default: its number of batches).
     temperature : float
-        These weights to the power of one over it: 1 as they are, larger towards all alike.
+        Weights are raised to the power of 1 / `temperature`: 1 keeps them, larger values make them
+        more equal.
     **loading
         ``prefetch``, ``device``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
         are the most that any of the loaders asks for, unless one of them is given.
@@ -234,14 +238,15 @@ def cycle(
     Returns
     -------
     Loader
-        Its batches are pairs ``(session, batch)``.
+        A loader whose batches are pairs ``(session, batch)``.
 
     Raises
     ------
     ValueError
-        On a session without a batch, no session, or weights that are none or not of these sessions.
+        If a session has no batch, there is no session, or weights are not possible or not for these
+        sessions.
     TypeError
-        If these are not loaders, but sides of them.
+        If all sides were given instead of one.
 
     Examples
     --------

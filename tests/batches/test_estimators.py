@@ -61,7 +61,7 @@ def test_windows_of_one_stretch_are_one_group():
 def test_targets_that_are_not_known_are_left_out_and_said(trials):
     trials["speed"][3] = np.nan
     data = na.batches.TrialSamples(trials, ["spike_data"], ["speed"])
-    with pytest.warns(UserWarning, match="1 of 12 samples left out, whose speed is not known"):
+    with pytest.warns(UserWarning, match="1 of 12 samples left out, because their speed is NaN"):
         X, y, groups = na.batches.xy(data)
     assert len(X) == len(y) == len(groups) == 11
     assert 103 not in groups
@@ -80,7 +80,7 @@ def test_what_an_estimator_cannot_take_is_named(trials):
         na.batches.xy(make(trials, ["spike_data"], ["speed", "pupil"]))
     with pytest.raises(NotInTree, match="sped"):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), "sped")
-    with pytest.raises(SchemaError, match="no input, only targets"):
+    with pytest.raises(SchemaError, match="the dataset has targets and no inputs"):
         na.batches.xy(make(trials, [], ["speed"]))
     with pytest.raises(NotInTree, match="blok"):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), groups="blok")

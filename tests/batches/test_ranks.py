@@ -41,7 +41,7 @@ def test_ranks_share_the_batches_of_one(n, size, world, shuffle):
 
 def test_more_ranks_than_samples_are_named_on_every_rank():
     for rank in range(4):
-        with pytest.raises(ValueError, match="3 samples for 4 ranks: take fewer ranks"):
+        with pytest.raises(ValueError, match="3 samples for 4 ranks; .*: use fewer ranks"):
             Batches(3, 2, rank=rank, world_size=4)
 
 
@@ -54,7 +54,7 @@ def test_ranks_that_start_after_the_loader_was_made_share_it(monkeypatch):
     assert (len(batches), list(batches)) == (2, [[1, 3], [5]])
     assert batches.state_dict() == {"epoch": 1, "batch": 0, "ranks": 2}
     distributed.get_world_size = lambda: 9
-    with pytest.raises(ValueError, match="7 samples for 9 ranks: take fewer ranks"):
+    with pytest.raises(ValueError, match="7 samples for 9 ranks; .*: use fewer ranks"):
         list(batches)
 
 
@@ -94,10 +94,10 @@ def test_a_run_goes_on_with_another_number_of_ranks(data, before, now, size):
 def test_what_comes_twice_with_another_number_of_ranks_is_said(data):
     state = {"epoch": 0, "batch": 3, "ranks": 1}
     later = loader(data, 0, 2)
-    with pytest.warns(UserWarning, match="of 1 ranks, there are 2 now: 4 samples of epoch 0 come"):
+    with pytest.warns(UserWarning, match="with 1 ranks, but there are 2 now: 4 samples of epoch 0 are used"):
         later.load_state_dict(state)
     assert {"epoch": 0, "batch": 1, "ranks": 2}.items() <= later.state_dict().items()
     run = na.batches.cycle({"a": loader(data), "b": loader(data)}, "weighted")
-    with pytest.warns(UserWarning, match="2 ranks, there are 1 now.*epoch 4 begins anew"):
+    with pytest.warns(UserWarning, match="2 ranks, but there are 1 now.*epoch 4 starts again"):
         run.load_state_dict({"epoch": 4, "batch": 3, "ranks": 2})
     assert {"epoch": 4, "batch": 0}.items() <= run.state_dict().items()

@@ -102,7 +102,7 @@ def test_neighbouring_clips_that_validate_are_two():
     [
         ({"train": [0, 1], "test": []}, "s/A: split 'test' is empty"),
         ({"train": [0, 1], "test": [1]}, "1 presentation both in 'train' and in 'test'"),
-        ({"train": [0, 9]}, "names presentation 9 of 5"),
+        ({"train": [0, 9]}, "has position 9, but there are 5"),
     ],
 )
 def test_splits_of_presentations_are_checked(given, message):

@@ -191,7 +191,7 @@ def test_windows_move_about_in_their_stretches(made):
     for numbers in (one, two):
         starts = data.starts[numbers]
         assert (((starts >= 671) & (starts < 689.01)) | ((starts >= 700) & (starts < 709.01))).all()
-    with pytest.raises(TypeError, match="take Batches"):
+    with pytest.raises(TypeError, match="use Batches"):
         na.batches.Jittered(made(starts=[671.0, 675.0], window=None), 4)
 
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_cut_into_tokens_says_why(tree, made):
     with pytest.raises(ValueError, match="a window has .* tokens, more than width=8"):
         made(width=8).batch([0, 1, 2, 3])
     assert made(width=200).batch([0])["spike_times"].shape == (1, 200)
-    with pytest.raises(ValueError, match="width= is of padded windows"):
+    with pytest.raises(ValueError, match="width= is for padded windows"):
         made(width=8, ragged=True)
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         made(targets=["head_drection/ry"])

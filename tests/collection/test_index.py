@@ -140,7 +140,7 @@ def test_a_changed_file_is_read_again_and_said(folder, scanned):
     frame, opened = opened_anew(folder, scanned)
     assert opened == ["s1.nwb"]
     assert len(frame) == 20
-    assert frame.attrs["notes"] == [f"{folder / 's1.nwb'} changed since it was indexed: read again"]
+    assert frame.attrs["notes"] == [f"{folder / 's1.nwb'} changed since it was indexed; it was read again"]
     assert "notes" not in na.units(folder).attrs
 
 
@@ -212,7 +212,7 @@ def test_a_condition_on_numbers_of_several_units_is_refused():
     tables = {unit: layout.of_frame(frame) for unit, frame in frames.items()}
     condition = parse("amplitude > 1")
     gathering.check_units(condition, joined([tables["uV"], tables[""]]))  # one does not say
-    with pytest.raises(QueryError, match="'amplitude' is in uV in some recordings, in V in others"):
+    with pytest.raises(QueryError, match="'amplitude' is in uV in some recordings and in V in others"):
         gathering.check_units(condition, joined(list(tables.values())))
 
 
@@ -374,7 +374,7 @@ def test_what_an_index_is_not_written_to(folder, tmp_path):
     (tmp_path / "x.parquet").write_text("mine")
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "y.parquet")
     for name in ("x.parquet", "y.parquet"):
-        with pytest.raises(PathExists, match="something else than an index"):
+        with pytest.raises(PathExists, match="not an index"):
             na.index(folder, tmp_path / name)
     with pytest.raises(ValueError, match=r"ends with \.parquet"):
         na.index(folder, tmp_path / "units.csv")
@@ -458,7 +458,7 @@ def test_bad_arguments(folder):
         na.units([folder, str(folder)])
     with pytest.raises(ValueError, match="workers"):
         na.units(folder, workers=0, cache=False)
-    with pytest.raises(ValueError, match="choose rows and columns of it with pandas"):
+    with pytest.raises(ValueError, match="select its rows and columns with pandas"):
         na.units(folder, "snr > 1", compat="mlynarski")
 
 

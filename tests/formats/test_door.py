@@ -103,7 +103,7 @@ def test_url():
 
 
 def test_empty_list():
-    with pytest.raises(MissingPath, match="an empty list of paths; expected at least one"):
+    with pytest.raises(MissingPath, match="expected at least one path, found an empty list"):
         na.open_datatree([])
 
 

@@ -196,7 +196,7 @@ def test_a_map_shows_what_is_not_known_as_grey(ax, clock):
     assert ax.get_xlabel() == "x"
     with pytest.raises(ValueError, match="take .sel"):
         na.plot.rate_map(maps, ax=ax)
-    with pytest.raises(ValueError, match="two features make a na.plot.rate_map"):
+    with pytest.raises(ValueError, match="plot two features with na.plot.rate_map"):
         na.plot.tuning(maps, ax=ax)
 
 

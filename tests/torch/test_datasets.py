@@ -655,8 +655,8 @@ def test_an_empty_split_is_named():
         (np.ones(3, bool), "a mask of 40, found bool of shape"),
         ([0.5, 1.0], "expected positions of presentations .* found float64"),
         ([[0, 1]], r"found int64 of shape \(1, 2\)"),
-        ([3, 40], "names presentation 40 of 40"),
-        ([-1, 3], "names presentation -1 of 40"),
+        ([3, 40], "has position 40, but there are 40"),
+        ([-1, 3], "has position -1, but there are 40"),
     ],
 )
 def test_rows_that_are_none_are_named(rows, text):
@@ -682,10 +682,10 @@ def test_durations_are_whole_bins():
         {"length": 1.0, "stride": 0.16},
         {"length": 1.0, "offsets": {"responses": 0.02}},
     ):
-        with pytest.raises(ValueError, match=r"s are \d\.\d+ bins of 0.05 s, not a whole number"):
+        with pytest.raises(ValueError, match=r"s are \d\.\d+ bins of 0.05 s; expected a whole number"):
             ClipDataset(area, ["responses"], **options)
     with pytest.raises(
-        ValueError, match="length: nan s are nan bins of 0.05 s, not a whole number"
+        ValueError, match="length: nan s are nan bins of 0.05 s; expected a whole number"
     ):
         ClipDataset(area, ["responses"], float("nan"))
     assert ClipDataset(area, ["responses"], 0.3 + 1e-9).bins == 6
@@ -779,7 +779,7 @@ def test_other_mistakes_say_what_is_expected():
         TrialDataset(na.load_sample()["A2929-200711/adn"], ["spike_data"])
     with pytest.raises(ValueError, match="expected a list of variables, got the text"):
         TrialDataset(area, "spike_data")
-    with pytest.raises(ValueError, match="no variable asked for"):
+    with pytest.raises(ValueError, match="no variables: give"):
         TrialDataset(area, [])
     with pytest.raises(ValueError, match="dtype='int3' for speed"):
         TrialDataset(area, ["speed"], dtype="int3")

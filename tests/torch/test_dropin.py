@@ -592,7 +592,7 @@ def of_images(options):
         (
             {"options": {"transform": dict}, "normalize": ["stimulus"]},
             ValueError,
-            "normalize= is a transform as well",
+            "normalize= is also a transform",
         ),
     ],
 )
@@ -606,8 +606,10 @@ def test_options_that_the_loaders_cannot_take(options, error, message):
 
 #: Arguments of `static_loaders` and `mouse_video_loader` that the tree, or another argument, has here.
 THEIRS = (
-    "paths areas layers tier neuron_ids neuron_n exclude_neuron_n neuron_base_seed image_ids image_n "
-    "image_base_seed get_key cuda select_input_channel file_tree image_condition inputs_mean inputs_std "
+    "paths areas layers tier neuron_ids neuron_n exclude_neuron_n neuron_base_seed image_ids "
+    "image_n "
+    "image_base_seed get_key cuda select_input_channel file_tree image_condition inputs_mean "
+    "inputs_std "
     "include_trial_info_keys include_px_position image_reshape_list trial_idx_selection "
     "overwrite_data_path include_pupil_centers include_pupil_centers_as_channels to_cut"
 )
@@ -676,10 +678,10 @@ def test_what_is_done_instead_does_it():
         ({"compat": "neuralpredictors", "options": 3}, TypeError, "expected a dict, found 3"),
         ({"batch_size": "a"}, ValueError, "batch_size='a': expected a whole number"),
         ({"batch_size": 4, "seed": "a"}, ValueError, "seed='a': expected a whole number"),
-        ({"batch_size": 49}, ValueError, "drop_last=True; say batch_size=36 or less"),
+        ({"batch_size": 49}, ValueError, "drop_last=True; give batch_size=36 or less"),
         ({"normalize": "stord"}, ValueError, "'stord': expected a list of variables or \"stored\""),
         ({"normalize": True}, ValueError, "normalize=True: expected a list of variables"),
-        ({"normalize": "stored"}, NotInTree, r"statistics 'all' in m1/V1; .*say which variables"),
+        ({"normalize": "stored"}, NotInTree, r"statistics 'all' in m1/V1; .*give the variables"),
         ({"targets": 3}, ValueError, "expected a list of variables, found 3"),
     ],
 )

@@ -42,7 +42,7 @@ def test_loaders_of_tokens(made):
                 batch["spike_times"].shape == batch["token_mask"].shape == batch["unit_index"].shape
             )
     both = ConcatDataset([made(), made(PATHS[1])])
-    with pytest.raises(ValueError, match=r"samples differ in length, .* na.torch.Stack"):
+    with pytest.raises(ValueError, match=r"samples differ in length and .* na.torch.Stack"):
         list(na.torch.Loader(both, na.torch.Batches(len(both), 8)))
     fixed = ConcatDataset([made(width=200, targets=[]), made(PATHS[1], width=200, targets=[])])
     for batch in DataLoader(fixed, batch_size=8):

@@ -112,7 +112,10 @@ def test_loaders_have_the_shape_that_others_iterate(trials):
     found = na.torch.loaders(trials, ["pupil/x"], ["spike_data"], batch_size=4)
     assert list(found) == ["train", "validation", "test"]
     assert list(found["train"]) == ["session_0", "session_1"]
-    shown = "<TrialDataset of session_0/VISp: 30 samples, pupil/x (5,) float32, spike_data (3, 5) float32>"
+    shown = (
+        "<TrialDataset of session_0/VISp: 30 samples, pupil/x (5,) float32, spike_data (3, "
+        "5) float32>"
+    )
     assert repr(found["train"]["session_0"]) == f"<Loader of 7 batches from {shown}>"
     batches = list(found["train"]["session_0"])
     assert [b["spike_data"].shape for b in batches] == [(4, 3, 5)] * 7
@@ -140,7 +143,7 @@ def test_sides_that_share_are_refused(trials):
         na.torch.loaders(trials, ["speed"], split="fold")
     with pytest.raises(ValueError, match="session_1/VISp: split 'train' has no batch: 20 samples"):
         na.torch.loaders(trials, ["speed"], batch_size=25)
-    with pytest.raises(SchemaError, match=r"this is a recording tree: give na.align\("):
+    with pytest.raises(SchemaError, match=r"this is a recording tree; give na.align\("):
         na.torch.loaders(na.load_sample(), ["spike_data"])
     with pytest.raises(NotInTree, match="no variable 'dilation'"):
         na.torch.loaders(trials, ["dilation"])
@@ -186,7 +189,7 @@ def test_normalisation_by_unit_leaves_nan_out():
     counts = na.torch.TrialDataset(area, ["spike_data"], dtype=None, transform=scale)
     assert counts[0]["spike_data"].dtype == torch.uint8
     other = na.torch.Normalize({"spike_data": torch.tensor(0.0)}, {}, "")
-    with pytest.raises(ValueError, match="ask the dataset for a float dtype"):
+    with pytest.raises(ValueError, match="make the dataset with a float dtype"):
         other(counts[0])
 
 
@@ -315,7 +318,7 @@ def test_cycles_go_through_sessions(trials, mode):
     for key, batch in run:
         want = trials[f"{key}/VISp/spike_data"].values[batch["presentation_id"]]
         np.testing.assert_array_equal(batch["spike_data"], want)
-    with pytest.raises(ValueError, match="no session"):
+    with pytest.raises(ValueError, match="at least one session"):
         na.torch.cycle({})
 
 
