@@ -1,1 +1,1 @@
-"""The archives of this library: their layout, their index, their reader and their writers."""
+"""Archives of this library: layout, index, reader and writers."""

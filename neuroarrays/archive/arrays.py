@@ -1,4 +1,4 @@
-"""Lazy arrays of an archive that are not stored as they are."""
+"""Lazy arrays of an archive whose stored form differs from their values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Decoded(LazyArray):
-    """A small array, or one whose values are not stored as they are (text, bool, float16).
+    """A small array, or one that is stored in another form (text, bool, float16).
 
-    With a checksum it is read whole, and checked.
+    If it has a checksum, it is read whole and checked.
     """
 
     source: Source
@@ -50,9 +50,9 @@ class Decoded(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Repeated(LazyArray):
-    """Rows of which equal ones are stored once: images by presentation.
+    """Rows that are stored once if they are equal: images by presentation.
 
-    `places` (row,) says which of the stored rows each row is.
+    `places` (row,) is the number of the stored row of each row.
     """
 
     base: LazyArray
@@ -89,7 +89,7 @@ class Repeated(LazyArray):
             raise FormatError(
                 self.source.path,
                 self.name,
-                f"places among {count} stored rows",
+                f"positions among {count} stored rows",
                 f"{places.min()} to {places.max()}",
                 "the file is damaged",
             )

@@ -1,4 +1,4 @@
-"""Attributes as netCDF holds them, and what it does not hold exactly.
+"""Write attributes in netCDF, and keep those that netCDF cannot hold exactly.
 
 What netCDF lacks or other readers would act upon (bool, None, nested, empty lists, names such as
 ``scale_factor``) is written in the nearest form of netCDF where there is one, with the original in
@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroarrays.files.headers import SAVED_BY
 
-#: Our attribute, and those of the file format: no part of a tree.
+#: Our attribute, and those of the file format; they are not part of a tree.
 HIDDEN = "_neuroarrays"
 MACHINE = frozenset(
     {
@@ -33,9 +33,9 @@ MACHINE = frozenset(
         "_ARRAY_DIMENSIONS",
     }
 )
-#: Attributes by which the CF conventions say what stored values stand for; xarray decodes by them.
+#: Attributes of the CF conventions that describe stored values; xarray decodes by them.
 CODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
-#: Attributes that make other readers change the values.
+#: Attributes that make other readers change values.
 _ACTED_UPON = frozenset(
     {
         *CODED,

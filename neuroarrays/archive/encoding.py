@@ -1,8 +1,8 @@
-"""How the variables and attributes of a tree are written in an archive, and read back.
+"""Encode the variables and attributes of a tree for an archive, and decode them.
 
-netCDF holds numbers, text and attributes of these. What else a tree may have is written as the
-nearest of them, so that every reader of netCDF sees it, with a note in the attribute
-`_neuroarrays` (JSON) from which ours makes the original again:
+netCDF can store numbers, text, and attributes of these. Other types are written in the nearest
+form, which any reader of netCDF can read, with a note in the attribute `_neuroarrays` (JSON), from
+which our reader restores the original:
 
 * bool: int8 with the attribute ``dtype="bool"``, xarray's own convention;
 * text: vlen UTF-8. None and NaN in a column of text: a text that the column does not have, named
@@ -42,16 +42,16 @@ RANDOM_CHUNK = 1 << 13
 
 @dataclass
 class Encoded:
-    """A variable as it is written.
+    """A variable in its written form.
 
     Attributes
     ----------
     kind : {"raw", "bool", "cast", "text"}
-        How values become stored ones.
+        How values are converted to stored ones.
     stored : np.dtype
-        dtype in the file; object for text.
+        Dtype in the file; object for text.
     native, note : dict
-        Attributes in netCDF's form, and what stands in `_neuroarrays`.
+        Attributes in the form of netCDF, and the content of `_neuroarrays`.
     """
 
     node: str
@@ -61,7 +61,8 @@ class Encoded:
     stored: np.dtype
     native: dict[str, Any]
     note: dict[str, Any] = field(default_factory=dict)
-    #: Names for what tells where repeated rows are: the variable, and the dimension of those kept.
+    #: Names for repeated rows: the variable with their positions, and the dimension of the stored
+    #: rows.
     index: tuple[str, str] | None = None
 
     @property
@@ -71,7 +72,7 @@ class Encoded:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of its chunks if they are compressed; None for one that is stored in one piece."""
+        """Shape of its chunks if they are compressed; None if it is stored in one piece."""
         if self.kind == "text":
             return None
         return chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
@@ -101,7 +102,7 @@ class Encoded:
         return same, self.variable.dims, attrs
 
     def attrs(self) -> dict[str, Any]:
-        """Everything written as attributes."""
+        """All attributes that are written."""
         return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
 
 
@@ -127,12 +128,12 @@ def _jsonable(value: Any) -> Any:
 
 
 def encode(node: str, name: Hashable, variable: xr.Variable) -> Encoded:
-    """How to write a variable.
+    """Find how to write a variable.
 
     Raises
     ------
     SchemaError
-        For a name or dtype that an archive cannot hold.
+        If an archive cannot store the name or dtype.
     """
     if not isinstance(name, str) or not name or "/" in name or "\0" in name:
         msg = f"{node}: the variable name {name!r} cannot be written; rename it to text without '/'"
@@ -206,7 +207,7 @@ def _is_gap(value: Any) -> bool:
 def decode(
     values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str] | None
 ) -> np.ndarray:
-    """Stored values as they were; `missing` is the mark of a gap and what it stands for."""
+    """Restore values from stored ones; `missing` is the mark of a missing one."""
     if kind != "text":
         return np.asarray(values, dtype)
     if missing:
@@ -264,7 +265,7 @@ def raw_chunk_shape(
 
 @dataclass
 class Node:
-    """A node as it is written."""
+    """A node in its written form."""
 
     path: str
     attrs: dict[str, Any]
@@ -272,7 +273,7 @@ class Node:
 
 
 def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
-    """How to write a node of a tree, without what it inherits or what opening computes again."""
+    """Find how to write a node, without inherited variables and those that opening computes."""
     dataset = tree.to_dataset(inherit=False)
     views = _views(tree, dataset) if kind == schema.ALIGNED else []
     encoded = {

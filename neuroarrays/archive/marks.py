@@ -72,7 +72,7 @@ class Marks:
             return
         known = None if self.work.is_symlink() else _read(self.work)
         if known is None:
-            msg = f"{self.work}: there is something already that no build made; move it"
+            msg = f"{self.work}: it exists and is not from a build; move it"
             raise PathExists(msg)
         self.blocks, self.failures = known
 
@@ -115,7 +115,7 @@ class Marks:
         for name in names:
             path = self.archive / f"{name}.h5"
             if os.path.lexists(path) and not self.blocks.get(name, Block()).stamps:
-                msg = f"{path}: there is something already that no build made; move it, or give"
+                msg = f"{path}: it exists and is not from a build; move it, or give"
                 raise PathExists(f"{msg} another folder")
 
     def finished(self, name: str) -> bool:

@@ -145,8 +145,8 @@ def with_places(nodes: Nodes, path: str) -> Nodes:
                     raise FormatError(
                         path,
                         f"{node_path}/{name}",
-                        "a list of the places of its rows",
-                        f"nothing of that kind at {variable['i']}",
+                        "a list of the positions of its rows",
+                        f"no such list at {variable['i']}",
                     )
                 used.add(index["p"])
                 variable["i"] = [variable["s"][0], index]

@@ -161,7 +161,7 @@ def _indexes(probe: Probe, request: Request) -> Blocks:
     sessions = find(probe, _is_archive, _is_meant)
     missing = "" if sessions or probe.is_list else unfinished(probe)
     if missing:
-        hint = "run the same build again: it goes on"
+        hint = "run the same build again to continue it"
         raise FormatError(probe.given, "", "archives", f"none yet: {missing}", hint)
     request.notes += sessions.notes
     indexes: Blocks = {}
@@ -184,7 +184,7 @@ def _unfinished(probe: Probe) -> str:
     """What a build has not made of a folder of archives, as a warning too."""
     missing = "" if probe.is_list else unfinished(probe)
     if missing:
-        msg = f"{probe}: {missing}. Run the same build again: it goes on"
+        msg = f"{probe}: {missing}. Run the same build again to continue it"
         warnings.warn(msg, UserWarning, stacklevel=2)
     return missing
 

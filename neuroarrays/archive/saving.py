@@ -1,7 +1,7 @@
-"""Save a tree as an archive: one HDF5 file or Zarr store, atomic, resumable, in bounded memory.
+"""`save`: write a tree as one HDF5 file or Zarr store, atomically, resumably, in bounded memory.
 
-An archive is written into a folder beside its path and renamed when it is complete. With several
-sessions the folder keeps finished ones, so that an interrupted save goes on where it stopped.
+An archive is written into a folder beside its path, and is renamed when it is complete. The folder
+keeps finished sessions, so an interrupted save can continue.
 """
 
 from __future__ import annotations
@@ -49,51 +49,51 @@ def save(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> Path:
-    """Save a tree; `neuroarrays.open_datatree` gives an identical one back.
+    """Save a tree as an archive, which `neuroarrays.open_datatree` opens as an identical tree.
 
-    Nothing is at `path` until everything is written. A save that was interrupted goes on when it is
-    run again with the same tree and path. What it has so far stands in a hidden folder beside
-    `path`: of an HDF5 file every session that was complete, or where the process was killed or the
-    disk is full, those that were complete two minutes before.
+    `path` exists only when everything is written. An interrupted save continues if it is run again
+    with the same tree and path. Its data are kept in a hidden folder beside `path`. For an HDF5
+    file these are all complete sessions; if the process was killed or the disk was full, those that
+    were complete two minutes earlier.
 
     Parameters
     ----------
     tree : xr.DataTree
-        A recording or aligned tree, from its root. Lazy and dask arrays are computed block by
-        block (with dask's current scheduler), never as a whole.
+        The root of a recording or aligned tree. Lazy and dask arrays are computed block by block
+        (with the current scheduler of dask), never as a whole.
     path : str or path
-        ``.h5``, ``.hdf5`` or ``.nc``: one netCDF-4 file, which xarray, netCDF-C and h5netcdf read
-        too. ``.zarr``: a Zarr v3 store.
+        Path that ends with ``.h5``, ``.hdf5`` or ``.nc`` for one netCDF-4 file, which xarray,
+        netCDF-C and h5netcdf can also read, or with ``.zarr`` for a Zarr v3 store.
     compression : {"zstd", "portable", None}
-        "portable" is gzip, for programs without HDF5's zstd plugin. Either is used for what it makes
-        a quarter smaller, by samples; noise-like floats are stored as they are, and read ten times
-        faster. None stores everything so: the fastest to read from.
+        "portable" is gzip, for programs without the zstd plugin of HDF5. A variable is compressed
+        if a sample of it becomes at least a quarter smaller; noise-like floats are not compressed,
+        and are read ten times faster. None compresses nothing, which is fastest to read.
     layout : {"allen_binned"}, optional
-        Write another's layout exactly, uncompressed as it is: "allen_binned" is the published
-        binned archive of Allen Visual Coding. What it has no place for (attributes, masks, unit
-        metadata, text) is left out and listed in a warning; other trees than trials of one
-        stimulus are refused, and so are counts above 127.
+        Write another layout exactly, uncompressed: "allen_binned" is that of the published binned
+        archive of Allen Visual Coding. Data that the layout cannot store (attributes, masks, unit
+        metadata, text) are left out and listed in a warning. Trees other than presentations of one
+        stimulus, and counts above 127, are refused.
     overwrite : bool
-        Replace what is at `path`, once the new archive is complete.
+        If True, replace an existing `path`, once the new archive is complete.
     progress : bool, optional
-        A bar on the terminal for work of more than two seconds; by default if there is a terminal.
-        It takes the extra `cli` (rich), and is left out without.
+        Show a bar in the terminal after two seconds (default: if there is a terminal). It needs the
+        extra `cli` (rich).
 
     Returns
     -------
     Path
-        Where the archive is.
+        Path of the archive.
 
     Raises
     ------
     PathExists
-        If something is at `path` and `overwrite` is False.
+        If `path` exists and `overwrite` is False.
     MissingPath
         If the folder of `path` does not exist.
     SchemaError
-        If it is not a tree of ours, or holds what an archive cannot.
+        If it is neither kind of tree, or has data that an archive cannot store.
     WriteFailed
-        On a full disk, or if the system does not let it be written; what was there stays.
+        If the disk is full, or the system refuses to write; an existing file stays.
 
     Examples
     --------
@@ -107,8 +107,9 @@ def save(
     if tree.parent is not None:
         session = tree.path.strip("/").partition("/")[0]
         msg = (
-            f"{tree.path} is a part of a tree: save the whole, na.save(tree.root, path); one session "
-            f"alone is na.open_datatree(path, sessions={session!r})"
+            f"{tree.path} is a part of a tree; save the whole, na.save(tree.root, path). To "
+            "save one session "
+            f"open it alone, na.open_datatree(path, sessions={session!r})"
         )
         raise SchemaError(msg)
     validate(tree)
@@ -135,16 +136,16 @@ def join(
     layout: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Put archives of different sessions together by copying their chunks as they are.
+    """Join archives of different sessions by copying their chunks.
 
     Parameters
     ----------
     parts : sequence of paths
-        HDF5 archives that `save` wrote; attributes of the root are those of the first.
+        HDF5 archives from `save`; the attributes of the root are those of the first.
     path, overwrite
         As for `save`.
     layout : str, optional
-        As for `save`; values are then read and written anew.
+        As for `save`; values are then read and written again.
 
     Returns
     -------
@@ -154,7 +155,7 @@ def join(
     Raises
     ------
     SchemaError
-        If two of them hold the same session.
+        If two of them have the same session.
     PathExists, MissingPath, WriteFailed
         As `save`.
     """
@@ -222,14 +223,20 @@ def _target(
     check_place(path)
     if os.path.lexists(path):
         if not overwrite:
-            msg = f"{path}: there is something already; {option('overwrite', True)} replaces it"
+            msg = f"{path}: it exists already; {option('overwrite', True)} replaces it"
             raise PathExists(msg)
         if path.is_dir() != (path.suffix == ZARR_SUFFIX):
             kind = "a folder" if path.is_dir() else "a file"
-            msg = f"{path}: {kind} is in the way, and is not replaced by an archive of another kind"
+            msg = (
+                f"{path}: it is {kind}, which is not replaced by an archive of another kind; "
+                "give another name"
+            )
             raise PathExists(msg)
         if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
-            msg = f"{path}: a folder that is no Zarr store is not replaced"
+            msg = (
+                f"{path}: it is a folder and not a Zarr store, which is not replaced; give "
+                "another name"
+            )
             raise PathExists(msg)
     return path
 

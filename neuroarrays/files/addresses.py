@@ -38,24 +38,29 @@ def kind_of(text: str) -> str:
     if re.match(rf"(?i:{'|'.join((*KINDS, 'file'))}):/[^/]", text):
         kind, _, rest = text.partition(":/")
         msg = (
-            f"{kind}:/{_plain(rest)}: an address with one slash; two are expected ({kind}://...), and as text: "
-            "pathlib.Path takes one away"
+            f"{kind}:/{_plain(rest)}: expected an address with two slashes ({kind}://...), as "
+            "text; "
+            "pathlib.Path removes one"
         )
         raise MissingPath(msg)
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
         return ""
     kind = kind.lower()
     if kind not in (*KINDS, "file"):
-        msg = f"{kind}://{_plain(rest)}: addresses of this kind are not read; those of {', '.join(KINDS)} are"
+        msg = (
+            f"{kind}://{_plain(rest)}: addresses of this kind cannot be read; expected one of "
+            f"{', '.join(KINDS)}"
+        )
         raise MissingPath(msg)
     if not rest.strip("/"):
-        msg = f"{kind}://: an address without a server or name"
+        msg = f"{kind}://: the address has no server or name"
         raise MissingPath(msg)
     if kind in ("http", "https"):
         _check_server(kind, rest)
     elif kind in ("s3", "gs", "az") and "@" in rest.partition("/")[0]:
         msg = (
-            f"{kind}://{_plain(rest)}: credentials in an address of a bucket are not used; give them in "
+            f"{kind}://{_plain(rest)}: credentials in the address of a bucket are not used; put "
+            "them into "
             "the environment or profile of its service"
         )
         raise MissingPath(msg)
@@ -71,8 +76,9 @@ def _check_server(kind: str, rest: str) -> None:
         is_valid = False
     if not is_valid or re.search(r"[\s\x00-\x1f]", rest.partition("/")[0]):
         msg = (
-            f"{kind}://{_plain(rest)}: an address without a valid server and port; compare it, and quote "
-            "what is special in a password (/ as %2F, @ as %40)"
+            f"{kind}://{_plain(rest)}: the address has no valid server and port; check it, and "
+            "quote "
+            "special characters of a password (/ as %2F, @ as %40)"
         )
         raise MissingPath(msg)
 

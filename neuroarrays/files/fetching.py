@@ -29,7 +29,10 @@ from neuroarrays.files.writing import flush, replace
 Progress = Callable[[int, int, str], None]
 #: Bytes of one request, and requests at once.
 _PIECE, _AT_ONCE = 8 << 20, 8
-_NO_MD5 = "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of their own (KMS)"
+_NO_MD5 = (
+    "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of "
+    "their own (KMS)"
+)
 _NO_FOLDERS = "a plain server lists no folders; give the address of a bucket, or of each file"
 _NO_FILE = "an asset of DANDI that is no file, and no Zarr store by its name"
 
@@ -92,7 +95,7 @@ def fetch(
     """
     location = locate(address)
     if location.local_path is not None:
-        msg = f"{location.given}: a path; fetch copies what is behind an address"
+        msg = f"{location.given} is a path; expected an address (https, s3, gs, az or dandi)"
         raise MissingPath(msg)
     report = Fetched()
     files = _listed(location, patterns, report)
@@ -286,7 +289,7 @@ def _is_there(target: Path, size: int, modified: int, digest: digests.Digest | N
 
 def _refuse(target: Path, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(target):
-        msg = f"{target}: there is another file already; --overwrite replaces it"
+        msg = f"{target}: another file exists already; --overwrite replaces it"
         raise PathExists(msg)
 
 

@@ -150,7 +150,7 @@ def _linked(path: str) -> FormatError:
         "",
         "a file of the store itself",
         "a symbolic link",
-        "links are not followed: put the file in its place",
+        "links are not followed; put the file itself there",
     )
 
 

@@ -311,6 +311,6 @@ def as_text(path_or_url: str | os.PathLike[str]) -> str:
     """
     text = os.fsdecode(path_or_url)
     if not text:
-        msg = 'an empty path; expected a file or folder, "." for the current folder'
+        msg = 'expected a file or folder, found an empty path; "." is the current folder'
         raise MissingPath(msg)
     return text

@@ -303,9 +303,7 @@ def obstore() -> Any:
     try:
         import obstore as library
     except ImportError as error:
-        raise MissingDependency(
-            "obstore", "remote", "reading what is not on this machine"
-        ) from error
+        raise MissingDependency("obstore", "remote", "reading remote files") from error
     return library
 
 

@@ -106,7 +106,7 @@ def parse(raw: bytes, path: str, where: str = "") -> NpyHeader:
             "Python objects, which would have to be unpickled"
             if header.dtype.hasobject
             else f"values of dtype {header.dtype}",
-            "objects are never unpickled: write the array anew with a plain dtype",
+            "objects are never unpickled; write the array again with a plain dtype",
         )
     return header
 
@@ -137,7 +137,7 @@ def declared(raw: bytes, path: str, where: str = "") -> NpyHeader:
         raise FormatError(
             path,
             where,
-            f"at most {_AXES} axes, of sizes that memory has",
+            f"at most {_AXES} axes, and sizes that fit into memory",
             f"{len(shape)} axes, {shape!r:.80}",
         )
     return NpyHeader(raw[:size], dtype, shape, fortran and len(shape) > 1)

@@ -327,7 +327,7 @@ def probe_of(path_or_paths: object) -> Probe:
         msg = f"expected a path, or a list of paths, found {type(path_or_paths).__name__}"
         raise TypeError(msg)
     if not path_or_paths:
-        msg = "an empty list of paths; expected at least one"
+        msg = "expected at least one path, found an empty list"
         raise MissingPath(msg)
     for path in path_or_paths:
         if not isinstance(path, str | os.PathLike | Probe):

@@ -57,7 +57,10 @@ class Copied:
         """What is to be known of it; "" for nothing."""
         if not self.missing:
             return ""
-        return f"{many(self.missing, 'file')} of chunks not on the server, which Zarr reads as fill values"
+        return (
+            f"{many(self.missing, 'file')} of chunks not on the server, which Zarr reads as "
+            "fill values"
+        )
 
 
 def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], None]) -> Copied:
@@ -90,7 +93,7 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
         report.is_new = False
         return report
     if not overwrite and os.path.lexists(target):
-        msg = f"{target}: there is another folder already; --overwrite replaces it"
+        msg = f"{target}: another folder exists already; --overwrite replaces it"
         raise PathExists(msg)
     work = target.with_name(f".{target.name[:100]}.{stamp[0]:016x}.fetched.part")
     whole = work / "whole"

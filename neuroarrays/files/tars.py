@@ -135,7 +135,7 @@ def _note(tar: Location, listed: Contents, member: tarfile.TarInfo, size: int) -
     else:
         is_link = member.issym() or member.islnk()
         listed.others[name] = (
-            "a link in a tar, which is not followed"
+            "a link in a tar; links are not followed"
             if is_link
             else "a sparse or special file in a tar"
         )

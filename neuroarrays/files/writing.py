@@ -53,7 +53,10 @@ def check_place(path: Path) -> None:
     """
     scheme = next((part for part in path.parts if part in _SCHEMES), "")
     if scheme:
-        msg = f"an address ({scheme}//...): files are written on this machine only; give a path, and copy it there"
+        msg = (
+            f"expected a path, found an address ({scheme}//...); write the file on this "
+            "machine and copy it there"
+        )
         raise MissingPath(msg)
     if not path.parent.is_dir():
         state = "is not a folder" if path.parent.exists() else "does not exist; make it first"
@@ -128,7 +131,7 @@ def failure(path: Path, error: OSError, needed: int = 0, kept: str = "") -> Writ
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        msg = f"{path}: there is something already; {option('overwrite', True)} replaces it"
+        msg = f"{path}: it exists already; {option('overwrite', True)} replaces it"
         raise PathExists(msg)
 
 
@@ -266,7 +269,7 @@ class Output:
             while done < len(view) and (count := self.file.readinto(view[done:])):
                 done += count
             if done < len(view) and self.position + done < self.whole:
-                msg = "what was written is not there any more"
+                msg = "the written file does not exist any more"
                 raise OSError(errno.EIO, f"{os.strerror(errno.EIO)}: {msg}")
         except BaseException as error:
             self.error = self.error or error

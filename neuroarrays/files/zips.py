@@ -154,7 +154,7 @@ def _check_sizes(path: str, entries: dict[str, ZipMember], total: int) -> None:
                 entry.name,
                 "members one after another",
                 "members that overlap",
-                "the zip is made to exhaust memory",
+                "the zip was made to exhaust memory",
             )
         end = entry.offset + _LOCAL.size + entry.name_bytes + entry.packed
         if end > total:
@@ -166,7 +166,7 @@ def _check_sizes(path: str, entries: dict[str, ZipMember], total: int) -> None:
             raise FormatError(
                 path,
                 entry.name,
-                "no more bytes than its packed ones can make",
+                "at most the bytes that its compressed ones can give",
                 f"{entry.size:,} from {entry.packed:,}",
                 "the zip is damaged",
             )

@@ -47,7 +47,7 @@ class Normalize:
             if name in batch:
                 values = batch[name]
                 if not values.is_floating_point():
-                    msg = f"{name} is {values.dtype}: ask the dataset for a float dtype"
+                    msg = f"{name} has dtype {values.dtype}; make the dataset with a float dtype"
                     raise ValueError(msg)
                 scale(values, mean, 1 / self.std[name])
         return batch

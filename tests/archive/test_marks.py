@@ -56,7 +56,7 @@ def test_marks_that_a_killed_build_was_writing_are_removed(tmp_path):
 def test_what_no_build_made_is_left_alone(tmp_path):
     (tmp_path / "gabors.h5").write_bytes(b"somebody's")
     marks = Marks(tmp_path)
-    with pytest.raises(PathExists, match=r"gabors\.h5: there is something already that no build"):
+    with pytest.raises(PathExists, match=r"gabors\.h5: it exists and is not from a build"):
         marks.refuse_strangers(["flashes", "gabors"])
     marks.refuse_strangers(["flashes"])
 
@@ -67,5 +67,5 @@ def test_a_mark_of_something_else_is_none(tmp_path, content):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / WORK / "build.json").write_text(text)
     assert said(tmp_path) == ""
-    with pytest.raises(PathExists, match="there is something already that no build made; move it"):
+    with pytest.raises(PathExists, match="it exists and is not from a build; move it"):
         Marks(tmp_path)

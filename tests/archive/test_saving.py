@@ -493,7 +493,7 @@ def test_paths_that_cannot_be(tmp_path):
         store.save(aligned(), tmp_path / "x.h5", compression="lz4")
     (tmp_path / "mine.zarr").mkdir()
     (tmp_path / "mine.zarr" / "notes.txt").write_text("mine")
-    with pytest.raises(PathExists, match="no Zarr store"):
+    with pytest.raises(PathExists, match="not a Zarr store"):
         store.save(aligned(), tmp_path / "mine.zarr", overwrite=True)
     with pytest.raises(SchemaError, match="whole"):
         store.save(aligned()["session_0"], tmp_path / "x.h5")

@@ -334,7 +334,7 @@ def test_what_a_build_did_not_make_is_not_cleared(one, tmp_path):
     other = tmp_path / "other"
     (other / ".build").mkdir(parents=True)
     (other / ".build" / "parts").mkdir()
-    with pytest.raises(PathExists, match=r"\.build: there is something already that no build made"):
+    with pytest.raises(PathExists, match=r"\.build: it exists and is not from a build"):
         build(one, other, **TENTHS)
     assert os.listdir(other / ".build") == ["parts"]
     (tmp_path / "bare" / ".build").mkdir(parents=True)  # of a build that was killed at once

@@ -79,7 +79,7 @@ def test_what_is_not_there(tmp_path):
     assert not probe_of("a\0b").exists
     with pytest.raises(MissingPath, match="empty list"):
         probe_of([])
-    with pytest.raises(MissingPath, match="addresses of this kind are not read"):
+    with pytest.raises(MissingPath, match="addresses of this kind cannot be read"):
         probe_of("ftp://example.org/x.nwb")
     with pytest.raises(TypeError, match="expected a list of paths, found int in it"):
         probe_of([1])

@@ -181,7 +181,7 @@ def test_addresses_that_lead_nowhere(server, folder):
         na.open_datatree(f"http://127.0.0.1:{port}/a.nwb")
     with pytest.raises(MissingPath, match="ftp://host/a.nwb: addresses of this kind are not read"):
         na.open_datatree("ftp://me:word@host/a.nwb?sig=1")
-    with pytest.raises(MissingPath, match="an address without a server"):
+    with pytest.raises(MissingPath, match="the address has no server"):
         na.open_datatree("https://")
     with pytest.raises(MissingPath, match="https:/host/a.nwb: an address with one slash.*pathlib"):
         na.open_datatree(Path("https://host/a.nwb?token=1"))

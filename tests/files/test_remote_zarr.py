@@ -211,7 +211,7 @@ def test_a_zarr_asset_of_dandi_is_copied(dandi, root, tmp_path, monkeypatch):
     again = fetch("dandi://000006/sub-1/a.nwb.zarr", tmp_path / "x")
     assert again.unchanged == [tmp_path / "x" / "a.nwb.zarr"]
     (tmp_path / "x" / "a.nwb.zarr" / "zarr.json").write_text("{}")
-    with pytest.raises(PathExists, match="another folder already; --overwrite"):
+    with pytest.raises(PathExists, match="another folder exists already; --overwrite"):
         fetch("dandi://000006/sub-1", tmp_path / "x")
     assert fetch("dandi://000006/sub-1", tmp_path / "x", overwrite=True).written
     monkeypatch.setattr(store_copies, "_whole", lambda address, path: path.write_bytes(b"other"))

@@ -162,7 +162,7 @@ def test_what_cannot_be_read_back_is_a_failure(tmp_path):
     os.truncate(tmp_path / "x", 60)
     output.seek(50)
     output.read(20)
-    with pytest.raises(OSError, match="not there any more"):
+    with pytest.raises(OSError, match="does not exist any more"):
         output.check()
     output.close()
 
@@ -180,7 +180,7 @@ def test_of_two_saves_to_one_path_neither_replaces_the_other_unasked(tmp_path, s
             return made
 
         monkeypatch.setattr(f"neuroarrays.archive.saving.{writer}", meanwhile)
-    with pytest.raises(PathExists, match="something already"):
+    with pytest.raises(PathExists, match="exists already"):
         na.save(tree(), path)
     assert os.listdir(tmp_path) == [path.name]
     assert os.listdir(path) == [] if suffix == ".zarr" else path.read_text() == "another's"
@@ -195,7 +195,7 @@ def test_paths_that_cannot_be_written_are_refused_first(tmp_path, monkeypatch):
     with pytest.raises(MissingPath, match="is not a folder"):
         na.save(tree(), Path(__file__) / "x.h5")
     for address in ("https://server/x.h5", "s3://bucket/x.zarr"):
-        with pytest.raises(MissingPath, match="an address .*written on this machine only"):
+        with pytest.raises(MissingPath, match="an address .*found an address"):
             na.save(tree(), address)
 
 

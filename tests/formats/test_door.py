@@ -99,7 +99,7 @@ def test_a_list_is_opened_whole(tmp_path, monkeypatch):
 
 
 def test_url():
-    refused(MissingPath, "ftp://example.org/a.nwb", "addresses of this kind are not read")
+    refused(MissingPath, "ftp://example.org/a.nwb", "addresses of this kind cannot be read")
 
 
 def test_empty_list():
