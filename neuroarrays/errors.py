@@ -158,8 +158,9 @@ class NotInTree(NeuroArraysError, KeyError):
         location = f" in {where}" if where else ""
         shown = quoted(name) if isinstance(name, str) else f"{name!r:.200}"
         self.message = (
-            f"no {kind} {shown}{location}; there are {shorten(self.available)}{guess}"
+            f"no {kind} {shown}{location}; there are {shorten(self.available)}"
             + (f"; {hint}" if hint else "")
+            + guess
         )
         super().__init__(self.message)
 

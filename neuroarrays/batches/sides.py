@@ -79,11 +79,11 @@ def chosen(given: Any, n: int, what: str) -> np.ndarray:
         raise SchemaError(msg)
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
     if rows.size == 0:
-        msg = f"{what}: no presentation is left" if n == 0 else f"{what} is empty"
+        msg = f"{what}: there are no presentations" if n == 0 else f"{what} is empty"
         raise SchemaError(msg)
     if rows.min() < 0 or rows.max() >= n:
         wrong = rows.min() if rows.min() < 0 else rows.max()
-        msg = f"{what} names presentation {wrong} of {n}"
+        msg = f"{what} has position {wrong}, but there are {n} presentations"
         raise SchemaError(msg)
     return rows
 

@@ -1097,5 +1097,5 @@ def test_a_place_beyond_the_stored_frames_is_an_error(tmp_path):
     path = store.save(shown(np.ones((30, 1, 40, 30), "f4")), tmp_path / "x.h5")
     with h5py.File(path, "r+") as file:
         file["m/stimulus_index"][3] = 1
-    with pytest.raises(FormatError, match=r"m/stimulus: expected places among 1 stored rows"):
+    with pytest.raises(FormatError, match=r"m/stimulus: expected positions among 1 stored rows"):
         na.open_datatree(path)["m/stimulus"].load()

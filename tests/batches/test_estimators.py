@@ -76,7 +76,7 @@ def test_targets_that_are_not_known_are_left_out_and_said(trials):
 
 def test_what_an_estimator_cannot_take_is_named(trials):
     make = na.batches.TrialSamples
-    with pytest.raises(SchemaError, match=r"2 targets \['pupil', 'speed'\]: say which"):
+    with pytest.raises(SchemaError, match=r"2 targets \['pupil', 'speed'\]: choose one"):
         na.batches.xy(make(trials, ["spike_data"], ["speed", "pupil"]))
     with pytest.raises(NotInTree, match="sped"):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), "sped")

@@ -108,7 +108,9 @@ def test_scaling_needs_floats_and_changes_its_own_variables_only(area):
     np.testing.assert_allclose(np.nanmean(after["speed"]), 0, atol=1e-5)
     np.testing.assert_allclose(np.nanstd(after["speed"]), 1, rtol=1e-5)
     np.testing.assert_allclose(scaling.mean["speed"], np.nanmean(speed.astype("f8")), rtol=1e-6)
-    with pytest.raises(ValueError, match="spike_data has dtype uint8; make the dataset with a float dtype"):
+    with pytest.raises(
+        ValueError, match="spike_data has dtype uint8; make the dataset with a float dtype"
+    ):
         na.batches.Scaling({"spike_data": np.zeros(1)}, {}, "")(data.batch([0]))
 
 

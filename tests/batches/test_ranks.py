@@ -94,7 +94,9 @@ def test_a_run_goes_on_with_another_number_of_ranks(data, before, now, size):
 def test_what_comes_twice_with_another_number_of_ranks_is_said(data):
     state = {"epoch": 0, "batch": 3, "ranks": 1}
     later = loader(data, 0, 2)
-    with pytest.warns(UserWarning, match="with 1 ranks, but there are 2 now: 4 samples of epoch 0 are used"):
+    with pytest.warns(
+        UserWarning, match="with 1 ranks, but there are 2 now: 4 samples of epoch 0 are used"
+    ):
         later.load_state_dict(state)
     assert {"epoch": 0, "batch": 1, "ranks": 2}.items() <= later.state_dict().items()
     run = na.batches.cycle({"a": loader(data), "b": loader(data)}, "weighted")

@@ -158,7 +158,7 @@ def test_sessions_are_sampled_by_size_weight_and_temperature():
     for how in ({"weights": [1, -1, 1]}, {"weights": [0, 0, 0]}, {"temperature": 0}):
         with pytest.raises(ValueError, match="weights|temperature"):
             Cycled(sessions, "sampled", **how)
-    with pytest.raises(ValueError, match="of mode='sampled', not 'longest'"):
+    with pytest.raises(ValueError, match="need mode='sampled', found mode='longest'"):
         Cycled(sessions, temperature=2.0)
 
 
@@ -172,7 +172,7 @@ def test_a_first_batch_draws_the_order_of_its_session_alone(monkeypatch):
 
 
 def test_jitter_takes_windows_of_a_clock():
-    with pytest.raises(TypeError, match="expected windows of a clock, .* not a list: take Batches"):
+    with pytest.raises(TypeError, match="expected windows of a clock, .*found a list: use Batches"):
         Jittered([1, 2, 3], 2)
 
 

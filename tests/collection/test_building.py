@@ -208,7 +208,7 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(sessions, tmp
     assert_same_trees(tree, together, but=("history", "stimulus", "event_clock"))
     with pytest.raises(NotInTree, match="no stimulus 'lake'.*'late'"):
         build(paths, tmp_path / "other", stimuli="early + lake", **HERE)
-    with pytest.raises(ValueError, match="bins of its own: leave out window, binarize"):
+    with pytest.raises(ValueError, match="decides the bins; leave out window, binarize"):
         build(paths, tmp_path / "other", compat="mlynarski", window=(0, 1), binarize=True)
 
 
@@ -343,7 +343,7 @@ def test_what_a_build_did_not_make_is_not_cleared(one, tmp_path):
     assert os.listdir(tmp_path / "bare" / ".build") == ["build.json"]
     (tmp_path / "third").mkdir()
     (tmp_path / "third" / ".build").symlink_to(archive / ".build")
-    with pytest.raises(PathExists, match="no build made"):
+    with pytest.raises(PathExists, match="not from a build"):
         build(one, tmp_path / "third", **TENTHS)
 
 

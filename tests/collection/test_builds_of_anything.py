@@ -94,7 +94,7 @@ def test_what_is_aligned_already_is_refused(folder, tmp_path):
 
 def test_point_events_are_onsets(licking, tmp_path):
     name = "lick_left"
-    with pytest.raises(ValueError, match=rf"{name}: point events, which have no end. window="):
+    with pytest.raises(ValueError, match=rf"{name}: point events have no stop. Give a window"):
         na.build(licking, tmp_path / "archive", stimuli=name, **HERE)
     na.build(licking, tmp_path / "archive", stimuli=name, window=(-0.2, 0.3), **HERE)
     expected = na.align(na.open_datatree(licking), name, bin_width=0.1, window=(-0.2, 0.3))
@@ -103,7 +103,7 @@ def test_point_events_are_onsets(licking, tmp_path):
 
 def test_what_nothing_fits_is_named(folder, tmp_path):
     out = tmp_path / "archive"
-    with pytest.raises(NothingLeft, match="of 2 sessions: no unit fits 'unit_id > 1000'"):
+    with pytest.raises(NothingLeft, match="in 2 sessions: no unit fits 'unit_id > 1000'"):
         na.build(folder, out, units="unit_id > 1000", **HERE)
     with pytest.raises(NothingLeft, match="no column of the units 'colour'"):
         na.build(folder, out, units="colour == 'red'", **HERE)

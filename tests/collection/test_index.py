@@ -140,7 +140,9 @@ def test_a_changed_file_is_read_again_and_said(folder, scanned):
     frame, opened = opened_anew(folder, scanned)
     assert opened == ["s1.nwb"]
     assert len(frame) == 20
-    assert frame.attrs["notes"] == [f"{folder / 's1.nwb'} changed since it was indexed; it was read again"]
+    assert frame.attrs["notes"] == [
+        f"{folder / 's1.nwb'} changed since it was indexed; it was read again"
+    ]
     assert "notes" not in na.units(folder).attrs
 
 
@@ -212,7 +214,9 @@ def test_a_condition_on_numbers_of_several_units_is_refused():
     tables = {unit: layout.of_frame(frame) for unit, frame in frames.items()}
     condition = parse("amplitude > 1")
     gathering.check_units(condition, joined([tables["uV"], tables[""]]))  # one does not say
-    with pytest.raises(QueryError, match="'amplitude' is in uV in some recordings and in V in others"):
+    with pytest.raises(
+        QueryError, match="'amplitude' is in uV in some recordings and in V in others"
+    ):
         gathering.check_units(condition, joined(list(tables.values())))
 
 
@@ -382,7 +386,7 @@ def test_what_an_index_is_not_written_to(folder, tmp_path):
         na.index(folder, tmp_path / "z.parquet", "spikes")
     with pytest.raises(TypeError, match="found a tree"):
         na.index(na.load_sample(), tmp_path / "z.parquet")
-    with pytest.raises(TypeError, match="no options of readers: quality"):
+    with pytest.raises(TypeError, match="no options of readers; leave out quality"):
         na.index(folder, tmp_path / "z.parquet", quality="good")
 
 

@@ -183,7 +183,9 @@ def test_addresses_that_lead_nowhere(server, folder):
         na.open_datatree("ftp://me:word@host/a.nwb?sig=1")
     with pytest.raises(MissingPath, match="the address has no server"):
         na.open_datatree("https://")
-    with pytest.raises(MissingPath, match="https:/host/a.nwb: an address with one slash.*pathlib"):
+    with pytest.raises(
+        MissingPath, match="https:/host/a.nwb: expected an address with two slashes.*pathlib"
+    ):
         na.open_datatree(Path("https://host/a.nwb?token=1"))
 
 

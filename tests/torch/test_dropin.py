@@ -706,7 +706,7 @@ def test_a_transform_is_a_function_that_returns_the_batch():
     ):
         na.torch.TrialDataset(area, ["stimulus"], transform=3)
     data = na.torch.TrialDataset(area, ["stimulus"], transform=lambda batch: None)
-    with pytest.raises(TypeError, match="m1/V1: the transform returned None: let it return"):
+    with pytest.raises(TypeError, match="m1/V1: the transform returned None; it must return"):
         data.batch([0])
 
 

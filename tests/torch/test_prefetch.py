@@ -91,7 +91,9 @@ def test_memory_is_pinned_in_the_thread_and_the_loops_modes_hold_there(data, mon
 
 
 def test_a_thread_or_processes_not_both(tree, data):
-    with pytest.raises(ValueError, match=r"prefetch=2 uses a thread and num_workers=1 uses processes"):
+    with pytest.raises(
+        ValueError, match=r"prefetch=2 uses a thread and num_workers=1 uses processes"
+    ):
         na.torch.Loader(data, batches(), prefetch=2, num_workers=1)
     found = na.torch.loaders(tree, ["speed"], split=sides, batch_size=3, num_workers=1)["train"]
     assert {loader.prefetch for loader in found.values()} == {0}

@@ -283,7 +283,9 @@ def test_what_loaders_cannot_do_they_say(trials, area):
         loaders(area.root, batch_size=30, **windows)
     with pytest.raises(ValueError, match="repeats= is of presentations"):
         loaders(area.root, repeats="image", **windows)
-    with pytest.raises(TypeError, match="split=None: expected a column, 'block' or a function"):
+    with pytest.raises(
+        TypeError, match="split=None: expected the name of a column, 'block' or a function"
+    ):
         loaders(trials, ["speed"], split=None)
     with pytest.raises(NotInTree, match="no variable to normalise 'sped'; .* did you mean 'speed'"):
         loaders(trials, ["speed"], normalize=["sped"])
