@@ -179,7 +179,9 @@ def test_addresses_that_lead_nowhere(server, folder):
         port = free.getsockname()[1]
     with pytest.raises(FormatError, match="takes no connection; see that the server runs"):
         na.open_datatree(f"http://127.0.0.1:{port}/a.nwb")
-    with pytest.raises(MissingPath, match="ftp://host/a.nwb: addresses of this kind cannot be read"):
+    with pytest.raises(
+        MissingPath, match="ftp://host/a.nwb: addresses of this kind cannot be read"
+    ):
         na.open_datatree("ftp://me:word@host/a.nwb?sig=1")
     with pytest.raises(MissingPath, match="the address has no server"):
         na.open_datatree("https://")
