@@ -80,8 +80,7 @@ class Bins:
 
     @classmethod
     def covering(cls, low: float, high: float, width: float) -> Bins:
-        """The bins on the grid of time 0 that hold the times from `low` to `high`, s, both
-        included.
+        """The bins on the grid of time 0 that hold the times `low` to `high` (s), both included.
 
         Raises
         ------
@@ -146,8 +145,7 @@ class Bins:
         return xr.Variable(schema.TIME, self.centres, attrs)
 
     def whole(self) -> np.ndarray | None:
-        """Bins of known onset that end before their presentation does, (presentation_id, time)
-        bool.
+        """The bins that end before their presentation, (presentation_id, time) bool.
 
         None on a session clock, where all bins are whole. A bin may end a millionth of its width
         after the stop, for rounding.

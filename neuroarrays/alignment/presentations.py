@@ -124,8 +124,7 @@ def _is_plain(dtype: Any) -> bool:
 
 
 def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray) -> str:
-    """Decide whether event times are on the session clock or relative to the start of each
-    presentation.
+    """Decide whether event times are on the session clock or relative to presentations.
 
     Raises
     ------

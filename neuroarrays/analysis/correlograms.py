@@ -74,8 +74,7 @@ def crosscorrelogram(
     window: float = 0.05,
     **over: Unpack[Over],
 ) -> xr.DataArray | xr.DataTree:
-    """Compute cross-correlograms: the firing rate of each unit around the spikes of each other
-    unit.
+    """Compute cross-correlograms: the firing rate of each unit around the spikes of others.
 
     Parameters
     ----------

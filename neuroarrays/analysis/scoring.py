@@ -342,8 +342,7 @@ def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
 def _responses(
     node: xr.Dataset, groups: dict[int, np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The responses `(repeats, frame, unit_id)` float64 of each group, and the mask of its frames,
-    `(time,)` bool.
+    """The responses `(repeats, frame, unit_id)` of each group, and the mask of its frames.
 
     An image has one frame. Small groups are read together.
     """

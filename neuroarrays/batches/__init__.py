@@ -1,5 +1,4 @@
-"""Batches of numpy arrays from aligned trees and recordings, for scikit-learn, JAX or your own
-loop.
+"""Batches of numpy arrays from trees, for scikit-learn, JAX or your own loop.
 
 Align and split the data first. A sample is a dict of arrays under the names of the tree's
 variables. A batch is the same dict with one more axis in front, gathered at once::

@@ -72,8 +72,7 @@ class Resumable:
         return {"data": identity_of(self.dataset), "order": batches.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue after a batch of an epoch; with another number of ranks, a warning names
-        repeated samples.
+        """Continue after a batch of an epoch; a warning names samples that are repeated.
 
         Raises
         ------

@@ -1,5 +1,4 @@
-"""Samplers decide the samples of each batch. They are seeded, can resume, and share samples among
-ranks.
+"""Samplers, which decide the samples of each batch: seeded, resumable, shared among ranks.
 
 The order of an epoch depends only on the seed and the number of the epoch. The random state of
 numpy, Python or torch is never used, and workers draw nothing.

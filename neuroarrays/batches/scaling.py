@@ -176,8 +176,7 @@ def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
 
 
 def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
-    """Subtract and multiply in place; the memory belongs to the batch and is rewritten for each
-    batch.
+    """Subtract and multiply in place, in the memory of the batch.
 
     Parameters
     ----------

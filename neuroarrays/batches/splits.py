@@ -49,8 +49,7 @@ def by_tier(tiers: Any) -> Split:
 
 
 def by_label(labels: Any, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
-    """Split presentations at random; those with the same label (repeats of a stimulus) stay
-    together.
+    """Split presentations at random; those with the same label stay together.
 
     Parameters
     ----------

@@ -203,8 +203,7 @@ def _short(name: str) -> str:
 
 
 def catalog(frame: pd.DataFrame, names: str = "auto") -> dict[str, Axes]:
-    """Plot the content of an archive: units by area and presentations by stimulus, a row per
-    session.
+    """Plot the content of an archive: units by area, presentations by stimulus.
 
     Parameters
     ----------

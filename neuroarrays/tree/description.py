@@ -186,8 +186,7 @@ def _wrapped(text: str, lead: str = "") -> list[str]:
 
 
 def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
-    """Describe a tree: its sessions and areas, with units, presentations, events, time, rates and
-    masks.
+    """Describe a tree: its sessions and areas, with their units, presentations and rates.
 
     Parameters
     ----------

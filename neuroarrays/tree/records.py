@@ -209,8 +209,7 @@ class TreeContents:
         return sum(area.n_spikes or 0 for area in self.areas)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The catalogue: a row for each session and area; a session without areas has one row, with
-        area "".
+        """The catalogue: a row for each session and area, with area "" if there is none.
 
         Returns
         -------

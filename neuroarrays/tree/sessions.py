@@ -88,8 +88,7 @@ class SessionNodes:
         return bool(self.areas or self.series or self.frames or self.events)
 
     def chosen_series(self, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-        """The series that a name, list or pattern matches, by path; by default behaviour, or all if
-        there are no areas.
+        """The series that names or patterns match, by path; else behaviour, or all without areas.
 
         Raises
         ------
