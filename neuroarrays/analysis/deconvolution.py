@@ -46,9 +46,8 @@ def deconvolve(
     Parameters
     ----------
     responses : (time, unit_id) DataArray, or an area with `responses`
-        Fluorescence in any unit, as dF/F or as it was recorded. Frames that are NaN, gaps in the
-        clock, changes of `block_id`, and frames of an area that are False in `valid` or
-        `valid_units` are gaps.
+        Fluorescence in any unit. Frames that are NaN, gaps in the clock, changes of `block_id`, and
+        frames of an area that are False in `valid` or `valid_units` are gaps.
     method : {"oasis", "threshold", "wavelet"}
         "oasis": non-negative deconvolution by the package oasis-deconv (GPL-3; Friedrich, Zhou and
         Paninski 2017). "threshold": upward steps of more than `threshold` deviations of the noise.
@@ -62,8 +61,7 @@ def deconvolve(
     Returns
     -------
     (time, unit_id) float DataArray, named "responses"
-        Events. NaN in gaps and in stretches that are too short (5 frames; for "threshold" twice the
-        rise).
+        Events; NaN in gaps and in stretches below 5 frames ("threshold": below twice the rise).
 
     Raises
     ------

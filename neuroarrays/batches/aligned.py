@@ -91,10 +91,7 @@ class AlignedSamples(AreaSamples):
             wide = np.empty(out.shape, field.dtype)
             gather(field, wide)
             if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
-                msg = (
-                    f"{self.location}: {name} has the value {wide.max()}, more than "
-                    f"{out.dtype} can hold; ask for a larger dtype"
-                )
+                msg = f"{self.location}: {name} has the value {wide.max()}, more than {out.dtype} can hold"
                 raise OverflowError(msg)
             out[...] = wide
         else:
