@@ -287,13 +287,13 @@ class _Build:
         self.report.reused = sum(map(len, blocks.values())) - len(todo)
         # The largest recordings first: a worker that begins one last would keep the others waiting.
         todo.sort(key=lambda job: (-sum(job.stamp[1:2]), job.session, job.stimulus))
-        made = self.run(
+        parts = self.run(
             make_part,
             todo,
             limit=lambda _: self.timeout,
             same=lambda job: (job.source, job.session),
         )
-        self.report.made = len(made)
+        self.report.made = len(parts)
 
     def _join(self, blocks: dict[str, list[Job]], marks: Marks) -> None:
         """Put the parts together, and give each file its name as soon as it is whole."""

@@ -112,12 +112,12 @@ def _draw_few(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list[
     noun = "unit " if rows == UNIT else ""
     colors = UNIT_COLORS if colors is None else colors
     sems = curves.coords["sem"].values.reshape(curves.shape) if "sem" in curves.coords else None
-    how: dict[str, Any] = {"lw": 1.4}
-    how |= {"ls": "", "marker": "o", "ms": 4} if is_text and not polar else {}
+    style: dict[str, Any] = {"lw": 1.4}
+    style |= {"ls": "", "marker": "o", "ms": 4} if is_text and not polar else {}
     lines: list[Line2D] = []
     for i, name in enumerate(np.atleast_1d(curves[rows].values)):
         at, curve = _at(x, curves.values[i], turn, polar)
-        lines += ax.plot(at, curve, color=colors[i], label=f"{noun}{text_of(name)}", **how)
+        lines += ax.plot(at, curve, color=colors[i], label=f"{noun}{text_of(name)}", **style)
         if polar:
             ax.fill(at, curve, color=colors[i], alpha=0.15, lw=0)
         elif sems is not None and is_text:

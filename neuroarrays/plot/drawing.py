@@ -188,8 +188,8 @@ def nothing(ax: Axes, why: str) -> None:
 def legend(ax: Axes, n: int, title: str | None = None) -> None:
     """Add a legend: inside for two or three lines, else beside the axes."""
     beside = {"loc": "upper left", "bbox_to_anchor": (1.08 if ax.name == "polar" else 1.0, 1.02)}
-    how: dict[str, Any] = beside if n > 3 or ax.name == "polar" else {}
-    ax.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", **how)
+    options: dict[str, Any] = beside if n > 3 or ax.name == "polar" else {}
+    ax.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", **options)
 
 
 def scale(ax: Axes, colours: Any, label: str) -> None:

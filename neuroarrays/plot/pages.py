@@ -83,8 +83,8 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
         positions = np.unique(np.linspace(0, len(names) - 1, _SESSIONS).round().astype(int))
         chosen = {names[i] for i in positions}
         rates = responses_by_area(tree.root, [s for s in facts.sessions if s.name in chosen])
-        which = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
-        title = f"Responses of units{which}, and their median"
+        of_sessions = "" if len(chosen) == len(names) else f" of {len(chosen)} sessions"
+        title = f"Responses of units{of_sessions}, and their median"
     numbers = _numbers_of_units(facts, names)
     above = [name for name, has in (("units", numbers), ("rates", rates)) if has]
     axes = _panels(above, bool(rows), len(names), len(rows))

@@ -59,8 +59,8 @@ def statistics(
     check(frame, DataFrame, "na.catalog", "na.plot.statistics(na.catalog(path))")
     rows = by_stimulus(frame)
     if not len(rows):
-        found = list(frame.columns) if len(frame) else "a table without rows"
-        msg = f"expected a catalog with rows and the column 'presentations', found {found}"
+        columns = list(frame.columns) if len(frame) else "a table without rows"
+        msg = f"expected a catalog with rows and the column 'presentations', found {columns}"
         raise ValueError(msg)
     rows = rows.astype({"units": float, "presentations": float})
     kinds = _kinds(rows, session_types)

@@ -126,23 +126,23 @@ def _parts(known: Sampled) -> Any:
 
 def _runs(known: Sampled, edge: float) -> np.ndarray:
     """First and last sample of each run above the edge, (n, 2) int64."""
-    found: list[np.ndarray] = []
+    runs: list[np.ndarray] = []
     for low, values, is_first in _parts(known):
         high = np.concatenate([[False], values >= edge, [False]])
         rows = np.flatnonzero(high[1:] != high[:-1]).reshape(-1, 2) + low
         rows[:, 1] -= 1
         if (
-            found
-            and len(found[-1])
+            runs
+            and len(runs[-1])
             and len(rows)
             and not is_first
-            and rows[0, 0] == found[-1][-1, 1] + 1
+            and rows[0, 0] == runs[-1][-1, 1] + 1
         ):
-            found[-1][-1, 1] = rows[0, 1]  # the run continues in the next part
+            runs[-1][-1, 1] = rows[0, 1]  # the run continues in the next part
             rows = rows[1:]
         if len(rows):
-            found.append(rows)
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+            runs.append(rows)
+    return np.concatenate(runs) if runs else np.empty((0, 2), np.int64)
 
 
 def _joined(runs: np.ndarray, samples: float, stretches: np.ndarray) -> np.ndarray:

@@ -174,10 +174,10 @@ def csd(signal: Signal, positions: str | Any = "rel_y", conductivity: float = 0.
         n = order.size
         weights = np.full((n, n), np.nan)
         height = float(np.median(step)) * 1e-6
-        for place in range(1, n - 1):
+        for channel in range(1, n - 1):
             column = np.zeros(n)
-            column[order[place - 1 : place + 2]] = np.array([1.0, -2.0, 1.0])
-            weights[:, place] = -conductivity * column / height**2
+            column[order[channel - 1 : channel + 2]] = np.array([1.0, -2.0, 1.0])
+            weights[:, channel] = -conductivity * column / height**2
         volts = str(array.attrs.get("units", "")).lower() in ("v", "volt", "volts")
         attrs = {"units": "A/m³" if volts else "", "long_name": "current source density"}
         ordered = known.signal.isel({array.dims[1]: order})

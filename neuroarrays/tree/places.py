@@ -69,15 +69,15 @@ def places_of(
     above = tree.path.strip("/")
     paths = ["/".join(part for part in (above, path) if part not in ("", ".")) for path in below]
     places = [_place(kind, path) for path in paths if path]
-    return [place for place in places if areas is None or matches(place.area, areas)]
+    return [area for area in places if areas is None or matches(area.area, areas)]
 
 
 def without_any(tree: xr.DataTree, places: Sequence[Place]) -> list[str]:
     """Paths of the sessions that have none of the given areas."""
-    having = {place.of_session for place in places}
+    having = {area.of_session for area in places}
     inside = tree.path.strip("/")
     beside: dict[str, None] = {}
-    for block in dict.fromkeys(place.block for place in places):
+    for block in dict.fromkeys(area.block for area in places):
         node = tree.root[block] if block else tree.root
         beside |= {f"{block}/{name}".strip("/"): None for name in node.children}
     return [
