@@ -11,7 +11,8 @@ from xarray.core import formatting, indexing
 
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.files.source import Source
-from neuroarrays.lazy.arrays import LazyArray, is_behind_address
+from neuroarrays.lazy.arrays import LazyArray, array_of, is_behind_address
+from neuroarrays.lazy.computed import RegularClock
 
 #: Labels along more entries are not read where a tree is printed.
 SHORT = 1_000
@@ -20,16 +21,48 @@ READ = 10_000
 
 
 class Labels(indexing.MemoryCachedArray):
-    """Values along one dimension, read and kept where they are printed, if that is cheap.
+    """Values along one dimension that are kept once they are read, and printed if that is cheap.
 
     xarray prints ``...`` for everything lazy. Whoever looks at a tree wants to see which areas and
     which orientations there are, and a short array of a local file takes a tenth of a millisecond.
+
+    `array` stays the lazy array, where xarray's own wrapper puts the values in its place: a regular
+    clock is still known as one after somebody has looked at its times.
     """
 
-    __slots__ = ()
+    __slots__ = ("kept",)
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array)  # type: ignore[no-untyped-call]
+        self.kept: Any = None
+
+    def get_duck_array(self) -> Any:
+        if self.kept is None:
+            self.kept = self.array.get_duck_array()
+        return self.kept
+
+    async def async_get_duck_array(self) -> Any:
+        return self.get_duck_array()
+
+    def _own(self) -> None:
+        """Put the values in place of the lazy array, because one of them is set."""
+        self.array = indexing.as_indexable(np.array(self.get_duck_array()))
+        self.kept = None
+
+    def __setitem__(self, indexer: Any, value: Any) -> None:
+        self._own()
+        super().__setitem__(indexer, value)
+
+    def _oindex_set(self, indexer: Any, value: Any) -> None:
+        self._own()
+        super()._oindex_set(indexer, value)
+
+    def _vindex_set(self, indexer: Any, value: Any) -> None:
+        self._own()
+        super()._vindex_set(indexer, value)
 
     def _repr_inline_(self, max_width: int) -> str:
-        if not is_cheap(self.array):
+        if self.shape[0] > SHORT or not is_cheap(self.array):
             return "..."
         try:
             text: str = formatting.format_array_flat(np.asarray(self), max_width)
@@ -63,10 +96,15 @@ _PLAIN = (np.ndarray, np.generic, np.dtype, int, float, str, bytes, slice, type(
 
 
 def show_labels(node: xr.DataTree) -> None:
-    """Have the short variables of a new node along one dimension shown where it is printed."""
+    """Have the short variables of a new node along one dimension shown where it is printed.
+
+    Regular clocks are wrapped at any length, so that reading their times does not make them irregular.
+    """
     labels: Any = Labels  # xarray's own class has no types
     for variable in node.to_dataset(inherit=False)._variables.values():
-        if len(variable._dims) != 1 or variable.shape[0] > SHORT:
+        if len(variable._dims) != 1 or isinstance(variable._data, Labels):
+            continue
+        if variable.shape[0] > SHORT and not isinstance(array_of(variable), RegularClock):
             continue
         data: Any = variable._data
         if isinstance(data, indexing.MemoryCachedArray):

@@ -452,7 +452,7 @@ def test_without_pyarrow_tables_are_made_each_time_and_that_is_said_once(folder)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert (
-        first == f"{len(na.units(folder, 'snr > 2'))} ['tables over many recordings are made ane']"
+        first == f"{len(na.units(folder, 'snr > 2'))} ['tables over many recordings are not kept']"
     )
     assert second.endswith("pip install 'neuroarrays[parquet]'")
 

@@ -10,7 +10,8 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.files.opening import open_source
 from neuroarrays.lazy import labels
-from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.arrays import LazyArray, array_of, file_array
+from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.trees import tree_of
 
 
@@ -90,3 +91,30 @@ def test_a_file_that_is_gone_is_no_error_where_a_tree_is_printed(tmp_path):
     assert "location         (unit_id) object 64B ..." in str(tree["recording/ca1/spikes"])
     with pytest.raises(na.NeuroArraysError):
         _ = tree["recording/ca1/spikes/location"].values
+
+
+@pytest.mark.parametrize("seconds", [2.0, 200.0])
+def test_a_regular_clock_is_one_after_its_times_were_read(tmp_path, seconds):
+    path = na.synthetic.write_temporaldata(tmp_path / "recording.h5", seconds=seconds)
+    tree = na.open_datatree(path)
+    clock = next(
+        n.variables["time"]
+        for n in tree.subtree
+        if "time" in n.variables and n.path.endswith("lfp")
+    )
+    assert isinstance(array_of(clock), RegularClock)
+    want = clock.values
+    str(tree)
+    assert isinstance(array_of(clock), RegularClock)
+    np.testing.assert_array_equal(clock.values, want)
+    np.testing.assert_array_equal(clock[3:5].values, want[3:5])
+
+
+def test_a_label_that_is_set_stays_set():
+    array = Counted(np.arange(4) + 100, [])
+    tree = tree_of({"/": xr.Dataset({"depth": array.variable(("unit_id",))})})
+    str(tree)
+    tree.variables["depth"][1] = 7
+    assert "100 7 102 103" in str(tree)
+    assert tree.variables["depth"].values.tolist() == [100, 7, 102, 103]
+    assert array.values.tolist() == [100, 101, 102, 103]

@@ -293,7 +293,7 @@ def test_what_loaders_cannot_do_they_say(trials, area):
         loaders(area.root, ["spike_data"])
     with pytest.raises(SchemaError, match="VISp: rows: expected positions .* found float64"):
         loaders(trials, ["speed"], split=lambda a: {"train": [[0.0, 9.0]], "test": [[9.0, 20.0]]})
-    with pytest.raises(ValueError, match="of its own: it takes no length, normalize, split"):
+    with pytest.raises(ValueError, match="does not take length, normalize, split"):
         loaders(trials, compat="openretina", length=1.0, split="block", normalize=["speed"])
     with pytest.raises(TypeError, match=r"'train' is a dict: expected the loaders of one side"):
         na.torch.cycle(loaders(trials, ["speed"], batch_size=4))
