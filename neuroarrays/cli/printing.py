@@ -117,7 +117,11 @@ def tree(session: xr.DataTree) -> list[Line]:
     for lead, name, cells, style in rows:
         head: Line = [(lead, "faint"), (name, style)]
         if len(cells) <= 1:
-            lines.append([*head, ("  ".join(["", *cells]), "faint")])
+            below = lead.replace("├", "│").replace("└", " ").replace("─", " ")
+            below += " " * (len(name) + 2)
+            wrapped = textwrap.wrap("".join(cells), max(_width() - len(below), 20)) or [""]
+            lines.append([*head, (f"  {wrapped[0]}" if cells else "", "faint")])
+            lines += [[(below + more, "faint")] for more in wrapped[1:]]
             continue
         if len(lead + name) > room:  # a long name gets a line of its own
             lines.append(head)
