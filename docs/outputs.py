@@ -61,6 +61,7 @@ def run(text: str, name: str, place: str = "") -> tuple[str, dict[str, bytes]]:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    plt.close("all")  # what other code of this process left open is none of the page's
     namespace: dict[str, object] = {}
     pictures: dict[str, bytes] = {}
     number = 0

@@ -36,6 +36,9 @@ class Labels(indexing.MemoryCachedArray):
         super().__init__(array)  # type: ignore[no-untyped-call]
         self.kept: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.array,)  # without the values: they can be read again
+
     def get_duck_array(self) -> Any:
         if self.kept is None:
             self.kept = self.array.get_duck_array()
