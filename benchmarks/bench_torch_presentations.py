@@ -52,7 +52,7 @@ def ours(cache, workers, dtype=None):
         def make():
             data = nt.TrialDataset(tree["s/VISp"], ["spike_data"], cache=cache, dtype=dtype)
             batches = nt.Batches(len(data), size["batch"], shuffle=True, drop_last=True)
-            return nt.Loader(data, batches, num_workers=workers)
+            return nt.Loader(data, batches, num_workers=workers, persistent_workers=workers > 0)
 
         n = size["batches"] if cache else size["batches"] // 4
         return measure(make, n, lambda b: len(b["spike_data"]))
@@ -87,6 +87,7 @@ def items(read, divide, workers=0):
                 shuffle=True,
                 drop_last=True,
                 num_workers=workers,
+                persistent_workers=workers > 0,
                 generator=torch.Generator().manual_seed(0),
             )
 
@@ -140,6 +141,7 @@ CASES = {
     "neuroarrays, archive kept as events": (ours(True, 0), None),
     "neuroarrays, kept as events, float32": (ours(True, 0, "float32"), None),
     "neuroarrays, kept as events, 2 workers": (ours(True, 2), None),
+    "neuroarrays, events, float32, 2 workers": (ours(True, 2, "float32"), None),
     "neuroarrays, archive from disk": (ours(False, 0), None),
     "neuroarrays, archive from disk, 2 workers": (ours(False, 2), None),
     "dense numpy in memory, item by item": (items(dense, 4), None),

@@ -43,11 +43,17 @@ class Buffers:
         self._lock = state.Lock()
         #: Makes memory of so many bytes, (size,) uint8.
         self.allocate: Callable[[int], np.ndarray] = _fresh
+        #: Has memory of so many bytes that nobody holds, in place of what is kept here.
+        self.elsewhere: Callable[[int], np.ndarray] | None = None
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with any values, C-contiguous, that nobody else holds."""
         nbytes = math.prod(shape) * dtype.itemsize
-        size = 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
+        memory = (self.elsewhere or self._unused)(rounded(nbytes))
+        return memory[:nbytes].view(dtype).reshape(shape)
+
+    def _unused(self, size: int) -> np.ndarray:
+        """Memory of (size,) uint8 that nobody holds."""
         with self._lock:
             kept = self._kept.setdefault(size, [])
             number = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
@@ -55,10 +61,15 @@ class Buffers:
                 kept.append(self.allocate(size))
                 del kept[:-_SPARE]
                 number = len(kept) - 1
-            return kept[number][:nbytes].view(dtype).reshape(shape)
+            return kept[number]
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(self), ()
+
+
+def rounded(nbytes: int) -> int:
+    """The size of the buffer for so many bytes: a power of two, so that others can use it again."""
+    return 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
 
 
 def _fresh(size: int) -> np.ndarray:

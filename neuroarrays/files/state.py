@@ -214,6 +214,11 @@ class Shared(Generic[V]):
         """The objects that there are."""
         return list(self._kept.values())
 
+    def __getitem__(self, key: str) -> V:
+        with _tables:
+            shared: V = self._kept[key]
+        return shared
+
     def get_or_make(self, key: str, make: Callable[[], V]) -> V:
         """The object of a key, made if there is none."""
         value = make()

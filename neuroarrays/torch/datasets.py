@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
+from neuroarrays.batches.fields import Buffers
 from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.windows import SpikeWindowSamples
 from neuroarrays.torch.transfer import page_locked
@@ -25,11 +26,29 @@ class Tensors(Samples, Dataset[Batch]):
 
     def pin(self) -> None:
         """Gather into memory that a GPU reads by itself, from the next batch on."""
+        for buffers in self._all_buffers():
+            buffers.allocate = page_locked
+
+    def gather_into(self, memory: Callable[[int], np.ndarray]) -> None:
+        """Gather into memory, (size,) uint8 of so many bytes, from the next batch on."""
+        for buffers in self._all_buffers():
+            buffers.elsewhere = memory
+
+    def _all_buffers(self) -> Iterator[Buffers]:
+        """What this dataset and those it is made of gather into."""
         parts = [getattr(self, "trials", None), *getattr(self, "datasets", [])]
         for part in filter(None, parts):
-            part.pin()
+            yield from part._all_buffers()
         if hasattr(self, "buffers"):
-            self.buffers.allocate = page_locked
+            yield self.buffers
+
+
+def each(dataset: Any, method: str, *arguments: Any) -> list[Any]:
+    """What a method of our datasets returns, also of those that torch's `Subset` and others hold."""
+    if hasattr(dataset, method):
+        return [getattr(dataset, method)(*arguments)]
+    parts = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", [])
+    return [result for part in parts for result in each(part, method, *arguments)]
 
 
 def check_dataset(given: Any) -> None:

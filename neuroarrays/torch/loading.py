@@ -15,6 +15,8 @@ from neuroarrays.batches.loading import Position, Resumable, check_batches, in_t
 from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.lazy.arrays import is_behind_address
+from neuroarrays.torch.datasets import each
+from neuroarrays.torch.rings import Rings
 from neuroarrays.torch.transfer import Transfer, mapped
 
 
@@ -136,7 +138,7 @@ class Loader(Resumable, DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.num_workers:  # those that are forked share what is in memory then
-            _each(self.dataset, "load")
+            each(self.dataset, "load")
             self._choose_start()
         if self.prefetch or (self.device is not None and not self.num_workers):
             return self._position.through(self._ahead)
@@ -147,12 +149,28 @@ class Loader(Resumable, DataLoader[Batch]):
             )
         return self._position.through(super().__iter__)
 
+    def _get_iterator(self) -> Any:
+        """What torch iterates by; worker processes get memory that is used again."""
+        given = self.collate_fn, self.worker_init_fn
+        try:
+            rings = Rings(self.num_workers, *given) if self.num_workers else None
+        except OSError:  # torch has new memory for every batch then
+            rings = None
+        if rings is None:
+            return super()._get_iterator()
+        self.collate_fn, self.worker_init_fn = rings, rings.begin
+        try:
+            return super()._get_iterator()
+        finally:
+            self.collate_fn, self.worker_init_fn = given
+            rings.close()
+
     def _ahead(self) -> Iterator[Any]:
         """The batches of an epoch, by a thread, on their device."""
         to_gpu = self.device is not None and self.device.type == "cuda"
         pin = (self.pin_memory and _can_pin()) or to_gpu
         if pin:  # gathered into such memory, so that nothing is copied twice
-            _each(self.dataset, "pin")
+            each(self.dataset, "pin")
         fetch = _fetcher(self.dataset, self.collate_fn, pin)
         if self.device is None:
             return gathered(fetch, self.batches, self.prefetch)
@@ -163,21 +181,13 @@ class Loader(Resumable, DataLoader[Batch]):
     def _choose_start(self) -> None:
         """Workers that read from behind an address are not forked: what carries the bytes has threads."""
         if self.multiprocessing_context is None and any(
-            is_behind_address(array) for arrays in _each(self.dataset, "unread") for array in arrays
+            is_behind_address(array) for arrays in each(self.dataset, "unread") for array in arrays
         ):
             known = multiprocessing.get_all_start_methods()
             self.multiprocessing_context = "forkserver" if "forkserver" in known else "spawn"
 
     def __repr__(self) -> str:
         return f"<Loader of {len(self):,} batches from {self.dataset!r}>"
-
-
-def _each(dataset: Any, method: str) -> list[Any]:
-    """What a method of our datasets returns, also of those that torch's `Subset` and others hold."""
-    if hasattr(dataset, method):
-        return [getattr(dataset, method)()]
-    parts = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", [])
-    return [result for part in parts for result in _each(part, method)]
 
 
 def _fetcher(
