@@ -12,6 +12,7 @@ from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches, Resumed, checked_weights
 from neuroarrays.errors import option, warn
 from neuroarrays.kernels.seeding import draws, permutation
+from neuroarrays.schema.given import whole_number
 
 MODES = ("longest", "shortest", "weighted", "in order", "sampled")
 
@@ -41,7 +42,7 @@ class Cycled(Resumed):
     ------
     ValueError
         If the mode is unknown, there is no session, or weights or a temperature are not possible or
-        are given with another mode.
+        are given with another mode. If `seed` is not a whole number.
 
     Examples
     --------
@@ -71,7 +72,8 @@ class Cycled(Resumed):
         if not (isinstance(temperature, int | float) and temperature > 0):
             msg = f"{option('temperature', temperature)}: expected a number above 0"
             raise ValueError(msg)
-        self.samplers, self.mode, self.seed = list(samplers), mode, seed
+        self.samplers, self.mode = list(samplers), mode
+        self.seed = whole_number(seed, "seed")
         sizes = [len(sampler) for sampler in self.samplers]
         given = np.asarray(sizes if weights is None else weights, np.float64)
         checked_weights(given, len(sizes))  # errors are about the given weights

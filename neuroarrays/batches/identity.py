@@ -34,6 +34,26 @@ def identity_of(dataset: Any) -> Identity:
     return {"samples": len(dataset)} if hasattr(dataset, "__len__") else {}
 
 
+def plain(value: Any) -> Any:
+    """Numbers and text in the types of Python, which JSON and `torch.load` take, not in those of numpy.
+
+    Parameters
+    ----------
+    value : mapping, list, number or text
+        An identity, or a part of one.
+
+    Returns
+    -------
+    dict, list, number or text
+        The same; keys are text, as they are in JSON.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Refuse a state that was saved with other data, or with batches of them in another order.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroarrays.batches.base import Samples, check_samples
 from neuroarrays.batches.cycling import Cycled
-from neuroarrays.batches.identity import Identity, check_same, identity_of
+from neuroarrays.batches.identity import Identity, check_same, identity_of, plain
 from neuroarrays.batches.prefetch import check_prefetch, gathered
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.errors import SchemaError, many, shorten, warn
@@ -62,14 +62,19 @@ class Resumable:
             `order`, what tells the dataset and its batches from others. Numbers, text, lists and
             dicts, so that it can be kept as JSON.
         """
-        encodings = getattr(self.dataset, "encodings", None)
+        encodings = self._encodings
         state = self._position.state() | self._position.batches.ranks()
         return state | ({"encodings": encodings} if encodings else {}) | self._identity
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
         batches = self._position.batches
-        return {"data": identity_of(self.dataset), "order": batches.identity()}
+        return {"data": plain(identity_of(self.dataset)), "order": plain(batches.identity())}
+
+    @property
+    def _encodings(self) -> dict[str, Any]:
+        """The labels of encoded variables; {} if there are none."""
+        return dict(plain(getattr(self.dataset, "encodings", None) or {}))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue after a batch of an epoch; a warning names samples that are repeated.
@@ -87,10 +92,10 @@ class Resumable:
                 f"{state!r:.60}"
             )
             raise SchemaError(msg)
-        expected, found = state.get("encodings"), getattr(self.dataset, "encodings", None) or None
-        if expected is not None and expected != found:
+        expected, present = state.get("encodings"), self._encodings
+        if expected is not None and expected != present:
             msg = (
-                f"the state is of encodings {expected}, this dataset has {found}: give it the "
+                f"the state is of encodings {expected}, this dataset has {present or None}: give it the "
                 "same encode= or vocabulary="
             )
             raise SchemaError(msg)

@@ -81,7 +81,7 @@ class Batches(Resumed):
     ------
     ValueError
         If there are no batches, because training on an empty epoch would never end; on all ranks,
-        if there are fewer samples than ranks. If `batch_size` or `seed` is not a whole number.
+        if there are fewer samples than ranks. If `n`, `batch_size` or `seed` is not a whole number.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Batches(Resumed):
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        self.n, self.shuffle = n, shuffle
+        self.n, self.shuffle = whole_number(n, "n", 0), shuffle
         self.batch_size = whole_number(batch_size, "batch_size", 1)
         self.seed = whole_number(seed, "seed")
         self.drop_last = drop_last
@@ -318,4 +318,4 @@ def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if rank is None or world_size is None or not 0 <= rank < world_size:
         msg = f"rank={rank}, world_size={world_size}: expected both, and 0 <= rank < world_size"
         raise ValueError(msg)
-    return rank, world_size
+    return int(rank), int(world_size)

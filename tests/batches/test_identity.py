@@ -121,3 +121,45 @@ def test_what_is_no_state_is_said(makers):
     for given in ({"weight": 1}, 3, None):
         with pytest.raises(SchemaError, match=r"expected what state_dict\(\) of a loader gave"):
             loader(makers["trials"]()).load_state_dict(given)
+
+
+def test_a_state_of_numbers_of_numpy_is_kept_as_json(makers):
+    def run():
+        batches = na.batches.Batches(
+            np.int64(30),
+            np.int64(4),
+            shuffle=np.True_,
+            seed=np.int64(3),
+            rank=np.int64(0),
+            world_size=np.int64(2),
+        )
+        alone = na.batches.NumpyLoader(makers["trials"](), batches)
+        return na.batches.cycle({np.str_("a"): alone, 2: alone}, "sampled", seed=np.int64(5))
+
+    begun = run()
+    running = iter(begun)
+    next(running)
+    state = json.loads(json.dumps(begun.state_dict()))
+    resumed = run()
+    resumed.load_state_dict(state)
+    (key, batch), (expected_key, expected) = next(iter(resumed)), next(running)
+    assert key == expected_key
+    np.testing.assert_array_equal(batch["speed"], expected["speed"])
+
+
+def test_a_state_goes_on_where_the_file_was_moved(tmp_path):
+    def run(folder):
+        (path,) = folder.iterdir()
+        area = na.open_datatree(path)["session_0/VISp"]
+        return loader(na.batches.TrialSamples(area, ["spike_data"]), shuffle=True)
+
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    first = synthetic.write_archive(tmp_path / "here" / "a.h5")
+    (tmp_path / "there" / "a.h5").write_bytes(first.read_bytes())
+    begun = run(tmp_path / "here")
+    running = iter(begun)
+    next(running)
+    resumed = run(tmp_path / "there")
+    resumed.load_state_dict(begun.state_dict())
+    np.testing.assert_array_equal(next(iter(resumed))["spike_data"], next(running)["spike_data"])
