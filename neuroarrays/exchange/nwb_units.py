@@ -104,7 +104,8 @@ class UnitNodes:
             if name in skip or any(part.dims[:1] != (dim,) for part in found.values()):
                 continue
             alike = {(part.shape[1:], part.dtype.kind in TEXT) for part in found.values()}
-            if len(alike) > 1 or (dim == schema.SPIKE and len(found) < len(areas)):
+            lacking = len(found) < len(areas) or 0 in first.shape[1:]  # HDF5 does not say how many
+            if len(alike) > 1 or (dim == schema.SPIKE and lacking):
                 continue  # told by itself, if it is small
             called = free(name, taken)
             taken |= {called, f"{called}_index"}

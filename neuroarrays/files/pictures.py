@@ -27,6 +27,10 @@ _MODES: dict[str, tuple[str, tuple[int, ...]]] = {
     "1": ("?", ()), "L": ("u1", ()), "I;16": ("u2", ()), "I;16B": ("u2", ()), "I;16L": ("u2", ()),
     "I": ("i4", ()), "F": ("f4", ()), "LA": ("u1", (2,)), "RGB": ("u1", (3,)), "RGBA": ("u1", (4,)),
 }  # fmt: skip
+#: Of these a pixel has a number of a palette.
+_PALETTES = ("P", "PA")
+#: Numbers of tags of TIFF: what kind of number a value is (1 unsigned, 2 signed).
+_SAMPLE_FORMAT = 339
 
 
 def is_installed() -> bool:
@@ -72,12 +76,31 @@ class PictureFile:
         with _opened(self.location, self.stamp) as image:
             for frame in frames.tolist():
                 image.seek(frame)
-                picture = image if image.mode == self.mode else image.convert(self.mode)
-                values = np.asarray(picture)
+                values = self._values(image, f"picture {frame}")
                 if values.shape != self.shape:
                     found = f"{values.shape} of picture {frame}"
                     raise FormatError(self.location.path, "", f"pictures of {self.shape}", found)
                 yield values.astype(self.dtype, copy=False)
+
+    def _values(self, image: Image.Image, which: str) -> np.ndarray:
+        """The values of a picture as the first one has them, where that loses nothing."""
+        _check_depth(image, self.location.path)
+        kind = image.mode
+        if kind in _PALETTES and kind != self.mode:
+            image = image.convert("RGBA")
+        same = image if image.mode == self.mode else image.convert(self.mode)
+        values = np.asarray(same)
+        known = np.asarray(image)
+        is_changed = same is not image and not np.array_equal(
+            np.asarray(same.convert(image.mode)), known
+        )
+        if self.mode == "I" and _is_unsigned(image) and np.any(values < 0):  # read as signed
+            found = f"values of {which} above {np.iinfo(np.int32).max:,}"
+            raise FormatError(self.location.path, "", "values that int32 holds", found)
+        if is_changed:
+            found = f"{kind} of {which}, which does not fit"
+            raise FormatError(self.location.path, "", f"pictures of {self.mode}", found)
+        return values
 
 
 def picture_file(file: Probe) -> PictureFile:
@@ -94,18 +117,39 @@ def picture_file(file: Probe) -> PictureFile:
         raise MissingDependency("PIL", "images", "reading pictures in files of their own")
     with _opened(file.location, file.stamp) as image:
         mode, (width, height) = image.mode, image.size
-        if mode in ("P", "PA"):  # numbers of a palette
+        if mode in _PALETTES:
             mode = "RGBA" if "transparency" in image.info or mode == "PA" else "RGB"
         if mode not in _MODES:
             raise FormatError(
                 file.given, "", "grey levels or colours (RGB)", f"a picture of {mode}"
             )
+        _check_depth(image, file.given)
         frames = int(getattr(image, "n_frames", 1))
     dtype, colours = _MODES[mode]
     shape = (height, width, *colours)
     nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     safety.check_allocation(file.given, "", nbytes, file.size)
     return PictureFile(file.location, file.stamp, frames, shape, mode)
+
+
+def _check_depth(image: Image.Image, path: str) -> None:
+    """Refuse values that Pillow would round to 8 bits, or read as other numbers than they are."""
+    has_words = (
+        any(";16" in str(part[3]) for part in getattr(image, "tile", ())) and image.mode[0] != "I"
+    )
+    is_signed = image.mode in ("L", "RGB", "RGBA") and 2 in _sample_formats(image)
+    if has_words or is_signed:
+        found = "16 bits of each colour" if has_words else "signed values"
+        raise FormatError(path, "", "grey levels of up to 16 bits, colours of 8 bits", found)
+
+
+def _sample_formats(image: Image.Image) -> tuple[int, ...]:
+    """Kinds of numbers by the tags of a TIFF; () of other files."""
+    return tuple(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()))
+
+
+def _is_unsigned(image: Image.Image) -> bool:
+    return hasattr(image, "tag_v2") and 2 not in _sample_formats(image)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class Labels(indexing.MemoryCachedArray):
         super()._vindex_set(indexer, value)
 
     def _repr_inline_(self, max_width: int) -> str:
-        if self.shape[0] > SHORT or not is_cheap(self.array):
+        if self.size > SHORT or not is_cheap(self.array):
             return "..."
         try:
             text: str = formatting.format_array_flat(np.asarray(self), max_width)

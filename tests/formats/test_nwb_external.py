@@ -1,5 +1,8 @@
 """Pictures that lie beside an NWB file: read where the file names them, and only in its own folder."""
 
+import struct
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.lazy.arrays import LazyArray, array_of
 
 Image = pytest.importorskip("PIL.Image", reason="reads pictures: pip install 'neuroarrays[images]'")
+TiffImagePlugin = pytest.importorskip("PIL.TiffImagePlugin", reason="see above")
 TEXT = h5py.string_dtype()
 FRAMES = np.random.default_rng(2).integers(0, 255, (4, 5, 6), dtype="u1")
 
@@ -140,6 +144,42 @@ def test_a_picture_that_is_cut_or_changed_is_an_error_where_it_is_read(folder):
     again = series(folder, ["images/0.png", "images/1.png"])
     with pytest.raises(FormatError, match=r"1\.png.*expected a whole picture"):
         again["stimulus/movie"].movie[1].load()
+
+
+def png_of_words(frame):
+    """A PNG of colours of 16 bits, which Pillow does not write."""
+
+    def chunk(name, content):
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in frame)
+    header = struct.pack(">IIBBBBB", frame.shape[1], frame.shape[0], 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_values_that_pillow_would_round_are_a_note(folder):
+    (folder / "words.png").write_bytes(png_of_words(np.full((5, 6, 3), 1000)))
+    assert "found 16 bits of each colour" in notes(series(folder, ["words.png"]))
+    signed = TiffImagePlugin.ImageFileDirectory_v2()
+    signed[339] = 2
+    Image.fromarray(FRAMES[0]).save(folder / "signed.tif", tiffinfo=signed)
+    assert "found signed values" in notes(series(folder, ["signed.tif"]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(FRAMES[0], np.full((5, 6), 70_000, "i4")), (FRAMES[0], np.full((5, 6), 0.5, "f4"))],
+    ids=["whole numbers", "numbers"],
+)
+def test_a_page_whose_values_do_not_fit_is_an_error(folder, first, second):
+    pages = Image.fromarray(first), Image.fromarray(second)
+    pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:])
+    movie = series(folder, ["pages.tif"])["stimulus/movie"].movie
+    np.testing.assert_array_equal(movie[0].values, first)
+    with pytest.raises(FormatError, match="of picture 1, which does not fit"):
+        movie[1].load()
 
 
 def images(folder):

@@ -145,6 +145,47 @@ def test_no_spikes_have_no_waveforms(tmp_path, monkeypatch):
     assert spikes(path).waveforms.shape[0] == 0
 
 
+def of_no_electrode(units):
+    units["waveforms_index"][...] = 0
+
+
+def test_waveforms_of_no_electrode_cost_no_spikes_where_they_are_written(tmp_path):
+    pytest.importorskip("pynwb", reason="writes NWB: pip install neuroarrays[nwb]")
+    write(path := tmp_path / "s.nwb", change=of_no_electrode)
+    tree = na.open_datatree(path)
+    na.to_nwb(tree, tmp_path / "again.nwb", session_start_time="2024-05-06T14:30:00+02:00")
+    expected = tree["s/unknown/spikes"].to_dataset().load()
+    assert expected.waveforms.shape == (5, 0, 4)
+    again = spikes(tmp_path / "again.nwb").load()
+    np.testing.assert_array_equal(again.spike_times, expected.spike_times)
+    np.testing.assert_array_equal(again.marks, expected.marks)
+
+
+def declared(*shape, ends):
+    def change(units):
+        del units["waveforms"]
+        units.create_dataset("waveforms", shape, "f4", chunks=(1, 4))
+        units["waveforms"].attrs["sampling_rate"] = RATE
+        units["waveforms_index"][...] = ends
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "is_there"),
+    [
+        (declared(10, 10**12, ends=[2, 4, 6, 8, 10]), True),
+        (declared(10**12, 4, ends=[2, 4, 6, 8, 10**12]), False),
+    ],
+    ids=["samples", "rows"],
+)
+def test_a_declared_size_takes_no_memory(tmp_path, change, is_there):
+    write(path := tmp_path / "s.nwb", change=change)
+    node = spikes(path)
+    assert ("waveforms" in node) == is_there
+    np.testing.assert_array_equal(node.spike_times, np.arange(5.0))
+
+
 def test_they_are_written_as_nwb_has_them(tmp_path):
     electrodes = (1, 2, 3)
     pytest.importorskip("pynwb", reason="writes NWB: pip install neuroarrays[nwb]")

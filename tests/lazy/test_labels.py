@@ -56,6 +56,14 @@ def test_short_labels_are_shown_and_read_once():
     assert len(reads) == 1
 
 
+def test_one_entry_and_several_axes_are_printed():
+    node = na.load_sample()["A2929-200711/ca1/spikes"].to_dataset()
+    assert "location         object 8B 'ca1'" in str(node.isel(unit_id=0))
+    assert "location" in repr(node.location[0])
+    rows = xr.DataArray([[0, 1], [2, 3]], dims=("pair", "member"))
+    assert "(pair, member) object 32B 'ca1'" in str(node[["location"]].isel(unit_id=rows))
+
+
 @pytest.mark.parametrize(
     ("length", "path"),
     [(labels.SHORT + 1, "recording.nwb"), (4, "https://example.org/recording.nwb")],

@@ -28,7 +28,9 @@ def frames_of(account: Account, path: str) -> LazyArray | None:
     """
     source, where = account.source, f"{path}/external_file"
     names = [str(name) for name in np.ravel(source.read(where)).tolist()]
-    in_words = f"no values; they are in {', '.join(names[:4])}" + (", ..." * (len(names) > 4))
+    in_words = f"no values; they are in {', '.join(f'{name:.80}' for name in names[:4])}" + (
+        ", ..." * (len(names) > 4)
+    )
     try:
         if not names or len(names) > _MOST_FILES or not all(map(_is_picture, names)):
             account.leave(path, in_words if names else "no values, and no file that has them")

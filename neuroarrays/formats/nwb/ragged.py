@@ -26,7 +26,8 @@ def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np
         problem = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
         raise FormatError(source.path, f"/{index}", "a list of row ends", problem)
     stored = source.read(index)
-    ends = stored.astype(np.int64)  # widened: uint8 would wrap
+    with np.errstate(invalid="ignore"):  # NaN becomes a number that differs from it
+        ends = stored.astype(np.int64)  # widened: uint8 would wrap
     starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
     size = values.shape[0] if values.shape else 0
     if ends.size and ((ends < starts).any() or ends[-1] > size or (ends != stored).any()):

@@ -29,6 +29,8 @@ COLUMNS = {
 }
 #: When each sample of a waveform was, s: from the spike, or from its first sample.
 SAMPLE_TIME = "waveform_time"
+#: A waveform of more samples gets no times: a file may declare any size.
+_MOST_SAMPLES = 1_000_000
 
 
 def of_spikes(
@@ -84,6 +86,7 @@ def _by_spike(
     longest = int(sizes.max(initial=0))
     stored = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
     ragged.check_padding(source, path, (sizes.size, longest, *array.shape[1:]), stored)
+    source.check_rows(path, sizes.size * longest)  # the file may declare more values than it holds
     behind = np.arange(longest) >= sizes[:, None]
     return Taken(array, np.where(behind, -1, starts[:, None] + np.arange(longest)))
 
@@ -92,7 +95,8 @@ def facts(source: Source, path: str) -> dict[str, Any]:
     """What a column of waveforms says of itself: its unit, its rate (Hz)."""
     unit = str(source.attr(path, "unit") or "")
     rate = source.attr(path, "sampling_rate")
-    stated = {"units": unit, "sampling_rate": rate if isinstance(rate, int | float) else None}
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    stated = {"units": unit, "sampling_rate": rate if is_number else None}
     return {key: value for key, value in stated.items() if value}
 
 
@@ -128,8 +132,10 @@ def with_axes(
 
 
 def _sample_times(source: Source, table: Table, sizes: dict[str, int]) -> dict[str, xr.Variable]:
-    """When each sample of a waveform was, (waveform_sample,) s; {} where no column states its rate."""
-    for name in (name for name in COLUMNS if name in table.names and SAMPLE in sizes):
+    """When each sample of a waveform was, (waveform_sample,) s; {} where none states its rate."""
+    if sizes.get(SAMPLE, _MOST_SAMPLES + 1) > _MOST_SAMPLES:
+        return {}
+    for name in (name for name in COLUMNS if name in table.names):
         path = f"{table.path}/{name}"
         rate, before = (
             source.attr(path, key) for key in ("sampling_rate", "time_before_peak_in_ms")
