@@ -31,7 +31,7 @@ def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[
     encode : mapping of str to (sequence of str or True), or None
         The labels of each variable; True takes them in order of appearance in the area.
     names : list of str
-        The variables of the dataset.
+        The variables of the dataset: of its inputs and targets.
     dim : str
         The dimension of the samples.
 
@@ -52,7 +52,8 @@ def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[
 def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: str) -> Encoded:
     where = gathering.location(area, name)
     if name not in names:
-        raise NotInTree("variable to encode", name, names, hint=gathering.location(area))
+        hint = "encode= is for variables of the dataset: name it in inputs= or targets= as well"
+        raise NotInTree("variable to encode", name, names, hint, gathering.location(area))
     try:
         array = gathering.find(area, name)
     except NotInTree:

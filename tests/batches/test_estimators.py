@@ -116,7 +116,7 @@ def test_texts_are_encoded_on_request_and_the_labels_are_kept(trials):
         loader(["left"])
     with pytest.raises(ValueError, match="a list of different labels"):
         loader(["left", "left", "right"])
-    with pytest.raises(NotInTree, match="instr"):
+    with pytest.raises(NotInTree, match="instr.*name it in inputs= or targets= as well"):
         na.batches.TrialSamples(trials, ["pupil"], encode={"instr": True})
     one, other = by_appearance.dataset, first.dataset
     assert na.batches.StackedSamples([one, one]).encodings == one.encodings
