@@ -13,7 +13,7 @@ from neuroarrays.batches.samplers import Batches
 from neuroarrays.errors import SchemaError, many, shorten, warn
 from neuroarrays.files.state import cached_property
 from neuroarrays.lazy.arrays import LazyArray
-from neuroarrays.schema.given import check
+from neuroarrays.schema.given import check, whole_number
 
 
 class Position:
@@ -92,6 +92,12 @@ class Resumable:
                 f"{state!r:.60}"
             )
             raise SchemaError(msg)
+        try:
+            for key, least in (("epoch", 0), ("batch", 0), ("ranks", 1)):
+                whole_number(state.get(key, least), key, least)
+        except ValueError as error:
+            msg = f"the state was not saved by a loader, or is damaged: {error}"
+            raise SchemaError(msg) from error
         expected, present = state.get("encodings"), self._encodings
         if expected is not None and expected != present:
             msg = (

@@ -123,6 +123,13 @@ def test_what_is_no_state_is_said(makers):
             loader(makers["trials"]()).load_state_dict(given)
 
 
+@pytest.mark.parametrize("changed", [{"epoch": None}, {"batch": -1}, {"batch": 1.5}, {"ranks": 0}])
+def test_a_damaged_state_is_refused(makers, changed):
+    data = loader(makers["trials"]())
+    with pytest.raises(SchemaError, match=f"is damaged: {next(iter(changed))}="):
+        data.load_state_dict(data.state_dict() | changed)
+
+
 def test_a_state_of_numbers_of_numpy_is_kept_as_json(makers):
     def run():
         batches = na.batches.Batches(
