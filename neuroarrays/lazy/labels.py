@@ -20,20 +20,21 @@ SHORT = 1_000
 READ = 10_000
 
 
-class Labels(indexing.MemoryCachedArray):
+class Labels(indexing.ExplicitlyIndexedNDArrayMixin):
     """Values along one dimension that are kept once they are read, and printed if that is cheap.
 
     xarray prints ``...`` for everything lazy. Whoever looks at a tree wants to see which areas and
     which orientations there are, and a short array of a local file takes a tenth of a millisecond.
 
     `array` stays the lazy array, where xarray's own wrapper puts the values in its place: a regular
-    clock is still known as one after somebody has looked at its times.
+    clock is still known as one after somebody has looked at its times. The class is no
+    `MemoryCachedArray`, which `Variable.copy` takes apart: a copied tree shows its labels too.
     """
 
-    __slots__ = ("kept",)
+    __slots__ = ("array", "kept")
 
     def __init__(self, array: Any) -> None:
-        super().__init__(array)  # type: ignore[no-untyped-call]
+        self.array = indexing.as_indexable(array)
         self.kept: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -52,17 +53,29 @@ class Labels(indexing.MemoryCachedArray):
         self.array = indexing.as_indexable(np.array(self.get_duck_array()))
         self.kept = None
 
+    def __getitem__(self, indexer: Any) -> Labels:
+        return type(self)(self.array[indexer])
+
+    def _oindex_get(self, indexer: Any) -> Labels:
+        return type(self)(self.array.oindex[indexer])
+
+    def _vindex_get(self, indexer: Any) -> Labels:
+        return type(self)(self.array.vindex[indexer])
+
+    def transpose(self, order: Any) -> Any:
+        return self.array.transpose(order)
+
     def __setitem__(self, indexer: Any, value: Any) -> None:
         self._own()
-        super().__setitem__(indexer, value)
+        self.array[indexer] = value
 
     def _oindex_set(self, indexer: Any, value: Any) -> None:
         self._own()
-        super()._oindex_set(indexer, value)
+        self.array.oindex[indexer] = value
 
     def _vindex_set(self, indexer: Any, value: Any) -> None:
         self._own()
-        super()._vindex_set(indexer, value)
+        self.array.vindex[indexer] = value
 
     def _repr_inline_(self, max_width: int) -> str:
         if self.size > SHORT or not is_cheap(self.array):
@@ -105,12 +118,12 @@ def show_labels(node: xr.DataTree) -> None:
     """
     labels: Any = Labels  # xarray's own class has no types
     for variable in node.to_dataset(inherit=False)._variables.values():
-        if len(variable._dims) != 1 or isinstance(variable._data, Labels):
+        data: Any = variable._data
+        if len(variable._dims) != 1:
             continue
         if variable.shape[0] > SHORT and not isinstance(array_of(variable), RegularClock):
             continue
-        data: Any = variable._data
-        if isinstance(data, indexing.MemoryCachedArray):
+        if isinstance(data, Labels | indexing.MemoryCachedArray):  # each tree has values of its own
             variable._data = labels(data.array)
         elif isinstance(data, indexing.LazilyIndexedArray):
             variable._data = labels(data)

@@ -64,6 +64,20 @@ def test_one_entry_and_several_axes_are_printed():
     assert "(pair, member) object 32B 'ca1'" in str(node[["location"]].isel(unit_id=rows))
 
 
+def test_a_copied_tree_shows_its_labels():
+    tree = na.load_sample()
+    for copied in (tree.copy(), tree.copy(deep=True), tree.map_over_datasets(lambda node: node)):
+        assert "'ca1' 'ca1'" in str(copied["A2929-200711/ca1/spikes"])
+
+
+def test_a_label_set_in_a_deep_copy_is_not_set_in_the_tree():
+    node = na.load_sample()["A2929-200711/ca1/spikes"].to_dataset()
+    copied = node.copy(deep=True)
+    copied.variables["location"][0] = "ca3"
+    assert copied.location.values[0] == "ca3"
+    assert node.location.values[0] == "ca1"
+
+
 @pytest.mark.parametrize(
     ("length", "path"),
     [(labels.SHORT + 1, "recording.nwb"), (4, "https://example.org/recording.nwb")],
