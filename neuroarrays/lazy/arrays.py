@@ -148,7 +148,7 @@ def wrap(array: LazyArray) -> indexing.LazilyIndexedArray:
     return indexing.LazilyIndexedArray(array)
 
 
-def _unwrap(data: Any) -> Any:
+def unwrap(data: Any) -> Any:
     """The `LazyArray` (or other array) under xarray's wrappers, if nothing was indexed."""
     while isinstance(data, indexing.ExplicitlyIndexed) and not isinstance(data, LazyArray):
         if isinstance(data, indexing.LazilyIndexedArray) and any(
@@ -164,7 +164,7 @@ def array_of(variable: xr.Variable) -> Any:
 
     Nothing is read. Of something lazy that was indexed it is xarray's own wrapper.
     """
-    return _unwrap(variable._data)
+    return unwrap(variable._data)
 
 
 def data_of(variable: xr.Variable) -> Any:

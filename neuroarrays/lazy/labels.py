@@ -11,7 +11,7 @@ from xarray.core import formatting, indexing
 
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.files.source import Source
-from neuroarrays.lazy.arrays import LazyArray, array_of, is_behind_address
+from neuroarrays.lazy.arrays import LazyArray, array_of, is_behind_address, unwrap
 from neuroarrays.lazy.computed import RegularClock
 
 #: Labels along more entries are not read where a tree is printed.
@@ -26,24 +26,21 @@ class Labels(indexing.ExplicitlyIndexedNDArrayMixin):
     xarray prints ``...`` for everything lazy. Whoever looks at a tree wants to see which areas and
     which orientations there are, and a short array of a local file takes a tenth of a millisecond.
 
-    `array` stays the lazy array, where xarray's own wrapper puts the values in its place: a regular
-    clock is still known as one after somebody has looked at its times. The class is no
+    As in xarray's own wrapper, values that were read stand in place of the lazy array. A regular clock
+    stays: it is still known as one after somebody has looked at its times. The class is no
     `MemoryCachedArray`, which `Variable.copy` takes apart: a copied tree shows its labels too.
     """
 
-    __slots__ = ("array", "kept")
+    __slots__ = ("array",)
 
     def __init__(self, array: Any) -> None:
         self.array = indexing.as_indexable(array)
-        self.kept: Any = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.array,)  # without the values: they can be read again
 
     def get_duck_array(self) -> Any:
-        if self.kept is None:
-            self.kept = self.array.get_duck_array()
-        return self.kept
+        values = self.array.get_duck_array()
+        if not isinstance(unwrap(self.array), RegularClock):
+            self.array = indexing.as_indexable(values)
+        return values
 
     async def async_get_duck_array(self) -> Any:
         return self.get_duck_array()
@@ -51,7 +48,6 @@ class Labels(indexing.ExplicitlyIndexedNDArrayMixin):
     def _own(self) -> None:
         """Put the values in place of the lazy array, because one of them is set."""
         self.array = indexing.as_indexable(np.array(self.get_duck_array()))
-        self.kept = None
 
     def __getitem__(self, indexer: Any) -> Labels:
         return type(self)(self.array[indexer])

@@ -140,3 +140,11 @@ def test_a_label_that_is_set_stays_set():
     assert "100 7 102 103" in str(tree)
     assert tree.variables["depth"].values.tolist() == [100, 7, 102, 103]
     assert array.values.tolist() == [100, 101, 102, 103]
+
+
+def test_what_is_written_into_values_stays():
+    array = Counted(np.arange(4) + 100, [])
+    tree = tree_of({"/": xr.Dataset({"depth": array.variable(("unit_id",))})})
+    tree.variables["depth"].values[1] = 7
+    assert tree.variables["depth"].values.tolist() == [100, 7, 102, 103]
+    assert tree.variables["depth"][1].item() == 7
