@@ -25,8 +25,7 @@ from neuroarrays.files import forks
 
 V = TypeVar("V")
 
-#: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
-ENTRY = 512
+ENTRY = 512  #: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
 _CACHES: list[Cache[Any] | Shared[Any]] = []
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _POOLS: dict[str, ThreadPoolExecutor] = {}
@@ -364,12 +363,9 @@ def after_fork_in_child() -> None:
         renewable.renew()
     for cache in _CACHES:
         cache.after_fork()
-    if _POOLS:
-        _INHERITED.append(dict(_POOLS))
-        _POOLS.clear()
-    if _QUEUES:
-        _INHERITED.append(dict(_QUEUES))
-        _QUEUES.clear()
+    for table in (_POOLS, _QUEUES):
+        _INHERITED.extend(table.values())
+        table.clear()
     BARS.clear()
 
 
