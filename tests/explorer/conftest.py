@@ -1,6 +1,8 @@
 """Recordings that the tests of the explorer share, and a browser where there is one."""
 
 import asyncio
+import gc
+import multiprocessing
 import shutil
 import threading
 import time
@@ -85,6 +87,12 @@ def browser():
         opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
+        # A process that was forked meanwhile has the pipes of the browser's driver, which waits until
+        # they are closed: workers of a torch loop that failed live until its error is collected.
+        gc.collect()
+        for child in multiprocessing.active_children():
+            child.terminate()
+            child.join()
 
 
 @pytest.fixture(scope="session")
