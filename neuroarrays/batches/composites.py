@@ -1,4 +1,4 @@
-"""Datasets made of others: repeats of each stimulus, and sessions one after another."""
+"""Datasets that combine others: the repeats of each stimulus, or several sessions as one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from neuroarrays.lazy.arrays import LazyArray
 
 
 class RepeatSamples(Samples):
-    """A dataset whose samples are stimuli: the mean over the repeats, and all repeats.
+    """A dataset whose samples are stimuli, each with all its repeats and their mean.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class RepeatSamples(Samples):
 
     Notes
     -----
-    Inputs are those of the first repeat. Each target is given twice, in its unit: as its mean over
-    the repeats where it is known (not NaN), and as ``<name>_by_trial`` ``(n, repeat, ...)``, padded
-    with NaN for stimuli with fewer repeats. Masks of targets are given in the same way: whether any
+    Inputs are those of the first repeat. A batch has each target twice, in its unit: its mean over
+    the repeats in which it is known (not NaN), and ``<name>_by_trial`` ``(n, repeat, ...)``, padded
+    with NaN for stimuli with fewer repeats. It also has each mask of the targets twice: whether any
     repeat is known, and ``<mask>_by_trial``, padded as not known. `repeats` ``(n,)`` int64 is the
     number of repeats. Targets must be floats.
 
@@ -74,7 +74,7 @@ class RepeatSamples(Samples):
 
     @property
     def transform(self) -> Any:
-        """That of the presentations: it sees each of them before their mean is taken."""
+        """The transform of the presentations, which is applied before the mean over repeats."""
         return self.trials.transform
 
     @transform.setter
@@ -129,9 +129,9 @@ class RepeatSamples(Samples):
 
     @staticmethod
     def mean(repeats: Any) -> Any:
-        """The mean over the repeats that are known: (n, ...) of (n, repeat, ...), in its dtype."""
+        """Return the mean over known repeats: (n, ...) of (n, repeat, ...), in the same dtype and unit."""
         unknown = np.isnan(repeats)
-        wide = np.result_type(repeats.dtype, np.float32)  # float16 would round each sum
+        wide = np.result_type(repeats.dtype, np.float32)  # sums in float16 would be rounded
         total = np.where(unknown, 0, repeats).sum(1, dtype=wide)
         count = np.asarray(repeats.shape[1] - unknown.sum(1), wide)
         mean = np.full(total.shape, np.nan, wide)
@@ -144,24 +144,26 @@ class StackedSamples(Samples):
     Parameters
     ----------
     datasets : sequence of dataset
-        Datasets with the same variables, shapes and units, such as sessions of one population.
-        Windows of tokens (`SpikeEventSamples`) may have any units, if they share one vocabulary.
+        Datasets with the same variables, shapes and neurons (`unit_id`), such as the sessions of
+        one population. Windows of tokens (`SpikeEventSamples`) may have any neurons, if they share
+        one vocabulary.
 
     Attributes
     ----------
     owner : (sample,) int64
-        Number of the dataset of each sample, such as for `balanced`.
+        Position of the dataset of each sample in `datasets`, for example for `balanced`.
     transform : callable, optional
-        A function of whole batches, after the transforms of the datasets (default: none).
+        A function of whole batches, applied after the transforms of the datasets (default: none).
 
     Notes
     -----
-    The labels `session` and `area` are lists with a name for each sample.
+    The labels `session` and `area` of a batch are lists with a name for each sample.
 
     Raises
     ------
     SchemaError
-        If units or shapes differ; the message has the session, area and variable.
+        If neurons, shapes or units of measurement differ; the message names the session, area and
+        variable.
 
     Examples
     --------
@@ -226,7 +228,10 @@ class StackedSamples(Samples):
         return batch if self.transform is None else self.transform(batch)
 
     def _joined(self, parts: list[tuple[Any, np.ndarray, np.ndarray]], order: np.ndarray) -> Batch:
-        """The batches of several datasets as one."""
+        """Gather from several datasets of arrays and join the samples, in the order of the request.
+
+        `parts` are (dataset, sample indices, rows of the batch) of each dataset.
+        """
         batches = [dataset.batch(numbers.tolist()) for dataset, numbers, _ in parts]
         back = np.argsort(order, kind="stable")
         return {
@@ -237,7 +242,7 @@ class StackedSamples(Samples):
         }
 
     def _mixed(self, parts: list[tuple[Any, np.ndarray, np.ndarray]], n: int) -> Batch:
-        """Windows of tokens of several datasets, which differ in length."""
+        """Gather n windows of tokens from several datasets into one batch; their lengths differ."""
         first = self.datasets[0]
         assert isinstance(first, SpikeEventSamples)
         arrays = first.gather([Part(*part) for part in parts], n)
@@ -246,11 +251,12 @@ class StackedSamples(Samples):
 
     @staticmethod
     def joined(parts: list[Any]) -> Any:
-        """Arrays one after another along their first axis."""
+        """Concatenate arrays along their first axis."""
         return np.concatenate(parts)
 
 
 def _check_alike(first: AreaSamples, other: AreaSamples) -> None:
+    """Check that two datasets have the same variables, shapes and neurons."""
     shapes, others = first.shapes(), other.shapes()
     tokens = isinstance(first, SpikeEventSamples)
     if type(first) is not type(other) or (list(shapes) != list(others) and not tokens):

@@ -1,4 +1,4 @@
-"""What a batch is gathered from, by name: areas, their variables, masks, columns and clock."""
+"""Find the areas, variables, masks, columns and clocks that batches are gathered from, by name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
 from neuroarrays.tree.columns import seconds
 
-#: Of the variables of a batch; None as stored.
+#: Dtypes that the variables of a batch may have; None keeps the stored dtype.
 DTYPES = ("float32", "float16", "uint8", None)
 
 
 def location(area: Any, name: str = "") -> str:
-    """Session, area and variable, as errors name them."""
+    """Return session, area and variable as one text, for error messages."""
     if not isinstance(area, xr.DataTree):
         msg = f"expected an area of a tree, found {given.described(area)}; {given.instead(area, 'trials')}"
         raise TypeError(msg)
@@ -30,17 +30,19 @@ def location(area: Any, name: str = "") -> str:
 
 
 def area_of(area: Any) -> Any:
-    """An area as a node of a tree; an xr.Dataset becomes one of its own, named "dataset"."""
+    """Return an area as a node of a tree; an xr.Dataset becomes a tree of its own, named "dataset"."""
     return xr.DataTree(area, name="dataset") if isinstance(area, xr.Dataset) else area
 
 
 def dtype_of(area: Any, name: str, field: Field, asked: Any) -> np.dtype:
-    """The dtype of a variable in batches: as asked for, for all or by name, or as stored.
+    """Return the dtype of a variable in batches.
+
+    `asked` is one dtype for all variables, or a dtype by name; None keeps the stored dtype.
 
     Raises
     ------
     ValueError
-        If it is none of `DTYPES`, or would cut off what is stored.
+        If the dtype is none of `DTYPES`, or cannot hold the stored values.
     """
     wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
     if wanted not in DTYPES:
@@ -54,12 +56,12 @@ def dtype_of(area: Any, name: str, field: Field, asked: Any) -> np.dtype:
 
 
 def names(*lists: Sequence[str]) -> list[str]:
-    """Variables of several lists, each once.
+    """Return the variable names of several lists, each name once.
 
     Raises
     ------
     ValueError
-        If one of them is no list.
+        If one of them is not a list.
     """
     for each in lists:
         if isinstance(each, str):
@@ -70,7 +72,7 @@ def names(*lists: Sequence[str]) -> list[str]:
 
 
 def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArray:
-    """A variable by its path below the area, or by its name in the session or block above it.
+    """Find a variable by its path below the area, or by its name in the session or block above it.
 
     Parameters
     ----------
@@ -79,12 +81,17 @@ def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArr
     name : str
         The variable.
     of_recording : bool
-        Whether signals of a recording are wanted, as they are.
+        Whether the tree is a recording tree, whose signals are used as they are stored.
+
+    Returns
+    -------
+    xr.DataArray
+        The variable. A data variable wins over a coordinate of the same name further down.
 
     Raises
     ------
     NotInTree
-        If it is in none of them.
+        If neither the area nor a node above it has the variable.
     """
     location(area)
     node: xr.DataTree | None = area
@@ -98,7 +105,8 @@ def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArr
             path, _, variable = name.rpartition("/")
             if variable in (node[path] if path else node).data_vars:
                 return array
-            label = array if label is None else label  # a label may share a variable's name
+            # A coordinate may have the name of a variable of a node above it.
+            label = array if label is None else label
         node = node.parent
     if label is not None:
         return label
@@ -107,35 +115,36 @@ def find(area: xr.DataTree, name: str, of_recording: bool = False) -> xr.DataArr
         f"{path}/{v}".removeprefix("./") for path, n in top.subtree_with_keys for v in n.data_vars
     ]
     hint = f"looked in {location(area)} and above it"
-    if schema.UNIT not in area.sizes and not of_recording:  # no area of an aligned tree
+    if schema.UNIT not in area.sizes and not of_recording:  # this is no area of an aligned tree
         hint = f"{hint}; {given.instead(area, 'trials')}"
     raise NotInTree("variable", name, known, hint=hint)
 
 
 def unit(area: xr.DataTree, name: str) -> str:
-    """The unit of a variable of an area, as the file has it; "" if it has none."""
+    """Return the unit of a variable of an area, as the file has it; "" if it has none."""
     return str(find(area, name).attrs.get("units", ""))
 
 
 def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTree]]:
-    """Areas that have some variables, by session, or by session/area.
+    """Return the areas that have all of some variables, by session or by ``session/area``.
 
     Parameters
     ----------
     tree : xr.DataTree
         An aligned tree, from its root.
     names : sequence of str
-        Variables asked for.
+        Variables that an area must have.
 
     Returns
     -------
     list of (str, DataTree node)
-        A block above the session is not part of the key.
+        Key and node of each area. The key is the session, or ``session/area`` if a session has
+        several areas; the name of a block above the session is not part of it.
 
     Raises
     ------
     SchemaError, NotInTree
-        If it is not an aligned tree, or no area has them.
+        If the tree is not an aligned tree, or no area has the variables.
     """
     if schema.kind_of(tree) != schema.ALIGNED:
         msg = (
@@ -175,7 +184,10 @@ def areas(tree: xr.DataTree, names: Sequence[str]) -> list[tuple[str, xr.DataTre
 
 
 def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
-    """A column of the presentations of an area; `hint` goes into the error if there is none."""
+    """Return a column of the presentations of an area, (presentation_id,).
+
+    `hint` is added to the error if the column does not exist.
+    """
     table = area.children.get(schema.PRESENTATIONS)
     columns = [] if table is None else list(table.data_vars)
     if table is not None and name in columns:
@@ -186,7 +198,7 @@ def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
 
 
 def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
-    """The field of a variable.
+    """Return the field that gathers rows of a variable.
 
     Parameters
     ----------
@@ -197,17 +209,17 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     dim : str
         The dimension whose rows are gathered.
     cache : {"auto", True, False}
-        Whether it is kept in memory.
+        Whether the variable is kept in memory.
 
     Returns
     -------
     Field
-        Of the variable's rows along `dim`.
+        The variable as rows along `dim`.
 
     Raises
     ------
     NotInTree, SchemaError
-        If there is no such variable, or it is not along `dim`.
+        If there is no such variable, it is not numeric, or it has no dimension `dim`.
     """
     array = find(area, name)
     if array.dtype.kind not in "biuf":
@@ -222,7 +234,7 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
 
 
 def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Looked:
-    """Images of presentations, by the image each of them shows."""
+    """Return the field that looks up the image that each presentation shows."""
     table = area.children.get(schema.PRESENTATIONS)
     nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]
     shown = next(
@@ -249,14 +261,24 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
 
 
 def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.ndarray]:
-    """The one clock of some variables: time stamps, the step between them, where frames begin; s.
+    """Return the one clock that some variables share.
 
-    Stamps are middles where the clock is one of bins (its attribute `bin_width`), else onsets.
+    Time stamps of a clock of bins (with the attribute `bin_width`) are the middles of bins; those
+    of other clocks are the onsets of frames.
+
+    Returns
+    -------
+    time : (time,) float64, s
+        Time stamps.
+    step : float, s
+        Bin width, or the median step between time stamps.
+    onsets : (time,) float64, s
+        Where each bin or frame begins.
 
     Raises
     ------
     SchemaError
-        If they have two clocks, none, or one that goes backwards.
+        If the variables have no clock or different ones, or the clock goes backwards.
     """
     time, first = None, ""
     for name in names:
@@ -294,7 +316,7 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
 
 
 def bins_of(what: str, seconds: float, width: float) -> int:
-    """A duration as a whole number of bins of a width, both in s; `what` is said in the error."""
+    """Return a duration in s as a whole number of bins of `width` s; errors name it as `what`."""
     bins = seconds / width
     if not (np.isfinite(bins) and abs(bins - round(bins)) < 0.1):
         msg = (
@@ -306,7 +328,7 @@ def bins_of(what: str, seconds: float, width: float) -> int:
 
 
 def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
-    """A mask of the area (`valid`, `withheld`) in memory; None where it has none of these dims.
+    """Return a mask of an area (`valid`, `withheld`) in memory; None if none has these dimensions.
 
     Parameters
     ----------
@@ -315,12 +337,12 @@ def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | No
     name : str
         Name of the mask.
     dims : tuple of str
-        The dims it has to have.
+        The dimensions that the mask must have.
 
     Returns
     -------
     (...) bool or None
-        Along `dims`.
+        The mask, with its axes in the order of `dims`.
     """
     array = area.get(name)
     if not isinstance(array, xr.DataArray) or set(array.dims) != set(dims):
@@ -331,7 +353,7 @@ def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | No
 def stretches(
     area: xr.DataTree, time: np.ndarray, width: float, window: Any, across_gaps: bool
 ) -> np.ndarray:
-    """Parts of a clock in which windows may lie.
+    """Return the parts of a clock in which windows may lie.
 
     Parameters
     ----------
@@ -340,16 +362,16 @@ def stretches(
     time : (time,) float64, s
         Time stamps of the frames.
     width : float, s
-        From one to the next.
+        Time from one stamp to the next.
     window : (2,) or (n, 2) float, s, or None
-        Half-open intervals that stamps lie in; the whole clock for None.
+        Half-open intervals that the stamps must lie in; None for the whole clock.
     across_gaps : bool
-        Also over time that is not valid and breaks of the clock.
+        Whether parts may contain time that is not valid and breaks of the clock.
 
     Returns
     -------
     (n, 2) int64
-        First frame and the one past the last, in the order of `window`.
+        First frame of each part, and the frame after its last one, in the order of `window`.
     """
     slack = width * 1e-6
     pairs = np.asarray((-np.inf, np.inf) if window is None else window, np.float64).reshape(-1, 2)
@@ -368,7 +390,7 @@ def stretches(
 
 
 def write_clips(starts: np.ndarray, ends: np.ndarray, field: Field, out: np.ndarray) -> None:
-    """Clips that may end early: past their end NaN, or 0 where the dtype has none."""
+    """Write clips that may end early; past the end of a clip is NaN, or 0 if the dtype has no NaN."""
     whole = ends - starts == out.shape[1]
     if whole.all():
         field.clips(starts, out)
@@ -379,6 +401,6 @@ def write_clips(starts: np.ndarray, ends: np.ndarray, field: Field, out: np.ndar
 
 
 def dims_of(area: xr.DataTree, name: str, dim: str) -> tuple[str, ...]:
-    """Dimensions of a variable's field, that of the rows first."""
+    """Return the dimensions of a variable's field, the dimension of the rows first."""
     dims = find(area, name).dims
     return (dim, *(str(d) for d in dims if d not in (dim, schema.IMAGE)))

@@ -1,4 +1,4 @@
-"""Loaders: batches of one or several datasets, which can resume where they stopped."""
+"""Loaders return the batches of one or several datasets and can resume where they stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Position:
         self.epoch, self.done, self.begun = batches.epoch, batches.skip, False
 
     def through(self, epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """The rest of this epoch, or the next epoch if the loop left this one early."""
+        """Yield the rest of this epoch, or the next epoch if the loop left this one early.
+
+        `epoch` is called without arguments when the epoch begins; it returns the batches that are left.
+        """
         if self.begun:
             self.epoch, self.done = self.epoch + 1, 0
         self.begun = True
@@ -35,32 +38,32 @@ class Position:
         self.go_to({"epoch": self.epoch + 1, "batch": 0})
 
     def state(self) -> dict[str, int]:
-        """Return epoch and batch, for a checkpoint."""
+        """Return the epoch and the number of batches done, for a checkpoint."""
         return {"epoch": self.epoch, "batch": self.done}
 
     def go_to(self, state: Mapping[str, int]) -> None:
-        """Continue after a batch of an epoch."""
+        """Continue with the batch that follows a saved state."""
         self.epoch, self.done, self.begun = int(state["epoch"]), int(state["batch"]), False
         if self.done >= len(self.batches):  # the saved epoch was complete
             self.epoch, self.done = self.epoch + 1, 0
 
 
 class Resumable:
-    """The base of loaders: their position in an epoch can be saved and restored."""
+    """The base of loaders, whose position in an epoch can be saved and restored."""
 
     dataset: Any
     _position: Position
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the loader is, and of which data.
+        """Return the position of the loader, and which data and order it belongs to.
 
         Returns
         -------
         dict
-            `epoch`, and `batch`, how many of its batches were handed out; `ranks` if there are
+            `epoch`; `batch`, the number of its batches that were returned; `ranks`, if there are
             several; `encodings`, the labels of encoded variables, if there are any; `data` and
-            `order`, what tells the dataset and its batches from others. Numbers, text, lists and
-            dicts, so that it can be kept as JSON.
+            `order`, which identify the dataset and the order of its batches. The values are
+            numbers, text, lists and dicts, so the state can be saved as JSON.
         """
         encodings = self._encodings
         state = self._position.state() | self._position.batches.ranks()
@@ -73,18 +76,25 @@ class Resumable:
 
     @property
     def _encodings(self) -> dict[str, Any]:
-        """The labels of encoded variables; {} if there are none."""
+        """The labels of each encoded variable; {} if there are none."""
         return dict(plain(getattr(self.dataset, "encodings", None) or {}))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue after a batch of an epoch; a warning names samples that are repeated.
+        """Continue with the batch that follows a saved state.
+
+        A warning tells how many samples are used a second time, if the number of ranks changed.
+
+        Parameters
+        ----------
+        state : mapping
+            The result of `state_dict`.
 
         Raises
         ------
         SchemaError
-            If the state is of another dataset (its session, number of samples, variables, split,
-            labels), of batches in another order (their size, seed, mode), or of an epoch of more
-            batches than there are; names what differs. If it is no state of a loader.
+            If the state belongs to another dataset (session, number of samples, variables, split or
+            labels), to another order of batches (batch size, seed or mode), or to an epoch with
+            more batches; the message names what differs. Also if it is not a state of a loader.
         """
         if not isinstance(state, Mapping) or not {"epoch", "batch"} <= set(state):
             msg = (
@@ -144,7 +154,7 @@ class NumpyLoader(Resumable):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not possible; the message tells what to give.
+        If an argument is not valid; the message tells what to give.
 
     Examples
     --------
@@ -179,12 +189,12 @@ class NumpyLoader(Resumable):
 
 
 def check_batches(given: Any, example: str) -> None:
-    """Raise an error if something is not a sampler.
+    """Check that `batches` of a loader is a sampler.
 
     Raises
     ------
     TypeError
-        If it is not; the message has an example.
+        If it is not; the message contains `example`.
     """
     if not isinstance(given, Batches | Cycled):
         msg = f"batches: expected {example}, found {given!r:.60}"
@@ -192,12 +202,12 @@ def check_batches(given: Any, example: str) -> None:
 
 
 class SessionBatches:
-    """Datasets by session; each batch is from one of them, and has the name of its session.
+    """Datasets of several sessions; each batch is from one session and comes with its name.
 
     Parameters
     ----------
     datasets : mapping of str to dataset
-        By session.
+        Dataset of each session.
     """
 
     def __init__(self, datasets: Mapping[str, Any]):
@@ -218,16 +228,16 @@ class SessionBatches:
         return {key: labels for key, labels in kept.items() if labels}
 
     def identity(self) -> Identity:
-        """What tells the dataset of each session from others."""
+        """Return what identifies the dataset of each session."""
         return {k: identity_of(d) for k, d in zip(self.keys, self.datasets, strict=True)}
 
     def load(self) -> None:
-        """Read the data that is kept in memory now."""
+        """Read now the data that is kept in memory, not with the first batch."""
         for dataset in self.datasets:
             dataset.load()
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for each batch, even after `load`."""
+        """Return the arrays that are read for each batch, even after `load`."""
         return [array for dataset in self.datasets for array in dataset.unread()]
 
     def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[str, Any]:
@@ -278,8 +288,8 @@ def cycle(
     Raises
     ------
     ValueError
-        If a session has no batch, there is no session, or weights are not possible or not for these
-        sessions.
+        If a session has no batch, there is no session, or the weights are not valid or not for
+        these sessions.
     TypeError
         If all sides were given instead of one.
 
@@ -307,7 +317,7 @@ def in_turn(
     weights: Mapping[str, float] | None,
     temperature: float,
 ) -> tuple[SessionBatches, Cycled]:
-    """The dataset and sampler of a loader that combines loaders; see `cycle`."""
+    """Return the dataset and the sampler of a loader that combines loaders; see `cycle`."""
     check(loaders, Mapping, 'expected the loaders of one side, as loaders["train"]', TypeError)
     for key, loader in loaders.items():
         if not isinstance(loader, kind):

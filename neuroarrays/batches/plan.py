@@ -1,4 +1,4 @@
-"""Make the loaders of each session of an aligned tree, by side of a split."""
+"""Make the loaders of each session of an aligned tree, one for each side of a split."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from neuroarrays.batches.sides import intervals, positions
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema.given import check, whole_number
 
-#: A side of a split whose name begins so gets every repeat, in order.
+#: A side of a split whose name begins with one of these gets every repeat, in order.
 TEST = ("test", "final_test", "live_test")
-#: How to split without a column of presentations; a continuous clock has none.
+#: How to split trials, or a continuous clock, without a column of presentations.
 _SPLIT_HINT = (
     "to split without one, split=lambda area: "
     "na.batches.splits.by_block(area.sizes['presentation_id'])"
 )
 _CLOCK_HINT = "to split a clock, split=lambda area: na.batches.splits.by_time(area['time'])"
-#: Arguments of `LoaderPlan`, and of the datasets, that `loaders` gives itself.
+#: Arguments of `LoaderPlan`, and of the datasets, that the functions here set themselves.
 _GIVEN = ("inputs", "targets", "kinds")
 _MADE = ("self", "area", "inputs", "targets", "rows", "length", "window", "stride", "pad")
-#: From an area to the sides of its split: positions of presentations, or intervals of its clock.
+#: A function from an area to the sides of its split, by name: positions of presentations (n,), or
+#: intervals of its clock (n, 2) in s.
 SplitRule = Callable[[xr.DataTree], Mapping[str, Any]]
 
 
@@ -52,10 +53,11 @@ def loaders(
     tree : xr.DataTree
         An aligned tree, from its root.
     inputs, targets : sequence of str
-        Variables of each area; see `TrialSamples`. Areas without any of them are left out.
+        Variables of each area; see `TrialSamples`. Areas that lack one of them are left out, with a
+        warning.
     **options
-        ``batch_size``, ``length``, ``split``, ``repeats``, ``normalize``, ``seed`` and
-        ``options`` and ``prefetch``, all as in `na.torch.loaders`.
+        ``batch_size``, ``length``, ``split``, ``repeats``, ``normalize``, ``seed``, ``options``
+        and ``prefetch``, all as in `na.torch.loaders`.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def loaders(
     Raises
     ------
     NotInTree, SchemaError, ValueError
-        If something is missing or empty; the message has the session and area.
+        If something is missing or empty; the message names the session and area.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def loaders(
 
 
 def _sides_of(split: SplitRule, area: xr.DataTree) -> dict[str, Any]:
-    """What a function of the area gives, checked."""
+    """Return the sides of a split that a function makes of an area, after checking that they are a dict."""
     sides = split(area)
     where = gathering.location(area)
     check(sides, Mapping, f"{where}: split: expected a dict of sides from the function", TypeError)
@@ -94,14 +96,14 @@ def _sides_of(split: SplitRule, area: xr.DataTree) -> dict[str, Any]:
 
 
 def check_options(options: Any, known: Sequence[str], where: str, hint: str = "") -> None:
-    """Refuse options that there are none of.
+    """Check that all options are known.
 
     Raises
     ------
     NotInTree
-        Names the first, and those there are.
+        If one is not; the message names it and the known ones.
     TypeError
-        If it is no mapping.
+        If the options are not a mapping.
     """
     if not isinstance(options, Mapping):
         msg = f"options of {where}: expected a dict, found {options!r:.60}"
@@ -113,7 +115,7 @@ def check_options(options: Any, known: Sequence[str], where: str, hint: str = ""
 
 @dataclass(frozen=True)
 class Kinds:
-    """Which classes the datasets and the normalisation are of."""
+    """The classes of datasets, and the functions that normalise, of numpy here and of torch there."""
 
     trials: type[TrialSamples] = TrialSamples
     clips: type[ClipSamples] = ClipSamples
@@ -129,12 +131,12 @@ class SplitSide:
     key: str
     area: xr.DataTree
     side: str
-    #: Positions of presentations, intervals of the clock in s, or None for a whole block.
+    #: Positions of presentations (n,), intervals of the clock (n, 2) in s, or None for a whole block.
     where: np.ndarray | None
 
     @property
     def is_test(self) -> bool:
-        """Whether every repeat is wanted, in order: blocks that do not train are tests."""
+        """Whether the side gets every repeat, in order, as a test set; whole blocks that do not train do."""
         whole_block = self.where is None and self.side not in ("train", "validation")
         return whole_block or self.side.startswith(TEST)
 
@@ -158,7 +160,7 @@ class LoaderPlan:
     def loaders(
         self, tree: xr.DataTree, loader: Callable[[Any, Batches, int], Any]
     ) -> dict[str, dict[str, Any]]:
-        """The loaders that `loader(dataset, batches, prefetch)` makes, by side and session."""
+        """Make the loaders, by side and session, each with `loader(dataset, batches, prefetch)`."""
         if self.length is not None and self.repeats is not None:
             msg = (
                 "repeats= is of presentations; windows have responses_by_trial where the tree does"
@@ -174,7 +176,7 @@ class LoaderPlan:
             source.side = part.side
         encoding.check_alike(sources)
         check_units(sources)
-        if self.normalize:  # over the loaders' own datasets, so that what these keep is read once
+        if self.normalize:  # computed from the loaders' own datasets, so that data is read once
             scales = self._scales(parts, sources)
             for part, source in zip(parts, sources, strict=True):
                 source.transform = scales[part.area.path]
@@ -190,7 +192,7 @@ class LoaderPlan:
         return {name: by_side[name] for name in order}
 
     def _sides(self, area: xr.DataTree) -> dict[str, np.ndarray | None]:
-        """The sides of an area's split, checked."""
+        """Return the sides of an area's split, after checking them."""
         split: Any = self.split
         where = gathering.location(area)
         for name in [*self.inputs, *self.targets] if self.length is None else []:
@@ -223,7 +225,7 @@ class LoaderPlan:
         return dict(checked)
 
     def _dataset(self, part: SplitSide) -> AlignedSamples:
-        """The samples of a part."""
+        """Make the dataset of one side of one area."""
         kind: Any = self.kinds.trials if self.length is None else self.kinds.clips
         options = {} if self.options is None else self.options
         known = [name for name in inspect.signature(kind.__init__).parameters if name not in _MADE]
@@ -250,13 +252,13 @@ class LoaderPlan:
         )
 
     def _ahead(self, part: SplitSide) -> int:
-        """How many batches a thread gathers ahead."""
+        """Return how many batches a thread gathers ahead."""
         if self.prefetch is None:
             return TRAINING if part.side == "train" else 0
         return check_prefetch(self.prefetch)
 
     def _batches(self, data: Samples, part: SplitSide) -> Batches:
-        """In which order, and how many at a time."""
+        """Make the sampler of one side of one area: shuffled for training, in order otherwise."""
         seed = whole_number(self.seed, "seed") ^ zlib.crc32(part.key.encode())
         try:
             if part.side != "train":
@@ -271,7 +273,11 @@ class LoaderPlan:
     def _scales(
         self, parts: Sequence[SplitSide], sources: Sequence[AlignedSamples]
     ) -> dict[str, Callable[[Batch], Batch]]:
-        """The normalisation of each area, by its train side, or that of its session's other block."""
+        """Return the normalisation of each area, by its path.
+
+        It is fitted to the train side of the area, or, if it has none, to that of another area (a
+        block) with the same key.
+        """
         if self.normalize == "stored":
             every = gathering.names(self.inputs, self.targets)
             return {part.area.path: self.kinds.stored(part.area, every) for part in parts}

@@ -1,7 +1,7 @@
-"""Samplers, which decide the samples of each batch: seeded, resumable, shared among ranks.
+"""Samplers decide which samples form each batch. They are seeded, resumable and shared among ranks.
 
-The order of an epoch depends only on the seed and the number of the epoch. The random state of
-numpy, Python or torch is never used, and workers draw nothing.
+The order of an epoch depends only on the seed and the number of the epoch. Samplers never use the
+random state of numpy, Python or torch, and worker processes draw no random numbers.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from neuroarrays.schema.given import whole_number
 
 @runtime_checkable
 class ManyWindows(Protocol):
-    """A dataset of windows of one length, in stretches: see `Jittered`."""
+    """A dataset whose windows have one length and lie in stretches of a clock; see `Jittered`."""
 
-    #: Windows (dataset indices) from one stretch's begin to the next one's.
+    #: Index of the first window of each stretch, then the number of windows: (stretch + 1,) int64.
     bounds: np.ndarray
-    #: Windows from one to the next that does not overlap it.
+    #: Number of windows from one window to the first one after it that does not overlap it.
     step: int
 
     def __len__(self) -> int: ...
 
 
 class Resumed:
-    """An epoch, and how many of its batches were handed out."""
+    """The state of a sampler: the epoch, and how many of its batches were returned."""
 
     epoch = skip = handed = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch, and how many of its batches were handed out."""
+        """Return the epoch, and how many of its batches were returned."""
         return {"epoch": self.epoch, "batch": self.handed}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue after a batch of an epoch."""
+        """Continue with the batch that follows a saved state."""
         self.epoch = int(state["epoch"])
         self.skip = self.handed = int(state["batch"])
 
@@ -50,7 +50,7 @@ class Resumed:
 
 
 class Batches(Resumed):
-    """A sampler: the numbers of the samples of each batch.
+    """A sampler that returns the sample indices of each batch.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Batches(Resumed):
     batch_size : int
         Samples per batch and rank.
     shuffle : bool
-        If True, each epoch has another order; else it is 0, 1, 2, ...
+        If True, each epoch has another order; if False, the order is always 0, 1, 2, ...
     seed : int
         Seed of the order.
     weights : (n,) float, optional
@@ -69,8 +69,9 @@ class Batches(Resumed):
         batch of one rank, and all ranks have the same number of batches, some with one sample less
         (with a `batch_size` of 1, ranks may differ by one batch).
     rank, world_size : int, optional
-        Share of the samples, `jax.process_index()` of `jax.process_count()` for example. Unless
-        given, those of `torch.distributed`, if it runs when an epoch begins.
+        Number of this process, and number of processes that share the samples, such as
+        `jax.process_index()` and `jax.process_count()`. If they are not given, `torch.distributed`
+        is asked when an epoch begins; if it does not run, there is one process.
 
     Notes
     -----
@@ -117,11 +118,11 @@ class Batches(Resumed):
 
     @property
     def world_size(self) -> int:
-        """The number of ranks; asked for anew each time, as Lightning starts them after loaders are made."""
+        """The number of ranks. It is looked up each time: Lightning starts ranks after loaders are made."""
         return _share(*self._given)[1]
 
     def _check(self) -> None:
-        """Raise an error if there is no batch; on every rank, as the others would wait for ever."""
+        """Raise an error if a rank has no batch. All ranks raise it, or the others would wait for ever."""
         if 0 < self._size() < self.world_size:
             msg = (
                 f"{many(self._size(), 'sample')} for {self.world_size} ranks; expected at "
@@ -138,14 +139,14 @@ class Batches(Resumed):
             raise ValueError(msg)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The samples of an epoch, of all ranks, in order, (n,) int64."""
+        """Return the sample indices of an epoch, of all ranks, in order: (n,) int64."""
         if self.weights is not None:
             uniform = draws(self.n, self.seed, epoch, 1) / 2.0**64
             return np.minimum(np.searchsorted(self.weights, uniform, side="right"), self.n - 1)
         return permutation(self.n, self.seed, epoch) if self.shuffle else np.arange(self.n)
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """The batches of this rank in an epoch."""
+        """Return the sample indices of each batch of this rank in an epoch."""
         self._check()
         order = self.order(epoch)
         if self.drop_last:
@@ -168,11 +169,11 @@ class Batches(Resumed):
         return super().state_dict() | self.ranks()
 
     def ranks(self) -> dict[str, int]:
-        """The part of a state about ranks, if there are several."""
+        """Return the number of ranks as part of a state; the dict is empty if there is one rank."""
         return {"ranks": self.world_size} if self.world_size > 1 else {}
 
     def identity(self) -> Identity:
-        """What the order of the batches depends on, but for the number of ranks."""
+        """Return what the order of the batches depends on, except the number of ranks."""
         identity: Identity = {
             "samples": self._size(),
             "batch_size": self.batch_size,
@@ -214,12 +215,13 @@ class Batches(Resumed):
 
 
 class Jittered(Batches):
-    """A sampler of windows that tile each stretch, from another start in each epoch.
+    """A sampler of windows that tile each stretch of a clock, from another start in each epoch.
 
     Parameters
     ----------
     windows : dataset
-        A dataset with a window from each frame on, such as `ClipSamples` with a stride of one bin.
+        A dataset with one window that starts at each frame, such as `ClipSamples` with a stride of
+        one bin.
     batch_size : int
         Windows per batch and rank.
     **options
@@ -250,7 +252,7 @@ class Jittered(Batches):
         bounds = np.asarray(windows.bounds)
         self.first, self.room = bounds[:-1], np.diff(bounds)
         self.step = windows.step
-        # A stretch with w windows of one frame's stride has w + step - 1 frames.
+        # A stretch with w windows, whose starts are one frame apart, has w + step - 1 frames.
         self.tiles = (self.room + self.step - 1) // self.step
         super().__init__(len(windows), batch_size, shuffle=True, **options)
 
@@ -258,7 +260,7 @@ class Jittered(Batches):
         return int(self.tiles.sum())
 
     def order(self, epoch: int) -> np.ndarray:
-        """The windows of an epoch, of all ranks, in order, (n,) int64."""
+        """Return the window indices of an epoch, of all ranks, in order: (n,) int64."""
         half = self.step // 2
         left = (self.room + self.step - 1) % self.step
         reach = left + 2 * half + 1
@@ -294,7 +296,7 @@ def balanced(labels: Any) -> np.ndarray:
 
 
 def checked_weights(weights: Any, n: int) -> np.ndarray:
-    """The upper end of each sample's share of the range from 0 to 1."""
+    """Return the cumulative weights, (n,) float64 from above 0 to 1, after checking the weights."""
     values = np.asarray(weights, np.float64)
     if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any():
         msg = f"weights: expected {n} numbers of 0 or more, found shape {values.shape}"
@@ -306,9 +308,9 @@ def checked_weights(weights: Any, n: int) -> np.ndarray:
 
 
 def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """The number of this process and of all processes, as given or from `torch.distributed`."""
+    """Return the rank and the number of ranks, as given or else as `torch.distributed` has them."""
     if rank is None and world_size is None:
-        # If torch was never imported, none of its processes run.
+        # torch is not imported here: if nobody imported it, none of its processes run.
         distributed = getattr(sys.modules.get("torch"), "distributed", None)
         if distributed is None or not distributed.is_available():
             return 0, 1

@@ -1,4 +1,4 @@
-"""All samples of a dataset on one device."""
+"""`OnDevice`: all samples of a dataset kept on one device, such as a GPU."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from neuroarrays.batches.masks import Mask
 from neuroarrays.torch.datasets import Tensors, check_dataset
 from neuroarrays.torch.events import DeviceEvents
 
-#: Values are copied to the device so many samples at a time.
+#: Number of samples that are copied to the device together.
 _STEP = 256
-#: Stored dtypes that travel and stay as they are, and are widened on the device.
+#: Stored dtypes that are kept on the device as they are, and converted there for each batch.
 _NARROW = ("uint8", "int8", "int16", "float16")
 
 
@@ -76,7 +76,7 @@ class OnDevice(Tensors):
             msg = f"{self.location}: windows of tokens differ in length; give the loader prefetch=2"
             raise TypeError(msg)
         self.kept: dict[str, Any] = {}
-        samples.batch([0])  # a target that is known nowhere is said here
+        samples.batch([0])  # raises an error for a target that is known in no sample
         if isinstance(samples, TrialSamples):
             self._keep_stored(samples, samples.rows)
         elif isinstance(samples, ClipSamples):
@@ -85,8 +85,11 @@ class OnDevice(Tensors):
             self._keep_samples(samples)
 
     def _keep_stored(self, samples: AlignedSamples, rows: np.ndarray) -> None:
-        """Variables and masks of rows, as they are stored."""
-        #: Which row of the area each kept row is: events are of all rows.
+        """Keep variables and masks of some rows in their stored form.
+
+        `rows` (n,) int64 are positions of presentations, or of frames of the clock.
+        """
+        #: The row of the area that each kept row is; events are kept for all rows of the area.
         self.rows = rows
         samples.load()
         counted: dict[str, fields.Events] = {}
@@ -110,11 +113,13 @@ class OnDevice(Tensors):
             self.kept[name] = self._filled(mask.field.rows, mask.field.shape[1:], "bool", rows)
 
     def _copied(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
-        """A variable of some rows on the device."""
+        """Copy rows of a variable to the device."""
         field, wanted = samples.fields[name], samples.dtypes[name]
         stored = _stored(field, wanted)
         read: Callable[[np.ndarray, np.ndarray], None] = field.rows
-        if stored == wanted:  # what the dtype cannot hold is refused there
+        if (
+            stored == wanted
+        ):  # `samples.values` raises an error for values that the dtype cannot hold
 
             def checked(numbers: np.ndarray, out: np.ndarray) -> None:
                 out[...] = samples.values(name, numbers)
@@ -130,7 +135,7 @@ class OnDevice(Tensors):
         dtype: Any,
         rows: np.ndarray,
     ) -> torch.Tensor:
-        """What `read` writes of some rows, on the device."""
+        """Copy rows to the device, (n, *shape), where `read(rows, out)` writes them to memory."""
         buffer = np.empty((min(_STEP, rows.size), *shape), dtype)
         whole = torch.empty(
             (rows.size, *shape), dtype=torch.from_numpy(buffer).dtype, device=self.device
@@ -142,7 +147,7 @@ class OnDevice(Tensors):
         return whole
 
     def _check_room(self, needed: int) -> None:
-        """Refuse what the memory of a GPU does not hold."""
+        """Raise an error if `needed` bytes do not fit into the free memory of a GPU."""
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if needed > 0.9 * free:
@@ -153,7 +158,7 @@ class OnDevice(Tensors):
                 raise MemoryError(msg)
 
     def _keep_samples(self, samples: Tensors) -> None:
-        """Samples of any dataset, as they come."""
+        """Keep the samples of any dataset as its batches have them."""
         n, first = len(samples), samples.batch([0])
         self._check_room(n * sum(v[0].nbytes for k, v in first.items() if _is_tensor(k, v)))
         for begin in range(0, n, _STEP):
@@ -186,7 +191,7 @@ class OnDevice(Tensors):
         return len(self.samples)
 
     def identity(self) -> Identity:
-        return self.samples.identity()  # on whatever device
+        return self.samples.identity()  # the same on every device
 
     def shapes(self) -> dict[str, str]:
         return self.samples.shapes()
@@ -209,7 +214,7 @@ class OnDevice(Tensors):
         return batch if self._transform is None else self._transform(batch)
 
     def _gathered(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
-        """Values of a variable at kept rows (...), NaN where a target is not known."""
+        """Return values of a variable at kept rows, (*rows.shape, ...); NaN where a target is not known."""
         kept = self.kept[name]
         numbers = torch.from_numpy(rows).to(self.device)
         if isinstance(kept, DeviceEvents):
@@ -223,7 +228,7 @@ class OnDevice(Tensors):
         return values
 
     def _trials(self, trials: TrialSamples, numbers: np.ndarray) -> Batch:
-        """What `TrialDataset.batch` gives, of the presentations on the device."""
+        """Return the batch that `TrialDataset.batch` returns, from presentations kept on the device."""
         rows = torch.from_numpy(numbers).to(self.device)
         batch: Batch = {name: self._gathered(trials, name, numbers) for name in trials.fields}
         batch |= {name: self.kept[name][rows] for name in trials.masks}
@@ -232,7 +237,7 @@ class OnDevice(Tensors):
         return trials.finished(batch)
 
     def _clips(self, clips: ClipSamples, numbers: np.ndarray) -> Batch:
-        """What `ClipDataset.batch` gives, of the frames on the device."""
+        """Return the batch that `ClipDataset.batch` returns, from frames kept on the device."""
         starts, ends = clips.spans(numbers)
         places = starts[:, None] + np.arange(clips.bins)
         past = places >= ends[:, None]
@@ -254,11 +259,12 @@ class OnDevice(Tensors):
 
 
 def _is_tensor(name: str, value: Any) -> bool:
+    """Whether an entry of a batch is a tensor with a batch axis."""
     return isinstance(value, torch.Tensor) and is_per_sample(name, value)
 
 
 def _stored(field: fields.Field, wanted: np.dtype) -> np.dtype:
-    """The dtype in which values are kept on a device: as stored, where that is the smaller one."""
+    """Return the dtype in which values are kept on a device: the stored one if it is smaller."""
     narrow = field.dtype.name in _NARROW and field.dtype.itemsize < wanted.itemsize
     return field.dtype if narrow and wanted.kind == "f" else wanted
 

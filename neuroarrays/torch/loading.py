@@ -1,4 +1,4 @@
-"""Loaders: a DataLoader of torch that gathers whole batches and can resume."""
+"""`Loader`: torch's DataLoader with whole batches, prefetching and an epoch that can be resumed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def collate(batch: Any) -> Any:
 
     Parameters
     ----------
-    batch : what the loader has fetched
-        A batch from a dataset of this module, or from a part of one (`torch.utils.data.Subset`); or
-        a list of samples of several datasets (`torch.utils.data.ConcatDataset`), which are stacked
-        as torch does.
+    batch : object
+        What the loader fetched: a batch from a dataset of `na.torch`, or from a part of one
+        (`torch.utils.data.Subset`); or a list of samples of several datasets
+        (`torch.utils.data.ConcatDataset`), which are stacked as torch does.
 
     Returns
     -------
@@ -137,7 +137,7 @@ class Loader(Resumable, DataLoader[Batch]):
         self.device = None if device is None else torch.device(device)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        if self.num_workers:  # those that are forked share what is in memory then
+        if self.num_workers:  # data read before workers are forked is shared by all of them
             each(self.dataset, "load")
             self._choose_start()
         if self.prefetch or (self.device is not None and not self.num_workers):
@@ -150,11 +150,11 @@ class Loader(Resumable, DataLoader[Batch]):
         return self._position.through(super().__iter__)
 
     def _get_iterator(self) -> Any:
-        """What torch iterates by; worker processes get memory that is used again."""
+        """Return torch's iterator of an epoch; worker processes get memory that is used again."""
         given = self.collate_fn, self.worker_init_fn
         try:
             rings = Rings(self.num_workers, *given) if self.num_workers else None
-        except OSError:  # torch has new memory for every batch then
+        except OSError:  # torch then takes new memory for every batch
             rings = None
         if rings is None:
             return super()._get_iterator()
@@ -166,10 +166,10 @@ class Loader(Resumable, DataLoader[Batch]):
             rings.close()
 
     def _ahead(self) -> Iterator[Any]:
-        """The batches of an epoch, by a thread, on their device."""
+        """Return the batches of an epoch, gathered by a thread and sent to their device."""
         to_gpu = self.device is not None and self.device.type == "cuda"
         pin = (self.pin_memory and _can_pin()) or to_gpu
-        if pin:  # gathered into such memory, so that nothing is copied twice
+        if pin:  # batches are gathered into pinned memory, so that nothing is copied twice
             each(self.dataset, "pin")
         fetch = _fetcher(self.dataset, self.collate_fn, pin)
         if self.device is None:
@@ -179,7 +179,10 @@ class Loader(Resumable, DataLoader[Batch]):
         return map(transfer.receive, sent)
 
     def _choose_start(self) -> None:
-        """Workers that read from behind an address are not forked: what carries the bytes has threads."""
+        """Choose how workers start; those that read from an address are not forked.
+
+        Network clients use threads and locks, which do not survive a fork.
+        """
         if self.multiprocessing_context is None and any(
             is_behind_address(array) for arrays in each(self.dataset, "unread") for array in arrays
         ):
@@ -193,9 +196,9 @@ class Loader(Resumable, DataLoader[Batch]):
 def _fetcher(
     dataset: Any, collate_fn: Callable[[Any], Any], pin: bool
 ) -> Callable[[list[Any]], Any]:
-    """What torch's loader does with the numbers of a batch, for a thread of its own."""
+    """Return a function for another thread that fetches a batch by its numbers as torch's loader does."""
     grad = torch.is_grad_enabled()
-    # Both are of the thread that sets them; a device is not waken up for it.
+    # The gradient mode and the current device belong to a thread. CUDA is not initialized for this.
     device = torch.cuda.current_device() if torch.cuda.is_initialized() or pin else -1
     by_batch = hasattr(dataset, "__getitems__")
 
@@ -209,7 +212,7 @@ def _fetcher(
 
 
 def _can_pin() -> bool:
-    """Whether there is a GPU to pin memory for; torch's own loader pins none without, either."""
+    """Whether there is a GPU to pin memory for; without one torch's own loader pins none, either."""
     return torch.cuda.is_available()
 
 
@@ -242,8 +245,8 @@ def cycle(
         Weights are raised to the power of 1 / `temperature`: 1 keeps them, larger values make them
         more equal.
     **loading
-        ``prefetch``, ``device``, and options of `torch.utils.data.DataLoader`; ``prefetch`` and ``num_workers``
-        are the most that any of the loaders asks for, unless one of them is given.
+        ``prefetch``, ``device``, and options of `torch.utils.data.DataLoader`. Unless given,
+        ``prefetch`` and ``num_workers`` are the largest of those of the loaders.
 
     Returns
     -------
@@ -253,8 +256,8 @@ def cycle(
     Raises
     ------
     ValueError
-        If a session has no batch, there is no session, or weights are not possible or not for these
-        sessions.
+        If a session has no batch, there is no session, or the weights are not valid or not for
+        these sessions.
     TypeError
         If all sides were given instead of one.
 

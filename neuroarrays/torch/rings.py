@@ -1,9 +1,10 @@
-"""Memory that worker processes gather batches into, mapped once and used again.
+"""Shared memory that worker processes gather batches into, mapped once and reused.
 
-Most of what a batch of a worker costs is new shared memory: the kernel gives out and clears every
-page of it. Here the loop makes the memory before the workers start, and both sides map it once. A
-worker marks a block of it as busy when it sends a tensor that lies there; the loop clears the mark
-when the last tensor in the block is gone. Where no block is free, torch sends the tensor.
+New shared memory is most of the cost of a batch from a worker, because the kernel hands out and
+clears every page of it. Here the process of the loop makes the memory before the workers start, and
+both sides map it once. A worker marks a block as busy when it sends a tensor that lies in it; the
+loop clears the mark when the last tensor in the block is gone. If no block is free, torch sends the
+tensor in its usual way.
 """
 
 from __future__ import annotations
@@ -27,26 +28,26 @@ from neuroarrays.batches.fields import rounded
 from neuroarrays.files import state
 from neuroarrays.torch.datasets import each
 
-#: Memory of a worker, bytes; the part that no batch has lain in is of addresses only.
+#: Memory of a worker, bytes. Pages that no batch has used take up addresses only, no memory.
 ROOM = 1 << 30
 #: Bytes in front of the blocks of a worker, one for each: 1 while the loop uses the block.
 _MARKS = 1 << 12
 
 
 class Rings:
-    """Memory of the workers of a loop; they call this object as their ``collate_fn``.
+    """Shared memory of the workers of a loader, which call this object as their ``collate_fn``.
 
     Parameters
     ----------
     workers : int
         Number of workers.
     collate_fn, init_fn : callable
-        Of the loader: what makes a batch, and what a worker does first, or None.
+        The loader's function that makes a batch, and its ``worker_init_fn`` (or None).
 
     Raises
     ------
     OSError
-        If the system has no such memory, or not as much.
+        If the system has no anonymous memory files, or too little memory.
     """
 
     def __init__(self, workers: int, collate_fn: Callable[[Any], Any], init_fn: Any):
@@ -54,7 +55,7 @@ class Rings:
             msg = "this system has no memory files without a name"
             raise OSError(msg)
         self.collate_fn, self.init_fn, self.key = collate_fn, init_fn, str(id(self))
-        # Without a name, so that nothing is left behind, however the processes end.
+        # The file has no name on disk, so nothing is left behind, however the processes end.
         self.file = os.memfd_create("neuroarrays-batches")
         try:
             os.ftruncate(self.file, workers * ROOM)
@@ -66,7 +67,7 @@ class Rings:
 
     def _map(self) -> None:
         self.mapped, self._lock = mmap.mmap(self.file, 0), state.Lock()
-        #: The blocks of this worker, in order, and where each begins.
+        #: The blocks of this worker, in order, and the address at which each begins.
         self._blocks, self._addresses = list[np.ndarray](), list[int]()
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class Rings:
         os.close(self.file)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a worker that is not forked: what it opens the memory by."""
+        """Return what a worker that is not forked needs to open the memory."""
         names = ("collate_fn", "init_fn", "key")
         return {name: getattr(self, name) for name in names} | {"file": DupFd(self.file)}
 
@@ -83,9 +84,9 @@ class Rings:
         self._map()
 
     def begin(self, worker: int) -> None:
-        """In a worker: gather into its memory from the first batch on."""
+        """Let a worker process gather into its part of the memory from the first batch on."""
         self.close()
-        self._room = worker * ROOM  # where it begins
+        self._room = worker * ROOM  # offset of this worker's part, bytes
         self._marks = self.bytes(self._room, _MARKS)
         info: Any = get_worker_info()
         each(info.dataset, "gather_into", self._memory)
@@ -98,20 +99,20 @@ class Rings:
         return _Sent(self.key, file.getvalue())
 
     def bytes(self, start: int, size: int) -> np.ndarray:
-        """Bytes of the memory, (size,) uint8; its views keep this array alive, no larger one."""
+        """Return bytes of the memory, (size,) uint8. Views of the array keep only this block alive."""
         return np.frombuffer(self.mapped, np.uint8, size, start)
 
     def _memory(self, size: int) -> np.ndarray:
-        """(size,) uint8 to gather into, wherever there is some."""
+        """Return memory to gather into, (size,) uint8: a free block, or new memory if there is none."""
         with self._lock:
             number = self._unused(size)
             return np.empty(size, np.uint8) if number is None else self._blocks[number]
 
     def _unused(self, size: int) -> int | None:
-        """The number of a block of a size that no array lies in, here or in the loop, if there is one."""
+        """Return the number of a block of this size that no array uses, here or in the loop, or None."""
         blocks = self._blocks
         for number in range(len(blocks)):
-            # In this order: a block is marked before the last array here is gone.
+            # The order of the two checks matters: a block is marked before its last array here is gone.
             unheld = blocks[number].size == size and sys.getrefcount(blocks[number]) <= 2
             if unheld and not self._marks[number]:
                 return number
@@ -123,10 +124,18 @@ class Rings:
         return len(blocks) - 1
 
     def place(self, tensor: torch.Tensor, marked: set[int]) -> tuple[int, ...] | None:
-        """Where the loop finds a tensor's storage: its block's mark, begin, size, and bytes in there.
+        """Mark the block of a tensor's storage as busy, and return where the loop finds it.
 
-        Of a storage that lies elsewhere, or in a block that an earlier batch still has, a copy is
-        placed. None if torch is to send it. `marked` are the blocks of this batch.
+        Returns
+        -------
+        tuple of int, or None
+            Offset of the block's mark, offset of the block, size of the block, and begin and size
+            of the storage in the block, in bytes. None if torch has to send the tensor.
+
+        Notes
+        -----
+        A storage that lies elsewhere, or in a block that an earlier batch still uses, is copied into
+        a free block. `marked` are the numbers of the blocks of this batch.
         """
         storage = tensor.untyped_storage()
         address, nbytes = storage.data_ptr(), storage.nbytes()
@@ -135,7 +144,7 @@ class Rings:
             begin = address - self._addresses[number] if number >= 0 else -1
             inside = 0 <= begin < self._blocks[number].size
             if not inside or (self._marks[number] and number not in marked):
-                # One that is shared, or of which this is a part, torch sends once for all batches.
+                # Torch sends a shared storage, or a large one of which this is a part, only once.
                 if storage.is_shared() or not 0 < nbytes <= 2 * tensor.nbytes:
                     return None
                 number, begin = self._unused(rounded(nbytes)), 0
@@ -153,7 +162,7 @@ _OPEN: state.Shared[Rings] = state.Shared(lambda rings: None)
 
 
 class _Sent:
-    """A batch on its way to the loop, which unpickles it as the batch."""
+    """A pickled batch on its way to the loop; unpickling this object gives the batch."""
 
     def __init__(self, key: str, pickled: bytes):
         self.key, self.pickled = key, pickled
@@ -167,7 +176,7 @@ def _received(key: str, pickled: bytes) -> Any:
 
 
 class _Pickler(ForkingPickler):
-    """Of a batch in a worker: of tensors in its memory it says where they lie."""
+    """Pickles a batch in a worker; for tensors in shared memory it stores only where they lie."""
 
     def __init__(self, file: io.BytesIO, rings: Rings):
         super().__init__(file)
@@ -187,7 +196,7 @@ class _Pickler(ForkingPickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Of a batch in the loop: its tensors lie where the worker has gathered them."""
+    """Unpickles a batch in the loop; its tensors stay where the worker gathered them."""
 
     def __init__(self, file: io.BytesIO, rings: Rings):
         super().__init__(file)
@@ -209,13 +218,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _free(mark: np.ndarray, process: int) -> None:
-    """Let the worker use a block again; a forked child, which has a copy of the tensors, does not."""
+    """Let the worker use a block again, unless this is a forked child, which only has copies of the tensors."""
     if os.getpid() == process:
         mark[0] = 0
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether something is a tensor of nothing but numbers in memory."""
+    """Whether a value is a plain dense tensor in the memory of the CPU, without a gradient."""
     if type(value) is not torch.Tensor or value.requires_grad or value.is_quantized:
         return False
     on_cpu = value.device.type == "cpu" and value.layout is torch.strided
