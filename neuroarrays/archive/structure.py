@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.kept import Kept
+from neuroarrays.files.byte_ranges import ByteRanges
 from neuroarrays.files.positioned import PositionedFile
 
 #: HDF5 reads that much of a header before it knows how long it is, bytes.
@@ -112,7 +112,7 @@ def packed(file: PositionedFile, runs: np.ndarray, begin: int, end: int) -> byte
     return compressor.compress(b"".join([_COUNT.pack(len(spans)), table.tobytes(), *content]))
 
 
-def unpacked(raw: bytes, most: int) -> Kept:
+def unpacked(raw: bytes, most: int) -> ByteRanges:
     """Parts of a file and their bytes, from a copy.
 
     Parameters
@@ -138,7 +138,7 @@ def unpacked(raw: bytes, most: int) -> Kept:
         spans = np.frombuffer(content, "<u8", 2 * count, _COUNT.size).reshape(-1, 2).tolist()
     except (zstandard.ZstdError, struct.error) as error:
         raise ValueError(str(error)) from error
-    kept, at = Kept(), _COUNT.size + 16 * count
+    kept, at = ByteRanges(), _COUNT.size + 16 * count
     for start, stop in spans:
         kept.starts.append(start)
         kept.pieces.append(bytes(content[at : at + stop - start]))
@@ -165,7 +165,7 @@ class CopiedFile(PositionedFile):
     def __init__(self, file: PositionedFile, copies: Sequence[Copied]):
         self.file, self.copies, self.path, self.size = file, copies, file.path, file.size
         self.begins = [copied.begin for copied in copies]
-        self.known: dict[int, Kept] = {}
+        self.known: dict[int, ByteRanges] = {}
 
     def fill(self, buffers: Sequence[Any], at: int) -> int:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
@@ -201,7 +201,7 @@ class CopiedFile(PositionedFile):
             self.known[number] = self._read(self.copies[number])
         return self.known[number].get(at, count)
 
-    def _read(self, copied: Copied) -> Kept:
+    def _read(self, copied: Copied) -> ByteRanges:
         raw = take(self.file, copied.offset, copied.length, copied.checksum)
         if raw is None:
             self._refuse("others (their checksum differs)")

@@ -241,7 +241,7 @@ class Looked(Field):
         return self.base.unread()
 
 
-class Kept(Field):
+class ByteRanges(Field):
     """A stored field in memory. Pickled, it is sent as the file it was read from, not its values.
 
     Unless kept `always`, it is read from where it is stored if there is no room at its first use.
@@ -290,15 +290,15 @@ class Kept(Field):
 
 
 #: Fields in memory, for all datasets of this process together.
-_kept: state.Shared[Kept] = state.Shared(Kept.forget)
+_kept: state.Shared[ByteRanges] = state.Shared(ByteRanges.forget)
 
 
-def kept(stored: LazyRows, always: bool) -> Kept:
+def kept(stored: LazyRows, always: bool) -> ByteRanges:
     """A stored field in memory; one for all who ask for the same array in this process."""
     from dask.base import tokenize
 
     token = f"{tokenize(stored.array)} {stored.axis} {always}"
-    return _kept.get_or_make(token, lambda: Kept(stored, always))
+    return _kept.get_or_make(token, lambda: ByteRanges(stored, always))
 
 
 def _bytes_kept() -> int:

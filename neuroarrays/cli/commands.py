@@ -118,9 +118,9 @@ def check(arguments: argparse.Namespace) -> int:
     worst = FINE
     for path in arguments.path:
         try:
-            worst = max(worst, _check(path, addresses.shown(path), arguments))
+            worst = max(worst, _check(path, addresses.without_secrets(path), arguments))
         except NeuroArraysError as error:  # this one cannot be opened; check the others
-            worst = _verdict(addresses.shown(path), [], [str(error)])
+            worst = _verdict(addresses.without_secrets(path), [], [str(error)])
     return worst
 
 

@@ -1,7 +1,7 @@
 """Addresses as text: what of them is a name, and what is secret.
 
 A signature, a token and a password are needed to read, and are said nowhere: not in messages, names,
-pickles, caches or the history of what is saved. Everything that is shown or kept comes from `shown`.
+pickles, caches or the history of what is saved. Everything that is shown or kept comes from `without_secrets`.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def with_password(text: str, original: str) -> str:
     return urlunsplit(parts._replace(netloc=before.netloc))
 
 
-def of_dandi(text: str) -> str:
+def dandi_address(text: str) -> str:
     """The ``dandi://`` address of a page or an asset of the DANDI archive; another address as it is."""
     page = re.fullmatch(
         r"https://(?:www\.|gui\.)?dandiarchive\.org/(?:#/)?dandiset/(\d{6})(?:/([\w.]+))?/?"
@@ -127,7 +127,7 @@ def of_dandi(text: str) -> str:
     return text if asset is None else f"dandi://asset/{asset[1]}"
 
 
-def whole(text: str) -> str:
+def normalised(text: str) -> str:
     """An address that can be asked for: of http(s), spaces and the like quoted; "#" is part of a name."""
     kind, separator, rest = text.partition("://")
     if not separator:  # a path
@@ -139,9 +139,9 @@ def whole(text: str) -> str:
     return f"{kind.lower()}://{server}{slash}{_quoted(path)}{question}{query}"
 
 
-def shown(text: str) -> str:
+def without_secrets(text: str) -> str:
     """An address without what is secret in it: it names a file, and is what is said and kept; a path as it is."""
-    text = whole(text)
+    text = normalised(text)
     if not text.startswith(("http://", "https://")):
         return text
     parts = urlsplit(text)

@@ -43,7 +43,7 @@ def split(address: str) -> tuple[str, str, str]:
     return parts[1], parts[2] or "draft", (parts[3] or "").strip("/")
 
 
-def download(address: str) -> str:
+def download_address(address: str) -> str:
     """The address from which an asset is downloaded; it leads to the bucket by a redirect.
 
     Raises
@@ -62,13 +62,13 @@ def is_store(address: str) -> bool:
     return address.rstrip("/").endswith(STORES)
 
 
-def store(address: str) -> str:
+def store_address(address: str) -> str:
     """Where the files of a Zarr asset lie, below an address of http(s).
 
     Raises
     ------
     NetworkError
-        As `download`, and if it is no Zarr asset.
+        As `download_address`, and if it is no Zarr asset.
     """
     kept = _stores.get(address)
     if kept is None:
@@ -83,15 +83,15 @@ def store(address: str) -> str:
     return kept
 
 
-def files_of(address: str) -> Iterator[tuple[str, Answer]]:
+def store_files(address: str) -> Iterator[tuple[str, Answer]]:
     """Every file of a Zarr asset: its name below the store, and what DANDI says of it.
 
     Raises
     ------
     NetworkError
-        As `store`.
+        As `store_address`.
     """
-    number = store(address).rpartition("/")[2]
+    number = store_address(address).rpartition("/")[2]
     page = f"zarr/{quote(number)}/files/?limit=1000"
     while page:
         answer = _asked(page)
@@ -105,25 +105,25 @@ def files_of(address: str) -> Iterator[tuple[str, Answer]]:
         page = following.removeprefix(f"{_api()}/")
 
 
-def digests(address: str) -> dict[str, Any]:
+def stated_digests(address: str) -> dict[str, Any]:
     """The digests that are stated of an asset, by their names.
 
     Raises
     ------
     NetworkError
-        As `download`.
+        As `download_address`.
     """
     stated = _asked(f"assets/{_asset(address)[0]}/").get("digest")
     return stated if isinstance(stated, dict) else {}
 
 
-def walked(address: str) -> list[tuple[str, int | None]]:
+def files_below(address: str) -> list[tuple[str, int | None]]:
     """Name and size, bytes, of every asset below a dandiset or a folder of it; None where it is no file.
 
     Raises
     ------
     NetworkError
-        As `download`.
+        As `download_address`.
     """
     if address.startswith(ASSET):
         return []
@@ -145,7 +145,7 @@ def walked(address: str) -> list[tuple[str, int | None]]:
     ]
 
 
-def name_of(asset: str) -> str:
+def asset_name(asset: str) -> str:
     """The name of the file of an asset by its number; the number where it cannot be asked for."""
     kept = _names.get(asset)
     if kept is None:
@@ -170,13 +170,13 @@ def _asset(address: str) -> tuple[str, bool]:
     return str(assets[0]["asset_id"]), bool(assets[0].get("zarr"))
 
 
-def listed(address: str) -> dict[str, str]:
+def folder_entries(address: str) -> dict[str, str]:
     """Name -> "file" or "folder" of what is directly below a dandiset, or a folder of it.
 
     Raises
     ------
     NetworkError
-        As `download`.
+        As `download_address`.
     """
     dandiset, version, path = split(address)
     names: dict[str, str] = {}

@@ -30,10 +30,10 @@ class Digest:
         if self.name == MD5:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, _md5).hexdigest() == self.text
-        return etag_of(path) == self.text
+        return dandi_etag(path) == self.text
 
 
-def of_dandi(stated: Mapping[str, object]) -> Digest | None:
+def from_dandi(stated: Mapping[str, object]) -> Digest | None:
     """The digest of an asset that can be compared, by what DANDI states; None where there is none."""
     for key, name in (("dandi:sha2-256", "sha2-256"), ("dandi:dandi-etag", "dandi-etag")):
         if isinstance(stated.get(key), str):
@@ -41,7 +41,7 @@ def of_dandi(stated: Mapping[str, object]) -> Digest | None:
     return None
 
 
-def of_etag(tag: str) -> Digest | None:
+def from_etag(tag: str) -> Digest | None:
     """The MD5 that an ETag of S3 is of an object that was put in one piece; None of any other ETag.
 
     It is one unless the object is encrypted with a key of KMS, of which the ETag does not tell.
@@ -54,7 +54,7 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
-def etag_of(path: Path) -> str:
+def dandi_etag(path: Path) -> str:
     """DANDI's ETag of a file: MD5 of the MD5s of its parts, and how many there are."""
     size = path.stat().st_size
     length = max(_PART, -(-size // _PARTS))

@@ -267,12 +267,12 @@ def _stated(source: Location, size: int) -> digests.Digest | None:
     """The digest that DANDI states of an asset, or the ETag of an object of S3 where it is an MD5."""
     if source.address.startswith("s3://"):
         file = source.open() if size else None
-        return digests.of_etag(file.version.tag) if isinstance(file, RemoteFile) else None
+        return digests.from_etag(file.version.tag) if isinstance(file, RemoteFile) else None
     if not source.address.startswith("dandi://"):
         return None
     failed = None
     try:
-        return digests.of_dandi(dandi.digests(source.address))
+        return digests.from_dandi(dandi.stated_digests(source.address))
     except NetworkError as error:
         failed = error
     raise failure(source, failed)

@@ -144,7 +144,7 @@ def in_child(
         except BaseException:  # interrupted: what it answers later is nobody's
             _children.drop(number.__eq__)
             raise
-        first = addresses.shown(path if isinstance(path, str) else path[0])
+        first = addresses.without_secrets(path if isinstance(path, str) else path[0])
         if answer is None:
             _children.drop(number.__eq__)
             code = child.process.returncode

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import hdf5_ahead, hdf5_structure, outer, safety, state
+from neuroarrays.files import hdf5_prefetch, hdf5_structure, outer, safety, state, zips
 from neuroarrays.files.hdf5_handle import Handle
 from neuroarrays.files.hdf5_values import decode, path_of
 from neuroarrays.files.outer import Key
@@ -203,7 +203,7 @@ class HDF5Source(Source):
         with self._open(name) as handle:
             file, dataset = handle.positioned, handle.dataset(name)
             if file is not None and dataset is not None:
-                hdf5_ahead.rows(file, dataset, stretches)
+                hdf5_prefetch.rows(file, dataset, stretches)
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         return self._read(name, key)
@@ -242,7 +242,7 @@ class HDF5Source(Source):
         allowed = self._allowance(name, key)
         file = handle.positioned
         if file is not None and file.waits:
-            hdf5_ahead.values(file, dataset, outer.normalise(key, dataset.shape))
+            hdf5_prefetch.values(file, dataset, outer.normalise(key, dataset.shape))
         fetch = dataset.__getitem__
         raw = outer.read_outer(fetch, dataset.shape, dtype, blocks, key, allowed)
         return decode(handle.file, raw, dtype)
@@ -251,6 +251,26 @@ class HDF5Source(Source):
         """A check of bytes; nothing is said of what to read where it is read on opening."""
         check = safety.check_whole if key == () else safety.check_allocation
         return lambda nbytes: check(self.path, name, nbytes, self.stamp[1])
+
+
+@dataclass(frozen=True)
+class ZippedHDF5(HDF5Source):
+    """An HDF5 file that is a member of a zip file.
+
+    A stored member is read where it lies; a deflated one is unpacked into a nameless temporary file.
+    """
+
+    member: str = ""
+
+    def _file(self) -> tuple[h5py.File, None]:
+        import h5py
+
+        file = zips.open_member(self.location, self.stamp, self.member)
+        try:
+            return h5py.File(file, "r"), None
+        except Exception:
+            file.close()
+            raise
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -30,4 +30,4 @@ def locate(path_or_url: str | os.PathLike[str] | Location) -> Location:
         return LocalLocation(url2pathname(urlsplit(text).path))
     from neuroarrays.files.remote import RemoteLocation
 
-    return RemoteLocation(addresses.of_dandi(text))
+    return RemoteLocation(addresses.dandi_address(text))

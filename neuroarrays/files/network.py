@@ -98,7 +98,7 @@ def first(address: str, count: int, unless: str = "") -> Answer:
         If obstore is not installed.
     """
     if address.startswith("dandi://"):
-        address = dandi.download(address)
+        address = dandi.download_address(address)
     if not address.startswith(("http://", "https://")):
         try:
             return get(address, 0, count, unless=unless)
@@ -203,7 +203,7 @@ def listed(address: str) -> dict[str, str]:
         If it cannot be listed.
     """
     if address.startswith("dandi://"):
-        return dandi.listed(address)
+        return dandi.folder_entries(address)
     store, prefix = _bucket(address)
     found = _asked(lambda: obstore().list_with_delimiter(store, prefix or None))
     start = len(prefix) + 1 if prefix else 0
@@ -261,7 +261,7 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
         If it cannot be listed.
     """
     if address.startswith("dandi://"):
-        return dandi.walked(address)
+        return dandi.files_below(address)
     if address.startswith(("http://", "https://")):
         return []
     return [(name, answer.size) for name, answer in walked(address.rstrip("/")) if name]

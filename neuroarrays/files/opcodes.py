@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.machine import Machine
+from neuroarrays.files.pickle_machine import Machine
 from neuroarrays.files.rebuilding import (
     Global,
     Pending,

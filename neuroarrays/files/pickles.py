@@ -15,8 +15,8 @@ from typing import Any
 
 from neuroarrays.files.headers import Header, header_of
 from neuroarrays.files.location import FILE, Location
-from neuroarrays.files.machine import Machine
 from neuroarrays.files.opcodes import run
+from neuroarrays.files.pickle_machine import Machine
 from neuroarrays.files.rebuilding import Global, Record, StoredArray
 
 __all__ = ["Global", "Record", "StoredArray", "load_pickle"]

@@ -129,7 +129,7 @@ def base_of(location: Location) -> str:
     """Where files lie: of a Zarr asset of DANDI in its bucket."""
     address = location.address.rstrip("/")
     if address.startswith("dandi://") and dandi.is_store(location.name):
-        return dandi.store(address)
+        return dandi.store_address(address)
     return address
 
 
@@ -160,7 +160,7 @@ def _walked(location: Location) -> dict[str, Stamp]:
     files = dict(known or {}) if is_asset else _few_below(address) or {}
     if files:
         return files
-    for name, answer in (dandi.files_of if is_asset else network.walked)(address):
+    for name, answer in (dandi.store_files if is_asset else network.walked)(address):
         files[name] = stamp_of(answer)
         if len(files) > MAX_FILES:
             raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")

@@ -47,8 +47,8 @@ class RemoteLocation(Location):
     waits = True
 
     def __init__(self, given: str, path: str = ""):
-        self._address = addresses.whole(given)
-        shown = addresses.shown(self._address)
+        self._address = addresses.normalised(given)
+        shown = addresses.without_secrets(self._address)
         super().__init__(shown, path or shown)
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +63,7 @@ class RemoteLocation(Location):
     @property
     def name(self) -> str:
         name = addresses.name(self.path)
-        return dandi.name_of(name) if self.path.startswith(dandi.ASSET) else name
+        return dandi.asset_name(name) if self.path.startswith(dandi.ASSET) else name
 
     @property
     def address(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, typed_word
 from neuroarrays.files import buckets, network, openings, state
 from neuroarrays.files.answers import Answer, NetworkError
-from neuroarrays.files.kept import Kept
+from neuroarrays.files.byte_ranges import ByteRanges
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.positioned import PositionedFile, changed
 from neuroarrays.files.progress import Bar, is_watched
@@ -32,7 +32,7 @@ _SHOWN = 1.0
 
 _blocks: state.Cache[bytes] = state.Cache(KEPT, len)
 #: What earlier openings read, by version.
-_kept: state.Cache[Kept] = state.Cache(64 << 20, lambda kept: state.ENTRY + kept.nbytes)
+_kept: state.Cache[ByteRanges] = state.Cache(64 << 20, lambda kept: state.ENTRY + kept.nbytes)
 
 
 @dataclass
@@ -56,17 +56,17 @@ class Version:
     stamp: Stamp
     tag: str
     address: str = field(repr=False)
-    reload: Callable[[], Kept] = field(default=Kept, repr=False)
+    reload: Callable[[], ByteRanges] = field(default=ByteRanges, repr=False)
     touched: list[tuple[int, int]] = field(default_factory=list, repr=False)
 
     _key: object = field(default_factory=object, repr=False)
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> ByteRanges:
         """What earlier openings read."""
         return _kept.get_or_make(self._key, self.reload)
 
-    def hold(self, kept: Kept) -> None:
+    def hold(self, kept: ByteRanges) -> None:
         """Take ranges as what earlier openings read."""
         _kept.drop(lambda key: key is self._key)
         _kept.put(self._key, kept)

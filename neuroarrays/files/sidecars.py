@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroarrays.files.kept import Kept
+from neuroarrays.files.byte_ranges import ByteRanges
 from neuroarrays.files.remote_file import Version, is_below
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def load(path: str) -> Version | None:
     return version
 
 
-def _reloaded(path: str, stamp: Stamp, tag: str) -> Kept:
+def _reloaded(path: str, stamp: Stamp, tag: str) -> ByteRanges:
     """The ranges of a file that is known already; none where the sidecar is gone, or of another content."""
     unpacked = _unpacked_at(path)
-    return unpacked[2] if unpacked is not None and unpacked[:2] == (stamp, tag) else Kept()
+    return unpacked[2] if unpacked is not None and unpacked[:2] == (stamp, tag) else ByteRanges()
 
 
-def _unpacked_at(path: str) -> tuple[Stamp, str, Kept] | None:
+def _unpacked_at(path: str) -> tuple[Stamp, str, ByteRanges] | None:
     """Stamp, tag and ranges that the sidecar of an address has; None where there is none, or it is damaged."""
     file = _file(path)
     try:
@@ -100,7 +100,7 @@ def keep(location: Location, version: Version) -> None:
     for start, count in _joined([*touched, *spans]):
         starts.append(start)
         pieces.append(opened.read(start, count))
-    kept = Kept(starts, pieces)
+    kept = ByteRanges(starts, pieces)
     if kept.nbytes > LARGEST:
         return
     version.reload = partial(_reloaded, location.path, version.stamp, version.tag)
@@ -157,7 +157,7 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start, stop - start) for start, stop in spans]
 
 
-def _packed(path: str, version: Version, kept: Kept) -> bytes:
+def _packed(path: str, version: Version, kept: ByteRanges) -> bytes:
     data = b"".join(kept.pieces)
     head = {
         "path": path,
@@ -173,7 +173,7 @@ def _packed(path: str, version: Version, kept: Kept) -> bytes:
     return _MAGIC + b"%08x\n" % zlib.crc32(data, zlib.crc32(line)) + line + b"\n" + packed
 
 
-def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, Kept]:
+def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, ByteRanges]:
     import zstandard
 
     checksum, _, rest = raw[len(_MAGIC) :].partition(b"\n")
@@ -198,7 +198,7 @@ def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, Kept]:
         at += count
     digest, size, modified = (int(number) for number in head["stamp"])
     starts = [int(start) for start in head["starts"]]
-    return (digest, size, modified), str(head["tag"]), Kept(starts, pieces)
+    return (digest, size, modified), str(head["tag"]), ByteRanges(starts, pieces)
 
 
 def _write(file: Path, content: bytes) -> None:

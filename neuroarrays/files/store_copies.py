@@ -122,7 +122,7 @@ def _files(source: Location) -> dict[str, Answer | None]:
     failed = None
     try:
         if source.address.startswith("dandi://"):
-            names: dict[str, Answer | None] = dict(dandi.files_of(source.address.rstrip("/")))
+            names: dict[str, Answer | None] = dict(dandi.store_files(source.address.rstrip("/")))
         else:
             documents = source.folder(source.folder_stamp()).files
             names = dict.fromkeys([*documents, CHECKSUMS, *_chunks_of(source)])
@@ -248,7 +248,7 @@ def _fits(path: Path, stated: Answer | None) -> bool:
     """Whether a file is the one of which a size and an MD5 are stated; any where nothing is."""
     if stated is None:
         return True
-    digest = digests.of_etag(stated.tag)
+    digest = digests.from_etag(stated.tag)
     return path.stat().st_size == stated.size and (digest is None or digest.fits(path))
 
 

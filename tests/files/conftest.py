@@ -85,7 +85,7 @@ def archive(folder, server, monkeypatch):
                 return
             if parts.path.startswith("/api/assets/"):
                 stated = folder / bytes.fromhex(parts.path.split("/")[-2]).decode()
-                etag = {"dandi:dandi-etag": digests.etag_of(stated)}
+                etag = {"dandi:dandi-etag": digests.dandi_etag(stated)}
                 self.say({"path": f"sub-1/{stated.name}", "digest": etag})
                 return
             _, _, _, dandiset, _, version, *_ = parts.path.split("/")

@@ -64,7 +64,7 @@ def test_an_object_of_s3_is_compared_with_its_md5(bucket, tmp_path, monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     report = fetching.fetch("s3://lab/a.bin", tmp_path / "other")
     assert "encrypts with keys of their own" in report.notes[0]
-    assert digests.of_etag('"0123456789abcdef0123456789abcdef-2"') is None
+    assert digests.from_etag('"0123456789abcdef0123456789abcdef-2"') is None
 
 
 def test_an_interrupted_fetch_goes_on(folder, server, tmp_path, monkeypatch):
@@ -138,10 +138,10 @@ def test_a_dandiset_is_fetched_and_compared_with_its_digests(archive, tmp_path, 
 
 def test_digests_of_dandi(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"12345")
-    assert digests.of_dandi({"dandi:sha2-256": hashlib.sha256(b"12345").hexdigest()}).fits(
+    assert digests.from_dandi({"dandi:sha2-256": hashlib.sha256(b"12345").hexdigest()}).fits(
         tmp_path / "a"
     )
-    assert digests.of_dandi({}) is None
+    assert digests.from_dandi({}) is None
     monkeypatch.setattr(digests, "_PART", 2)
     parts = b"".join(hashlib.md5(part).digest() for part in (b"12", b"34", b"5"))
-    assert digests.etag_of(tmp_path / "a") == f"{hashlib.md5(parts).hexdigest()}-3"
+    assert digests.dandi_etag(tmp_path / "a") == f"{hashlib.md5(parts).hexdigest()}-3"

@@ -207,4 +207,4 @@ def test_assets_of_dandi(archive, server):
     ],
 )
 def test_addresses_of_pages_of_dandi(address, expected):
-    assert addresses.of_dandi(address) == expected
+    assert addresses.dandi_address(address) == expected

@@ -105,14 +105,14 @@ def test_nothing_secret_is_said_or_kept(folder, server, tmp_path):
     ],
 )
 def test_what_is_shown_of_an_address(address, shown):
-    assert addresses.shown(address) == shown
-    assert addresses.shown(shown) == shown
+    assert addresses.without_secrets(address) == shown
+    assert addresses.without_secrets(shown) == shown
     assert locate(address).path == shown
     assert pickle.loads(pickle.dumps(locate(address))) == locate(shown)
 
 
 def test_a_path_is_shown_as_it_is():
-    assert addresses.shown("/A b/C#.nwb") == "/A b/C#.nwb"
+    assert addresses.without_secrets("/A b/C#.nwb") == "/A b/C#.nwb"
 
 
 def test_names_in_addresses():

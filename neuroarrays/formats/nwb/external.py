@@ -9,7 +9,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files import pictures
-from neuroarrays.files.beside import named_in
+from neuroarrays.files.external_files import external_file
 from neuroarrays.files.pictures import PictureFile
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.account import Account, reason_of
@@ -60,7 +60,7 @@ def picture_of(source: Source, where: str, name: str) -> PictureFile:
     if not pictures.is_installed():
         expected = "the package Pillow, which reads pictures: pip install 'neuroarrays[images]'"
         raise FormatError(source.path, f"/{where}", expected, "none")
-    return pictures.picture_file(named_in(source.location, f"/{where}", name))
+    return pictures.picture_file(external_file(source.location, f"/{where}", name))
 
 
 def _is_picture(name: str) -> bool:

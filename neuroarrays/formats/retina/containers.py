@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files.hdf5_in_zip import ZippedHDF5
+from neuroarrays.files.hdf5 import ZippedHDF5
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
 from neuroarrays.formats.sessions import Sessions

@@ -3,7 +3,7 @@
 import pytest
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files.beside import named_in
+from neuroarrays.files.external_files import external_file
 from neuroarrays.files.locating import locate
 
 
@@ -11,5 +11,5 @@ from neuroarrays.files.locating import locate
 def test_behind_an_address_nothing_is_looked_for(name):
     location = locate("https://host.invalid/sub-1/session.nwb")
     with pytest.raises(FormatError, match="behind an address|leads out|an address") as caught:
-        named_in(location, "/acquisition/camera", name)
+        external_file(location, "/acquisition/camera", name)
     assert "/acquisition/camera" in str(caught.value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Kept:
+class ByteRanges:
     """Ranges of a file: where they begin, in order, and their bytes."""
 
     starts: list[int] = field(default_factory=list)

@@ -10,7 +10,7 @@ from neuroarrays.files.location import Location
 from neuroarrays.files.probe import Probe
 
 
-def named_in(location: Location, where: str, stated: str) -> Probe:
+def external_file(location: Location, where: str, stated: str) -> Probe:
     """The file that a file names by a relative path, in its own folder or below it.
 
     A file of data is not believed where it leads elsewhere: an address, an absolute path, ``..``, or a
