@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -73,14 +74,28 @@ class Labels(indexing.ExplicitlyIndexedNDArrayMixin):
         self._own()
         self.array.vindex[indexer] = value
 
-    def _repr_inline_(self, max_width: int) -> str:
+    def _printable(self) -> np.ndarray | None:
+        """The values if they may be read to be printed; None where they are many or the file is gone."""
         if self.size > SHORT or not is_cheap(self.array):
-            return "..."
+            return None
         try:
-            text: str = formatting.format_array_flat(np.asarray(self), max_width)
-            return text
-        except (NeuroArraysError, OSError):  # the file is gone: whoever asks for values is told
-            return "..."
+            return np.asarray(self)
+        except (NeuroArraysError, OSError):  # whoever asks for values is told
+            return None
+
+    def _repr_inline_(self, max_width: int) -> str:
+        values = self._printable()
+        text: str = "..." if values is None else formatting.format_array_flat(values, max_width)
+        return text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of one variable; for printed text xarray asks its own classes only."""
+        values = self._printable()
+        if values is None:
+            text = f"[{self.size} values with dtype={self.dtype}]"
+        else:
+            text = formatting.short_array_repr(values)
+        return f"<pre>{escape(text)}</pre>"
 
 
 def is_cheap(array: Any) -> bool:

@@ -41,6 +41,8 @@ REASONS = (
     "nan",
 )
 _METRICS = ("PT_ratio", "amplitude", "d_prime", "firing_rate", "snr", "waveform_duration")
+#: Of seed 0.
+_FIRST_SESSION = 715_093_703
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
@@ -71,6 +73,8 @@ def write_allen(
     >>> truth = write_allen("session.nwb", units=3, bad_units=0)  # doctest: +SKIP
     """
     options = replace(options or AllenOptions(), **changes)
+    if options.session_id is None:
+        options = replace(options, session_id=_FIRST_SESSION + options.seed)
     with new_hdf5(path, replaced=True) as (file, _):
         return _AllenWriter(file, options).write()
 

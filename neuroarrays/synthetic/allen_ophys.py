@@ -32,7 +32,7 @@ def write_allen_ophys(
     trials : int
         Number of gratings.
     seed : int
-        Of all random values.
+        Of all random values; the session has the number 501271265 + `seed`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def write_allen_ophys(
         drive = np.exp(2 * np.cos(np.deg2rad(direction - preferred)) - 2)
         traces[:, start : start + SHOWN] += drive[:, None]
     with new_hdf5(path, replaced=True) as (file, _):
-        _facts(file)
+        _facts(file, str(501_271_265 + seed))
         plane = f"{_PIPELINE}/Fluorescence/{_PLANE}"
         _series(file, f"{_PIPELINE}/DfOverF/{_PLANE}", traces.astype(np.float32), clock)
         _series(file, plane, (100 + 50 * traces).astype(np.float32), clock)
@@ -96,14 +96,14 @@ def write_allen_ophys(
     return Path(path)
 
 
-def _facts(file: Any) -> None:
-    """What a file says of its session."""
+def _facts(file: Any, session: str) -> None:
+    """What a file says of its session, which has this number."""
     plane = f"general/optophysiology/{_PLANE}"
     facts = {
         "nwb_version": "NWB-1.0.5",
         "session_start_time": "Mon Jun 13 10:00:00 2016",
-        "identifier": "501271265",
-        "general/session_id": "501271265",
+        "identifier": session,
+        "general/session_id": session,
         "general/session_type": "three_session_A",
         "general/experiment_container_id": "511510736",
         "general/subject/age": "103 days",

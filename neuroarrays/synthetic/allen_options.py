@@ -33,8 +33,10 @@ class AllenOptions:
 
     Attributes
     ----------
-    seed, session_id : int
-        Of all random values; name of the session.
+    seed : int
+        Of all random values.
+    session_id : int, optional
+        Number of the session; without it 715093703 + `seed`, so that files of several seeds are several sessions.
     layout : {"2020", "2.13.5", "visual_behavior", "before_2020"}
         Whose writer: the files of June 2020, AllenSDK 2.13.5 and later (`probe_channel_number`,
         narrow index dtypes), Visual Behavior Neuropixels, or the first release, which is refused.
@@ -65,7 +67,7 @@ class AllenOptions:
     """
 
     seed: int = 0
-    session_id: int = 715093703
+    session_id: int | None = None
     layout: Literal["2020", "2.13.5", "visual_behavior", "before_2020"] = "2020"
     stimuli: tuple[str, ...] = BRAIN_OBSERVATORY
     rows: int | Mapping[str, int] = 12

@@ -109,7 +109,7 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
     np.save(root / "quality" / "good.npy", BEGINS + np.array([[1.0, 4.5], [6.0, 9.0]]))
     if spikes:
         truth["spikes"] = _write_spikes(root / "spikes", random, units, seconds, mapped)
-    key = {"animal_id": 17797, "session": 4, "scan_idx": 7}
+    key = {"animal_id": 17797, "session": 4, "scan_idx": 7 + seed}
     (root / "meta.json").write_text(json.dumps({"scan_key": key}))
     return truth
 

@@ -82,7 +82,7 @@ class _NWBWriter(NWBPieces):
             "identifier": "synthetic",
             "session_description": "synthetic session",
             "session_start_time": "2026-01-01T12:00:00+00:00",
-            "general/session_id": "s1",
+            "general/session_id": f"s{self.options.seed + 1}",
             "general/institution": "neuroarrays",
             "general/subject/subject_id": "m1",
             "general/subject/species": "Mus musculus",

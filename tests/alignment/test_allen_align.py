@@ -76,7 +76,7 @@ def tree(two):
 def connectivity(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fc")
     shown = FUNCTIONAL_CONNECTIVITY
-    truth = write_allen(folder / "a.nwb", stimuli=shown, rows=25, seed=5, **SMALL)
+    truth = write_allen(folder / "a.nwb", session_id=FIRST, stimuli=shown, rows=25, seed=5, **SMALL)
     return na.open_datatree(folder), {FIRST: truth}
 
 

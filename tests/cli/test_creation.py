@@ -24,6 +24,9 @@ OPTIONS = {
 #: Sizes of files that would be large.
 SMALL = {"openretina": {"colors": 1, "stimuli": 3, "clips": 24, "clip_length": 25}}
 
+#: Layouts whose files name their session.
+NUMBERED = ("allen", "allen_ophys", "experanto", "nwb")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -68,6 +71,9 @@ def test_seeds(layout, made, tmp_path):
     assert_same_trees(na.open_datatree(made[layout]), trees[0])
     with pytest.raises(AssertionError):
         assert_same_trees(trees[0], trees[1])
+    if layout in NUMBERED:
+        ids = [next(iter(tree.children.values())).attrs["session_id"] for tree in trees]
+        assert ids[0] != ids[1], "files of two seeds are two sessions"
     opening.close_all()
 
 

@@ -203,7 +203,12 @@ def areas_of(tree, session=NODE):
 def test_units_pass_the_default_filter_in_order(tmp_path, layout):
     path = tmp_path / "s.nwb"
     truth = write_allen(
-        path, layout=layout, **UNITS | {"units": 20, "bad_units": 14}, channels=40, seed=1
+        path,
+        layout=layout,
+        **UNITS | {"units": 20, "bad_units": 14},
+        channels=40,
+        seed=1,
+        session_id=ID,
     )
     tree = na.open_datatree(path)
     keep = np.array(truth["units"]["why"]) == ""
@@ -612,7 +617,7 @@ def test_a_threshold_that_is_none_is_refused_by_name(option, error, message):
 
 def test_two_files_of_one_session(tmp_path):
     write_allen(tmp_path / "a.nwb", **FEW)
-    write_allen(tmp_path / "b.nwb", seed=1, **FEW)
+    write_allen(tmp_path / "b.nwb", session_id=ID, seed=1, **FEW)
     with pytest.raises(FormatError, match=r"b\.nwb.*session_715093703, as in .*a\.nwb"):
         na.open_datatree(tmp_path)
 

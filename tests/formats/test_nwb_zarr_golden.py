@@ -37,6 +37,7 @@ def test_units_stand_in_the_areas_of_their_electrodes(opened):
     units, locations = known["units"], known["electrodes"]["location"]
     for number, unit in enumerate(units["id"]):
         node = tree[locations[units["electrodes"][number][0]]]["spikes"]
+        assert node["electrodes"].dims == ("unit_id", "waveform_electrode")
         at = list(node["unit_id"].values).index(unit)
         stop = int(np.cumsum(node["row_size"])[at])
         start = stop - int(node["row_size"][at])

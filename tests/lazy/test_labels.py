@@ -13,6 +13,7 @@ from neuroarrays.lazy import labels
 from neuroarrays.lazy.arrays import LazyArray, array_of, file_array
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.trees import tree_of
+from neuroarrays.synthetic import write_temporaldata
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -62,6 +63,13 @@ def test_one_entry_and_several_axes_are_printed():
     assert "location" in repr(node.location[0])
     rows = xr.DataArray([[0, 1], [2, 3]], dims=("pair", "member"))
     assert "(pair, member) object 32B 'ca1'" in str(node[["location"]].isel(unit_id=rows))
+
+
+def test_a_notebook_shows_the_labels_of_one_variable():
+    node = na.load_sample()["A2929-200711/ca1/spikes"].to_dataset()
+    html = node.location._repr_html_()
+    assert "<pre>array([&#x27;ca1&#x27;, &#x27;ca1&#x27;," in html
+    assert "[19445 values with dtype=float64]" in node.spike_times._repr_html_()
 
 
 def test_a_copied_tree_shows_its_labels():
@@ -117,7 +125,7 @@ def test_a_file_that_is_gone_is_no_error_where_a_tree_is_printed(tmp_path):
 
 @pytest.mark.parametrize("seconds", [2.0, 200.0])
 def test_a_regular_clock_is_one_after_its_times_were_read(tmp_path, seconds):
-    path = na.synthetic.write_temporaldata(tmp_path / "recording.h5", seconds=seconds)
+    path = write_temporaldata(tmp_path / "recording.h5", seconds=seconds)
     tree = na.open_datatree(path)
     clock = next(
         n.variables["time"]

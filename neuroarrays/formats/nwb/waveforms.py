@@ -19,13 +19,15 @@ from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.lazy.arrays import LazyArray, data_of, file_array
 from neuroarrays.lazy.views import Blocks, Taken, sliced
 
-#: Columns of waveforms by the NWB schema, and what the axes after the first are.
+#: Columns of units by the NWB schema, and what the axes after the first are. Waveforms come before the
+#: electrodes of a unit: if these are of another number, they have an axis of their own.
 WAVEFORMS = "waveforms"
 ELECTRODE, SAMPLE = "waveform_electrode", "waveform_sample"
 COLUMNS = {
     WAVEFORMS: (ELECTRODE, SAMPLE),
     "waveform_mean": (SAMPLE, ELECTRODE),
     "waveform_sd": (SAMPLE, ELECTRODE),
+    "electrodes": (ELECTRODE,),
 }
 #: When each sample of a waveform was, s: from the spike, or from its first sample.
 SAMPLE_TIME = "waveform_time"
@@ -116,18 +118,13 @@ def dims_of(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[s
 def with_axes(
     source: Source, table: Table, read: dict[str, xr.Variable], sizes: dict[str, int]
 ) -> dict[str, xr.Variable]:
-    """Columns of units with the axes of waveforms, and `waveform_time`, s, where a rate is stated."""
+    """Columns of units with axes that say what they are, and `waveform_time`, s, where a rate is stated."""
     labelled = dict(read)
-    for name in (name for name in read if name in COLUMNS):
+    for name in (name for name in COLUMNS if name in read):
         variable = read[name]
         dims = (schema.UNIT, *dims_of(name, variable.shape, sizes))
         attrs = variable.attrs | facts(source, f"{table.path}/{name}")
         labelled[name] = xr.Variable(dims, data_of(variable), attrs)
-    electrodes = read.get("electrodes")
-    if electrodes is not None and electrodes.shape[1:] == (sizes.get(ELECTRODE),):
-        labelled["electrodes"] = xr.Variable(
-            (schema.UNIT, ELECTRODE), data_of(electrodes), electrodes.attrs
-        )
     return labelled | _sample_times(source, table, sizes)
 
 

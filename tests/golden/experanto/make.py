@@ -1,5 +1,6 @@
 """Write the golden folder: `python make.py`, in this folder."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,3 +13,6 @@ if __name__ == "__main__":
     write_experanto(
         FOLDER, units=3, seconds=4.0, size=(2, 3), phase_shifts=True, spikes=True, seed=5
     )
+    # The number of its name and not that of the seed.
+    key = {"animal_id": 17797, "session": 4, "scan_idx": 7}
+    (FOLDER / "meta.json").write_text(json.dumps({"scan_key": key}))
