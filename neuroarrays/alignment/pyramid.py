@@ -97,7 +97,7 @@ class CountPyramid:
             Position of the unit that was read.
         """
         for row in np.flatnonzero(~self.is_read):
-            times = self._trains.one(int(row))
+            times = self._trains.of_unit(int(row))
             known = times[np.abs(times) < _FURTHEST]  # this also excludes NaN
             self.left_out += times.size - known.size
             if known.size:

@@ -31,7 +31,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.invalid import invalid_bins
 from neuroarrays.tree.masks import unit_validity
-from neuroarrays.tree.observed import told_of_units, valid_bins
+from neuroarrays.tree.observed import stated_of_units, valid_bins
 from neuroarrays.tree.sessions import SessionNodes
 
 Variables = dict[str, xr.Variable]
@@ -176,7 +176,7 @@ class _Masks:
         self, leaves: Mapping[str, xr.Dataset], units: Variables, bins: Bins
     ) -> dict[str, xr.Variable]:
         """`valid_units` of an area, if a bin of a unit does not count."""
-        observed = told_of_units(leaves.get(schema.SPIKES))
+        observed = stated_of_units(leaves.get(schema.SPIKES))
         variable = unit_validity(self.invalid, observed, units, bins.edges, bins.dims)
         return {} if variable is None else {schema.VALID_UNITS: variable}
 

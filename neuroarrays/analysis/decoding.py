@@ -14,7 +14,7 @@ from neuroarrays.analysis.conditions import bin_width, clock_of, counted
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import SchemaError
-from neuroarrays.tree.breaks import stretches
+from neuroarrays.tree.breaks import unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.columns import seconds as in_seconds
 
@@ -285,7 +285,7 @@ def _plan(
     valid = np.ones(n, bool) if mask is None else np.logical_and.reduce(mask, axis=1)
     known = np.all([index >= 0 for index, _, _ in parts], axis=0)
     single = np.where(valid[:, None], response.values.values, 0)
-    parts_of_clock = stretches(area)
+    parts_of_clock = unbroken_runs(area)
     names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
     return _Plan(
         node,

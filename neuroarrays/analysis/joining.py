@@ -25,7 +25,7 @@ from neuroarrays.analysis.matching import (
 )
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.trees import tree_of
-from neuroarrays.tree.places import Place
+from neuroarrays.tree.areas import AreaPath
 
 #: Labels of the results of several areas.
 _BLOCK = "block"
@@ -33,12 +33,12 @@ _BLOCK = "block"
 _NUMBER = "n"
 
 
-def together(answers: Mapping[Place, Any], name: str) -> Any:
+def together(answers: Mapping[AreaPath, Any], name: str) -> Any:
     """Join the results of several areas to one.
 
     Parameters
     ----------
-    answers : mapping of Place to DataArray, Dataset, DataFrame or scalar
+    answers : mapping of AreaPath to DataArray, Dataset, DataFrame or scalar
         Results of one kind. Arrays with units are joined along `unit_id`, others along ``path``.
     name : str
         Name of the function, for results without a name.
@@ -73,7 +73,7 @@ def together(answers: Mapping[Place, Any], name: str) -> Any:
     return array.rename(names.pop() if len(names) == 1 else None)
 
 
-def side_by_side(answers: Mapping[Place, Any], name: str) -> xr.DataTree:
+def side_by_side(answers: Mapping[AreaPath, Any], name: str) -> xr.DataTree:
     """Put the results of several areas into a tree, each at the path of its area."""
     nodes = {}
     for area, answer in answers.items():
@@ -87,12 +87,12 @@ def side_by_side(answers: Mapping[Place, Any], name: str) -> xr.DataTree:
     return tree_of(nodes)
 
 
-def are_apart(answers: Mapping[Place, Any]) -> bool:
+def are_apart(answers: Mapping[AreaPath, Any]) -> bool:
     """Whether results are about pairs of units; units of different areas make no pairs."""
     return any(schema.OTHER_UNIT in getattr(answer, "dims", ()) for answer in answers.values())
 
 
-def _kind(answer: Any, area: Place, name: str) -> str:
+def _kind(answer: Any, area: AreaPath, name: str) -> str:
     kinds = {xr.DataArray: "a DataArray", xr.Dataset: "a Dataset", pd.DataFrame: "a DataFrame"}
     for of, words in kinds.items():
         if isinstance(answer, of):
@@ -101,7 +101,7 @@ def _kind(answer: Any, area: Place, name: str) -> str:
     return "a number or text"
 
 
-def _scalar(answer: Any, area: Place, name: str) -> Any:
+def _scalar(answer: Any, area: AreaPath, name: str) -> Any:
     """Check that a result is a number, truth value or text.
 
     Raises
@@ -120,7 +120,7 @@ def _scalar(answer: Any, area: Place, name: str) -> Any:
     raise SchemaError(msg)
 
 
-def _rows(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
+def _rows(tables: Mapping[AreaPath, pd.DataFrame]) -> pd.DataFrame:
     """Tables one below the other, with columns for the area of each row."""
     many = len({area.block for area in tables}) > 1
     parts = []
@@ -135,7 +135,9 @@ def _rows(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
     return table[[*where, *(column for column in table if column not in where)]]
 
 
-def _where(places: Sequence[Place], dim: str, sizes: Sequence[int] | None = None) -> dict[str, Any]:
+def _where(
+    places: Sequence[AreaPath], dim: str, sizes: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Coordinates with the session and area of each entry."""
     sizes = [1] * len(places) if sizes is None else sizes
     columns = {_BLOCK: [p.block for p in places]} if len({p.block for p in places}) > 1 else {}
@@ -189,7 +191,7 @@ class _Frame:
     """The joined arrays: rows of each part along `along`, and the other dimensions."""
 
     along: str
-    rows: Mapping[Place, slice]
+    rows: Mapping[AreaPath, slice]
     axes: Mapping[str, Axis]
     shape: Mapping[str, int]
 
@@ -220,14 +222,14 @@ class _Frame:
             values[self._at(area, dims)] = _values(variable, dims)
         return xr.Variable(dims, values, attrs)
 
-    def _size(self, area: Place, dim: str) -> int:
+    def _size(self, area: AreaPath, dim: str) -> int:
         """The length of a dimension in a part whose variable does not have it."""
         if dim == self.along:
             return len(range(self.shape[dim])[self.rows[area]])
         positions = self.axes[dim].positions[area]
         return self.axes[dim].size if positions is None else len(positions)
 
-    def _at(self, area: Place, dims: Sequence[str]) -> Any:
+    def _at(self, area: AreaPath, dims: Sequence[str]) -> Any:
         """The positions of the values of a part."""
         parts: list[Any] = [
             self.rows[area] if dim == self.along else self.axes[dim].positions[area] for dim in dims

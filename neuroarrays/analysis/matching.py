@@ -12,15 +12,15 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError, shorten
-from neuroarrays.tree.places import Place
+from neuroarrays.tree.areas import AreaPath
 
 #: The name of a result without a name.
 ANSWER = "answer"
 #: Labels of one clock may differ by this share of a step.
 _NEAR = 1e-6
 
-Parts = Mapping[Place, xr.Dataset]
-Variables = Mapping[Place, xr.Variable]
+Parts = Mapping[AreaPath, xr.Dataset]
+Variables = Mapping[AreaPath, xr.Variable]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Axis:
 
     size: int
     labels: xr.Variable | None
-    positions: Mapping[Place, np.ndarray | None]
+    positions: Mapping[AreaPath, np.ndarray | None]
 
 
 # ------------------------------------------------------------------------------------------- labels
@@ -76,10 +76,10 @@ def _is_binned(dim: str, part: xr.Dataset) -> bool:
     )
 
 
-def _check_same(dim: str, values: Mapping[Place, np.ndarray]) -> None:
+def _check_same(dim: str, values: Mapping[AreaPath, np.ndarray]) -> None:
     """Refuse clocks or bins that differ between areas; the message names the areas."""
     kinds: list[np.ndarray] = []
-    number_of: dict[Place, int] = {}
+    number_of: dict[AreaPath, int] = {}
     for area, centres in values.items():
         number_of[area] = next((i for i, k in enumerate(kinds) if _near(k, centres)), len(kinds))
         kinds += [centres] if number_of[area] == len(kinds) else []
@@ -117,7 +117,7 @@ def content(values: np.ndarray) -> str:
     return kinds.get(values.dtype.kind, "numbers")
 
 
-def _union(values: Mapping[Place, np.ndarray]) -> tuple[np.ndarray, dict[Place, np.ndarray]]:
+def _union(values: Mapping[AreaPath, np.ndarray]) -> tuple[np.ndarray, dict[AreaPath, np.ndarray]]:
     """All labels in order, and the positions of each part's labels.
 
     If some labels are in single precision, numbers are compared in single precision, and the more
@@ -150,7 +150,7 @@ _HOW = {
 }
 
 
-def agree(facts: Mapping[Place, Any], what: str, hint: str) -> None:
+def agree(facts: Mapping[AreaPath, Any], what: str, hint: str) -> None:
     """Refuse results that differ between areas.
 
     Raises

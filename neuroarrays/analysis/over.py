@@ -24,7 +24,7 @@ from neuroarrays.analysis import joining
 from neuroarrays.analysis.running import Run
 from neuroarrays.errors import NotInTree, SchemaError, many, shorten
 from neuroarrays.schema import given
-from neuroarrays.tree.places import places_of, without_any
+from neuroarrays.tree.areas import list_areas, sessions_without
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -230,10 +230,10 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     wants = getattr(function, _HOW, _How())
     if not isinstance(tree, xr.DataTree) or _is_area(tree, wants.wanted):
         return function(tree, *args, **kwargs)
-    places = places_of(tree, wants.wanted, areas)
+    places = list_areas(tree, wants.wanted, areas)
     if not places and wants.wanted and areas is None:
         return function(tree, *args, **kwargs)  # whose error tells what it needs
-    lacking = without_any(tree, places)
+    lacking = sessions_without(tree, places)
     strict = (missing or _by_default(tree)) == "raise"
     if not places or (lacking and strict):
         raise _no_area(tree, wants.wanted, areas, lacking if places else [])
@@ -292,7 +292,7 @@ def _no_area(
             f"{shorten(lacking, 5)}; missing='skip' leaves them out"
         )
         return SchemaError(msg)
-    known = places_of(tree, wanted)
+    known = list_areas(tree, wanted)
     if known:
         return NotInTree("area", areas, dict.fromkeys(area.area for area in known))
     return SchemaError(f"no area with units in {given.described(tree)}")

@@ -24,7 +24,7 @@ from neuroarrays.files import state
 from neuroarrays.files.progress import Bar, is_watched
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tasks.runner import Outcome, Runner, cpus, current_client, error_text
-from neuroarrays.tree.places import Place
+from neuroarrays.tree.areas import AreaPath
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,7 +55,7 @@ class _Task:
     """One session: its name, its areas, the function, and its nodes or their source."""
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[AreaPath, ...]
     call: Any
     tree: Any
     room: _Room | None
@@ -71,7 +71,7 @@ class Run:
     """
 
     tree: xr.DataTree
-    places: list[Place]
+    places: list[AreaPath]
     call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
     strict: bool
     skip: bool
@@ -84,7 +84,7 @@ class Run:
         scheduler: str | Client | None,
         workers: int | None,
         progress: bool | None,
-    ) -> dict[Place, Any]:
+    ) -> dict[AreaPath, Any]:
         """Results by area, in the order of the tree."""
         number = cpus() if workers is None else workers
         several = "processes" if workers is not None and workers > 1 else "sync"
@@ -115,7 +115,7 @@ class Run:
 
     def _tasks(self, where: Any) -> list[_Task]:
         """A task for each session, with its nodes, or with their source for another process."""
-        by_session: dict[str, list[Place]] = {}
+        by_session: dict[str, list[AreaPath]] = {}
         for area in self.places:
             by_session.setdefault(area.of_session, []).append(area)
         call: Any = self.call
@@ -133,10 +133,10 @@ class Run:
             for path, places in by_session.items()
         ]
 
-    def _in_order(self, results: Sequence[_Answers]) -> dict[Place, Any]:
+    def _in_order(self, results: Sequence[_Answers]) -> dict[AreaPath, Any]:
         """Results in the order of the areas; what sessions lack or warn about is reported once."""
-        by_area: dict[Place, Any] = {}
-        lacking: dict[Place, NotInTree | NothingLeft] = {}
+        by_area: dict[AreaPath, Any] = {}
+        lacking: dict[AreaPath, NotInTree | NothingLeft] = {}
         caught: dict[tuple[type[Warning], str], list[str]] = {}
         for result in results:
             by_area |= result.by_area
@@ -176,8 +176,8 @@ class _Detached:
 class _Answers:
     """The outcome of a session: results, areas that lack data, warnings (kind, text, path)."""
 
-    by_area: dict[Place, Any] = field(default_factory=dict)
-    lacking: dict[Place, NotInTree | NothingLeft] = field(default_factory=dict)
+    by_area: dict[AreaPath, Any] = field(default_factory=dict)
+    lacking: dict[AreaPath, NotInTree | NothingLeft] = field(default_factory=dict)
     warned: list[tuple[type[Warning], str, str]] = field(default_factory=list)
 
 

@@ -15,7 +15,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.observed import counting
+from neuroarrays.tree.observed import counted_time
 from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import Trains, trains_of
 
@@ -119,7 +119,7 @@ class RecordedSamples(AreaSamples):
         self.bins = grid.bins_to_cover(length, self.bin_width)
         self.trains: Trains = trains_of(node)
         self._spikes = spikes_of(self.trains, ordered)
-        self._observed = _shared(counting(node, area.parent))
+        self._observed = _shared(counted_time(node, area.parent))
         self.starts = self._starts(starts, length, self.stride, window)
         if starts is None:  # `Jittered` moves windows about in their stretches
             turns = (
@@ -175,7 +175,7 @@ class RecordedSamples(AreaSamples):
         whole = np.zeros(starts.shape, bool)
         for low in range(0, len(starts), _WINDOWS):
             part = starts[low : low + _WINDOWS, None]
-            inside = self._observed.hold(part + edges[:-1], part + edges[1:])
+            inside = self._observed.covers(part + edges[:-1], part + edges[1:])
             whole[low : low + _WINDOWS] = inside.all(axis=1)
         return whole
 

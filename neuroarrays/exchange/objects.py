@@ -239,7 +239,7 @@ def _of_clock(nap: Any, tree: xr.DataTree, path: str, times: np.ndarray) -> Any:
         return None
     session = f"{tree.path}/{path}".strip("/").partition("/")[0]
     whole = of_session(tree.root.children[session])
-    inside = len(whole.rows) and whole.hold(times, times).all()
+    inside = len(whole.rows) and whole.covers(times, times).all()
     return _support(nap, [whole]) if inside else None
 
 

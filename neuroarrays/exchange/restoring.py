@@ -17,7 +17,7 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.given import described
 from neuroarrays.tree.intervals import merged
-from neuroarrays.tree.observed import OF_SESSION, complete, with_stretches
+from neuroarrays.tree.observed import OF_SESSION, add_observed, with_stretches
 
 
 def from_pynapple(objects: Mapping[str, Any], session: str | None = None) -> xr.DataTree:
@@ -164,7 +164,7 @@ def _session(objects: Mapping[tuple[str, bool], Any], session: str) -> dict[str,
     for path, (rows, stated) in observed.items():
         if stated and path.endswith(f"/{schema.SPIKES}"):
             groups[path] = with_stretches(groups[path], list(rows.T))
-    return complete(groups, session)
+    return add_observed(groups, session)
 
 
 def _fit(kept: xr.Dataset, node: xr.Dataset) -> bool:

@@ -19,7 +19,7 @@ from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import find, recognised
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree import contents
-from neuroarrays.tree.observed import complete
+from neuroarrays.tree.observed import add_observed
 
 
 class Reader(BackendEntrypoint):
@@ -223,7 +223,7 @@ class Reader(BackendEntrypoint):
     ) -> dict[str, xr.Dataset]:
         """The nodes of a session by their path in the tree, without areas that nobody asked for."""
         if self.kind == schema.RECORDING and schema.OBSERVED not in nodes:
-            nodes = complete(nodes)
+            nodes = add_observed(nodes)
         areas = _areas(self.kind, nodes)
         unwanted = [area for area in areas if not request.area(area.rpartition("/")[2])]
         placed: dict[str, xr.Dataset] = {}

@@ -33,25 +33,25 @@ def breaks(area: Area, *, masked: bool = True, clock: xr.DataArray | None = None
         Without time stamps only the last two count.
     """
     stamps = area.coords.get(schema.TIME) if clock is None else clock
-    n = area.sizes[schema.TIME] if stamps is None else stamps.size
-    first = np.zeros(n, bool)
-    first[:1] = True
+    n_times = area.sizes[schema.TIME] if stamps is None else stamps.size
+    is_break = np.zeros(n_times, bool)
+    is_break[:1] = True
     if stamps is not None:
         times = seconds(stamps, "the clock")
         if even_step(times) is None or "bin_width" in stamps.attrs:
             steps = np.diff(times)
-            first[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
+            is_break[1:] |= ~((steps > 0) & (steps <= HOLE * step(stamps)))
     names = [schema.BLOCK, schema.VALID] if masked else [schema.BLOCK]
     for node in [area, *area.parents] if isinstance(area, xr.DataTree) else [area]:
         for name in names:
             label = _labels(node, name)
-            if label is not None and label.size == n:
-                first[1:] |= label[1:] != label[:-1]
-    return first
+            if label is not None and label.size == n_times:
+                is_break[1:] |= label[1:] != label[:-1]
+    return is_break
 
 
-def stretches(area: Area) -> np.ndarray:
-    """The stretches of a clock; each goes from one break to the next.
+def unbroken_runs(area: Area) -> np.ndarray:
+    """The runs of frames between two breaks of a clock.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def stretches(area: Area) -> np.ndarray:
     Returns
     -------
     (n, 2) int64
-        The first frame of each stretch, and the frame after its last. Together the stretches cover
-        the whole clock, also the time that is not `valid`.
+        The first frame of each run, and the frame after its last. Together the runs cover the whole
+        clock, also the time that is not `valid`.
     """
-    begins = breaks(area)
-    first = np.flatnonzero(begins)
-    return np.stack([first, np.append(first[1:], begins.size)[: first.size]], axis=1)
+    is_break = breaks(area)
+    first = np.flatnonzero(is_break)
+    return np.stack([first, np.append(first[1:], is_break.size)[: first.size]], axis=1)
 
 
 def step(clock: xr.DataArray) -> float:
@@ -88,7 +88,7 @@ def step(clock: xr.DataArray) -> float:
 
 
 def _labels(node: Area, name: str) -> np.ndarray | None:
-    """The variable or coordinate of a name, if it has the dimension time."""
+    """The values of a variable or coordinate, (time,); None if the node has none along time."""
     if isinstance(node, xr.DataArray):
         label = node.coords[name].variable if name in node.coords else None
     else:

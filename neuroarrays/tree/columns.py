@@ -68,8 +68,7 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
     if values.dtype.kind == "M":
         msg = (
             f"{what}: found dates (datetime64), expected seconds on the session clock; subtract "
-            "the session's "
-            "start, e.g. times - times[0], which gives durations"
+            "the start of the session, for example times - times[0], which gives durations"
         )
         raise ValueError(msg)
     if values.dtype.kind == "m":
@@ -115,7 +114,7 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
     """Convert Python objects to float64, timedelta64 or datetime64; missing values stay missing."""
     missing = np.asarray(pd.isna(values)).reshape(values.shape)
     known = values[~missing].tolist()
-    if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
+    if _are_durations(known):
         durations = np.full(values.shape, "NaT", "m8[ns]")
         durations[~missing] = pd.to_timedelta(known).to_numpy("m8[ns]")
         return durations
@@ -127,6 +126,11 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
     numbers = np.full(values.shape, np.nan)
     numbers[~missing] = known
     return numbers
+
+
+def _are_durations(values: list[Any]) -> bool:
+    """Whether there are values, and all are durations."""
+    return bool(values) and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in values)
 
 
 def plain_column(column: Any) -> np.ndarray:
@@ -142,32 +146,32 @@ def plain_column(column: Any) -> np.ndarray:
     -------
     (n,) array
         Durations become seconds. Whole numbers and bool with missing values become float64 with
-        NaN. All else keeps its unit.
+        NaN. Values of any other type keep their unit.
     """
     if isinstance(column, xr.DataArray | xr.Variable):
-        raw = column.data
-        column = raw if isinstance(raw, pd.api.extensions.ExtensionArray) else column.values
+        data = column.data
+        column = data if isinstance(data, pd.api.extensions.ExtensionArray) else column.values
     if np.ndim(column) != 1:
         return np.asarray(column)
     series = pd.Series(column)
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = pd.Series(np.asarray(series, object)).infer_objects()
-    kind = series.dtype
-    if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
+    dtype = series.dtype
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if series.isna().any():
             return np.asarray(series.to_numpy(np.float64, na_value=np.nan))
-        return np.asarray(series.to_numpy(getattr(kind, "numpy_dtype", kind)))
-    if kind.kind == "m":
+        return np.asarray(series.to_numpy(getattr(dtype, "numpy_dtype", dtype)))
+    if dtype.kind == "m":
         return seconds(series.to_numpy())
-    if kind.kind != "O" and not pd.api.types.is_string_dtype(kind):
+    if dtype.kind != "O" and not pd.api.types.is_string_dtype(dtype):
         return np.asarray(series.to_numpy())
-    return _of_objects(np.asarray(series, object), np.asarray(series.isna()))
+    return _from_objects(np.asarray(series, object), np.asarray(series.isna()))
 
 
-def _of_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _from_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Convert Python objects to numbers, bool or seconds if all are that, else to text and None."""
     known = values[~missing].tolist()
-    if known and all(isinstance(v, datetime.timedelta | np.timedelta64) for v in known):
+    if _are_durations(known):
         return seconds(values)
     if not known or not all(isinstance(v, int | float | np.number | np.bool_) for v in known):
         values = values.copy()

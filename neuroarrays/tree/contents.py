@@ -52,17 +52,17 @@ def of_groups(datasets: Mapping[str, xr.Dataset | NodeRecord]) -> TreeContents:
     }
     root = nodes.pop("", NodeRecord({}, {}, {}))
     kind = schema.kind_of(dict(root.attrs))
-    above = {path.rpartition("/")[0] for path in nodes}
+    parents = {path.rpartition("/")[0] for path in nodes}
     roles = {
-        path: schema.role_of(kind, path, node.units, node.sizes, path in above)
+        path: schema.role_of(kind, path, node.units, node.sizes, path in parents)
         for path, node in nodes.items()
     }
-    inside: dict[str, dict[str, str]] = {}
+    paths_of: dict[str, list[str]] = {}
     for path, session in _sessions(kind, roles, nodes):
-        inside.setdefault(session, {})[path] = roles[path]
+        paths_of.setdefault(session, []).append(path)
     sessions = [
-        _session(kind, path, paths, {p: nodes[p] for p in paths}, nodes.get(path))
-        for path, paths in inside.items()
+        _session(kind, session, roles, {path: nodes[path] for path in paths}, nodes.get(session))
+        for session, paths in paths_of.items()
     ]
     return TreeContents(kind, str(root.attrs.get("source", "")), tuple(sessions))
 
@@ -77,7 +77,11 @@ def of_tree(tree: xr.DataTree) -> TreeContents:
 def _sessions(
     kind: str, roles: Mapping[str, str], nodes: Mapping[str, NodeRecord]
 ) -> Iterator[tuple[str, str]]:
-    """The session of each node: its first name in a recording, else the node above the areas."""
+    """Each node with its session, as (path of the node, path of the session).
+
+    In a recording tree the session is the first name of the path. In an aligned tree it is the node
+    above the areas or the events.
+    """
     if kind == schema.RECORDING:
         yield from ((path, path.partition("/")[0]) for path in nodes)
         return
@@ -102,7 +106,7 @@ def _session(
     nodes: Mapping[str, NodeRecord],
     session_node: NodeRecord | None,
 ) -> SessionRecord:
-    """The record of a session from its nodes."""
+    """The record of a session from the nodes at and below it."""
     areas: dict[str, AreaRecord] = {}
     signals: list[SignalRecord] = []
     events: list[EventsRecord] = []
@@ -166,8 +170,7 @@ def _events(kind: str, below: str, node: NodeRecord) -> list[EventsRecord]:
     return [EventsRecord(name, number, node.units)]
 
 
-# ------------------------------------------------------------------------- facts for which values
-# are read
+# ------------------------------------------------------------------ facts that need values
 
 
 def timed(contents: TreeContents, tree: xr.DataTree, spikes: bool) -> TreeContents:
@@ -192,6 +195,7 @@ def timed(contents: TreeContents, tree: xr.DataTree, spikes: bool) -> TreeConten
 
 
 def _timed(session: SessionRecord, node: Any, spikes: bool) -> SessionRecord:
+    """The record of a session with its recorded time and the rates of its signals and units."""
     recorded, is_whole = (of_session(node), True) if spikes else known_without_spikes(node)
     areas = session.areas
     if spikes:

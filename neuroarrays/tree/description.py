@@ -24,9 +24,9 @@ _READ_MASKS = 100
 _READ_SPIKES = 4_000_000
 #: Variables of an aligned area that are no signals.
 _NO_SIGNALS = (schema.SPIKE_DATA, schema.RESPONSES, schema.VALID, schema.VALID_UNITS)
-#: Columns of the text.
+#: Width of the text, in characters.
 _WIDTH = 100
-#: A longer name of a session gets a line of its own.
+#: A name of a session that has more characters than this gets a line of its own.
 _LONG = 40
 _COLUMNS = (
     "session",
@@ -139,7 +139,7 @@ class Description:
         return [name for name in _LISTS if any(row.get(name) for row in self.rows)]
 
     def _first_of_session(self, last: int) -> dict[str, str]:
-        """The first row of the session whose last row is given."""
+        """The first row of a session, from the position of its last row."""
         rows = self._sparse()
         return next(self.rows[i] for i in range(last, -1, -1) if rows[i]["session"])
 
@@ -221,10 +221,10 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     facts = contents.of_tree(tree)
     remark = ""
     if facts.kind == schema.RECORDING:
-        reads = _few(facts, tree) if rates is None else rates
-        facts = contents.timed(facts, tree, reads)
+        read_spikes = _has_few_spikes(facts, tree) if rates is None else rates
+        facts = contents.timed(facts, tree, read_spikes)
         texts = [_of_recording(session) for session in facts.sessions]
-        if facts.n_spikes and not reads:
+        if facts.n_spikes and not read_spikes:
             what = (
                 "Rates" if all(s.is_whole for s in facts.sessions) else "Rates and full durations"
             )
@@ -251,11 +251,12 @@ def describe(tree: xr.DataTree, rates: bool | None = None) -> Description:
     ]
     rows = [{name: printable(text) for name, text in row.items()} for row in rows]
     title = printable(f"{facts.kind} tree{source}: {', '.join(counts)}")
-    return Description(title, rows, facts, " ".join(filter(None, (remark, _kept(tree)))))
+    remarks = [text for text in (remark, _cached(tree)) if text]
+    return Description(title, rows, facts, " ".join(remarks))
 
 
-def _kept(tree: xr.DataTree) -> str:
-    """For a tree opened from an address: how much of it is kept on this machine; else ""."""
+def _cached(tree: xr.DataTree) -> str:
+    """A sentence on how much of a remote tree is kept on this machine; "" for a local tree."""
     address = str(tree.root.encoding.get("source", ""))
     if "://" not in address:
         return ""
@@ -268,7 +269,7 @@ def _kept(tree: xr.DataTree) -> str:
     )
 
 
-def _few(facts: TreeContents, tree: xr.DataTree) -> bool:
+def _has_few_spikes(facts: TreeContents, tree: xr.DataTree) -> bool:
     """Whether a recording has so few spikes that they are read by default."""
     sessions: list[Any] = [tree.root[session.path] for session in facts.sessions]
     return max(facts.n_spikes, sum(map(times_to_read, sessions))) <= _READ_SPIKES
@@ -287,9 +288,9 @@ def _of_area(area: AreaRecord) -> dict[str, str]:
 def _of_recording(session: SessionRecord) -> dict[str, str]:
     """The cells of a session of a recording tree, as text."""
     seconds = session.seconds or 0.0
-    least = "" if session.is_whole or not seconds > 0 else "at least "
+    at_least = "" if session.is_whole or not seconds > 0 else "at least "
     return {
-        "duration": f"{least}{_duration(seconds)}",
+        "duration": f"{at_least}{_duration(seconds)}",
         "signals": ", ".join(f"{signal.path} {_clock(signal)}" for signal in session.signals),
         "events": ", ".join(f"{events.name} {events.n_events:,}" for events in session.events),
         "tables": ", ".join(f"{table.name} {table.n_rows:,}" for table in session.tables),
@@ -346,6 +347,7 @@ def _width(area: xr.DataTree) -> float:
 
 
 def _duration(seconds: float) -> str:
+    """A duration as text, in s, min or h; "" if it is 0 or not known."""
     if not seconds > 0:
         return ""
     if seconds < 120:

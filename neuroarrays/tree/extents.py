@@ -15,7 +15,7 @@ from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of, cached, exac
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 #: The most values that are read at once.
-_READ = 1 << 22
+_READ_AT_ONCE = 1 << 22
 #: A datum this close to an epoch, in s, belongs to it: clocks and tables round differently.
 _ROUNDING = 1e-6
 
@@ -52,19 +52,18 @@ class Part:
         if isinstance(self.times, LazyArray):
             values = self.times.outer((slice(start, stop, 1),))
         elif isinstance(self.times, xr.Variable):
-            values = self.times.copy(deep=False)[
-                start:stop
-            ].values  # the copy does not keep the values
+            # A copy, because a variable keeps the values that were read.
+            values = self.times.copy(deep=False)[start:stop].values
         else:
             values = self.times[start:stop]
         return np.asarray(values, np.float64)
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """All finite times, part by part."""
+        """All finite times, in pieces of bounded size."""
         if isinstance(self.times, FileArray):
             self.times.source.check_scan(self.times.name, self.size * self.times.dtype.itemsize)
-        for start in range(0, self.size, _READ):
-            values = self.read(start, min(start + _READ, self.size))
+        for start in range(0, self.size, _READ_AT_ONCE):
+            values = self.read(start, min(start + _READ_AT_ONCE, self.size))
             yield values[np.isfinite(values)]
 
     def extent(self) -> tuple[float, float]:
@@ -123,6 +122,7 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
 
 
 def _times(variable: xr.Variable) -> Any:
+    """The times as a lazy array or numpy array; the variable itself if its data are neither."""
     data = array_of(variable)
     if isinstance(data, LazyArray):
         return data
@@ -138,8 +138,8 @@ def hull(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class FoundStretches(LazyArray):
-    """Starts or stops of the recorded time, computed once, when they are first read.
+class LazyStretches(LazyArray):
+    """Starts or stops, (n,) in s, of the recorded time; computed when they are first read.
 
     Attributes
     ----------
@@ -151,9 +151,9 @@ class FoundStretches(LazyArray):
     column : {0, 1}
         Starts or stops.
     apart : bool
-        False for epochs, in any order: they are used if no datum lies between them, and joined if
-        one does. True for the observed intervals of units: the extent of `parts` is one more
-        stretch.
+        False for epochs of a session, in any order. They are joined to one stretch if a datum lies
+        between them. True for the observed intervals of units. They stay as they are, and the
+        extent of `parts` is one more stretch.
     """
 
     parts: tuple[Part, ...]
@@ -171,30 +171,31 @@ class FoundStretches(LazyArray):
         return np.dtype("f8")
 
     def outer(self, key: Key) -> np.ndarray:
-        (k,) = key
-        (rows,) = cached(("observed", self._token()), lambda: (self._find(),))
-        ends: np.ndarray = rows[:, self.column][k]
+        (positions,) = key
+        (rows,) = cached(("observed", self._token()), lambda: (self._computed(),))
+        ends: np.ndarray = rows[:, self.column][positions]
         return ends
 
-    def named_rows(self) -> np.ndarray:
+    def stated_rows(self) -> np.ndarray:
         """The rows that the file states, (n, 2) float64, s."""
         columns = [
             column.load() if isinstance(column, LazyArray) else column for column in self.rows
         ]
         return np.stack(columns, axis=1).astype(np.float64)
 
-    def _find(self) -> np.ndarray:
-        rows = self.named_rows()
+    def _computed(self) -> np.ndarray:
+        """Starts and stops of the recorded time, (n, 2) float64, s."""
+        rows = self.stated_rows()
         low, high = hull(self.parts)
         if self.apart or not len(rows):
             return np.concatenate([rows, [[low, high]]])
         if not (np.isfinite(rows).all() and (rows[:, 0] <= rows[:, 1]).all()):
-            rows[:] = np.nan  # no epochs: the first row is everything, the others are empty
+            rows[:] = np.nan  # These are no epochs. One row covers everything, the others nothing.
             rows[0] = low, high
             return rows
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        some = rows[:, 1] > rows[:, 0]
-        rows[some, 1] = np.nextafter(rows[some, 1], -np.inf)  # half-open, as all tables are
+        has_length = rows[:, 1] > rows[:, 0]  # Tables are half-open; here a stop is within.
+        rows[has_length, 1] = np.nextafter(rows[has_length, 1], -np.inf)
         reach = np.maximum.accumulate(rows[:, 1])
         if np.isfinite(low):
             rows[0, 0] = min(low, rows[0, 0])

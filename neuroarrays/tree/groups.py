@@ -13,8 +13,8 @@ from neuroarrays.lazy.trees import tree_of
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 Groups = dict[str, xr.Dataset]
-#: Nodes that tell when their session was recorded, and when it is valid.
-_WHEN = (schema.OBSERVED, f"{schema.PRESENTATIONS}/{INVALID_TIMES}")
+#: Nodes that tell when their session was recorded, and when it is valid; relative to the session.
+_RECORDED_TIME = (schema.OBSERVED, f"{schema.PRESENTATIONS}/{INVALID_TIMES}")
 
 
 def is_recording(tree: xr.DataTree) -> bool:
@@ -31,22 +31,19 @@ def nodes_of(tree: xr.DataTree) -> Groups:
     kind = schema.kind_of(tree)
     prefix = tree.path.strip("/")
     session = prefix.partition("/")[0]
-    about = _WHEN if kind == schema.RECORDING and session else ()
-    always = {f"{session}/{name}" for name in about}
+    names = _RECORDED_TIME if kind == schema.RECORDING and session else ()
+    always = {prefix, *(f"{session}/{name}" for name in names)}
+    nodes = {node.path.strip("/"): node for node in tree.root.subtree}
     return {
-        path.strip("/"): node.to_dataset(inherit=False)
-        for path, node in ((node.path, node) for node in tree.root.subtree)
-        if not prefix
-        or path.strip("/") == prefix
-        or below(path.strip("/"), prefix)
-        or below(prefix, path.strip("/"))
-        or path.strip("/") in always
+        path: node.to_dataset(inherit=False)
+        for path, node in nodes.items()
+        if path in always or below(path, prefix) or below(prefix, path)
     }
 
 
-def below(path: str, other: str) -> bool:
-    """Whether a path is inside the branch of another."""
-    return path != other and (not other or path.startswith(other + "/"))
+def below(path: str, branch: str) -> bool:
+    """Whether a path is below a branch; the branch itself is not."""
+    return path != branch and (not branch or path.startswith(branch + "/"))
 
 
 def above(path: str) -> list[str]:
@@ -58,30 +55,40 @@ def above(path: str) -> list[str]:
 
 
 def rebuilt(tree: xr.DataTree, groups: Groups) -> xr.DataTree:
-    """A tree of the groups; returns the node at the path of the given one."""
-    whole = tree_of({"/" + path: node for path, node in groups.items()})
+    """Join groups to a tree; returns its node at the path of `tree`."""
+    root = tree_of({"/" + path: node for path, node in groups.items()})
     path = tree.path.strip("/")
-    branch = whole[path] if path else whole
+    branch = root[path] if path else root
     assert isinstance(branch, xr.DataTree)
     return branch
 
 
 def without(groups: Groups, dropped: set[str], owners: set[str]) -> Groups:
-    """Drop nodes with all below them, and nodes above that then have no such node left."""
+    """Drop nodes with all that is below them, and parents whose owners were all dropped.
+
+    Parameters
+    ----------
+    groups : dict of str to Dataset
+        All nodes by path.
+    dropped : set of str
+        The paths of the nodes to drop.
+    owners : set of str
+        The paths of the nodes that keep their parent in the tree, such as the areas.
+    """
     parents = {path.rpartition("/")[0] for path in dropped}
     dropped = set(dropped)
     while parents := {p for p in parents if p}:
         for parent in parents:
             inside = [path for path in owners if below(path, parent)]
-            if inside and all(path in dropped or _in(path, dropped) for path in inside):
+            if inside and all(_is_dropped(path, dropped) for path in inside):
                 dropped.add(parent)
         parents = {path.rpartition("/")[0] for path in parents}
-    return {p: node for p, node in groups.items() if p not in dropped and not _in(p, dropped)}
+    return {path: node for path, node in groups.items() if not _is_dropped(path, dropped)}
 
 
-def _in(path: str, dropped: set[str]) -> bool:
-    """Whether a node above a path was dropped."""
-    return any(node in dropped for node in above(path))
+def _is_dropped(path: str, dropped: set[str]) -> bool:
+    """Whether a node or one above it was dropped."""
+    return path in dropped or any(parent in dropped for parent in above(path))
 
 
 def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
@@ -93,25 +100,25 @@ def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:
     """The highest nodes that have a dimension; all nodes below them share it."""
     highest: dict[str, None] = {}
     for path, node in groups.items():
-        if dim in node.sizes and not any(owner in highest for owner in _or_root(path)):
+        if dim in node.sizes and not any(parent in highest for parent in _above_and_root(path)):
             highest[path] = None
     return list(highest)
 
 
-def _or_root(path: str) -> list[str]:
-    """The paths above one, and the root."""
+def _above_and_root(path: str) -> list[str]:
+    """The paths above one, the nearest first, and the root at the end."""
     return [*above(path), ""] if path else []
 
 
 def parameters(owner: str, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
-    """The columns along presentations at or below a node, those of a table first."""
+    """The columns along presentations at or below a node; a column of a table comes first."""
     paths = [path for path in groups if path == owner or below(path, owner)]
     paths.sort(key=lambda path: not path.endswith(schema.PRESENTATIONS))
-    named: dict[str, Any] = {}
+    columns_by_name: dict[str, Any] = {}
     for path in paths:
         for name, column in columns(groups[path], schema.PRESENTATION).items():
-            named.setdefault(name, column)
-    return named
+            columns_by_name.setdefault(name, column)
+    return columns_by_name
 
 
 def keep_rows(
@@ -138,14 +145,14 @@ def keep_rows(
         If True, owners without any entry left are kept.
     """
     emptied = {path for path, rows in chosen.items() if not rows.any()} if not keep_empty else set()
-    kept = {
+    positions_of = {
         owner: np.flatnonzero(rows)
         for owner, rows in chosen.items()
         if owner not in emptied and not rows.all()
     }
     for path, node in groups.items():
-        for owner in (path, *_or_root(path)):
-            if owner in kept and dim in node.sizes:
-                places = kept[owner]
-                groups[path] = node = take(node, places) if take else node.isel({dim: places})
+        for owner in (path, *_above_and_root(path)):
+            if owner in positions_of and dim in node.sizes:
+                rows = positions_of[owner]
+                groups[path] = node = take(node, rows) if take else node.isel({dim: rows})
     return without(groups, emptied, set(chosen))

@@ -74,8 +74,7 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(bad))
         msg = (
             f"{int(bad.sum())} of {many(bad.size, 'interval')} with no valid extent: row {row} "
-            "goes from "
-            f"{pair[0, row]} to {pair[1, row]} s"
+            f"goes from {pair[0, row]} to {pair[1, row]} s"
         )
         raise ValueError(msg)
     return pair[0], pair[1]
@@ -101,8 +100,8 @@ def merged(table: Any) -> tuple[np.ndarray, np.ndarray]:
     (array([0.]), array([3.]))
     """
     starts, stops = spans(table)
-    some = stops > starts
-    starts, stops = starts[some], stops[some]
+    has_length = stops > starts
+    starts, stops = starts[has_length], stops[has_length]
     order = np.argsort(starts, kind="stable")
     starts, reach = starts[order], np.maximum.accumulate(stops[order])
     begins = np.ones(starts.size, bool)
@@ -172,14 +171,14 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
     first : Dataset, DataTree node, DataFrame, or (n, 2) array, s
         Its rows keep their labels, and stay apart where they overlap.
     second : Dataset, DataTree node, DataFrame, or (n, 2) array, s
-        Taken as a set of time.
+        Its rows are joined first; their labels are not used.
 
     Returns
     -------
     Dataset
-        The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
-        several parts are left stands once for each, with the same ``presentation_id``;
-        parts of no length are left out.
+        The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
+        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
+        length are left out.
 
     Examples
     --------
@@ -199,14 +198,14 @@ def difference(first: Any, second: Any) -> xr.Dataset:
     first : Dataset, DataTree node, DataFrame, or (n, 2) array, s
         Its rows keep their labels, and stay apart where they overlap.
     second : Dataset, DataTree node, DataFrame, or (n, 2) array, s
-        Taken as a set of time.
+        Its rows are joined first; their labels are not used.
 
     Returns
     -------
     Dataset
-        The columns ``(presentation_id,)`` of `first`, times in seconds. A row of which
-        several parts are left stands once for each, with the same ``presentation_id``;
-        parts of no length are left out.
+        The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
+        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
+        length are left out.
 
     Examples
     --------
@@ -220,22 +219,22 @@ def difference(first: Any, second: Any) -> xr.Dataset:
 
 
 def _cut(table: Any, begins: np.ndarray, ends: np.ndarray) -> xr.Dataset:
-    """Each row, cut to stretches that are in order and do not overlap."""
+    """The rows of a table, cut to stretches that are in order and do not overlap."""
     rows = _rows(table)
     starts, stops = spans(rows)
     low = np.searchsorted(ends, starts, side="right")
     high = np.searchsorted(begins, stops, side="left")
-    number = np.maximum(high - low, 0)
-    row = np.repeat(np.arange(starts.size), number)
-    stretch = np.arange(row.size) - np.repeat(np.cumsum(number) - number, number) + low[row]
+    n_parts = np.maximum(high - low, 0)
+    row = np.repeat(np.arange(starts.size), n_parts)
+    stretch = np.arange(row.size) - np.repeat(np.cumsum(n_parts) - n_parts, n_parts) + low[row]
     begin = np.maximum(starts[row], begins[stretch])
     end = np.minimum(stops[row], ends[stretch])
-    kept = begin < end
-    out = rows.isel({_ROWS: row[kept]})
-    columns = {schema.START_TIME: begin[kept], schema.STOP_TIME: end[kept]}
-    if "duration" in out:
+    has_length = begin < end
+    parts = rows.isel({_ROWS: row[has_length]})
+    columns = {schema.START_TIME: begin[has_length], schema.STOP_TIME: end[has_length]}
+    if "duration" in parts:
         columns["duration"] = columns[schema.STOP_TIME] - columns[schema.START_TIME]
-    return out.assign({name: out[name].copy(data=values) for name, values in columns.items()})
+    return parts.assign({name: parts[name].copy(data=values) for name, values in columns.items()})
 
 
 def _rows(table: Any) -> xr.Dataset:
@@ -257,6 +256,7 @@ def _rows(table: Any) -> xr.Dataset:
 
 
 def _table(starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
+    """A table of intervals from starts and stops, (presentation_id,) in s."""
     columns = {schema.START_TIME: starts, schema.STOP_TIME: stops}
     variables = {name: schema.var("table", name, values) for name, values in columns.items()}
     return xr.Dataset(variables, {_ROWS: np.arange(starts.size)})

@@ -1,9 +1,9 @@
 """Invalid times as masks, for the whole session and for some of its units.
 
-A session may have a table ``presentations/invalid_times`` (NWB's own name) with `start_time` and
-`stop_time`, half-open like all tables: a bin that begins at a stop is still valid. A column
-`applies_to` tells what is invalid: "" is everything; another name is the units whose label `probe`
-is that name.
+A session may have a table ``presentations/invalid_times``, which is named as in NWB. Its rows go
+from `start_time` to `stop_time` and are half-open, as in all tables: a bin that begins at a stop is
+valid. The column `applies_to` tells what is invalid. An empty text stands for everything. Any other
+text is the name of a probe, and stands for the units whose label `probe` has this name.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def invalid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> di
     Returns
     -------
     dict of str to (...,) bool
-        Masks by the name of the probe, "" for everything; only masks with an invalid bin are there.
+        True where a bin is invalid, by the name of the probe, "" for everything. Names without an
+        invalid bin are left out.
     """
-    hits: dict[str, np.ndarray] = {}
-    for a, b, name, _ in _rows(session):
-        hit = (end > a) & ((begin < b) | (begin == a))  # a row of no length hits one bin
-        if hit.any():
-            hits[name] = hits[name] | hit if name in hits else hit
-    return hits
+    masks: dict[str, np.ndarray] = {}
+    for start, stop, name, _ in _rows(session):
+        # A row of no length makes one bin invalid.
+        invalid = (end > start) & ((begin < stop) | (begin == start))
+        if invalid.any():
+            masks[name] = masks[name] | invalid if name in masks else invalid
+    return masks
 
 
 def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.ndarray]:
@@ -57,14 +59,14 @@ def invalid_times(session: xr.DataTree | None, units: xr.Dataset) -> list[np.nda
     list of (n, 2) float64, s
         Starts and stops on the session clock, as in the table: they may overlap.
     """
-    n = units.sizes.get(schema.UNIT, 1)
-    probes = np.atleast_1d(units[_PROBE].values).tolist() if _PROBE in units else [None] * n
+    n_units = units.sizes.get(schema.UNIT, 1)
+    probes = np.atleast_1d(units[_PROBE].values).tolist() if _PROBE in units else [None] * n_units
     rows = [] if session is None else _rows(session)
-    by_scope: dict[object, np.ndarray] = {}
+    by_probe: dict[object, np.ndarray] = {}
     for probe in set(probes):
-        spans = [(a, b) for a, b, name, _ in rows if name in ("", probe)]
-        by_scope[probe] = np.array(spans, float).reshape(-1, 2)
-    return [by_scope[probe] for probe in probes]
+        spans = [(start, stop) for start, stop, name, _ in rows if name in ("", probe)]
+        by_probe[probe] = np.array(spans, float).reshape(-1, 2)
+    return [by_probe[probe] for probe in probes]
 
 
 def cut_away(session: xr.DataTree) -> np.ndarray:
@@ -80,12 +82,12 @@ def cut_away(session: xr.DataTree) -> np.ndarray:
     (n, 2) float64, s
         Starts and stops on the session clock; they may overlap.
     """
-    spans = [(a, b) for a, b, _, reason in _rows(session) if reason == RESTRICTED]
+    spans = [(start, stop) for start, stop, _, reason in _rows(session) if reason == RESTRICTED]
     return np.array(spans, float).reshape(-1, 2)
 
 
 def _rows(session: xr.DataTree) -> list[tuple[float, float, str, str]]:
-    """Start, stop, scope and reason of the invalid times of a session."""
+    """Start (s), stop (s), name of the probe and reason of each invalid time of a session."""
     tables = session.children.get(schema.PRESENTATIONS)
     if tables is None or INVALID_TIMES not in tables.children:
         return []

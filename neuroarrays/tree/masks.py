@@ -48,49 +48,56 @@ def unit_validity(
     stated = {id(stretches): stretches for stretches in observed if not stretches.from_data}
     if not names and not stated:
         return None
-    number = len(observed) or probes.size
-    mask_of = np.full(number, -1, np.int64)
+    n_units = len(observed) or probes.size
+    mask_of = np.full(n_units, -1, np.int64)
     for i, name in enumerate(names):
         mask_of[probes == name] = i
-    group_of = {key: i for i, key in enumerate(stated)}
-    group = np.full(number, -1, np.int64)
-    group[: len(observed)] = [group_of.get(id(stretches), -1) for stretches in observed]
-    bad = np.zeros((0, *edges.shape[:-1], edges.shape[-1] - 1), bool)
+    numbers = {key: i for i, key in enumerate(stated)}
+    observed_of = np.full(n_units, -1, np.int64)
+    observed_of[: len(observed)] = [numbers.get(id(stretches), -1) for stretches in observed]
+    n_bins = edges.shape[-1] - 1
+    invalid = np.zeros((0, *edges.shape[:-1], n_bins), bool)
     if names:
-        bad = np.stack([masks[name] for name in names])
-    clock, n_bins = edges.ndim == 1, edges.shape[-1] - 1
-    rows, bad = (edges[None], bad[:, None]) if clock else (edges, bad)
-    whose = _Invalid(rows, bad, mask_of, tuple(stated.values()), group)
-    shape = (n_bins, number) if clock else (len(edges), number, n_bins)
-    function = _valid_clock if clock else _valid_trials
-    lazy = Computed(function, shape, np.dtype(bool), (whose,))
-    where = (*dims[:-1], schema.UNIT, dims[-1]) if len(dims) == 2 else (*dims, schema.UNIT)
-    return schema.var("area", schema.VALID_UNITS, wrap(lazy), where, tree=schema.ALIGNED)
+        invalid = np.stack([masks[name] for name in names])
+    if edges.ndim == 1:
+        validity = _Validity(
+            edges[None], invalid[:, None], mask_of, tuple(stated.values()), observed_of
+        )
+        mask = Computed(_valid_on_clock, (n_bins, n_units), np.dtype(bool), (validity,))
+        mask_dims = (*dims, schema.UNIT)
+    else:
+        validity = _Validity(edges, invalid, mask_of, tuple(stated.values()), observed_of)
+        shape = (len(edges), n_units, n_bins)
+        mask = Computed(_valid_in_presentations, shape, np.dtype(bool), (validity,))
+        mask_dims = (*dims[:-1], schema.UNIT, dims[-1])
+    return schema.var("area", schema.VALID_UNITS, wrap(mask), mask_dims, tree=schema.ALIGNED)
 
 
-def _valid_trials(
-    rows: np.ndarray, units: np.ndarray, bins: np.ndarray, whose: _Invalid
+def _valid_in_presentations(
+    rows: np.ndarray, units: np.ndarray, bins: np.ndarray, validity: _Validity
 ) -> np.ndarray:
-    """Which bins of which units count, (row, unit, bin) bool."""
-    begin, end = whose.edges[rows[:, None], bins], whose.edges[rows[:, None], bins + 1]
+    """Which bins of which units count, (presentation, unit, bin) bool; arguments are positions."""
+    edges, mask_of, observed_of = (
+        validity.edges,
+        validity.mask_of[units],
+        validity.observed_of[units],
+    )
+    begin, end = edges[rows[:, None], bins], edges[rows[:, None], bins + 1]
     valid = np.ones((units.size, rows.size, bins.size), bool)
-    for number in np.unique(whose.group[units]):
-        if number >= 0:
-            valid[whose.group[units] == number] = whose.observed[number].hold(begin, end)
-    for number in np.unique(whose.mask_of[units]):
-        if number >= 0:
-            bad = whose.invalid[number][rows[:, None], bins]
-            valid[whose.mask_of[units] == number] &= ~bad
+    for number in np.unique(observed_of[observed_of >= 0]):
+        valid[observed_of == number] = validity.observed[number].covers(begin, end)
+    for number in np.unique(mask_of[mask_of >= 0]):
+        valid[mask_of == number] &= ~validity.invalid[number][rows[:, None], bins]
     return np.moveaxis(valid, 0, 1)
 
 
-def _valid_clock(bins: np.ndarray, units: np.ndarray, whose: _Invalid) -> np.ndarray:
-    """The same on a continuous clock, (bin, unit) bool."""
-    return np.asarray(_valid_trials(np.zeros(1, np.int64), units, bins, whose)[0].T)
+def _valid_on_clock(bins: np.ndarray, units: np.ndarray, validity: _Validity) -> np.ndarray:
+    """Which bins of a continuous clock count for which units, (bin, unit) bool."""
+    return np.asarray(_valid_in_presentations(np.zeros(1, np.int64), units, bins, validity)[0].T)
 
 
 @dataclass(frozen=True, eq=False)
-class _Invalid:
+class _Validity:
     """The bins that do not count, and the units that they belong to.
 
     Attributes
@@ -103,7 +110,7 @@ class _Invalid:
         The number of the mask of each unit, -1 for none.
     observed : tuple of Stretches
         Distinct times in which units were recorded.
-    group : (unit,) int64
+    observed_of : (unit,) int64
         The number of the times of each unit, -1 for a unit that was recorded throughout.
     """
 
@@ -111,4 +118,4 @@ class _Invalid:
     invalid: np.ndarray
     mask_of: np.ndarray
     observed: tuple[Stretches, ...]
-    group: np.ndarray
+    observed_of: np.ndarray

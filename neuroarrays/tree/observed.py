@@ -20,29 +20,29 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, array_of, data_of, wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.extents import FoundStretches, Part, hull, parts_of
+from neuroarrays.tree.extents import LazyStretches, Part, hull, parts_of
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import cut_away, invalid_times
 from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import trains_of
 
-#: Names of the variables of the node ``observed``, and of those of a spikes node.
+#: Names of the starts and stops in the node ``observed``, and of those in a spikes node.
 OF_SESSION, OF_UNITS = (schema.START_TIME, schema.STOP_TIME), ("observed_start", "observed_stop")
-#: Value of the attribute `ends` if the stretches end where the data end.
+#: Value of the attribute `ends` if the stretches begin and end where the data do.
 FOUND = "found"
 
 
 # ------------------------------------------------------------------------------ making a tree
 
 
-def complete(
+def add_observed(
     groups: Mapping[str, xr.Dataset],
     session: str = "",
     more: Sequence[Part] | None = None,
     rows: tuple[Any, Any] | None = None,
     epochs: bool = True,
 ) -> dict[str, xr.Dataset]:
-    """Add to the nodes of a session when it was recorded; no values are read.
+    """Add the observed time to the nodes of a session; no values are read.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def complete(
         Starts and stops that the file states.
     epochs : bool
         True if the rows are epochs of the session: they are used if all data are within them. False
-        if they are those of the units; continuous signals then have their own extent.
+        if they are the observed intervals of units: the extent of the continuous signals is then
+        one more stretch.
 
     Returns
     -------
@@ -75,32 +76,32 @@ def complete(
     }
     nodes = dict(groups)
     if observed_path not in groups or schema.INTERVAL not in groups[observed_path].dims:
+        # A signal of the file may have the name "observed" too. It gets another name.
         for path in [p for p in nodes if p == observed_path or p.startswith(observed_path + "/")]:
-            nodes[f"{observed_path}_signal{path.removeprefix(observed_path)}"] = nodes.pop(
-                path
-            )  # not ours
+            below = path.removeprefix(observed_path)
+            nodes[f"{observed_path}_signal{below}"] = nodes.pop(path)
         parts = (*(more or ()), *parts_of(inside, spikes=more is None))
-        node = _found_node(parts, rows or (np.empty(0), np.empty(0)), epochs)
+        node = _observed_node(parts, rows or (np.empty(0), np.empty(0)), epochs)
         if node is None:
             return nodes
         nodes[observed_path] = node
-    columns = [nodes[observed_path].variables[name] for name in OF_SESSION]
-    ends = {"ends": FOUND} if _found(nodes[observed_path], OF_SESSION[0]) else {}
+    columns = [data_of(nodes[observed_path].variables[name]) for name in OF_SESSION]
+    ends = {"ends": FOUND} if _is_from_data(nodes[observed_path], OF_SESSION[0]) else {}
     for path, node in inside.items():
         if schema.ROW_SIZE in node and OF_UNITS[0] not in node:
-            nodes[prefix + path] = with_stretches(
-                node, [data_of(column) for column in columns], **ends
-            )
+            nodes[prefix + path] = with_stretches(node, columns, **ends)
     return nodes
 
 
-def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) -> xr.Dataset | None:
-    """The node ``observed``, computed when it is read; None without any times."""
+def _observed_node(
+    parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool
+) -> xr.Dataset | None:
+    """The node ``observed``, lazy if its parts or rows are; None if there are no times."""
     if not epochs:
         parts = tuple(part for part in parts if part.ordered)
     if not parts and not rows[0].shape[0]:
         return None
-    ends = [FoundStretches(parts, rows, column, not epochs) for column in (0, 1)]
+    ends = [LazyStretches(parts, rows, column, not epochs) for column in (0, 1)]
     lazy = any(isinstance(values, LazyArray) for values in (*rows, *(part.times for part in parts)))
     columns: list[Any] = [wrap(values) if lazy else values.load() for values in ends]
     if not parts and not epochs:
@@ -115,14 +116,14 @@ def _found_node(parts: tuple[Part, ...], rows: tuple[Any, Any], epochs: bool) ->
 
 
 def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr.Dataset:
-    """Add to a spikes node when its units were recorded.
+    """Add to a spikes node the stretches in which its units were recorded.
 
     Parameters
     ----------
     node : Dataset
         A spikes node, ``spike_times (spike,)`` in seconds.
     columns : (starts, stops)
-        Each (interval,) or (unit_id, interval), s.
+        Starts and stops, each (interval,) or (unit_id, interval), s.
     **attrs
         Attributes of the new variables.
     """
@@ -135,7 +136,7 @@ def with_stretches(node: xr.Dataset, columns: Sequence[Any], **attrs: Any) -> xr
     return dataset(variables | stretches, coords, {str(k): v for k, v in node.attrs.items()})
 
 
-# ---------------------------------------------------------------------------------- asking it
+# ------------------------------------------------------------------------- reading a tree
 
 
 def of_session(session: xr.DataTree) -> Stretches:
@@ -157,17 +158,14 @@ def of_session(session: xr.DataTree) -> Stretches:
         recorded = _stretches(node.to_dataset(), OF_SESSION)
     else:
         nodes = {
-            path: node_below.to_dataset()
-            for path, node_below in session.subtree_with_keys
-            if path != "."
+            path: child.to_dataset() for path, child in session.subtree_with_keys if path != "."
         }
-        low, high = hull(parts_of(nodes))
-        recorded = Stretches.of(np.array([low]), np.array([high]), True)
+        recorded = _extent(parts_of(nodes))
     return recorded.without(cut_away(session))
 
 
 def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Stretches]:
-    """Tell when each unit was recorded.
+    """When each unit was recorded.
 
     Parameters
     ----------
@@ -176,36 +174,36 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
         recorded, the time of its session is used. Without a session, it is the time from the first
         spike to the last.
     session : DataTree node, optional
-        The session that it is of.
+        The session of the spikes node.
 
     Returns
     -------
     list of Stretches
-        Units that have the same have one object.
+        One for each unit; units with the same stretches share one object.
     """
-    number = spikes.sizes.get(schema.UNIT, 1)
+    n_units = spikes.sizes.get(schema.UNIT, 1)
     if not all(name in spikes for name in OF_UNITS):
-        return [_whole(spikes, session)] * number
+        return [_extent_of_spikes(spikes) if session is None else of_session(session)] * n_units
     if spikes[OF_UNITS[0]].dims == (schema.INTERVAL,):
-        return [_stretches(spikes, OF_UNITS)] * number
-    same: dict[bytes, Stretches] = {}
-    each = []
+        return [_stretches(spikes, OF_UNITS)] * n_units
+    distinct: dict[bytes, Stretches] = {}
+    by_unit = []
     for start, stop in zip(*(spikes[name].values for name in OF_UNITS), strict=True):
         key = start.tobytes() + stop.tobytes()
-        if key not in same:
-            same[key] = Stretches.of(start, stop, False)
-        each.append(same[key])
-    return each
+        if key not in distinct:
+            distinct[key] = Stretches.of(start, stop, False)
+        by_unit.append(distinct[key])
+    return by_unit
 
 
-def told_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
+def stated_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
     """When each unit was recorded, if the file states it, else []; no spikes are read."""
-    if spikes is None or OF_UNITS[0] not in spikes or _found(spikes, OF_UNITS[0]):
+    if spikes is None or OF_UNITS[0] not in spikes or _is_from_data(spikes, OF_UNITS[0]):
         return []
     return of_units(spikes)
 
 
-def counting(
+def counted_time(
     spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
 ) -> list[Stretches]:
     """The time in which the spikes of each unit count: recorded and not invalid.
@@ -215,29 +213,29 @@ def counting(
     spikes : Dataset
         A spikes node, ``spike_times (spike,)`` in seconds.
     session : DataTree node, optional
-        The session that it is of.
+        The session of the spikes node.
     within : table of intervals, s, optional
-        Count only in these intervals. If no file states when units were recorded, these do.
+        Count only in these intervals. If the file does not state when units were recorded, the
+        units count as recorded in all of these intervals.
 
     Returns
     -------
     list of Stretches
-        Units that have the same have one object.
+        One for each unit; units with the same stretches share one object.
     """
-    each = of_units(spikes, session)
-    asked = None if within is None else Stretches(np.stack(merged(within), axis=1), False)
-    left: dict[Any, Stretches] = {}
+    by_unit = of_units(spikes, session)
+    chosen = None if within is None else Stretches(np.stack(merged(within), axis=1), False)
+    distinct: dict[Any, Stretches] = {}
     for unit, invalid in enumerate(invalid_times(session, spikes)):
-        recorded = each[unit]
+        recorded = by_unit[unit]
         key = id(recorded), invalid.tobytes()
-        if key not in left:
-            if asked is not None:
-                time = asked if recorded.from_data else recorded.within(asked.rows)
-            else:
-                time = recorded
-            left[key] = time.without(invalid)
-        each[unit] = left[key]
-    return each
+        if key not in distinct:
+            time = recorded
+            if chosen is not None:
+                time = chosen if recorded.from_data else recorded.within(chosen.rows)
+            distinct[key] = time.without(invalid)
+        by_unit[unit] = distinct[key]
+    return by_unit
 
 
 def spikes_and_seconds(
@@ -248,20 +246,23 @@ def spikes_and_seconds(
     Parameters
     ----------
     spikes, session, within
-        As for `counting`.
+        As for `counted_time`.
 
     Returns
     -------
-    number, seconds : (unit,) float64, spikes and s
+    n_spikes : (unit,) float64
+        Number of spikes of each unit.
+    durations : (unit,) float64, s
+        The time in which the spikes of each unit count.
     """
     trains = trains_of(spikes)
     times = trains.load(np.arange(trains.first.size))
-    number, seconds = np.zeros((2, trains.first.size))
-    for unit, counted in enumerate(counting(spikes, session, within)):
+    n_spikes, durations = np.zeros((2, trains.first.size))
+    for unit, counted in enumerate(counted_time(spikes, session, within)):
         train = times[trains.first[unit] : trains.last[unit]]
         begin, end = (np.searchsorted(train, column) for column in counted.rows.T)
-        number[unit], seconds[unit] = (end - begin).sum(), counted.seconds
-    return number, seconds
+        n_spikes[unit], durations[unit] = (end - begin).sum(), counted.seconds
+    return n_spikes, durations
 
 
 def times_to_read(session: xr.DataTree) -> int:
@@ -270,7 +271,7 @@ def times_to_read(session: xr.DataTree) -> int:
     if node is None or schema.INTERVAL not in node.sizes:
         return 0
     data = array_of(node[OF_SESSION[0]].variable)
-    parts = data.parts if isinstance(data, FoundStretches) else ()
+    parts = data.parts if isinstance(data, LazyStretches) else ()
     return sum(part.size for part in parts if not part.ordered)
 
 
@@ -285,29 +286,33 @@ def mean_rates(area: xr.DataTree) -> np.ndarray:
     Returns
     -------
     (unit_id,) float64, spikes/s
-        Spikes divided by the time in which they count; NaN without such time, empty without spikes.
+        Number of spikes divided by the time in which they count. It is NaN for a unit without such
+        time. The array is empty if the area has no spikes node.
     """
     node = area.children.get(schema.SPIKES)
     if node is None:
         return np.empty(0)
-    number, seconds = spikes_and_seconds(node.to_dataset(), area.parent)
+    n_spikes, durations = spikes_and_seconds(node.to_dataset(), area.parent)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rates: np.ndarray = number / seconds
+        rates: np.ndarray = n_spikes / durations
     return rates
 
 
-def _whole(spikes: xr.Dataset, session: xr.DataTree | None) -> Stretches:
-    return _own(spikes) if session is None else of_session(session)
+def _extent_of_spikes(spikes: xr.Dataset) -> Stretches:
+    """The time from the first spike of a spikes node to its last."""
+    return _extent(parts_of({"": spikes}))
 
 
-def _own(spikes: xr.Dataset) -> Stretches:
-    low, high = hull(parts_of({"": spikes}))
+def _extent(parts: Sequence[Part]) -> Stretches:
+    """One stretch, from the first to the last time of all parts; none if they have no times."""
+    low, high = hull(parts)
     return Stretches.of(np.array([low]), np.array([high]), True)
 
 
 def _stretches(node: xr.Dataset, names: tuple[str, str]) -> Stretches:
+    """The stretches that a node has in its variables of these names."""
     starts, stops = (np.atleast_1d(np.asarray(node[name].values, float)) for name in names)
-    return Stretches.of(starts, stops, _found(node, names[0]))
+    return Stretches.of(starts, stops, _is_from_data(node, names[0]))
 
 
 def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.ndarray | None:
@@ -323,18 +328,19 @@ def valid_bins(session: xr.DataTree, begin: np.ndarray, end: np.ndarray) -> np.n
     Returns
     -------
     (...,) bool or None
-        None if all bins are. Spikes are read only if tables and clocks do not decide it.
+        None if all bins are. Spikes are read only if tables and clocks are not enough to decide.
     """
-    known = np.isfinite(begin)
-    if not known.any():
+    is_bin = np.isfinite(begin)
+    if not is_bin.any():
         return None
-    if known_without_spikes(session)[0].hold(begin[known], end[known]).all():
+    if known_without_spikes(session)[0].covers(begin[is_bin], end[is_bin]).all():
         return None
-    valid = of_session(session).hold(begin, end)
-    return None if valid[known].all() else valid
+    valid = of_session(session).covers(begin, end)
+    return None if valid[is_bin].all() else valid
 
 
-def _found(node: Any, name: str) -> bool:
+def _is_from_data(node: Any, name: str) -> bool:
+    """Whether starts or stops were taken from the data, because the file states none."""
     return bool(node[name].attrs.get("ends") == FOUND)
 
 
@@ -356,17 +362,17 @@ def known_without_spikes(session: xr.DataTree) -> tuple[Stretches, bool]:
     node = session.children.get(schema.OBSERVED)
     if node is not None and schema.INTERVAL in node.sizes:
         data = array_of(node[OF_SESSION[0]].variable)
-        if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, FoundStretches):
+        if isinstance(data, np.ndarray | LazyArray) and not isinstance(data, LazyStretches):
             return of_session(session), True
-        if isinstance(data, FoundStretches) and node.sizes[schema.INTERVAL] > 1:
-            rows = data.named_rows()  # joined or not, they are within the recorded time
+        if isinstance(data, LazyStretches) and node.sizes[schema.INTERVAL] > 1:
+            rows = data.stated_rows()  # They are within the recorded time, joined or not.
             return Stretches.of(rows[:, 0], rows[:, 1], False), False
     low, high = at_least(session)
     return Stretches.of(np.array([low]), np.array([high]), True), False
 
 
 def at_least(session: xr.DataTree) -> tuple[float, float]:
-    """A stretch of time within the session, from clocks and tables; no spikes are read."""
+    """The first and last time of clocks and tables of a session, s; no spikes are read."""
     nodes = {
         path: node.to_dataset()
         for path, node in session.subtree_with_keys
@@ -376,23 +382,22 @@ def at_least(session: xr.DataTree) -> tuple[float, float]:
 
 
 def clipped(node: xr.Dataset, starts: np.ndarray, stops: np.ndarray) -> xr.Dataset:
-    """A node with its observed time, if it has any, cut to stretches that do not overlap."""
+    """Cut the observed time of a node, if it has any, to stretches that do not overlap, in s."""
     if schema.INTERVAL not in node.dims:
         return node
     names = OF_UNITS if OF_UNITS[0] in node else OF_SESSION
     within = np.stack([starts, stops], axis=1)
     columns = [np.asarray(node[name].values, float) for name in names]
-    each = [
+    rows_of_units = [
         Stretches.of(low, high, False).within(within).rows
         for low, high in zip(*(np.atleast_2d(column) for column in columns), strict=True)
     ]
-    most = max((len(rows) for rows in each), default=0)
-    cut = np.full((len(each), most, 2), np.nan)
-    for unit, rows in enumerate(each):
+    n_rows = max((len(rows) for rows in rows_of_units), default=0)
+    cut = np.full((len(rows_of_units), n_rows, 2), np.nan)
+    for unit, rows in enumerate(rows_of_units):
         cut[unit, : len(rows)] = np.stack([rows[:, 0], np.nextafter(rows[:, 1], -np.inf)], axis=1)
     cut = cut if columns[0].ndim == 2 else cut[0]
-    kept = node.drop_dims(schema.INTERVAL)
-    return kept.assign(
+    return node.drop_dims(schema.INTERVAL).assign(
         {
             name: xr.Variable(node[name].dims, cut[..., i], node[name].attrs)
             for i, name in enumerate(names)

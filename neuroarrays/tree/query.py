@@ -35,8 +35,8 @@ _ALLOWED = (
     "a condition is made of names, numbers, texts in quotes, comparisons, and, or, not, and "
     "`in` with a list"
 )
-#: Python operator -> the word to use here.
-_HINTS: dict[type[ast.AST], str] = {
+#: A part of Python's syntax that is not allowed -> its name in a message.
+_NOT_ALLOWED: dict[type[ast.AST], str] = {
     ast.Call: "a function call",
     ast.Attribute: "an attribute",
     ast.Subscript: "an index",
@@ -48,10 +48,12 @@ _HINTS: dict[type[ast.AST], str] = {
 }
 #: Error of Python's parser -> what it means.
 _REASONS = {RecursionError: "nested too deeply", MemoryError: "nested too deeply"}
+#: Python's bitwise operator -> the word to write instead.
 _BITWISE = {ast.BitAnd: "`and`", ast.BitOr: "`or`"}
 
 #: Where a condition is true, and where it is false; where a value is missing it is neither.
 Truth = tuple[np.ndarray, np.ndarray]
+#: A function from the name of a column to its values, or to one value for all rows.
 Column = Callable[[str], Any]
 
 
@@ -80,7 +82,7 @@ class Query:
     text : str
         The condition as it was written.
     tree : ast.expr
-        Its syntax tree, which has allowed parts only.
+        Its syntax tree; all its parts are allowed.
     """
 
     text: str
@@ -126,13 +128,13 @@ class Query:
         return true
 
     def _truth(self, node: ast.expr, column: Column, size: int) -> Truth:
+        """Where a part of the condition is true, and where it is false, each (size,) bool."""
         if isinstance(node, ast.BoolOp):
             parts = [self._truth(value, column, size) for value in node.values]
-            every, any_ = np.logical_and.reduce, np.logical_or.reduce
             yes, no = (np.array(side) for side in zip(*parts, strict=True))
             if isinstance(node.op, ast.And):
-                return every(yes), any_(no)
-            return any_(yes), every(no)
+                return np.all(yes, axis=0), np.any(no, axis=0)
+            return np.any(yes, axis=0), np.all(no, axis=0)
         if isinstance(node, ast.UnaryOp):
             true, false = self._truth(node.operand, column, size)
             return false, true
@@ -151,6 +153,7 @@ class Query:
     def _comparison(
         self, left: ast.expr, sign: ast.cmpop, right: ast.expr, column: Column, size: int
     ) -> Truth:
+        """Where a comparison is true, and where it is false, each (size,) bool."""
         value = self._value(left, column)
         if isinstance(value, Coded) and not isinstance(right, ast.Name):
             yes, no = self._compared(left, value.values, sign, right, column)
@@ -174,9 +177,9 @@ class Query:
         yes = np.zeros(size, bool)
         for other in others:
             self._check_kinds(left, subject, right, other)
-            whole = subject.dtype.kind != "O" and other.dtype.kind != "O"
+            has_objects = "O" in (subject.dtype.kind, other.dtype.kind)
             try:
-                if whole:  # numbers: missing ones can be compared, and are left out below
+                if not has_objects:  # Missing numbers can be compared; they are left out below.
                     yes |= np.asarray(compare(subject, other), bool)
                 else:
                     yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
@@ -190,12 +193,14 @@ class Query:
     def _check_kinds(
         self, left: ast.expr, subject: np.ndarray, right: ast.expr, other: np.ndarray
     ) -> None:
+        """Refuse to compare text with numbers."""
         kinds = _kind(subject), _kind(other)
         if "" not in kinds and kinds[0] != kinds[1]:
             what = f"is {kinds[0]}, and {_text(right)} is {kinds[1]}: they cannot be compared"
             raise self._error(left, what)
 
     def _value(self, node: ast.expr, column: Column) -> Any:
+        """The values of one side of a comparison: of a column, or a literal."""
         if not isinstance(node, ast.Name):
             return ast.literal_eval(node)
         values = column(node.id)
@@ -211,6 +216,7 @@ class Query:
         return values
 
     def _check_types(self, node: ast.expr, values: np.ndarray) -> None:
+        """Refuse a column of objects that are neither texts nor numbers."""
         for value in values.ravel().tolist() if values.dtype.kind == "O" else ():
             if not isinstance(value, str | numbers.Real | None) and not _is_missing(value):
                 what = f"has values of type {type(value).__name__}, which cannot be compared"
@@ -265,6 +271,7 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def _is_missing(value: Any) -> bool:
+    """Whether a value is NaN, NaT, None, pandas.NA or an empty text."""
     if value is None or isinstance(value, str):
         return not value
     try:
@@ -299,14 +306,13 @@ def parse(text: Any) -> Query:
         raise QueryError(msg)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about an unusual escape in a literal, which is compared as it is
+            # Python warns of unusual escapes such as "\d" in a literal, which is used as it is.
+            warnings.simplefilter("ignore")
             tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         near = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
-        alone = re.search(r"(?<![=<>!])=(?!=)", text)
-        equal = "; write == for equal" if alone else ""
+        has_single_equal = re.search(r"(?<![=<>!])=(?!=)", text)
+        equal = "; write == for equal" if has_single_equal else ""
         reason = error.msg.partition(";")[0]
         msg = f"{quoted(text)} is not a condition ({reason}{near}{equal}); {_ALLOWED}"
         raise QueryError(msg) from error
@@ -349,19 +355,21 @@ def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
         yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
     elif not isinstance(node, ast.Name) and not _is_literal(node):
-        yield _HINTS.get(type(node), "not allowed here"), node
+        yield _NOT_ALLOWED.get(type(node), "not allowed here"), node
 
 
 def _options(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
+    """Check the right side of `in`, which is a list of literals."""
     if not isinstance(node, ast.List | ast.Tuple | ast.Set):
         yield "not a list (write `in [...]`)", node
         return
     for option in node.elts:
         if not _is_literal(option):
-            yield _HINTS.get(type(option), "not a number or text"), option
+            yield _NOT_ALLOWED.get(type(option), "not a number or text"), option
 
 
 def _is_literal(node: ast.expr) -> bool:
+    """Whether a syntax node is a number, a signed number, a text or a truth value."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         node = node.operand
         return isinstance(node, ast.Constant) and type(node.value) in (int, float)

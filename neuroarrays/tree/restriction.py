@@ -81,13 +81,13 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         return sessions[session]
 
     if _groups.is_recording(tree):
-        kept = {path: _cut(node, within(path)) if path else node for path, node in groups.items()}
-        if not _amount(kept.values()):
+        cut = {path: _cut(node, within(path)) if path else node for path, node in groups.items()}
+        if not _amount(cut.values()):
             raise _nothing_within(next(iter(sessions.values())))
         for session in {path.split("/")[0] for path in groups if path}:
-            whole = of_session(tree.root.children[session]).extent
-            _note_what_is_cut(groups, kept, session, (whole, within(session)))
-        return _groups.rebuilt(tree, kept)
+            extent = of_session(tree.root.children[session]).extent
+            _add_invalid_times(cut, session, extent, within(session), groups)
+        return _groups.rebuilt(tree, cut)
     owners = _groups.owners(groups, schema.PRESENTATION)
     if owners:
         rows = {}
@@ -96,13 +96,14 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
             rows[path] = _rows_within(
                 columns[schema.START_TIME], columns.get(schema.STOP_TIME), within(path)
             )
-        if not any(r.any() for r in rows.values()):
+        if not any(is_within.any() for is_within in rows.values()):
             raise _nothing_within(within(owners[0]))
         return _groups.rebuilt(tree, _groups.keep_rows(groups, rows, schema.PRESENTATION))
     return _groups.rebuilt(tree, _cut_clocks(groups, within))
 
 
 def _table(tree: xr.DataTree, session: str, name: str) -> xr.DataTree:
+    """The table of intervals of a session that has a name."""
     node = tree.root[session].children.get(schema.PRESENTATIONS)
     tables = {} if node is None else node.children
     if name not in tables:
@@ -121,48 +122,56 @@ def _inside(times: np.ndarray, within: tuple[np.ndarray, np.ndarray]) -> np.ndar
 
 
 def _rows_within(start: Any, stop: Any, within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Whether presentations are wholly in one stretch; without a stop the start decides."""
+    """Whether presentations are wholly within one stretch, (presentation_id,) bool.
+
+    If the stop of a presentation is not known, its start decides.
+    """
     starts, stops = within
     start = seconds(start, schema.START_TIME)
     stop = np.full(start.size, np.nan) if stop is None else seconds(stop, schema.STOP_TIME)
     inside = _inside(start, within)
-    last = np.where(np.isnan(stop), start, stop)
+    end = np.where(np.isnan(stop), start, stop)
     stretch = np.maximum(np.searchsorted(starts, start, side="right") - 1, 0)
-    return inside & (last <= stops[stretch]) if starts.size else inside
+    return inside & (end <= stops[stretch]) if starts.size else inside
 
 
 def _cut(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
     """Cut a node of a recording tree to its spikes, samples, events or presentations within."""
     if schema.SPIKE in node.dims and schema.ROW_SIZE in node:
-        # A copy, so that the tree of the user does not keep the values that are read.
-        times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
-        inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
-        ends = np.concatenate([[0], np.cumsum(inside)])
-        last = np.cumsum(node[schema.ROW_SIZE].values.astype(np.int64))
-        sizes = ends[last] - ends[last - node[schema.ROW_SIZE].values]
-        kept = {str(k): v for k, v in node.variables.items()}
-        kept = {
-            k: _take(v, inside) if v.dims[:1] == (schema.SPIKE,) else v for k, v in kept.items()
-        }
-        kept[schema.ROW_SIZE] = kept[schema.ROW_SIZE].copy(data=sizes)
-        coords = {k: kept.pop(k) for k in map(str, node.coords)}
-        kept_node = dataset(kept, coords, {str(k): v for k, v in node.attrs.items()})
-        return clipped(kept_node, *within)
+        return clipped(_cut_spikes(node, within), *within)
     if schema.PRESENTATION in node.dims and schema.START_TIME in node:
         rows = _rows_within(node[schema.START_TIME].values, node.get(schema.STOP_TIME), within)
         return node.isel({schema.PRESENTATION: np.flatnonzero(rows)})
     if schema.INTERVAL in node.dims:
         return clipped(node, *within)
     if schema.TIME in node.coords:
-        return node.isel({schema.TIME: _places_of(_inside(seconds(node[schema.TIME]), within))})
+        return node.isel({schema.TIME: _positions(_inside(seconds(node[schema.TIME]), within))})
     if schema.EVENT_TIME in node:
         inside = _inside(seconds(node[schema.EVENT_TIME], schema.EVENT_TIME), within)
         return node.isel({node[schema.EVENT_TIME].dims[0]: np.flatnonzero(inside)})
     return node
 
 
+def _cut_spikes(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.Dataset:
+    """Cut a spikes node to the spikes within; the units stay."""
+    # A copy, so that the tree of the user does not keep the values that are read.
+    times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
+    inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
+    n_inside = np.concatenate([[0], np.cumsum(inside)])
+    sizes = node[schema.ROW_SIZE].values.astype(np.int64)
+    last = np.cumsum(sizes)
+    variables = {
+        str(name): _take(variable, inside) if variable.dims[:1] == (schema.SPIKE,) else variable
+        for name, variable in node.variables.items()
+    }
+    row_size = n_inside[last] - n_inside[last - sizes]
+    variables[schema.ROW_SIZE] = variables[schema.ROW_SIZE].copy(data=row_size)
+    coords = {name: variables.pop(name) for name in map(str, node.coords)}
+    return dataset(variables, coords, {str(k): v for k, v in node.attrs.items()})
+
+
 def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
-    """Select values along spikes; a lazy array is not read."""
+    """Select values along spikes by a mask, (spike,) bool; a lazy array is not read."""
     data = array_of(variable)
     if not isinstance(data, LazyArray):
         return variable.isel({schema.SPIKE: np.flatnonzero(inside)})
@@ -171,40 +180,56 @@ def _take(variable: xr.Variable, inside: np.ndarray) -> xr.Variable:
     return xr.Variable(variable.dims, wrap(stretches), variable.attrs)
 
 
-def _note_what_is_cut(
-    groups: Groups, kept: Groups, session: str, time: tuple[tuple[float, float], Any]
+def _add_invalid_times(
+    cut: Groups,
+    session: str,
+    extent: tuple[float, float],
+    within: tuple[np.ndarray, np.ndarray],
+    groups: Groups,
 ) -> None:
-    """Add the time that was cut out to the table of invalid times, and keep all its rows.
+    """Add the time that was cut out of a session to its table of invalid times, in place.
 
-    `time` is the extent of the session, and the stretches of it that are kept.
+    Parameters
+    ----------
+    cut : dict of str to Dataset
+        The nodes after the cut, by path. The table is added or replaced.
+    session : str
+        Name of the session.
+    extent : (float, float), s
+        First and last recorded time of the session before the cut.
+    within : (starts, stops), s
+        The stretches that were kept.
+    groups : dict of str to Dataset
+        The nodes before the cut. All rows of an existing table of invalid times are kept.
     """
-    (low, high), within = time
+    low, high = extent
     if not low < high:
         return
     starts, stops = np.append(low, within[1]), np.append(within[0], high)
-    some = starts < stops
-    if not some.any():
+    has_length = starts < stops
+    if not has_length.any():
         return
-    columns = {schema.START_TIME: starts[some], schema.STOP_TIME: stops[some]}
-    columns |= {
-        name: np.full(some.sum(), text, object)
-        for name, text in (("applies_to", ""), ("reason", RESTRICTED))
+    columns = {
+        schema.START_TIME: starts[has_length],
+        schema.STOP_TIME: stops[has_length],
+        "applies_to": np.full(has_length.sum(), "", object),
+        "reason": np.full(has_length.sum(), RESTRICTED, object),
     }
-    cut = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
+    table = xr.Dataset({name: (schema.PRESENTATION, c) for name, c in columns.items()})
     path = f"{session}/{schema.PRESENTATIONS}/{INVALID_TIMES}"
     if path in groups:
         old = groups[path].drop_vars(schema.PRESENTATION, errors="ignore")
         empty = xr.full_like(old[schema.START_TIME], "", dtype=object).drop_attrs()
-        told = {name: empty for name in ("applies_to", "reason") if name not in old}
-        cut = xr.concat([old.assign(told), cut], schema.PRESENTATION, data_vars="all")
+        added = {name: empty for name in ("applies_to", "reason") if name not in old}
+        table = xr.concat([old.assign(added), table], schema.PRESENTATION, data_vars="all")
     else:
-        cut[schema.START_TIME].attrs["units"] = cut[schema.STOP_TIME].attrs["units"] = "s"
-    kept.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
-    ids = np.arange(cut.sizes[schema.PRESENTATION])
-    kept[path] = cut.assign_coords({schema.PRESENTATION: ids})
+        table[schema.START_TIME].attrs["units"] = table[schema.STOP_TIME].attrs["units"] = "s"
+    cut.setdefault(f"{session}/{schema.PRESENTATIONS}", xr.Dataset())
+    ids = np.arange(table.sizes[schema.PRESENTATION])
+    cut[path] = table.assign_coords({schema.PRESENTATION: ids})
 
 
-def _places_of(inside: np.ndarray) -> Any:
+def _positions(inside: np.ndarray) -> Any:
     """The positions that are True; a slice if contiguous, so that a lazy clock stays lazy."""
     positions = np.flatnonzero(inside)
     if positions.size and positions[-1] - positions[0] + 1 == positions.size:
@@ -214,12 +239,15 @@ def _places_of(inside: np.ndarray) -> Any:
 
 def _amount(nodes: Iterable[xr.Dataset]) -> int:
     """The number of spikes, samples, events and presentations."""
-    dims = (schema.SPIKE, schema.TIME, schema.PRESENTATION, "event")
+    dims = (schema.SPIKE, schema.TIME, schema.PRESENTATION, schema.EVENT)
     return sum(node.sizes.get(dim, 0) for node in nodes for dim in dims)
 
 
 def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
-    """Cut aligned nodes on one clock to the first to last bin within, masked between."""
+    """Cut aligned nodes on one clock from the first to the last bin that is wholly within.
+
+    The bins between them that are not within stay, and `valid` is False in them.
+    """
     clocks = _groups.owners(groups, schema.TIME)
     masks: dict[str, np.ndarray] = {}
     for owner in clocks:
@@ -236,7 +264,7 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
     for owner in set(clocks) - emptied:
         mask = masks[owner]
         span = slice(int(np.argmax(mask)), mask.size - int(np.argmax(mask[::-1])))
-        apart = any(
+        has_areas_below = any(
             schema.UNIT in node.sizes for path, node in groups.items() if _groups.below(path, owner)
         )
         for path, node in groups.items():
@@ -244,8 +272,8 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
                 continue
             if schema.TIME in node.sizes:
                 groups[path] = node = node.isel({schema.TIME: span})
-            masked = path == owner if not apart else schema.UNIT in node.sizes
-            if masked or path.rpartition("/")[2] == schema.EVENTS:
+            is_masked = schema.UNIT in node.sizes if has_areas_below else path == owner
+            if is_masked or path.rpartition("/")[2] == schema.EVENTS:
                 old = node[schema.VALID].values if schema.VALID in node else True
                 valid = schema.var(
                     "area", schema.VALID, mask[span] & old, (schema.TIME,), "aligned"
@@ -255,6 +283,7 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
 
 
 def _nothing_within(within: tuple[np.ndarray, np.ndarray]) -> NothingLeft:
+    """The error if nothing is within the stretches, which are (starts, stops) in s."""
     starts, stops = within
     spans = (
         f"{many(starts.size, 'stretch', 'stretches')} from {starts[0]:g} to {stops[-1]:g} s"

@@ -18,6 +18,9 @@ from neuroarrays.tree.query import Column, Query, missing, parse
 
 #: The most parts of a condition that a message lists.
 _PARTS = 6
+#: What a message calls a row that a condition selects, a column, and where the columns are.
+_UNITS = ("unit", "column", "the units of this tree")
+_PRESENTATIONS = ("presentation", "parameter of the presentations", "")
 #: A tree, a node of one, or a dataset: the result is of the kind that was given.
 Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
 
@@ -61,20 +64,20 @@ def select_units(tree: Tree, query: str) -> Tree:
     condition = parse(query)
     if isinstance(tree, xr.Dataset):
         columns = {"": _groups.columns(tree, schema.UNIT)}
-        kept = _fitting(condition, columns, "unit")[""]
-        return take_units(tree, np.flatnonzero(kept))
+        rows = _fitting(condition, columns, _UNITS)[""]
+        return take_units(tree, np.flatnonzero(rows))
     groups = _groups.nodes_of(tree)
     recording = _groups.is_recording(tree)
-    names = {
-        path: _places(path, recording) | _groups.columns(groups[path], schema.UNIT)
+    columns_of = {
+        path: _names_in(path, recording) | _groups.columns(groups[path], schema.UNIT)
         for path in _groups.owners(groups, schema.UNIT)
     }
-    chosen = _fitting(condition, names, "unit")
+    chosen = _fitting(condition, columns_of, _UNITS)
     return _groups.rebuilt(tree, _groups.keep_rows(groups, chosen, schema.UNIT, take_units))
 
 
-def _places(path: str, recording: bool) -> dict[str, Any]:
-    """Session, area and block, from the path of a node with units."""
+def _names_in(path: str, recording: bool) -> dict[str, Any]:
+    """The names of area, session and block, from the path of a node with units."""
     parts = path.split("/")
     parts = parts[:-1] if recording and len(parts) > 2 else parts
     return dict(zip(("area", "session", "block"), reversed(parts), strict=False))
@@ -88,23 +91,33 @@ def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for name, variable in node.variables.items():
-        taken = variable
+        selected = variable
         for dim in variable.dims:
             if dim == schema.UNIT:
-                taken = taken.isel({dim: rows})
+                selected = selected.isel({dim: rows})
             elif dim == schema.SPIKE:
-                taken = _take_spikes(taken, sizes, rows)
-        (coords if name in node.coords else variables)[str(name)] = taken
+                selected = _take_spikes(selected, sizes, rows)
+        (coords if name in node.coords else variables)[str(name)] = selected
     return dataset(variables, coords, {str(k): v for k, v in node.attrs.items()})
 
 
 def _take_spikes(variable: xr.Variable, sizes: np.ndarray, rows: np.ndarray) -> xr.Variable:
-    """The values along spikes that belong to some units; `sizes` are the spikes of each unit."""
+    """Select the values along spikes of some units; a lazy array is not read.
+
+    Parameters
+    ----------
+    variable : (spike, ...) Variable
+        Values of all spikes, unit after unit.
+    sizes : (unit,) int64
+        Number of spikes of each unit.
+    rows : (n,) int64
+        Positions of the units to keep.
+    """
     data, ends = array_of(variable), np.cumsum(sizes)
     if isinstance(data, LazyArray) and variable.dims[0] == schema.SPIKE:
         starts = ends - sizes
         if isinstance(data, Segments) and np.array_equal(data.sizes, sizes):
-            starts, data = data.starts, data.base  # a selection of a selection becomes one view
+            starts, data = data.starts, data.base  # A selection of a selection becomes one view.
         chosen = Segments(data, starts[rows], sizes[rows])
         return xr.Variable(variable.dims, wrap(chosen), variable.attrs)
     parts = [np.arange(ends[row] - sizes[row], ends[row]) for row in rows]
@@ -151,24 +164,21 @@ def trials(tree: Tree, query: str) -> Tree:
     condition = parse(query)
     if isinstance(tree, xr.Dataset):
         columns = {"": _groups.columns(tree, schema.PRESENTATION)}
-        kept = _fitting(condition, columns, "parameter of the presentations")[""]
-        return tree.isel({schema.PRESENTATION: np.flatnonzero(kept)})
+        rows = _fitting(condition, columns, _PRESENTATIONS)[""]
+        return tree.isel({schema.PRESENTATION: np.flatnonzero(rows)})
     groups = _groups.nodes_of(tree)
-    owners = _groups.owners(groups, schema.PRESENTATION)
-    names = {
+    recording = _groups.is_recording(tree)
+    columns_of = {
         path: {"session": _session(tree, path)} | _groups.parameters(path, groups)
-        for path in owners
+        for path in _groups.owners(groups, schema.PRESENTATION)
     }
-    chosen = _fitting(
-        condition, names, "parameter of the presentations", _groups.is_recording(tree)
-    )
-    kept = _groups.keep_rows(
-        groups, chosen, schema.PRESENTATION, keep_empty=_groups.is_recording(tree)
-    )
-    return _groups.rebuilt(tree, kept)
+    chosen = _fitting(condition, columns_of, _PRESENTATIONS, skip_incomplete=recording)
+    selected = _groups.keep_rows(groups, chosen, schema.PRESENTATION, keep_empty=recording)
+    return _groups.rebuilt(tree, selected)
 
 
 def _session(tree: xr.DataTree, path: str) -> str:
+    """The name of the session of a node with presentations."""
     parts = path.split("/")
     if _groups.is_recording(tree) or len(parts) == 1:
         return parts[0]
@@ -177,51 +187,75 @@ def _session(tree: xr.DataTree, path: str) -> str:
 
 
 def _fitting(
-    condition: Query, nodes: Mapping[str, Mapping[str, Any]], kind: str, partly: bool = False
+    condition: Query,
+    nodes: Mapping[str, Mapping[str, Any]],
+    words: tuple[str, str, str],
+    skip_incomplete: bool = False,
 ) -> dict[str, np.ndarray]:
     """Tell which rows of each node fit a condition.
 
-    `nodes` has the columns by node. If a node lacks a column, none of its rows fits, or (`partly`)
-    it is not in the result. At least one node must have all of them.
+    Parameters
+    ----------
+    condition : Query
+        The condition.
+    nodes : dict of str to dict
+        The columns of each node, by path and name. At least one node has all columns of the
+        condition.
+    words : (str, str, str)
+        What a message calls a row, a column, and the place of the columns ("" to leave it out).
+    skip_incomplete : bool
+        Whether nodes that lack a column of the condition are left out of the result. By default
+        none of their rows fits.
+
+    Returns
+    -------
+    dict of str to (row,) bool
+        True for the rows that fit, by path.
+
+    Raises
+    ------
+    NotInTree
+        If no node has a column of the condition.
+    NothingLeft
+        If no row fits.
     """
+    row_word, column_word, where = words
     known = list(dict.fromkeys(name for columns in nodes.values() for name in columns))
     for name in condition.names:
         if name not in known:
-            raise NotInTree("column of the units" if kind == "unit" else kind, name, known)
-    complete = {p for p, columns in nodes.items() if set(condition.names) <= set(columns)}
+            raise NotInTree(column_word, name, known, where=where)
     sizes = {
         path: max((c.size for c in columns.values() if not isinstance(c, str)), default=0)
         for path, columns in nodes.items()
     }
-    chosen = {
-        path: condition.where(_reader(columns), sizes[path])
-        if path in complete
-        else np.zeros(sizes[path], bool)
-        for path, columns in nodes.items()
-        if path in complete or not partly
-    }
+    complete = {p: (c, sizes[p]) for p, c in nodes.items() if set(condition.names) <= set(c)}
+    chosen: dict[str, np.ndarray] = {}
+    for path, columns in nodes.items():
+        if path in complete:
+            chosen[path] = condition.where(_reader(columns), sizes[path])
+        elif not skip_incomplete:
+            chosen[path] = np.zeros(sizes[path], bool)
     if not any(rows.any() for rows in chosen.values()):
-        what = "unit" if kind == "unit" else "presentation"
-        total = f"{what} of {sum(sizes[path] for path in chosen)}"
-        fitting = {p: (nodes[p], sizes[p]) for p in complete}
-        raise NothingLeft("; ".join(_emptied(condition, fitting, total)))
+        total = f"{row_word} of {sum(sizes[path] for path in chosen)}"
+        raise NothingLeft("; ".join(_why_nothing_fits(condition, complete, total)))
     return chosen
 
 
-def _emptied(
+def _why_nothing_fits(
     condition: Query, nodes: Mapping[str, tuple[Mapping[str, Any], int]], total: str
 ) -> Iterator[str]:
     """Explain which parts of a condition fit no row, and which values the columns have."""
-    parts = condition.conditions
+    parts = condition.conditions[:_PARTS]
+    n_more = len(condition.conditions) - len(parts)
     counts = [
         sum(int(part.where(_reader(columns), size).sum()) for columns, size in nodes.values())
-        for part in parts[:_PARTS]
+        for part in parts
     ]
-    each = [f"{p.text!r} alone fits {count}" for p, count in zip(parts, counts, strict=False)]
-    each += [f"{len(parts) - _PARTS} more conditions"] if len(parts) > _PARTS else []
-    yield f"{quoted(condition.text)} fits no {total}: {', '.join(each)}"
-    empty = [n for p, count in zip(parts, counts, strict=False) if not count for n in p.names]
-    for name in list(dict.fromkeys(empty))[:_PARTS]:
+    texts = [f"{p.text!r} alone fits {count}" for p, count in zip(parts, counts, strict=True)]
+    texts += [f"{n_more} more conditions"] if n_more else []
+    yield f"{quoted(condition.text)} fits no {total}: {', '.join(texts)}"
+    names = [n for p, count in zip(parts, counts, strict=True) if not count for n in p.names]
+    for name in list(dict.fromkeys(names))[:_PARTS]:
         yield range_of(name, [columns[name] for columns, _ in nodes.values()])
 
 

@@ -14,7 +14,7 @@ from neuroarrays.schema.names import chosen
 
 #: Behaviour: the series that are aligned by default.
 BEHAVIOUR = (schema.RUNNING, schema.PUPIL, "position", "head_direction", "eye_tracker", "treadmill")
-#: If events have more distinct labels than this, the labels are no kinds of event.
+#: If events have more distinct labels than this, the labels are not used as kinds of event.
 _LABELS = 50
 
 
@@ -53,8 +53,8 @@ class SessionNodes:
     tables: dict[str, xr.Dataset]
 
     @classmethod
-    def walked(cls, name: str, node: xr.DataTree) -> SessionNodes:
-        """The session at a node.
+    def from_node(cls, name: str, node: xr.DataTree) -> SessionNodes:
+        """Sort the nodes below the node of a session.
 
         Raises
         ------
@@ -63,7 +63,9 @@ class SessionNodes:
         """
         leaves: dict[str, dict[str, xr.Dataset]] = {}
         series: dict[str, xr.Dataset] = {}
-        frames, events, tables = dict(series), dict(series), dict(series)
+        frames: dict[str, xr.Dataset] = {}
+        events: dict[str, xr.Dataset] = {}
+        tables: dict[str, xr.Dataset] = {}
         for path, role, child in schema.roles(node):
             if role == "group":
                 continue
@@ -83,12 +85,23 @@ class SessionNodes:
         return cls(name, node, _areas(node, leaves), series, frames, events, tables)
 
     @property
-    def holds_times(self) -> bool:
+    def has_data(self) -> bool:
         """Whether the session has anything to align."""
         return bool(self.areas or self.series or self.frames or self.events)
 
     def chosen_series(self, wanted: str | Sequence[str] | None) -> dict[str, xr.Dataset]:
-        """The series that names or patterns match, by path; else behaviour, or all without areas.
+        """Choose series by their names.
+
+        Parameters
+        ----------
+        wanted : str, list of str or None
+            Names or patterns. None stands for the behaviour, or for all series if the session has
+            no areas.
+
+        Returns
+        -------
+        dict of str to Dataset
+            The series by path.
 
         Raises
         ------
@@ -105,7 +118,17 @@ class SessionNodes:
 
 
 def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
-    """The sessions of a recording tree by name, or the one session that was given.
+    """The sessions of a recording tree, sorted by content.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A recording tree, or the node of a session.
+
+    Returns
+    -------
+    dict of str to SessionNodes
+        The sessions by name.
 
     Raises
     ------
@@ -127,9 +150,9 @@ def sessions_of(tree: xr.DataTree) -> dict[str, SessionNodes]:
     if not nodes:
         msg = "the tree has no sessions"
         raise SchemaError(msg)
-    sessions = {name: SessionNodes.walked(name, node) for name, node in nodes.items()}
+    sessions = {name: SessionNodes.from_node(name, node) for name, node in nodes.items()}
     for name, session in sessions.items():
-        if not session.holds_times:
+        if not session.has_data:
             hint = (
                 ". Leave it out with sessions= when you open the tree" if len(sessions) > 1 else ""
             )
@@ -148,7 +171,8 @@ def _areas(
     areas: dict[str, dict[str, xr.Dataset]] = {}
     for name, nodes in leaves.items():
         units_of: dict[str, xr.DataArray] = {}
-        for leaf, node in sorted(nodes.items(), key=lambda pair: pair[0] != schema.SPIKES):
+        spikes_first = sorted(nodes.items(), key=lambda pair: pair[0] != schema.SPIKES)
+        for leaf, node in spikes_first:
             units = node[schema.UNIT]
             area = next((a for a, known in units_of.items() if _same_units(known, units)), None)
             if area is None:
@@ -157,8 +181,8 @@ def _areas(
             if area != name and area in session.children:
                 msg = (
                     f"{session.path}/{name}/{leaf} has other units than its area, so it would "
-                    "become the "
-                    f"area {area!r}, which exists already; rename one of them with tree[...].name"
+                    f"become the area {area!r}, which exists already; rename one of them with "
+                    "tree[...].name"
                 )
                 raise SchemaError(msg)
             areas.setdefault(area, {})[leaf] = node
@@ -167,9 +191,9 @@ def _areas(
 
 def _same_units(units: xr.DataArray, others: xr.DataArray) -> bool:
     """Whether units are the same, by their identifiers, and for ROIs also by their table."""
-    tables = [each.attrs.get(schema.ROI_TABLE) for each in (units, others)]
-    same = np.array_equal(units.values, others.values)
-    return same and (None in tables or tables[0] == tables[1])
+    table, other_table = units.attrs.get(schema.ROI_TABLE), others.attrs.get(schema.ROI_TABLE)
+    same_table = table is None or other_table is None or table == other_table
+    return same_table and np.array_equal(units.values, others.values)
 
 
 def events_of(session: xr.DataTree) -> dict[str, xr.Dataset]:
@@ -194,9 +218,8 @@ def times_by_name(events: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
     Parameters
     ----------
     events : dict of str to Dataset
-        Events by name, each with `event_time`, ``(event,)`` in seconds. They are not split by label
-        if they have no text along `label`, only one distinct label, or so many that they are no
-        kinds of event.
+        Events by name, each with `event_time`, ``(event,)`` in seconds. They are split by label if
+        their variable `label` holds texts, of which 2 to 50 are distinct.
 
     Returns
     -------
@@ -211,7 +234,7 @@ def times_by_name(events: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
 
 
 def _by_label(node: xr.Dataset) -> dict[str, xr.Variable]:
-    """The times of each label."""
+    """The times, (event,) in s, of each label of a node of events."""
     column = node.variables.get("label")
     if column is None or column.ndim != 1 or column.dtype.kind not in "OU":
         return {}

@@ -20,9 +20,10 @@ class Stretches:
     Attributes
     ----------
     rows : (n, 2) float64, s
-        Starts and stops of half-open stretches. A stop is moved so that the last datum is within.
+        Starts and stops of half-open stretches. A stop is one floating-point number after the last
+        datum, so that the datum is within.
     from_data : bool
-        Whether the first and last time are those of the data, because the file states none.
+        Whether the first start and the last stop come from the data, because the file states none.
     """
 
     rows: np.ndarray
@@ -48,30 +49,38 @@ class Stretches:
         return round(float((self.rows[:, 1] - self.rows[:, 0]).sum()), 9)
 
     def without(self, table: Any) -> Stretches:
-        """Remove intervals from the stretches."""
+        """Remove the intervals of a table, in s, from the stretches."""
         if not len(table):
             return self
         return Stretches(np.stack(merged(difference(self.rows, table)), axis=1), self.from_data)
 
     def within(self, table: Any) -> Stretches:
-        """Keep the parts of the stretches within intervals."""
+        """Keep the parts of the stretches that are within the intervals of a table, in s."""
         return Stretches(np.stack(merged(intersection(self.rows, table)), axis=1), self.from_data)
 
-    def hold(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    def covers(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Tell which half-open bins are wholly within one stretch.
 
-        If the ends are those of the data, a bin that holds the first or last time is within.
+        Parameters
+        ----------
+        begin, end : (...,) float64, s
+            Edges of the bins. If the stretches are from the data, a bin that holds the first or
+            last time of the data is within.
+
+        Returns
+        -------
+        (...,) bool
         """
         if not len(self.rows):
             return np.zeros(np.shape(begin), bool)
         slack = ROUNDING * (end - begin)
-        some = np.ones(np.shape(begin), bool)
+        overlaps = np.ones(np.shape(begin), bool)
         if self.from_data:
             low, high = self.extent
-            some = (end > low) & (begin <= high)
+            overlaps = (end > low) & (begin <= high)
             begin, end = np.maximum(begin, low), np.minimum(end, high)
         stretch = np.searchsorted(self.rows[:, 0], begin + slack, side="right") - 1
         within: np.ndarray = (
-            some & (stretch >= 0) & (end - slack <= self.rows[np.maximum(stretch, 0), 1])
+            overlaps & (stretch >= 0) & (end - slack <= self.rows[np.maximum(stretch, 0), 1])
         )
         return within

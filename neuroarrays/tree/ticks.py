@@ -43,8 +43,8 @@ def within(node: Any, window: tuple[float, float], order: Sequence[Any] | None =
     ----------
     node : DataTree node or Dataset
         A spikes node of a recording tree or its area, ``spike_times (spike,)`` in seconds; or the
-        node ``events``, or one below. Events with a `label` are given together, and for each label
-        as ``<name>_<label>``.
+        node ``events``, or one below. Events with a `label` are taken twice: all together, and
+        those of each label as ``<name>_<label>``.
     window : (float, float), s
         Half-open interval of the session clock.
     order : sequence, optional
@@ -80,8 +80,9 @@ def within(node: Any, window: tuple[float, float], order: Sequence[Any] | None =
     if kind == "event":
         trains = [np.sort(seconds(xr.DataArray(times_of[name]), name)) for name in wanted]
     else:
-        handle, rows = trains_of(spikes), np.array([labels.index(u) for u in wanted], np.int64)
-        times = handle.load(rows)
-        trains = [times[handle.first[row] : handle.last[row]] for row in rows]
-    cut = [train[slice(*np.searchsorted(train, window))] for train in trains]
-    return Ticks(kind, wanted, cut)
+        spike_trains = trains_of(spikes)
+        rows = np.array([labels.index(unit) for unit in wanted], np.int64)
+        times = spike_trains.load(rows)
+        trains = [times[spike_trains.first[row] : spike_trains.last[row]] for row in rows]
+    in_window = [train[slice(*np.searchsorted(train, window))] for train in trains]
+    return Ticks(kind, wanted, in_window)

@@ -71,7 +71,8 @@ def of_recording(session: Any) -> list[TimelineRow]:
         elif schema.EVENT_TIME in node.data_vars:
             times = node[schema.EVENT_TIME].values
             events.append(TimelineRow(f"{name} ({times.size:,})", events=times))
-    signals.sort(key=lambda row: row.name.count("/"))  # the session's before those of a camera
+    # The signals of the session come before those of a camera, whose paths are longer.
+    signals.sort(key=lambda row: row.name.count("/"))
     if len(signals) > SIGNALS:
         more = len(signals) - SIGNALS + 1
         signals = [*signals[: SIGNALS - 1], TimelineRow(f"and {more} more signals")]
@@ -103,7 +104,10 @@ def tables_of(session: Any) -> dict[str, np.ndarray]:
 
 
 def _signals(path: str, node: Any) -> list[TimelineRow]:
-    """A row for each signal of a clock; for one with several values per sample, the clock only."""
+    """A row for each signal of a node with one value per sample.
+
+    If the node has no such signal, there is one row with the first and last time of its clock.
+    """
     rows = [
         TimelineRow(path if len(node.data_vars) == 1 else f"{path}/{name}", signal)
         for name, signal in node.data_vars.items()
@@ -113,6 +117,7 @@ def _signals(path: str, node: Any) -> list[TimelineRow]:
 
 
 def _ends(node: Any) -> tuple[float, float]:
+    """The first and last time of the clock of a node, s."""
     first, last = node[schema.TIME].isel({schema.TIME: [0, -1]}).values
     return float(first), float(last)
 
@@ -175,13 +180,16 @@ def of_aligned(areas: Sequence[tuple[str, Any]]) -> tuple[list[TimelineRow], str
 
 
 def _behaviour(area: Any) -> Iterator[tuple[str, xr.DataArray]]:
-    """Signals of an aligned area, means over each presentation; empty signals are left out."""
+    """The paths and values of the signals of an aligned area; empty signals are left out.
+
+    A signal along presentations and time is averaged over the time of each presentation.
+    """
     for path, node in area.subtree_with_keys:
+        if path.startswith(schema.PRESENTATIONS):
+            continue
         for name, signal in node.data_vars.items():
             along = {schema.PRESENTATION, schema.TIME}
             if signal.dtype.kind != "f" or not signal.dims or not set(signal.dims) <= along:
-                continue
-            if path.startswith(schema.PRESENTATIONS):
                 continue
             means = signal.mean(schema.TIME, keep_attrs=True) if signal.ndim > 1 else signal
             if means.notnull().any():

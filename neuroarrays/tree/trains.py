@@ -26,7 +26,8 @@ _READ = 8 << 20
 class _Buffer:
     """The spikes of one spikes node that are in memory.
 
-    Memory is touched, and so used, only for units that were read.
+    The system gives memory to an empty array only where it is written, so units that were not read
+    need none.
     """
 
     def __init__(self, n_spikes: int, n_units: int):
@@ -83,8 +84,8 @@ class Trains:
                     self._read(self.data, buffer, group)
         return buffer.times
 
-    def one(self, unit: int) -> np.ndarray:
-        """The sorted spikes of one unit, which are not kept: for one pass over all units.
+    def of_unit(self, unit: int) -> np.ndarray:
+        """The sorted spikes of one unit. They are not cached; use this for one pass over all units.
 
         Parameters
         ----------
@@ -96,17 +97,18 @@ class Trains:
         (n,) float64, s
             Sorted times; do not write into them.
         """
-        part = slice(int(self.first[unit]), int(self.last[unit]), 1)
+        train = slice(int(self.first[unit]), int(self.last[unit]), 1)
         if isinstance(self.data, np.ndarray):
-            return self.data[part]
+            return self.data[train]
         buffer = _buffers.get(self.key)
         if buffer is not None and buffer.loaded[unit]:
-            return buffer.times[part]
-        times = np.asarray(self.data.outer((part,)), float)
-        whole = np.array([0]), np.array([times.size])
-        return np.sort(times) if _out_of_order(times, *whole).any() else times
+            return buffer.times[train]
+        times = np.asarray(self.data.outer((train,)), float)
+        ends = np.array([0]), np.array([times.size])
+        return np.sort(times) if _out_of_order(times, *ends).any() else times
 
     def _buffer(self) -> _Buffer:
+        """The buffer of these trains, which is made when it is first used."""
         n_spikes = int(self.last.max()) if self.last.size else 0
         return _buffers.get_or_make(self.key, lambda: _Buffer(n_spikes, self.first.size))
 
@@ -121,17 +123,17 @@ class Trains:
         buffer.loaded[units] = True
 
     def extent(self) -> tuple[float, float]:
-        """Times of the first and last of all spikes; NaN if there are none. All are read."""
+        """Times of the first and last of all spikes in s; NaN if there are none. All are read."""
         times = self.load(np.arange(self.first.size))
-        some = self.last > self.first
-        if not some.any():
+        has_spikes = self.last > self.first
+        if not has_spikes.any():
             return np.nan, np.nan
         # NaN comes last in each train, so the last spike may be before the end.
         ends = [
             np.nanmax(times[f:e], initial=-np.inf) if np.isnan(times[e - 1]) else times[e - 1]
-            for f, e in zip(self.first[some], self.last[some], strict=True)
+            for f, e in zip(self.first[has_spikes], self.last[has_spikes], strict=True)
         ]
-        low, high = float(np.nanmin(times[self.first[some]])), float(max(ends))
+        low, high = float(np.nanmin(times[self.first[has_spikes]])), float(max(ends))
         return (low, high) if np.isfinite(high) else (np.nan, np.nan)
 
     def __dask_tokenize__(self) -> object:
@@ -177,9 +179,8 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     if sizes.sum() != spikes.sizes[schema.SPIKE]:
         msg = (
             f"row_size adds up to {sizes.sum()} spikes, but there are "
-            f"{spikes.sizes[schema.SPIKE]}: "
-            "units were selected without their spikes. Select by label, "
-            "spikes.sel(unit_id=...), which also selects the spikes"
+            f"{spikes.sizes[schema.SPIKE]}: units were selected without their spikes. Select by "
+            "label, spikes.sel(unit_id=...), which also selects the spikes"
         )
         raise SchemaError(msg)
     last = np.cumsum(sizes)
@@ -190,7 +191,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))
     if variable.chunks is not None:
         return Trains(OfVariable(variable), first, last, (variable.data.name, sizes.tobytes()))
-    # In memory, or lazy without a key: a cache could not recognise it.
+    # The times are in memory, or lazy without a key by which a cache could recognise them.
     times = np.ascontiguousarray(seconds(variable.values, schema.SPIKE_TIMES))
     wrong = _out_of_order(times, first, last)
     if wrong.any():

@@ -45,7 +45,7 @@ def test_breaks_equal_a_slow_twin(frames, masked, said):
     ]
     found = breaks.breaks(tree["s/a"], masked=masked)
     assert found.tolist() == expected
-    parts = breaks.stretches(tree["s/a"])
+    parts = breaks.unbroken_runs(tree["s/a"])
     assert (parts[0, 0], parts[-1, 1]) == (0, n)
     assert (parts[1:, 0] == parts[:-1, 1]).all()
     assert (parts[:, 0] == np.flatnonzero(breaks.breaks(tree["s/a"]))).all()
@@ -53,8 +53,8 @@ def test_breaks_equal_a_slow_twin(frames, masked, said):
 
 def test_without_time_stamps_labels_alone_break():
     area = xr.Dataset({"x": ("time", np.arange(5))}, {"block_id": ("time", [0, 0, 1, 1, 1])})
-    assert breaks.stretches(area).tolist() == [[0, 2], [2, 5]]
-    assert breaks.stretches(area.isel(time=[])).shape == (0, 2)
+    assert breaks.unbroken_runs(area).tolist() == [[0, 2], [2, 5]]
+    assert breaks.unbroken_runs(area.isel(time=[])).shape == (0, 2)
 
 
 def test_a_width_is_not_taken_from_a_hole():

@@ -43,8 +43,8 @@ def test_missing_times_are_nan():
 @pytest.mark.parametrize(
     ("times", "said"),
     [
-        (pd.to_datetime(["2024-01-01"]), "subtract the session's start"),
-        (pd.to_datetime(["2024-01-01"]).tz_localize("UTC"), "subtract the session's start"),
+        (pd.to_datetime(["2024-01-01"]), "subtract the start of the session"),
+        (pd.to_datetime(["2024-01-01"]).tz_localize("UTC"), "subtract the start of the session"),
         (np.array(["1 s"], object), "expected seconds as numbers, found '1 s'"),
         (["1"], "expected seconds as numbers"),
         ([1j], "expected seconds as numbers"),

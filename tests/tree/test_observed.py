@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import TooLarge
-from neuroarrays.tree.extents import FoundStretches, Part
-from neuroarrays.tree.observed import complete, counting, of_session, of_units, valid_bins
+from neuroarrays.tree.extents import LazyStretches, Part
+from neuroarrays.tree.observed import add_observed, counted_time, of_session, of_units, valid_bins
 from neuroarrays.tree.stretches import Stretches
 
 RUN = "run"
@@ -101,7 +101,7 @@ def test_opening_and_trials_within_tables_read_no_spikes(written, monkeypatch):
     def read(*_):
         raise AssertionError("spikes were read")
 
-    monkeypatch.setattr(FoundStretches, "_find", read)
+    monkeypatch.setattr(LazyStretches, "_computed", read)
     aligned = na.align(tree, "trials", 0.1)
     assert aligned[f"{RUN}/A/spike_data"].shape == (2, 2, 300)
 
@@ -109,8 +109,8 @@ def test_opening_and_trials_within_tables_read_no_spikes(written, monkeypatch):
 def test_it_is_found_once(written, monkeypatch):
     tree = written(TRAINS)
     found = []
-    find = FoundStretches._find
-    monkeypatch.setattr(FoundStretches, "_find", lambda self: found.append(1) or find(self))
+    find = LazyStretches._computed
+    monkeypatch.setattr(LazyStretches, "_computed", lambda self: found.append(1) or find(self))
     again = pickle.loads(pickle.dumps(tree))
     for one in (tree, again, tree.copy()):
         na.firing_rate(one[f"{RUN}/A"])
@@ -273,7 +273,7 @@ def test_invalid_times_are_no_time(written):
 
     tree = written(TRAINS, more)
     assert observed_of(tree) == [[0.05, 99.5]]
-    left = [one.seconds for one in counting(tree[f"{RUN}/A/spikes"].to_dataset(), tree[RUN])]
+    left = [one.seconds for one in counted_time(tree[f"{RUN}/A/spikes"].to_dataset(), tree[RUN])]
     assert left == [90.5, 90.5]
     np.testing.assert_allclose(na.firing_rate(tree[f"{RUN}/A"]), [10 / 90.5, 1 / 90.5])
 
@@ -290,7 +290,7 @@ def test_trials_outside_the_recording_do_not_count(written):
 
 def test_a_session_of_events_alone_has_a_time():
     times = xr.Dataset({"event_time": ("event", [3.0, 9.0])})
-    groups = complete({RUN: xr.Dataset(), f"{RUN}/events/licks": times}, RUN)
+    groups = add_observed({RUN: xr.Dataset(), f"{RUN}/events/licks": times}, RUN)
     root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
     tree = xr.DataTree.from_dict({"/": root, **groups})
     assert observed_of(tree) == [[3, 9]]
@@ -362,7 +362,7 @@ def test_stretches_against_a_twin_that_looks_at_every_moment(rows, gone, kept, w
     assert made.seconds == len(moments)
     bins = np.arange(0, 60 - width, dtype=float)
     want = [all(m + k in moments for k in range(width)) for m in range(60 - width)]
-    assert made.hold(bins, bins + width).tolist() == want
+    assert made.covers(bins, bins + width).tolist() == want
 
 
 @given(
@@ -372,7 +372,7 @@ def test_stretches_against_a_twin_that_looks_at_every_moment(rows, gone, kept, w
 def test_epochs_against_a_twin(rows, data):
     starts, stops = (np.array(c, float) for c in zip(*((a, a + n) for a, n in rows), strict=True))
     parts = (Part("data", np.array(data, float)),) if data else ()
-    found = [FoundStretches(parts, (starts, stops), column).load() for column in (0, 1)]
+    found = [LazyStretches(parts, (starts, stops), column).load() for column in (0, 1)]
     made = Stretches.of(*found, True)
     moments = {m for a, n in rows for m in range(a, a + n)}
     ends = [*data, *starts, *stops]
@@ -389,7 +389,7 @@ def test_epochs_that_make_no_sense_are_the_extent_of_the_data():
     parts = (Part("data", np.array([1.0, 4.0])),)
     for rows in (([2.0, np.nan], [3.0, 5.0]), ([2.0, 6.0], [3.0, 5.5])):
         rows = tuple(np.array(column) for column in rows)
-        starts, stops = (FoundStretches(parts, rows, column).load() for column in (0, 1))
+        starts, stops = (LazyStretches(parts, rows, column).load() for column in (0, 1))
         np.testing.assert_array_equal(starts, [1, np.nan])
         np.testing.assert_array_equal(stops, [4, np.nan])
 
@@ -398,16 +398,16 @@ def test_nothing_has_no_extent_and_holds_no_bin():
     nothing = Stretches.of(np.array([np.nan, 2.0]), np.array([1.0, 1.0]), True)
     assert np.isnan(nothing.extent).tolist() == [True, True]
     assert nothing.seconds == 0
-    assert nothing.hold(np.zeros(2), np.ones(2)).tolist() == [False, False]
+    assert nothing.covers(np.zeros(2), np.ones(2)).tolist() == [False, False]
     assert Stretches.of(np.array([3.0]), np.array([4.0]), True).extent == (3.0, 4.0)
 
 
 def test_bins_at_found_ends_are_whole():
     made = Stretches.of(np.array([1.25]), np.array([3.0]), True)
     edges = np.arange(0, 6.0)
-    assert made.hold(edges[:-1], edges[1:]).tolist() == [False, True, True, True, False]
+    assert made.covers(edges[:-1], edges[1:]).tolist() == [False, True, True, True, False]
     said = Stretches.of(np.array([1.25]), np.array([3.0]), False)
-    assert said.hold(edges[:-1], edges[1:]).tolist() == [False, False, True, False, False]
+    assert said.covers(edges[:-1], edges[1:]).tolist() == [False, False, True, False, False]
 
 
 def test_bins_without_an_onset_lie_nowhere(written):

@@ -7,7 +7,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.tree.groups import parameters
-from neuroarrays.tree.restriction import _places_of
+from neuroarrays.tree.restriction import _positions
 
 
 def test_events_are_cut_with_their_values():
@@ -66,7 +66,7 @@ def test_presentations_lie_wholly_within():
     ],
 )
 def test_places_that_follow_one_another_are_a_slice(inside, want):
-    found = _places_of(np.array(inside, bool))
+    found = _positions(np.array(inside, bool))
     assert isinstance(found, slice) == isinstance(want, slice)
     assert found == want if isinstance(want, slice) else found.tolist() == want
 

@@ -374,7 +374,7 @@ def test_what_no_unit_fits_says_which_condition(sample):
     with pytest.raises(NothingLeft, match=said):
         na.select_units(sample, "area == 'adn' and unit_id > 9")
     with pytest.raises(
-        NotInTree, match="no column of the units 'locaton'.*did you mean 'location'"
+        NotInTree, match="no column 'locaton' in the units of this tree.*did you mean 'location'"
     ):
         na.select_units(sample, "locaton == 'adn'")
     with pytest.raises(SchemaError, match="neuroarrays_schema"):

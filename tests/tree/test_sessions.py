@@ -33,13 +33,13 @@ def events(times, **columns):
     return xr.Dataset(stamps | {name: ("event", column) for name, column in columns.items()})
 
 
-def walked(**nodes):
+def session_of(**nodes):
     paths = {f"/s/{path.replace('__', '/')}": node for path, node in nodes.items()}
-    return SessionNodes.walked("s", xr.DataTree.from_dict({"/": MARK, **paths})["s"])
+    return SessionNodes.from_node("s", xr.DataTree.from_dict({"/": MARK, **paths})["s"])
 
 
 def test_nodes_are_told_apart_by_what_they_hold():
-    session = walked(
+    session = session_of(
         V1__spikes=spikes(1, 2),
         V1__lfp=signal(),
         running=signal(),
@@ -53,29 +53,36 @@ def test_nodes_are_told_apart_by_what_they_hold():
     assert list(session.frames) == ["movie"]
     assert sorted(session.events) == ["licks_left", "reward"]
     assert list(session.tables) == ["trials"]
-    assert session.holds_times
-    assert not walked(presentations__trials=xr.Dataset(coords={"presentation_id": [1]})).holds_times
+    assert session.has_data
+    assert not session_of(
+        presentations__trials=xr.Dataset(coords={"presentation_id": [1]})
+    ).has_data
 
 
 def test_series_of_other_units_are_an_area_of_their_own():
-    session = walked(V1__dff=traces(1, 2), V1__spikes=spikes(4, 5), V1__raw=traces(1, 2))
+    session = session_of(V1__dff=traces(1, 2), V1__spikes=spikes(4, 5), V1__raw=traces(1, 2))
     assert {name: sorted(nodes) for name, nodes in session.areas.items()} == {
         "V1": ["spikes"],
         "V1_dff": ["dff", "raw"],
     }
-    planes = walked(V1__a=traces(1, 2, roi_table="p"), V1__b=traces(1, 2, roi_table="q"))
+    planes = session_of(V1__a=traces(1, 2, roi_table="p"), V1__b=traces(1, 2, roi_table="q"))
     assert list(planes.areas) == ["V1", "V1_b"]
-    assert list(walked(V1__spikes=spikes(1, 2), V1__dff=traces(1, 2)).areas) == ["V1"]
+    assert list(session_of(V1__spikes=spikes(1, 2), V1__dff=traces(1, 2)).areas) == ["V1"]
     with pytest.raises(SchemaError, match=r"V1/dff has other units .* area 'V1_dff', which exists"):
-        walked(V1__spikes=spikes(1), V1__dff=traces(2), V1_dff__spikes=spikes(3))
+        session_of(V1__spikes=spikes(1), V1__dff=traces(2), V1_dff__spikes=spikes(3))
 
 
 def test_behaviour_is_aligned_unless_other_series_are_asked_for():
-    session = walked(V1__spikes=spikes(1), running=signal(), room=signal(), pupil__size=signal())
+    session = session_of(
+        V1__spikes=spikes(1), running=signal(), room=signal(), pupil__size=signal()
+    )
     assert list(session.chosen_series(None)) == ["running", "pupil/size"]
     assert list(session.chosen_series("room")) == ["room"]
     assert list(session.chosen_series(["r*"])) == ["running", "room"]
-    assert list(walked(running=signal(), room=signal()).chosen_series(None)) == ["running", "room"]
+    assert list(session_of(running=signal(), room=signal()).chosen_series(None)) == [
+        "running",
+        "room",
+    ]
     with pytest.raises(NotInTree, match="series 'face'"):
         session.chosen_series("face")
 

@@ -33,7 +33,7 @@ from neuroarrays.formats.arrays.times import clock
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.tree.extents import parts_of
-from neuroarrays.tree.observed import complete
+from neuroarrays.tree.observed import add_observed
 
 __all__ = ["ArraysReader", "outline"]
 #: Bytes of a TOML file that is read.
@@ -158,7 +158,7 @@ def tree_groups(
     _check_parents(path, groups)
     if kind == schema.ALIGNED:
         return groups
-    return complete(groups, session, parts_of(opened | every) if hidden else None)
+    return add_observed(groups, session, parts_of(opened | every) if hidden else None)
 
 
 def _of_area(kind: str, name: str, dataset: xr.Dataset) -> str:

@@ -17,7 +17,7 @@ from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.tree.extents import Part
 from neuroarrays.tree.intervals import merged
-from neuroarrays.tree.observed import OF_UNITS, complete
+from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 _OF_UNITS, _EPOCHS = "units/obs_intervals", "intervals/epochs"
 #: Values of `obs_intervals` up to which they are read; recordings have thousands.
@@ -111,9 +111,9 @@ def with_observed(
     try:
         each = stretches_of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
     except (FormatError, ValueError):
-        return complete(groups, more=more, rows=_epochs(source))
+        return add_observed(groups, more=more, rows=_epochs(source))
     starts, stops = merged(each[np.isfinite(each[:, 0])])
-    return complete(groups, more=more, rows=(starts, stops), epochs=False)
+    return add_observed(groups, more=more, rows=(starts, stops), epochs=False)
 
 
 def _epochs(source: Source) -> tuple[LazyArray, LazyArray] | None:

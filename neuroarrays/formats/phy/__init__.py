@@ -40,7 +40,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.observed import OF_UNITS, complete
+from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 CLUSTERS, TEMPLATES = "spike_clusters.npy", "spike_templates.npy"
 #: Times in seconds on another clock, as TPrime and the pipelines around it call them.
@@ -145,4 +145,4 @@ class PhyReader(Reader):
         stop = params.duration(session) if file == TIMES else None
         if stop is None:
             return nodes
-        return complete(nodes, rows=(np.zeros(1), np.array([stop])))
+        return add_observed(nodes, rows=(np.zeros(1), np.array([stop])))

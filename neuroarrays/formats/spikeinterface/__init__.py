@@ -35,7 +35,7 @@ from neuroarrays.formats.spikeinterface.sortings import read_sorting
 from neuroarrays.formats.spikeinterface.stores import Store
 from neuroarrays.lazy.arrays import wrap
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.tree.observed import OF_UNITS, complete
+from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 _NPZ = ("unit_ids", "num_segment", "sampling_frequency")
 #: Names of a node of spikes that no label may take.
@@ -117,7 +117,7 @@ class SpikeInterfaceReader(Reader):
             return nodes
         if not all(type(number) is int for number in samples):
             return nodes
-        return complete(nodes, rows=(np.zeros(1), np.array([samples[segment] / sorting.rate])))
+        return add_observed(nodes, rows=(np.zeros(1), np.array([samples[segment] / sorting.rate])))
 
 
 def is_analyzer(store: Store) -> bool:

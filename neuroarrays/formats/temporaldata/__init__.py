@@ -23,7 +23,7 @@ from neuroarrays.files.probe import Probe
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.temporaldata.nodes import Session
-from neuroarrays.tree.observed import complete
+from neuroarrays.tree.observed import add_observed
 
 
 class TemporalDataReader(Reader):
@@ -47,4 +47,4 @@ class TemporalDataReader(Reader):
         """
         opened = Session(session.source)
         nodes = opened.groups(name)
-        return complete(nodes, rows=opened.domain)
+        return add_observed(nodes, rows=opened.domain)

@@ -13,8 +13,8 @@ from neuroarrays.schema.names import matches
 
 
 @dataclass(frozen=True)
-class Place:
-    """The position of an area in its tree.
+class AreaPath:
+    """The path of an area in its tree, and the names in it.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ class Place:
 
     @property
     def of_session(self) -> str:
-        """The path of its session."""
+        """The path of the session of the area."""
         return f"{self.block}/{self.session}" if self.block else self.session
 
 
-def places_of(
+def list_areas(
     tree: xr.DataTree, wanted: str | None = None, areas: str | Sequence[str] | None = None
-) -> list[Place]:
+) -> list[AreaPath]:
     """List the areas at and below a node, session after session.
 
     Parameters
@@ -52,7 +52,7 @@ def places_of(
 
     Returns
     -------
-    list of Place
+    list of AreaPath
 
     Raises
     ------
@@ -66,30 +66,44 @@ def places_of(
         below = ["."]
     else:
         below = schema.area_paths(tree)
-    above = tree.path.strip("/")
-    paths = ["/".join(part for part in (above, path) if part not in ("", ".")) for path in below]
-    places = [_place(kind, path) for path in paths if path]
-    return [area for area in places if areas is None or matches(area.area, areas)]
+    branch = tree.path.strip("/")
+    paths = ["/".join(part for part in (branch, path) if part not in ("", ".")) for path in below]
+    listed = [_area_path(kind, path) for path in paths if path]
+    return [area for area in listed if areas is None or matches(area.area, areas)]
 
 
-def without_any(tree: xr.DataTree, places: Sequence[Place]) -> list[str]:
-    """Paths of the sessions that have none of the given areas."""
-    having = {area.of_session for area in places}
-    inside = tree.path.strip("/")
-    beside: dict[str, None] = {}
-    for block in dict.fromkeys(area.block for area in places):
+def sessions_without(tree: xr.DataTree, areas: Sequence[AreaPath]) -> list[str]:
+    """List the sessions at and below a node that have none of the given areas.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A recording or aligned tree, or a node of one.
+    areas : sequence of AreaPath
+        Areas of the tree. Only the sessions of their blocks are looked at.
+
+    Returns
+    -------
+    list of str
+        The paths of the sessions from the root of the tree.
+    """
+    with_area = {area.of_session for area in areas}
+    branch = tree.path.strip("/")
+    sessions: dict[str, None] = {}
+    for block in dict.fromkeys(area.block for area in areas):
         node = tree.root[block] if block else tree.root
-        beside |= {f"{block}/{name}".strip("/"): None for name in node.children}
+        sessions |= {f"{block}/{name}".strip("/"): None for name in node.children}
     return [
         path
-        for path in beside
-        if path not in having and f"{path}/".startswith(f"{inside}/" if inside else "")
+        for path in sessions
+        if path not in with_area and f"{path}/".startswith(f"{branch}/" if branch else "")
     ]
 
 
-def _place(kind: str, path: str) -> Place:
+def _area_path(kind: str, path: str) -> AreaPath:
+    """The names in the path of an area; in a recording tree an area may be nested."""
     parts = path.split("/")
-    if kind == schema.RECORDING:  # nodes below the session may be nodes of an area
-        return Place(path, "", parts[0], "/".join(parts[1:]))
+    if kind == schema.RECORDING:
+        return AreaPath(path, "", parts[0], "/".join(parts[1:]))
     session = parts[-2] if len(parts) > 1 else ""
-    return Place(path, "/".join(parts[:-2]), session, parts[-1])
+    return AreaPath(path, "/".join(parts[:-2]), session, parts[-1])
