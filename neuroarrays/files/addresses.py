@@ -1,7 +1,8 @@
-"""Addresses as text: what of them is a name, and what is secret.
+"""Addresses (URLs) as text: their parts, and which of these are secret.
 
-A signature, a token and a password are needed to read, and are said nowhere: not in messages, names,
-pickles, caches or the history of what is saved. Everything that is shown or kept comes from `without_secrets`.
+Reading may need a signature, a token or a password. None of them may appear in a message, a name, a
+pickle, a cache or the history of a saved file: everything that is shown or kept comes from
+`without_secrets`.
 """
 
 from __future__ import annotations
@@ -13,34 +14,35 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 from neuroarrays.errors import MissingPath
 
-#: The kinds of addresses that are read.
+#: The schemes of addresses that can be read.
 KINDS = ("http", "https", "s3", "gs", "az", "dandi")
-#: Parameters of a query that name a file or its version; others are taken for a signature unless short.
+#: Parameters of a query that name a file or its version. Any other is treated as secret if its name
+#: matches `_SECRET` or its value is longer than `_SHORT` characters.
 _NAMES = {"versionid", "version", "generation", "path", "file", "filename", "name", "id"}
 _SECRET = re.compile(
     r"sig|token|secret|cred|pass|key|auth|policy|expires|session|^x-|^s[a-z]$|^se$"
 )
 _SHORT = 24
-#: Servers of the bucket of DANDI.
+#: Servers of DANDI's bucket.
 _DANDI = ("dandiarchive.s3.amazonaws.com", "dandiarchive.s3.us-east-2.amazonaws.com")
+#: Characters of a path that are not quoted.
 _SAFE = "/!$&'()*+,;=:@~"
 
 
 def kind_of(text: str) -> str:
-    """The kind of an address ("https", "s3", ...), "" of a path.
+    """Return the scheme of an address ("https", "s3", ...), or "" for a path.
 
     Raises
     ------
     MissingPath
-        If it is an address of a kind that is not read, or is written wrongly.
+        If the address has a scheme that cannot be read, or is malformed.
     """
     kind, separator, rest = text.partition("://")
     if re.match(rf"(?i:{'|'.join((*KINDS, 'file'))}):/[^/]", text):
         kind, _, rest = text.partition(":/")
         msg = (
-            f"{kind}:/{_plain(rest)}: expected an address with two slashes ({kind}://...), as "
-            "text; "
-            "pathlib.Path removes one"
+            f"{kind}:/{_without_credentials(rest)}: expected an address with two slashes "
+            f"({kind}://...), as text; pathlib.Path removes one"
         )
         raise MissingPath(msg)
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
@@ -48,8 +50,8 @@ def kind_of(text: str) -> str:
     kind = kind.lower()
     if kind not in (*KINDS, "file"):
         msg = (
-            f"{kind}://{_plain(rest)}: addresses of this kind cannot be read; expected one of "
-            f"{', '.join(KINDS)}"
+            f"{kind}://{_without_credentials(rest)}: addresses of this kind cannot be read; "
+            f"expected one of {', '.join(KINDS)}"
         )
         raise MissingPath(msg)
     if not rest.strip("/"):
@@ -59,16 +61,15 @@ def kind_of(text: str) -> str:
         _check_server(kind, rest)
     elif kind in ("s3", "gs", "az") and "@" in rest.partition("/")[0]:
         msg = (
-            f"{kind}://{_plain(rest)}: credentials in the address of a bucket are not used; put "
-            "them into "
-            "the environment or profile of its service"
+            f"{kind}://{_without_credentials(rest)}: credentials in the address of a bucket are "
+            "not used; put them into the environment or profile of its service"
         )
         raise MissingPath(msg)
     return kind
 
 
 def _check_server(kind: str, rest: str) -> None:
-    """Refuse an address of http(s) without a server, or with a port that is none."""
+    """Refuse an http(s) address that has no server or no valid port."""
     try:
         parts = urlsplit(f"{kind}://{rest}")
         is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -76,20 +77,19 @@ def _check_server(kind: str, rest: str) -> None:
         is_valid = False
     if not is_valid or re.search(r"[\s\x00-\x1f]", rest.partition("/")[0]):
         msg = (
-            f"{kind}://{_plain(rest)}: the address has no valid server and port; check it, and "
-            "quote "
-            "special characters of a password (/ as %2F, @ as %40)"
+            f"{kind}://{_without_credentials(rest)}: the address has no valid server and port; "
+            "check it, and quote special characters of a password (/ as %2F, @ as %40)"
         )
         raise MissingPath(msg)
 
 
-def _plain(rest: str) -> str:
-    """What of an address may be shown even where it is written wrongly."""
+def _without_credentials(rest: str) -> str:
+    """Return the part of a malformed address that may be shown: without user, password and query."""
     return rest.rpartition("@")[2].partition("?")[0]
 
 
 def without_password(text: str) -> tuple[str, dict[str, str]]:
-    """An address of http(s) without user and password, and the headers of a request that say them."""
+    """Split an http(s) address into one without user and password, and the request headers for them."""
     parts = urlsplit(text)
     user, at, server = parts.netloc.rpartition("@")
     if not at:
@@ -100,16 +100,16 @@ def without_password(text: str) -> tuple[str, dict[str, str]]:
 
 
 def with_password(text: str, original: str) -> str:
-    """An address that a request led to, with user and password of the original if the server is the same."""
-    parts, before = urlsplit(text), urlsplit(original)
-    _, at, server = before.netloc.rpartition("@")
-    if not at or (parts.scheme, parts.netloc) != (before.scheme, server):
+    """Return a redirected address, with the original's user and password if the server is the same."""
+    parts, original_parts = urlsplit(text), urlsplit(original)
+    _, at, server = original_parts.netloc.rpartition("@")
+    if not at or (parts.scheme, parts.netloc) != (original_parts.scheme, server):
         return text
-    return urlunsplit(parts._replace(netloc=before.netloc))
+    return urlunsplit(parts._replace(netloc=original_parts.netloc))
 
 
 def dandi_address(text: str) -> str:
-    """The ``dandi://`` address of a page or an asset of the DANDI archive; another address as it is."""
+    """Return the ``dandi://`` address of a web page or asset of DANDI; any other address unchanged."""
     page = re.fullmatch(
         r"https://(?:www\.|gui\.)?dandiarchive\.org/(?:#/)?dandiset/(\d{6})(?:/([\w.]+))?/?"
         r"(?:files/?)?(?:\?(.*))?",
@@ -128,19 +128,22 @@ def dandi_address(text: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """An address that can be asked for: of http(s), spaces and the like quoted; "#" is part of a name."""
+    """Return an address that can be requested: scheme in lower case, an http(s) path percent-encoded.
+
+    A "#" counts as part of a file's name, not as the beginning of a fragment. A path is unchanged.
+    """
     kind, separator, rest = text.partition("://")
     if not separator:  # a path
         return text
     if kind.lower() not in ("http", "https"):
         return f"{kind.lower()}://{rest}"
-    before, question, query = rest.partition("?")
-    server, slash, path = before.partition("/")
+    server_and_path, question, query = rest.partition("?")
+    server, slash, path = server_and_path.partition("/")
     return f"{kind.lower()}://{server}{slash}{_quoted(path)}{question}{query}"
 
 
 def without_secrets(text: str) -> str:
-    """An address without what is secret in it: it names a file, and is what is said and kept; a path as it is."""
+    """Return an address without its secrets, which still names the file; a path is unchanged."""
     text = normalised(text)
     if not text.startswith(("http://", "https://")):
         return text
@@ -151,9 +154,9 @@ def without_secrets(text: str) -> str:
 
 
 def is_fixed(text: str) -> bool:
-    """Whether an address says which version it means, so that its content is always the same.
+    """Return whether an address names one version of a file, so that its content never changes.
 
-    It has the version of an object of S3 in its query, or is a blob of DANDI, which is never replaced.
+    Such an address has the version of an S3 object in its query, or is a blob of DANDI.
     """
     if not text.startswith(("http://", "https://")):
         return False
@@ -165,7 +168,7 @@ def is_fixed(text: str) -> bool:
 
 
 def child(text: str, name: str) -> str:
-    """The address of a name below another."""
+    """Return the address of a file or folder below a folder's address."""
     base, question, query = text.partition("?")
     is_http = base.startswith("http")
     top, _, rest = base.partition("://")
@@ -175,7 +178,7 @@ def child(text: str, name: str) -> str:
 
 
 def parent(text: str) -> str:
-    """The address of the folder that it is in; of a server or bucket, itself."""
+    """Return the address of the parent folder; a server or bucket is its own parent."""
     base, question, query = text.partition("?")
     top, _, rest = base.partition("://")
     server, slash, path = rest.rstrip("/").partition("/")
@@ -184,22 +187,22 @@ def parent(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """The last part of an address, as it is called."""
+    """Return the last part of an address, decoded."""
     base = text.partition("?")[0] if text.startswith("http") else text
     last = base.rstrip("/").rpartition("/")[2]
     return unquote(last) if text.startswith("http") else last
 
 
 def _quoted(path: str) -> str:
-    """A path with what is no valid escape quoted; one that is quoted already stays."""
+    """Percent-encode a path, leaving escapes (%20) that it already has."""
     parts = re.split(r"(%[0-9A-Fa-f]{2})", path)
     return "".join(part if i % 2 else quote(part, _SAFE) for i, part in enumerate(parts))
 
 
 def _is_name(key: str, value: str) -> bool:
-    """Whether a parameter of a query says which file it is, and is no secret."""
-    if key.lower() in _NAMES or (
-        key.lower() == "key" and "." in value
-    ):  # a file's, not that of a door
+    """Return whether a parameter of a query says which file is meant and is not secret."""
+    key = key.lower()
+    is_file_name = key == "key" and "." in value  # the key of an object, not a password
+    if key in _NAMES or is_file_name:
         return True
-    return len(value) <= _SHORT and not _SECRET.search(key.lower())
+    return len(value) <= _SHORT and not _SECRET.search(key)

@@ -1,22 +1,27 @@
-"""What a server answers: bytes and what it says of them, or why there are none. No address is in either."""
+"""What a server answers to a request: bytes and their file's size, tag and date, or an error.
+
+The text of a `NetworkError` never contains an address, as an address may hold a password.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-#: Statuses of a server that may answer when it is asked again.
+#: HTTP statuses after which a request is worth repeating.
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
 class NetworkError(OSError):
-    """What a request led to; it never holds an address.
+    """A request that failed. Its text never contains an address.
 
     Attributes
     ----------
     kind : str
         One of "missing", "denied", "unknown host", "refused", "no ranges", "changed", "unchanged",
         "redirects", "empty", "credentials", "address", "forked", "busy", "other".
+    words : str
+        What was found in place of the file, for messages.
     """
 
     def __init__(self, kind: str, words: str):
@@ -26,20 +31,20 @@ class NetworkError(OSError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Bytes, and what a server says of the file that they are from.
+    """Bytes of a file, and what the server says about the file.
 
     Attributes
     ----------
     data : bytes
-        From the first byte asked for; fewer where the file ends.
+        The requested bytes; fewer where the file ends.
     size : int
-        Bytes of the file.
+        Size of the file, bytes; -1 if the server said only that the file is unchanged.
     tag : str
-        Its ETag, "" where there is none.
+        ETag of the file, "" where it has none.
     modified : int
-        Time of change, s since 1970; 0 where it is not said.
+        Time of the last change, s since 1970; 0 where the server does not say.
     address : str
-        Where the bytes came from in the end.
+        The address that the bytes came from after all redirects.
     """
 
     data: bytes
@@ -50,18 +55,18 @@ class Answer:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the file is the one whose tag was said, so that nothing else is said of it."""
+        """Whether the server said only that the file still has the tag that the request named."""
         return self.size < 0
 
 
 def unchanged(tag: str, address: str) -> Answer:
-    """The answer that a file still has a tag."""
+    """Return the answer that a file still has this tag."""
     return Answer(b"", -1, tag, 0, address)
 
 
 def of_status(code: int, start: int) -> NetworkError:
-    """What a status of HTTP means."""
-    if code == 416 and start == 0:
+    """Return the error for an HTTP status, of a request for bytes from `start` on."""
+    if code == 416 and start == 0:  # "range not satisfiable" from the first byte on
         return NetworkError("empty", "an empty file")
     kind, words = _STATUSES.get(code, ("", ""))
     if kind:
@@ -81,5 +86,5 @@ _STATUSES = {
 
 
 def seconds(when: Any) -> int:
-    """A time as seconds since 1970; 0 for none."""
+    """Return a datetime as seconds since 1970, and None as 0."""
     return int(when.timestamp()) if when else 0

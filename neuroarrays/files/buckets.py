@@ -1,7 +1,7 @@
-"""Buckets of object stores: S3 and what speaks like it, Google Cloud and Azure, as stores of obstore.
+"""Buckets of S3 (and compatible services), Google Cloud and Azure, as stores of obstore.
 
-Credentials come from where these services keep them (environment, profile) and nowhere else. Without any,
-a bucket is taken for a public one and asked without a signature.
+Credentials are read only where these services keep them: in environment variables and in AWS
+profiles. Without credentials a bucket is taken to be public, and requests to it are not signed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import configparser
 import os
 from typing import Any
 
-#: Kind of address -> the variables by which each service is given credentials; one of them is enough.
+#: Scheme of an address -> environment variables with credentials for it; one of them is enough.
 CREDENTIALS = {
     "s3": (
         "AWS_ACCESS_KEY_ID",
@@ -36,33 +36,33 @@ CREDENTIALS = {
 
 
 def split(address: str) -> tuple[str, str]:
-    """The bucket of an address, as an address, and the key in it."""
+    """Split an address into the address of its bucket and the key in the bucket."""
     kind, _, rest = address.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{kind}://{bucket}", key
 
 
-def looked_for(kind: str) -> str:
-    """Where credentials of a kind of address are looked for, in words."""
-    places = ", ".join(CREDENTIALS.get(kind, ()))
-    return places + (" and the profile in ~/.aws (AWS_PROFILE)" if kind == "s3" else "")
+def credential_sources(kind: str) -> str:
+    """Return where credentials for a scheme are looked for, in words for a message."""
+    variables = ", ".join(CREDENTIALS.get(kind, ()))
+    return variables + (" and the profile in ~/.aws (AWS_PROFILE)" if kind == "s3" else "")
 
 
 def has_credentials(kind: str) -> bool:
-    """Whether there are credentials for a kind of address."""
-    named = any(os.environ.get(name) for name in CREDENTIALS.get(kind, ()))
-    return named or (kind == "s3" and "aws_access_key_id" in _profile())
+    """Return whether this user has credentials for a scheme."""
+    in_environment = any(os.environ.get(name) for name in CREDENTIALS.get(kind, ()))
+    return in_environment or (kind == "s3" and "aws_access_key_id" in _profile())
 
 
 def store(top: str, options: dict[str, Any]) -> Any:
-    """The store of a bucket.
+    """Return the obstore store of a bucket.
 
     Parameters
     ----------
     top : str
         Address of the bucket.
     options : dict
-        Of every store.
+        Keyword arguments that every kind of store takes.
     """
     from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -75,8 +75,8 @@ def store(top: str, options: dict[str, Any]) -> Any:
     settings: dict[str, Any] = {}
     if not any(os.environ.get(name) for name in CREDENTIALS["s3"]):
         profile = _profile()
-        taken = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        settings = {key.removeprefix("aws_"): profile[key] for key in taken if key in profile}
+        secrets = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        settings = {key.removeprefix("aws_"): profile[key] for key in secrets if key in profile}
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     settings["region"] = region or _profile().get("region") or "us-east-1"
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -86,13 +86,13 @@ def store(top: str, options: dict[str, Any]) -> Any:
 
 
 def _profile() -> dict[str, str]:
-    """What the profile of AWS says: ~/.aws/config, then ~/.aws/credentials."""
+    """Return the settings of the user's AWS profile, from ~/.aws/config and ~/.aws/credentials."""
     name = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
     home = os.path.join(os.path.expanduser("~"), ".aws")
     config = os.environ.get("AWS_CONFIG_FILE") or os.path.join(home, "config")
-    secret = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.join(home, "credentials")
-    said: dict[str, str] = {}
-    for file in (config, secret):
+    credentials = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.join(home, "credentials")
+    settings: dict[str, str] = {}
+    for file in (config, credentials):
         parser = configparser.ConfigParser(interpolation=None)
         try:
             parser.read(file, encoding="utf-8")
@@ -100,5 +100,5 @@ def _profile() -> dict[str, str]:
             continue
         for section in (name, f"profile {name}"):
             if parser.has_section(section):
-                said |= dict(parser[section])
-    return said
+                settings |= dict(parser[section])
+    return settings

@@ -1,4 +1,4 @@
-"""Ranges of a file whose bytes are in memory."""
+"""Ranges of a remote file whose bytes are in memory."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ByteRanges:
-    """Ranges of a file: where they begin, in order, and their bytes."""
+    """Ranges of a file: their first positions in ascending order, and their bytes."""
 
     starts: list[int] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
 
     def get(self, at: int, count: int) -> memoryview | None:
-        """Bytes that lie in one of the ranges, None if they do not."""
-        number = bisect_right(self.starts, at) - 1
-        if number < 0:
+        """Return `count` bytes from position `at` on; None unless one range has all of them."""
+        index = bisect_right(self.starts, at) - 1
+        if index < 0:
             return None
-        begin, piece = at - self.starts[number], self.pieces[number]
+        begin, piece = at - self.starts[index], self.pieces[index]
         return memoryview(piece)[begin : begin + count] if begin + count <= len(piece) else None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all ranges."""
+        """Total size of all ranges, bytes."""
         return sum(map(len, self.pieces))

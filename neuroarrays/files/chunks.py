@@ -1,8 +1,8 @@
-"""Chunks of an HDF5 dataset read past HDF5's filter pipeline: bytes from the file, zstd, numpy.
+"""Chunks of an HDF5 dataset, read and decoded without HDF5's filter pipeline.
 
-HDF5 decodes one chunk at a time under one lock per process. Where a dataset's filters are zstd,
-or shuffle and zstd, its chunks are read with `pread` and decoded outside the lock, on two threads
-when there are many. By hand because h5py has no such door; all that HDF5 alone can decode is left to it.
+HDF5 decodes one chunk at a time under one lock per process. Where the filters of a dataset are zstd,
+or shuffle and zstd, this module reads the chunks with `pread` and decodes them outside the lock, on
+two threads when there are many. h5py offers no such way. All other filters are left to HDF5.
 """
 
 from __future__ import annotations
@@ -26,17 +26,36 @@ if TYPE_CHECKING:
     from neuroarrays.files.outer import Key
     from neuroarrays.files.positioned import PositionedFile
 
-#: HDF5's numbers of the filters.
+#: The numbers by which HDF5 knows the two filters.
 ZSTD, SHUFFLE = 32015, 2
-#: Threads that decode, the caller's among them.
+#: Threads that decode, including the caller's.
 THREADS = max(1, min(2, os.cpu_count() or 1))
-#: Bytes of all chunks, and of each, below which one thread is faster than handing work over.
+#: Size of all chunks, and of one, below which a single thread is faster, bytes.
 _WORTH_A_THREAD, _LARGE = 1 << 20, 1 << 15
 
 
 @dataclass(frozen=True)
 class ZstdChunks:
-    """Where the chunks of one dataset lie, and how to decode them. Safe from several threads."""
+    """The chunks of one dataset: where each lies, and how it is decoded. Several threads may use it.
+
+    Attributes
+    ----------
+    file : PositionedFile
+        The HDF5 file.
+    path, name : str
+        Path of the file and name of the dataset, for errors.
+    shape, chunk : tuple of int
+        Shape of the dataset and of a chunk.
+    dtype : np.dtype
+        Of the values.
+    fill : scalar
+        The value of chunks that were never written.
+    shuffled : bool
+        Whether the bytes of each chunk were shuffled before zstd.
+    address, stored : np.ndarray of int64
+        By position in the grid of chunks: where the chunk begins in the file (-1 if it was never
+        written), and how many bytes it has there.
+    """
 
     file: PositionedFile
     path: str
@@ -56,21 +75,21 @@ class ZstdChunks:
     def read(
         self, key: Key, allowed: Callable[[int], None], out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Values under a normalised outer key.
+        """Return the values that a normalised outer key selects.
 
         Parameters
         ----------
         key : tuple of int, slice or (n,) int64 array
-            One entry per axis, no negative positions.
+            One entry per axis, without negative positions.
         allowed : callable
-            Raises when asked for more bytes than the file can hold.
+            Called with a number of bytes; raises if the file cannot hold that many.
         out : np.ndarray, optional
-            Of the shape that the key gives; values are cast to its dtype.
+            An array of the shape that the key selects; values are cast to its dtype.
 
         Returns
         -------
         np.ndarray
-            `out`, or a new one of the dataset's dtype.
+            `out`, or a new array of the dataset's dtype.
         """
         sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
         allowed(math.prod(sizes) * self.dtype.itemsize)
@@ -87,9 +106,10 @@ class ZstdChunks:
         return full.squeeze(dropped) if out is None else out
 
     def _fill(self, out: np.ndarray, tasks: list[tuple[outer.Part, ...]]) -> None:
+        """Decode the chunks of all tasks into `out`, on several threads if there is enough to do."""
         if self.file.waits:
-            places = [tuple(part[0] for part in parts) for parts in tasks]
-            self.file.prefetch([(int(self.address[at]), int(self.stored[at])) for at in places])
+            positions = [tuple(part[0] for part in parts) for parts in tasks]
+            self.file.prefetch([(int(self.address[p]), int(self.stored[p])) for p in positions])
         share = -(-len(tasks) // THREADS)
         few = len(tasks) < 2 or len(tasks) * self._nbytes < _WORTH_A_THREAD
         if few or self._nbytes < _LARGE:
@@ -102,12 +122,13 @@ class ZstdChunks:
         try:
             self._work(out, tasks[:share])
         finally:
-            failures = [other.exception() for other in others]  # nobody writes into out any more
+            failures = [other.exception() for other in others]  # waits until all have ended
         for failure in failures:
             if failure is not None:
                 raise failure
 
     def _work(self, out: np.ndarray, tasks: list[tuple[outer.Part, ...]]) -> None:
+        """Decode the chunks of some tasks into `out`."""
         import zstandard
 
         decoder = zstandard.ZstdDecompressor()
@@ -118,6 +139,7 @@ class ZstdChunks:
             out[put] = self._chunk(decoder, position)[take]
 
     def _chunk(self, decoder: Any, position: tuple[int, ...]) -> np.ndarray:
+        """Return the values of the chunk at a position of the grid."""
         address, stored = int(self.address[position]), int(self.stored[position])
         if address < 0:
             return np.broadcast_to(np.asarray(self.fill, self.dtype), self.chunk)
@@ -150,12 +172,10 @@ class ZstdChunks:
 
 
 def _joined(values: bytes, dtype: np.dtype) -> np.ndarray:
-    """Values from their first bytes, their second bytes, and so on."""
+    """Undo HDF5's shuffle filter, which stores the first bytes of all values, then the second, ..."""
     planes = np.frombuffer(values, np.uint8).reshape(dtype.itemsize, -1)
-    joined: np.ndarray = planes[-1].astype(
-        f"<u{dtype.itemsize}"
-    )  # shifted whole: faster than byte by byte
-    for plane in planes[-2::-1]:
+    joined: np.ndarray = planes[-1].astype(f"<u{dtype.itemsize}")
+    for plane in planes[-2::-1]:  # shifting whole arrays is faster than copying byte by byte
         joined <<= 8
         joined |= plane
     return joined.view(dtype)
@@ -164,9 +184,9 @@ def _joined(values: bytes, dtype: np.dtype) -> np.ndarray:
 def zstd_chunks(
     dataset: h5py.Dataset, path: str, name: str, file: PositionedFile
 ) -> ZstdChunks | None:
-    """The chunk reader of a dataset, or None where only HDF5 itself can read it.
+    """Return the chunk reader of a dataset, or None where only HDF5 itself can read it.
 
-    To be called under the lock. Visits the index of the chunks once.
+    Call this under the lock of HDF5. It visits the index of the chunks once.
     """
     if dataset.chunks is None:
         return None
@@ -179,10 +199,10 @@ def zstd_chunks(
         return None
     grid = tuple(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
     count = int(np.prod(grid, dtype=object))
-    if count > file.size:  # more chunks than bytes: a damaged shape
+    if count > file.size:  # a file with more chunks than bytes has a damaged shape
         return None
     address, stored = np.full(grid, -1, np.int64), np.zeros(grid, np.int64)
-    masked = []
+    masked = []  # chunks that some filter was skipped for
 
     def note(info: Any) -> None:
         at = tuple(offset // c for offset, c in zip(info.chunk_offset, dataset.chunks, strict=True))

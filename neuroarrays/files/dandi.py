@@ -1,4 +1,7 @@
-"""Addresses of DANDI: ``dandi://DANDISET[@VERSION]/PATH`` and where the file lies that they mean."""
+"""The DANDI archive: addresses ``dandi://DANDISET[@VERSION]/PATH`` and the files that they name.
+
+The questions and answers are those of its REST interface, https://api.dandiarchive.org/swagger.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,27 @@ from urllib.parse import quote, urlencode
 from neuroarrays.files import python_client, state
 from neuroarrays.files.answers import Answer, NetworkError
 
-#: Variable with the address of the archive's interface, and the one that is asked without.
+#: Environment variable with the address of another instance of the interface, and the public one.
 API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
 _FORM = re.compile(r"dandi://(\d{6})(?:@([^/]+))?(?:/(.*))?", re.DOTALL)
-#: How an address begins that has the number of an asset; names of assets by their numbers.
+#: The beginning of an address that names an asset by its identifier instead of its path.
 ASSET = "dandi://asset/"
-#: How names of assets end that are Zarr stores.
+#: The suffixes of assets that are Zarr stores.
 STORES = (".zarr", ".ngff")
+#: Addresses of Zarr stores by address of the asset, and file names by identifier of the asset.
 _stores: state.Cache[str] = state.Cache(1 << 20, lambda _: state.ENTRY)
 _names: state.Cache[str] = state.Cache(1 << 20, lambda _: state.ENTRY)
-#: Bytes of an answer of the interface.
+#: Largest answer of the interface, bytes.
 _MOST = 32 << 20
 
 
 def split(address: str) -> tuple[str, str, str]:
-    """Dandiset, version and path of an address; the version is "draft" where it says none.
+    """Split an address into dandiset, version and path; the version is "draft" where it names none.
 
     Raises
     ------
     NetworkError
-        If it is written in another way.
+        If the address has another form.
     """
     parts = _FORM.fullmatch(address)
     if parts is None:
@@ -44,81 +48,82 @@ def split(address: str) -> tuple[str, str, str]:
 
 
 def download_address(address: str) -> str:
-    """The address from which an asset is downloaded; it leads to the bucket by a redirect.
+    """Return the address from which an asset is downloaded; it redirects to the bucket.
 
     Raises
     ------
     NetworkError
-        If there is no such dandiset, version or asset, or the interface cannot be asked.
+        If there is no such dandiset, version or asset, or if DANDI does not answer.
     """
-    number, is_store = _asset(address)
-    if is_store:
+    identifier, is_zarr = _asset(address)
+    if is_zarr:
         raise NetworkError("missing", "a Zarr store, which is no file")
-    return f"{_api()}/assets/{number}/download/"
+    return f"{_api()}/assets/{identifier}/download/"
 
 
 def is_store(address: str) -> bool:
-    """Whether an address means a Zarr asset by its name, as DANDI asks of these."""
+    """Return whether an address names a Zarr asset; DANDI requires one of two suffixes for these."""
     return address.rstrip("/").endswith(STORES)
 
 
 def store_address(address: str) -> str:
-    """Where the files of a Zarr asset lie, below an address of http(s).
+    """Return the http(s) address below which the files of a Zarr asset lie.
 
     Raises
     ------
     NetworkError
-        As `download_address`, and if it is no Zarr asset.
+        As `download_address`, and if the asset is not a Zarr store.
     """
-    kept = _stores.get(address)
-    if kept is None:
-        stated = _asked(f"assets/{_asset(address)[0]}/").get("contentUrl")
-        places = [str(place) for place in stated] if isinstance(stated, list) else []
-        below = [place for place in places if "/zarr/" in place and "/api/" not in place]
-        if not below:
-            raise NetworkError(
-                "other", "an asset of DANDI of which nothing says where its Zarr store lies"
-            )
-        kept = _stores.put(address, below[0].rstrip("/"))
-    return kept
+    store = _stores.get(address)
+    if store is None:
+        stated = _response(f"assets/{_asset(address)[0]}/").get("contentUrl")
+        urls = [str(url) for url in stated] if isinstance(stated, list) else []
+        urls = [url for url in urls if "/zarr/" in url and "/api/" not in url]
+        if not urls:
+            words = "an asset of DANDI whose metadata do not say where its Zarr store lies"
+            raise NetworkError("other", words)
+        store = _stores.put(address, urls[0].rstrip("/"))
+    return store
 
 
 def store_files(address: str) -> Iterator[tuple[str, Answer]]:
-    """Every file of a Zarr asset: its name below the store, and what DANDI says of it.
+    """Yield every file of a Zarr asset: its name in the store, with its size, tag and date.
 
     Raises
     ------
     NetworkError
         As `store_address`.
     """
-    number = store_address(address).rpartition("/")[2]
-    page = f"zarr/{quote(number)}/files/?limit=1000"
+    identifier = store_address(address).rpartition("/")[2]
+    page = f"zarr/{quote(identifier)}/files/?limit=1000"
     while page:
-        answer = _asked(page)
+        answer = _response(page)
         for entry in answer.get("results", []):
             modified = _seconds(str(entry.get("LastModified", "")))
             tag = str(entry.get("ETag", ""))
             yield str(entry["Key"]), Answer(b"", int(entry["Size"]), tag, modified, "")
-        following = str(answer.get("next") or "")
-        if following and not following.startswith(f"{_api()}/"):
+        next_page = str(answer.get("next") or "")
+        if next_page and not next_page.startswith(f"{_api()}/"):
             raise NetworkError("other", "a list of files that goes on elsewhere")
-        page = following.removeprefix(f"{_api()}/")
+        page = next_page.removeprefix(f"{_api()}/")
 
 
 def stated_digests(address: str) -> dict[str, Any]:
-    """The digests that are stated of an asset, by their names.
+    """Return the digests that DANDI states for an asset, by the name of the method.
 
     Raises
     ------
     NetworkError
         As `download_address`.
     """
-    stated = _asked(f"assets/{_asset(address)[0]}/").get("digest")
-    return stated if isinstance(stated, dict) else {}
+    digests = _response(f"assets/{_asset(address)[0]}/").get("digest")
+    return digests if isinstance(digests, dict) else {}
 
 
 def files_below(address: str) -> list[tuple[str, int | None]]:
-    """Name and size, bytes, of every asset below a dandiset or a folder of it; None where it is no file.
+    """Return name and size of every asset in a dandiset or in a folder of it.
+
+    Sizes are in bytes, and None for an asset that is not a file (a Zarr store).
 
     Raises
     ------
@@ -130,9 +135,9 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
     dandiset, version, path = split(address)
     prefix, assets, page = f"{path}/" if path else "", [], 1
     while page:
-        below = {"path": prefix} if prefix else {}
-        query = urlencode({**below, "page_size": 1000, "page": page})
-        answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+        condition = {"path": prefix} if prefix else {}
+        query = urlencode({**condition, "page_size": 1000, "page": page})
+        answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
         assets += [asset for asset in answer.get("results", []) if isinstance(asset, dict)]
         page = page + 1 if answer.get("next") else 0
     return [
@@ -146,24 +151,24 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
 
 
 def asset_name(asset: str) -> str:
-    """The name of the file of an asset by its number; the number where it cannot be asked for."""
-    kept = _names.get(asset)
-    if kept is None:
+    """Return the file name of an asset, by its identifier; the identifier if DANDI does not answer."""
+    name = _names.get(asset)
+    if name is None:
         try:
-            path = str(_asked(f"assets/{quote(asset)}/").get("path") or asset)
+            path = str(_response(f"assets/{quote(asset)}/").get("path") or asset)
         except NetworkError:
             return asset
-        kept = _names.put(asset, path.rpartition("/")[2])
-    return kept
+        name = _names.put(asset, path.rpartition("/")[2])
+    return name
 
 
 def _asset(address: str) -> tuple[str, bool]:
-    """The number of the asset that an address means, and whether it is known to be a Zarr store."""
+    """Return the identifier of the asset at an address, and whether it is known to be a Zarr store."""
     if address.startswith(ASSET):
         return address.removeprefix(ASSET), False
     dandiset, version, path = split(address)
     query = urlencode({"path": path, "page_size": 10})
-    answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+    answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
     assets = [asset for asset in answer.get("results", []) if asset.get("path") == path]
     if not path or not assets:
         raise NetworkError("missing", "nothing")
@@ -171,7 +176,7 @@ def _asset(address: str) -> tuple[str, bool]:
 
 
 def folder_entries(address: str) -> dict[str, str]:
-    """Name -> "file" or "folder" of what is directly below a dandiset, or a folder of it.
+    """Return name -> "file" or "folder" of all that is directly in a dandiset or a folder of it.
 
     Raises
     ------
@@ -183,7 +188,7 @@ def folder_entries(address: str) -> dict[str, str]:
     page = 1
     while page:
         query = urlencode({"path_prefix": path, "page_size": 1000, "page": page})
-        answer = _asked(f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}")
+        answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}")
         for entry in answer.get("results", []):
             name = str(entry.get("path", "")).rpartition("/")[2]
             is_file = entry.get("asset") and not is_store(name)
@@ -193,7 +198,7 @@ def folder_entries(address: str) -> dict[str, str]:
 
 
 def _seconds(text: str) -> int:
-    """A time in the form of ISO 8601 as seconds since 1970; 0 where it is none."""
+    """Return an ISO 8601 time as seconds since 1970; 0 for any other text."""
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except ValueError:
@@ -204,8 +209,9 @@ def _api() -> str:
     return (os.environ.get(API) or _PUBLIC).rstrip("/")
 
 
-def _asked(what: str) -> dict[str, Any]:
-    raw = python_client.whole(f"{_api()}/{what}", _MOST)
+def _response(query: str) -> dict[str, Any]:
+    """Return the JSON mapping that the interface answers to a query."""
+    raw = python_client.whole(f"{_api()}/{query}", _MOST)
     try:
         answer = json.loads(raw)
     except ValueError:

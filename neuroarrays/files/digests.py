@@ -1,4 +1,4 @@
-"""Digests that archives state of their files, compared with what is on this machine."""
+"""Digests that archives state for their files, compared with copies on this machine."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Bytes of a part of DANDI's ETag, and the most parts.
+#: Smallest size of a part in DANDI's ETag, bytes, and the largest number of parts.
 _PART, _PARTS = 64 << 20, 10_000
+#: Bytes that are read at a time.
 _READ = 1 << 20
+#: Name of the digest that is the ETag of an S3 object which was uploaded in one part.
 MD5 = "MD5 of its ETag"
 
 
 @dataclass(frozen=True)
 class Digest:
-    """A digest as text, and how it is made: "sha2-256", DANDI's ETag over parts of 64 MiB, `MD5`."""
+    """A digest of a file.
+
+    Attributes
+    ----------
+    name : {"sha2-256", "dandi-etag", `MD5`}
+        The method by which it is computed.
+    text : str
+        The digest in hexadecimal digits.
+    """
 
     name: str
     text: str
 
     def fits(self, path: Path) -> bool:
-        """Whether a file has it."""
+        """Return whether a file has this digest."""
         if self.name == "sha2-256":
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == self.text
@@ -34,7 +44,7 @@ class Digest:
 
 
 def from_dandi(stated: Mapping[str, object]) -> Digest | None:
-    """The digest of an asset that can be compared, by what DANDI states; None where there is none."""
+    """Return the digest to compare, of those that DANDI states for an asset; None if there is none."""
     for key, name in (("dandi:sha2-256", "sha2-256"), ("dandi:dandi-etag", "dandi-etag")):
         if isinstance(stated.get(key), str):
             return Digest(name, str(stated[key]).strip('"').lower())
@@ -42,9 +52,9 @@ def from_dandi(stated: Mapping[str, object]) -> Digest | None:
 
 
 def from_etag(tag: str) -> Digest | None:
-    """The MD5 that an ETag of S3 is of an object that was put in one piece; None of any other ETag.
+    """Return the MD5 that is the ETag of an S3 object uploaded in one part; None for any other ETag.
 
-    It is one unless the object is encrypted with a key of KMS, of which the ETag does not tell.
+    The ETag of an object that S3 encrypts with a key of KMS has the same form but is not an MD5.
     """
     text = tag.strip('"').lower()
     return Digest(MD5, text) if re.fullmatch(r"[0-9a-f]{32}", text) else None
@@ -55,7 +65,10 @@ def _md5() -> Any:
 
 
 def dandi_etag(path: Path) -> str:
-    """DANDI's ETag of a file: MD5 of the MD5s of its parts, and how many there are."""
+    """Return DANDI's ETag of a file: the MD5 of the MD5s of its parts, "-", and the number of parts.
+
+    This is the ETag of a multipart upload to S3 with parts of 64 MiB.
+    """
     size = path.stat().st_size
     length = max(_PART, -(-size // _PARTS))
     sums, parts = _md5(), 0

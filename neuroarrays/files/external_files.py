@@ -1,4 +1,4 @@
-"""Files that another file names: only those in its folder or below are looked at."""
+"""External files: files that another file names by a relative path."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from neuroarrays.files.probe import Probe
 
 
 def external_file(location: Location, where: str, stated: str) -> Probe:
-    """The file that a file names by a relative path, in its own folder or below it.
+    """Return the file that another file names by a relative path, in its own folder or below.
 
-    A file of data is not believed where it leads elsewhere: an address, an absolute path, ``..``, or a
-    link out of the folder could make a program open anything that its user may read.
+    A path that leads out of the folder is refused: with an address, an absolute path, ``..`` or a
+    symbolic link, a prepared file could make a program open anything that its user may read.
 
     Parameters
     ----------
     location : Location
-        Of the file that names it.
+        Where the file lies that names the other.
     where : str
-        The place in that file, for the error.
+        The position of the path in that file, for errors.
     stated : str
-        The path; names may have / or backslashes between them.
+        The relative path; its parts may be separated by slashes or backslashes.
 
     Raises
     ------
     FormatError
-        If it leads elsewhere, if nothing or no file is there, or if `location` is behind an address.
+        If the path leads out of the folder, if there is no file, or if `location` is not on this
+        machine.
     """
-    said = f"{stated!r:.120}"
 
     def refused(reason: str) -> FormatError:
         expected = "a file in the folder of this one, or below it"
-        return FormatError(location.path, where, expected, f"{said}, {reason}")
+        return FormatError(location.path, where, expected, f"{stated!r:.120}, {reason}")
 
     parts = [part for part in re.split(r"[\\/]", stated) if part not in ("", ".")]
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", stated):
@@ -51,7 +51,7 @@ def external_file(location: Location, where: str, stated: str) -> Probe:
     file = Probe(folder.child("/".join(parts)))
     if not file.is_file:
         raise refused("where there is no file")
-    inside = os.path.realpath(folder.path)
-    if not os.path.realpath(file.path).startswith(os.path.join(inside, "")):
+    real_folder = os.path.realpath(folder.path)
+    if not os.path.realpath(file.path).startswith(os.path.join(real_folder, "")):
         raise refused("a link that leads out of it")
     return file

@@ -1,4 +1,7 @@
-"""Copies of files behind an address: resumable, checked, and under their names only when they are whole."""
+"""Copying remote files to this machine: an interrupted copy resumes, and every copy is checked.
+
+A file gets its name only when it is complete.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,9 @@ from neuroarrays.files.remote_file import RemoteFile, failure
 from neuroarrays.files.writing import failure as write_failure
 from neuroarrays.files.writing import flush, replace
 
-#: Told bytes done, bytes of all files as far as they are known, and the name of a file.
+#: Called with the bytes done, the bytes of all files as far as known, and the name of a file.
 Progress = Callable[[int, int, str], None]
-#: Bytes of one request, and requests at once.
+#: Bytes of one request, and the number of requests at a time.
 _PIECE, _AT_ONCE = 8 << 20, 8
 _NO_MD5 = (
     "not compared: its ETag is not its MD5, as of objects that S3 encrypts with keys of "
@@ -39,16 +42,16 @@ _NO_FILE = "an asset of DANDI that is no file, and no Zarr store by its name"
 
 @dataclass
 class Fetched:
-    """What a fetch did.
+    """The result of `fetch`.
 
     Attributes
     ----------
     written, unchanged : list of Path
-        Files copied now, and those that were there already.
+        The files that were copied now, and those that were there already.
     resumed : int
-        Bytes that an interrupted fetch had left.
+        Bytes that an earlier, interrupted fetch had copied.
     notes : list of str
-        What was not copied, and why.
+        What was not copied or not compared, and why.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -66,32 +69,35 @@ def fetch(
 ) -> Fetched:
     """Copy a file, or the files below a prefix of a bucket or a dandiset, to a folder.
 
-    A Zarr store is copied as a folder. Interrupted, it goes on where it was when it is called again. Every range is asked for on the condition
-    that the file is still the same; an asset of DANDI is compared with the digest that is stated there.
+    A Zarr store is copied as a folder. If a fetch is interrupted, the next call with the same
+    arguments resumes it. Each range is requested on the condition that the file has not changed, and
+    the copy of a DANDI asset is compared with the digest that DANDI states.
 
     Parameters
     ----------
     address : str
-        As for `neuroarrays.open_datatree`.
+        An address as for `neuroarrays.open_datatree`.
     folder : path
-        Where to; made if it is not there. Files keep their names below the prefix.
+        The folder that is written to; it is created if needed. Files keep their names below the
+        prefix.
     patterns : sequence of str
-        Globs of these names ("*.nwb", "sub-1/*"; * matches / too); all files unless given.
+        Globs of these names ("*.nwb", "sub-1/*"; * also matches /). Without patterns, all files are
+        copied.
     overwrite : bool
-        Replace files of these names that are others.
+        Whether to replace different files of the same names.
     progress : callable, optional
-        Told bytes done, bytes of all files, and the name of the one that is copied.
+        Called with the bytes done, the bytes of all files, and the name of the current file.
 
     Raises
     ------
     MissingPath
-        If there is nothing, or nothing that fits the patterns.
+        If there is nothing at the address, or nothing that matches the patterns.
     PathExists
-        If another file of that name is there.
+        If a different file of the same name exists and `overwrite` is false.
     FormatError
-        If it cannot be had, changes meanwhile, or differs from its digest.
+        If a file cannot be read, changes during the copy, or differs from its digest.
     WriteFailed
-        On a full disk, or if the system does not let it be written.
+        If the disk is full, or if the system does not permit writing.
     """
     location = locate(address)
     if location.local_path is not None:
@@ -117,7 +123,7 @@ def fetch(
 def _listed(
     location: Location, patterns: Sequence[str], report: Fetched
 ) -> dict[str, tuple[int, Location]]:
-    """Name -> size (0 where it is not known) and place of the files to copy."""
+    """Return name -> (size in bytes, location) of the files to copy; an unknown size is 0."""
     files: dict[str, tuple[int, Location]] = {}
     failed = None
     try:
@@ -128,7 +134,9 @@ def _listed(
         raise failure(location, failed)
     for name, size in entries:
         if not _is_plain(name):
-            report.notes.append(f"{name}: a name that leads out of the folder, or is none here")
+            report.notes.append(
+                f"{name}: leads out of the folder, or is not a valid file name here"
+            )
         elif size is None:
             if dandi.is_store(name):
                 files[name] = 0, location.child(name)
@@ -151,6 +159,7 @@ def _listed(
 
 
 def _is_plain(name: str) -> bool:
+    """Return whether a name stays in its folder, and is a valid path on every system."""
     parts = name.split("/")
     return not any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts)
 
@@ -158,6 +167,7 @@ def _is_plain(name: str) -> bool:
 def _copy(
     source: Location, target: Path, overwrite: bool, report: Fetched, tell: Callable[[int], None]
 ) -> None:
+    """Copy one file or Zarr store, unless it is there already."""
     tell(0)
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.address.startswith(("http://", "https://")) and not _knows_ranges(source):
@@ -195,7 +205,7 @@ def _copy(
 def _copy_store(
     source: Location, target: Path, overwrite: bool, report: Fetched, tell: Callable[[int], None]
 ) -> None:
-    """Copy a Zarr store as a folder of its name."""
+    """Copy a Zarr store as a folder of the same name."""
     if not source.listing():
         raise FormatError(source.given, "", "a file or a Zarr store", "a folder", _NO_FOLDERS)
     try:
@@ -212,28 +222,32 @@ def _copy_store(
 def _filled(
     source: Location, part: Path, size: int, is_known: bool, tell: Callable[[int], None]
 ) -> int:
-    """Copy what an unfinished file lacks; returns how many bytes it had."""
+    """Copy the bytes that an unfinished file lacks, and return how many bytes it had before.
+
+    Without `is_known` nothing shows that the two belong together, and all bytes are copied again.
+    """
     file = source.open() if size else None
     with open(part, "ab") as out:
-        at = kept = out.tell() if is_known and out.tell() <= size else 0
-        out.truncate(kept)
+        at = resumed = out.tell() if is_known and out.tell() <= size else 0
+        out.truncate(resumed)
         while at < size and isinstance(file, RemoteFile):
             end = min(size, at + _PIECE * _AT_ONCE)
             runs = [(start, min(_PIECE, end - start)) for start in range(at, end, _PIECE)]
             arrived = [at]
 
-            def told(count: int, arrived: list[int] = arrived) -> None:
+            def add(count: int, arrived: list[int] = arrived) -> None:
                 arrived.append(count)
                 tell(sum(arrived))
 
-            for data in file.fetched(runs, told):
+            for data in file.fetched(runs, add):
                 out.write(data)
             at = end
             tell(at)
-    return kept
+    return resumed
 
 
 def _knows_ranges(source: Location) -> bool:
+    """Return whether a server sends parts of a file."""
     try:
         network.first(source.address, 2)
     except NetworkError as error:
@@ -244,7 +258,7 @@ def _knows_ranges(source: Location) -> bool:
 def _copy_whole(
     source: Location, target: Path, overwrite: bool, report: Fetched, tell: Callable[[int], None]
 ) -> None:
-    """Copy a file of a server that sends it only whole: not resumable."""
+    """Copy a file from a server that sends only whole files; such a copy cannot be resumed."""
     _refuse(target, overwrite)
     part = target.with_name(f".{target.name[:100]}.whole.fetched.part")
     failed = None
@@ -264,7 +278,7 @@ def _copy_whole(
 
 
 def _stated(source: Location, size: int) -> digests.Digest | None:
-    """The digest that DANDI states of an asset, or the ETag of an object of S3 where it is an MD5."""
+    """Return the digest that DANDI states for an asset, or the ETag of an S3 object if it is an MD5."""
     if source.address.startswith("s3://"):
         file = source.open() if size else None
         return digests.from_etag(file.version.tag) if isinstance(file, RemoteFile) else None
@@ -279,7 +293,7 @@ def _stated(source: Location, size: int) -> digests.Digest | None:
 
 
 def _is_there(target: Path, size: int, modified: int, digest: digests.Digest | None) -> bool:
-    """Whether a file is this one already: of its digest, or else of its size and time of change."""
+    """Return whether a file was copied before: it has the digest, or else the size and date."""
     if not target.is_file() or target.stat().st_size != size:
         return False
     if digest is not None:
@@ -288,13 +302,14 @@ def _is_there(target: Path, size: int, modified: int, digest: digests.Digest | N
 
 
 def _refuse(target: Path, overwrite: bool) -> None:
+    """Refuse to replace a file unless `overwrite` says so."""
     if not overwrite and os.path.lexists(target):
         msg = f"{target}: another file exists already; --overwrite replaces it"
         raise PathExists(msg)
 
 
 def _finish(part: Path, target: Path, modified: int, overwrite: bool) -> None:
-    """Give a whole file its name, and the time of change that the server says."""
+    """Give a complete file its name, and the date of change that the server states."""
     if modified:
         os.utime(part, (modified, modified))
     flush(part)

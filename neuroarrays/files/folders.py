@@ -1,7 +1,8 @@
-"""Folders as one source: what lies in them, file by file, so that no change in them is overlooked.
+"""Folders as one source, so that no change to any file in them is overlooked.
 
-A folder's own time says nothing of a file that is written anew in it. Its stamp is made of the name,
-size and time of every file below, and each read of a file is compared with what was there on opening.
+A folder's own time of change does not tell that a file in it was rewritten. The stamp of a folder is
+therefore computed from the name, size and time of every file below it, and each read compares the
+file with its entry in the listing from when the folder was opened.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import safety, state
 
-#: Relative path -> inode, bytes and time of change in ns, of the regular files below a folder.
+#: Relative path -> (inode, size in bytes, time of change in ns) of the regular files in a folder.
 Listing = Mapping[str, tuple[int, ...]]
-#: Levels of folders in folders, and files in all.
+#: The deepest nesting of folders, and the largest number of files.
 MAX_DEPTH, MAX_FILES = 32, 4_000_000
-#: Bytes of a file of metadata.
+#: Largest size of a file of metadata, bytes.
 MAX_TEXT = 256 << 20
-#: Without waiting where a FIFO stands in the place of a file, and without following a link.
+#: Flags for opening a file: do not wait if it is a FIFO, and do not follow a link.
 _FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
 )
@@ -30,19 +31,19 @@ _listings: state.Cache[Listing] = state.Cache(512 << 20, lambda table: 256 * (1 
 
 
 def stamp(path: str, follow: bool = False) -> tuple[int, ...]:
-    """A stamp of a folder that changes with its content: inode, bytes of all files, a digest.
+    """Return a stamp that changes with a folder's content: inode, bytes of all files, and a digest.
 
-    Links to files and folders count as these with `follow`, and not at all without.
+    With `follow`, links to files and folders count as these; without, they are left out.
     """
     statuses = _walked(path, follow)
     total = sum(size for _, size, _ in statuses.values())
-    known = os.stat(path).st_ino, total, digest(statuses)
-    _listings.put((path, known), statuses)
-    return known
+    folder_stamp = os.stat(path).st_ino, total, digest(statuses)
+    _listings.put((path, folder_stamp), statuses)
+    return folder_stamp
 
 
 def digest(files: Mapping[str, tuple[int, ...]]) -> int:
-    """A hash of the names and stamps of files, as a number."""
+    """Return a hash of the names and stamps of files, as a number."""
     hasher = hashlib.blake2b(digest_size=8)
     for name in sorted(files):
         hasher.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogateescape"))
@@ -50,12 +51,12 @@ def digest(files: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
-    """The files of a folder as they were when it was opened.
+    """Return the files of a folder as they were when it was opened (when its stamp was `known`).
 
     Raises
     ------
     FormatError
-        If they are others now, and this process has not seen them before.
+        If the files have changed and this process no longer has their earlier listing.
     """
     files = _listings.get((path, known))
     if files is None:
@@ -66,19 +67,19 @@ def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
 
 
 def read(path: str, name: str, files: Listing, start: int = 0, size: int | None = None) -> bytes:
-    """Bytes of a file, which has to be as it was listed; the last ones from a negative start on.
+    """Return bytes of a file that has not changed since it was listed; a negative start counts from the end.
 
     Raises
     ------
     FormatError
-        If it is another, a link or no file now.
+        If the file has changed, or is a link or no regular file now.
     """
     full = os.path.join(path, name)
     try:
         descriptor = os.open(full, _FLAGS)
     except OSError as error:
-        link = os.path.islink(full)
-        raise changed(full, "a link" if link else str(error.strerror)) from error
+        is_link = os.path.islink(full)
+        raise changed(full, "a link" if is_link else str(error.strerror)) from error
     try:
         status = os.fstat(descriptor)
         check_status(full, status, files.get(name))
@@ -97,18 +98,18 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
 
 
 def names(path: str, ending: str = "") -> list[str]:
-    """Sorted names of the files below a folder that have a suffix; links are not followed.
+    """Return the sorted names of the files below a folder with a suffix; links are not followed.
 
     Raises
     ------
     MissingPath, FormatError
-        If it is not there, or cannot be read.
+        If the folder does not exist, or cannot be read.
     """
     return sorted(name for name in _walked(path, follow=False) if name.endswith(ending))
 
 
 def size_of(path: str | os.PathLike[str]) -> int:
-    """Bytes of a file, or of all files in a folder; 0 where there is nothing."""
+    """Return the size of a file, or of all files in a folder, in bytes; 0 where there is nothing."""
     if not os.path.isdir(path):
         return os.path.getsize(path) if os.path.exists(path) else 0
     inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
@@ -116,12 +117,12 @@ def size_of(path: str | os.PathLike[str]) -> int:
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The mapping in a small file of metadata; None if there is no such file.
+    """Return the mapping in a small JSON file of metadata; None if there is no such file.
 
     Raises
     ------
     FormatError
-        If it is a link, no regular file, larger than `MAX_TEXT`, or no mapping.
+        If it is a link or no regular file, is larger than `MAX_TEXT`, or holds no mapping.
     """
     if not os.path.lexists(path):
         return None
@@ -155,12 +156,12 @@ def _linked(path: str) -> FormatError:
 
 
 def check(path: str, name: str, files: Listing) -> None:
-    """Refuse a file that is not as it was listed.
+    """Refuse a file that has changed since it was listed.
 
     Raises
     ------
     FormatError
-        If it is another, or gone.
+        If the file has changed, or is gone.
     """
     full = os.path.join(path, name)
     try:
@@ -171,7 +172,7 @@ def check(path: str, name: str, files: Listing) -> None:
 
 
 def check_status(full: str, status: os.stat_result, known: tuple[int, ...] | None) -> None:
-    """Refuse a file whose `status` differs from the one in the listing."""
+    """Refuse a file whose status differs from the one in the listing (`known`)."""
     if not stat.S_ISREG(status.st_mode):
         raise changed(full, "no regular file")
     if (status.st_ino, status.st_size, status.st_mtime_ns) != known:
@@ -179,12 +180,12 @@ def check_status(full: str, status: os.stat_result, known: tuple[int, ...] | Non
 
 
 def check_absent(path: str, name: str) -> None:
-    """Refuse a file that was added after the folder was listed.
+    """Refuse a file that was added after the folder was listed; do nothing if there is none.
 
     Raises
     ------
     FormatError
-        If it is new, a link, or no regular file.
+        If there is a new file, a link, or no regular file.
     """
     full = os.path.join(path, name)
     if os.path.islink(full):
@@ -195,11 +196,12 @@ def check_absent(path: str, name: str) -> None:
 
 
 def changed(path: str, found: str) -> FormatError:
-    """The error for a folder or file that has changed since it was opened."""
+    """Return the error for a folder or file that has changed since it was opened."""
     return FormatError(path, "", "the file as it was when it was opened", found, "open it again")
 
 
 def _walked(path: str, follow: bool) -> dict[str, tuple[int, int, int]]:
+    """List the regular files of a folder and of all folders below it."""
     statuses: dict[str, tuple[int, int, int]] = {}
     todo = [("", 0)]
     while todo:

@@ -1,4 +1,7 @@
-"""What other libraries and threads may be in the middle of when a process is forked."""
+"""Locks of numba and of Python's imports, which another thread may hold when a process is forked.
+
+A forked child inherits these locks as held, but not the thread that would release them.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,34 @@ import threading
 import time
 from typing import Any
 
-_IMPORTS = 10.0  # seconds that a fork waits for imports of other threads
+_IMPORTS = 10.0  # s, the longest that a fork waits for imports of other threads
 
 
 def compiling() -> list[Any]:
-    """Numba's lock, if numba is loaded: a child that inherits it held cannot compile."""
+    """Return numba's lock, if numba is loaded; a child that inherits it held cannot compile."""
     module = sys.modules.get("numba.core.compiler_lock")
     lock = getattr(module, "global_compiler_lock", None)
     return [] if lock is None else [lock]
 
 
 def _import_locks() -> dict[str, Any]:
-    """The locks of modules by name, as weak references."""
+    """Return the locks of modules that are being imported: name -> weak reference."""
     bootstrap = getattr(sys.modules.get("importlib"), "_bootstrap", None)
     table: dict[str, Any] = getattr(bootstrap, "_module_locks", {})
     return table
 
 
 def imported_elsewhere() -> list[str]:
-    """Modules that another thread is in the middle of importing."""
-    owners = {n: getattr(ref(), "owner", None) for n, ref in list(_import_locks().items())}
-    return [n for n, owner in owners.items() if owner not in (None, threading.get_ident())]
+    """Return the names of modules that another thread is importing now."""
+    owners = {name: getattr(ref(), "owner", None) for name, ref in list(_import_locks().items())}
+    return [name for name, owner in owners.items() if owner not in (None, threading.get_ident())]
 
 
 def import_anew() -> None:
-    """In a child: forget what a lost thread was importing, which began after `wait_for_imports` looked."""
+    """Forget, in a forked child, the imports that the lost threads of its parent had begun.
+
+    Such an import began after `wait_for_imports` had looked.
+    """
     for name in imported_elsewhere():
         _import_locks().pop(name, None)
         if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
@@ -39,7 +45,7 @@ def import_anew() -> None:
 
 
 def wait_for_imports() -> None:
-    """Wait until no other thread is in the middle of an import, 10 s at most."""
+    """Wait until no other thread is importing a module, 10 s at most."""
     deadline = time.monotonic() + _IMPORTS
     while imported_elsewhere() and time.monotonic() < deadline:
         time.sleep(0.001)

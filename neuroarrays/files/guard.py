@@ -1,8 +1,8 @@
-"""A child process for files that may hang, crash or exhaust memory: HDF5 does on some damaged ones.
+"""Child processes that read untrusted files: on some damaged ones HDF5 hangs, crashes or exhausts memory.
 
-One child is kept for the process, or some for several files at a time, and does one thing after another.
-It has bounds of memory and of processor time; where it ends, the file that it was at is named, and the
-next one gets a new child.
+A process keeps one child, or several that work on several files at a time; each answers one request
+after another. Memory and processor time of a child are limited. If a child ends, the error names the
+file that it was reading, and the next request starts a new child.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from neuroarrays import errors
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import addresses, state
 
-#: Seconds of processor time for opening a file, and bytes that are read in one more.
+#: Processor time for opening a file, s, and the bytes for which another second is allowed.
 SECONDS, BYTES_PER_SECOND = 30.0, 20 << 20
-#: Bytes of memory that a child may take, unless the machine has twice as many.
+#: Memory that a child may use, bytes; half of the machine's memory if that is more.
 MEMORY = 4 << 30
-#: Waiting is no work: so many times the processor time may pass, and a minute.
+#: A child may also wait: the time by the clock is limited to this multiple of its processor time,
+#: plus a minute.
 _PATIENCE, _MINUTE = 5, 60.0
-#: Threads of libraries that each take memory; a child needs none.
+#: Numbers of threads of libraries. A child uses one each, as threads take memory.
 _ALONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _SIGXCPU, _SIGKILL = 24, 9
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A process with nothing of this one in it, which answers requests (`main`)."""
+    """Start a new Python process that answers requests (`main`); it shares nothing with this one."""
     return subprocess.Popen(
         [sys.executable, "-m", "neuroarrays.files.guard"],
         stdin=subprocess.PIPE,
@@ -57,7 +58,10 @@ class Child:
         self.process.kill()
 
     def ask(self, request: dict[str, Any], patience: float) -> dict[str, Any] | None:
-        """The answer to a request; None if the child ended, as it does after `patience` seconds."""
+        """Send a request and return the answer; None if the child ended.
+
+        The child is killed if it has not answered after `patience` seconds.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         timer = threading.Timer(patience, self._end)
@@ -74,7 +78,7 @@ class Child:
         return json.loads(line) if line.endswith(b"\n") else None
 
     def close(self) -> None:
-        """End the process; first of all, as a thread that waits for its answer holds the pipe."""
+        """Kill the process, then close the pipes: a thread may be waiting for an answer in a pipe."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -83,7 +87,7 @@ class Child:
                     pipe.close()
 
 
-#: By number; most callers have one.
+#: The children by number; most callers use one child.
 _children: state.Cache[Child] = state.Cache(64, lambda _: 1, close=Child.close, any_session=True)
 
 
@@ -102,30 +106,32 @@ def in_child(
     Parameters
     ----------
     function : str
-        ``module:name``; takes the path and the arguments.
+        The function as ``module:name``. It is called with the path and the arguments.
     path : str or list of str
-        What is read; errors name it, or the first.
+        The path, or paths, that the function reads. Errors name the first.
     nbytes : int
-        How much is read.
+        How many bytes it reads; the time limit grows with it.
     number : int
-        Which child: several are at work at the same time, each for a thread of the caller.
-    limit : float, s, optional
-        How long it may take by the clock. Unless given its processor time is bounded, by what opening
-        takes and `nbytes`, and the clock by five times that and a minute.
+        The number of the child. Threads that work at the same time use different children.
+    limit : float, optional
+        The longest time by the clock, s. Without it the processor time is limited, to `SECONDS` plus
+        one second per `BYTES_PER_SECOND` of `nbytes`, and the time by the clock to five times that
+        plus a minute.
     keeps : bool
-        Whether the child stays with what it opened and read, for the next thing that it does.
+        Whether the child keeps its open files and caches for the next request.
     **arguments
-        Of the function: text, numbers, lists and mappings of these, as is its result.
+        Keyword arguments of the function. They and its result consist of text, numbers, lists and
+        mappings.
 
     Raises
     ------
     NeuroArraysError
-        What the function raises; a `FormatError` if it does not come back, ends the process, or
-        needs more memory than there may be.
+        An error that the function raised; a `FormatError` if it does not return in time, ends the
+        process, or needs more memory than allowed.
     """
     seconds = SECONDS + nbytes / BYTES_PER_SECOND
     patience = _PATIENCE * seconds + _MINUTE
-    if limit is not None:  # processor time bounds a child only where nobody is left to end it
+    if limit is not None:  # processor time only bounds a child whose parent is gone
         seconds, patience = limit * (os.cpu_count() or 1), limit
     memory = max(MEMORY, _physical() // 2)
     child = _children.get_or_make(number, Child)
@@ -141,7 +147,7 @@ def in_child(
         }
         try:
             answer = child.ask(request, patience)
-        except BaseException:  # interrupted: what it answers later is nobody's
+        except BaseException:  # interrupted: nobody may read the answer that comes later
             _children.drop(number.__eq__)
             raise
         first = addresses.without_secrets(path if isinstance(path, str) else path[0])
@@ -151,12 +157,12 @@ def in_child(
             took_too_long = child.took_too_long or code == -_SIGXCPU
             raise _ended(first, code, (limit or seconds) if took_too_long else None)
     if "error" in answer:
-        raise _remade(first, answer["error"], memory)
+        raise _rebuilt_error(first, answer["error"], memory)
     return answer["result"]
 
 
 def _ended(path: str, code: int, seconds: float | None) -> FormatError:
-    """The error for a child that is no more, after `seconds` if these were too many."""
+    """Return the error for a child that ended; `seconds` is the time limit if it was exceeded."""
     hint = "the file is damaged; compare its size or checksum with the original"
     if seconds is not None:
         problem = f"reading that does not end within {seconds:,.0f} s"
@@ -168,9 +174,9 @@ def _ended(path: str, code: int, seconds: float | None) -> FormatError:
     return FormatError(path, "", "a file that can be read", problem, hint)
 
 
-def _remade(path: str, answer: dict[str, Any], memory: int) -> Exception:
-    """The error that was raised in the child."""
-    if answer["kind"] == "TypeError":  # an option that there is not
+def _rebuilt_error(path: str, answer: dict[str, Any], memory: int) -> Exception:
+    """Return the error that was raised in the child."""
+    if answer["kind"] == "TypeError":  # an option that the function does not have
         return TypeError(answer["text"])
     kind = getattr(errors, str(answer["kind"]), None)
     if answer["kind"] == "MemoryError":
@@ -181,8 +187,6 @@ def _remade(path: str, answer: dict[str, Any], memory: int) -> Exception:
             "more",
             "the file is damaged or made to exhaust memory",
         )
-    if isinstance(kind, type) and issubclass(kind, FormatError):
-        return kind(*answer["fields"])
     if isinstance(kind, type) and issubclass(kind, NeuroArraysError) and answer["fields"]:
         return kind(*answer["fields"])
     return FormatError(
@@ -191,14 +195,15 @@ def _remade(path: str, answer: dict[str, Any], memory: int) -> Exception:
 
 
 def _physical() -> int:
+    """Return the memory of this machine, bytes; 0 where the system does not tell (Windows)."""
     try:
         return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):  # not said on Windows
+    except (AttributeError, ValueError, OSError):
         return 0
 
 
 def end(numbers: Iterable[int]) -> None:
-    """End some of the child processes."""
+    """End the child processes with these numbers."""
     numbers = set(numbers)
     _children.drop(numbers.__contains__)
 
@@ -207,9 +212,9 @@ def end(numbers: Iterable[int]) -> None:
 
 
 def main() -> None:
-    """Answer requests, one a line, until there are no more."""
+    """Answer the requests in standard input, one per line, until it is closed."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # text that a library prints must not be taken for an answer
     for line in sys.stdin.buffer:
         request = json.loads(line)
         answer = _answer(request)
@@ -220,6 +225,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Run the function of a request, and return its result or error."""
     try:
         limits = _limits(request["seconds"], request["memory"])
         with limits, errors.options_typed(request["typed"]):
@@ -243,6 +249,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(fields: list[Any]) -> bool:
+    """Return whether JSON can represent the fields of an error."""
     try:
         json.dumps(fields)
     except (TypeError, ValueError):
@@ -252,19 +259,19 @@ def _is_plain(fields: list[Any]) -> bool:
 
 @contextlib.contextmanager
 def _limits(seconds: float, memory: int) -> Iterator[None]:
-    """Bounds of this process, where the platform has them."""
+    """Limit processor time (s) and memory (bytes) of this process, where the platform can do so."""
     try:
         import resource
     except ImportError:
         yield
         return
-    # Of memory that is its own: files that are mapped are no more than files.
-    what = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    # On Linux the limit is for private memory, to which mapped files do not count.
+    memory_limit = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = resource.getrusage(resource.RUSAGE_SELF)
     limits = (
         (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1),
-        (what, memory),
+        (memory_limit, memory),
     )
     before = [(which, resource.getrlimit(which)) for which, _ in limits]
     for which, soft in limits:

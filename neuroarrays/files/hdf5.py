@@ -1,4 +1,4 @@
-"""HDF5 files as a `Source`: one handle per file and process, under one lock, safe after a fork."""
+"""HDF5 files as a `Source`. A process has one handle per file, uses HDF5 under one lock, and may fork."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from neuroarrays.files.positioned import PositionedFile
     from neuroarrays.files.rows import Rows
 
-#: Files kept open per process, datasets per file that values were read of, and the chunk cache that
-#: HDF5 gives each of these, bytes.
+#: Files that a process keeps open, datasets that stay open per file after values were read from them,
+#: and the size of the chunk cache that HDF5 keeps for each dataset, bytes.
 MAX_OPEN, MAX_DATASETS, _CHUNK_CACHE = 32, 16, 1 << 20
-#: Rows that a contiguous dataset is read in when rows are picked from it, bytes.
+#: Size of the blocks of rows in which a contiguous dataset is read when rows are selected, bytes.
 _BLOCK = 1 << 18
 
 
 def open_file(location: Location, behind: PositionedFile | None = None) -> h5py.File:
-    """Open read-only, with h5py's own default for locking; through another file where one is given.
+    """Open an HDF5 file for reading, through the open file `behind` where one is given.
 
-    HDF5 lets one process open a file only with one locking flag, so any other flag here would
-    make every other library's `h5py.File(path)` fail. Where locks cannot be had (some network and
-    read-only file systems), without.
+    A local file is opened with h5py's default for locking. HDF5 lets a process open a file with only
+    one locking flag, so another flag would make `h5py.File(path)` of every other library fail. Where
+    the file system does not support locks (some network and read-only ones), none is used.
     """
     import h5py
 
@@ -58,7 +58,7 @@ def _close(handle: Handle) -> None:
 
 
 def _most_open() -> int:
-    """How many files may stay open: each has two descriptors, and other code needs some as well."""
+    """Return how many files may stay open: each uses two descriptors, and other code needs some."""
     return min(MAX_OPEN, (safety.descriptors() or 8 * MAX_OPEN) // 8)
 
 
@@ -71,8 +71,12 @@ handles: state.Cache[Handle] = state.Cache(
 )
 
 
-class _Held:
-    """The handle of a source under the lock of HDF5: a class, for opening a file enters it 600 times."""
+class _LockedHandle:
+    """A context that holds the lock of HDF5 and gives the handle of a source.
+
+    It is a class because opening a recording enters it hundreds of times, and `contextmanager` is
+    slower.
+    """
 
     __slots__ = ("_source", "_where")
 
@@ -94,7 +98,7 @@ class _Held:
                 with safety.readable(self._source.path, self._where, "readable HDF5"):
                     raise error
             finally:
-                del error  # which leads to this frame
+                del error  # its traceback refers to this frame
 
 
 @dataclass(frozen=True)
@@ -102,19 +106,20 @@ class HDF5Source(Source):
     """An HDF5 file, read-only."""
 
     def __hash__(self) -> int:
-        return hash(self.location)  # each look at a file asks for it
+        return hash(self.location)  # the stamp is left out because every read computes this hash
 
-    def _open(self, where: str = "") -> _Held:
-        """The handle, held under the lock; errors of h5py are raised with the file and the place."""
-        return _Held(self, where)
+    def _open(self, where: str = "") -> _LockedHandle:
+        """Return a context with the handle, under the lock; errors of h5py name the file and `where`."""
+        return _LockedHandle(self, where)
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
-        """The file under the lock of HDF5, for code that calls HDF5 itself; errors name file and place."""
+        """Give the h5py file under the lock of HDF5, for code that calls HDF5 itself."""
         with self._open() as handle:
             yield handle.file
 
     def _handle(self) -> Handle:
+        """Return the handle of the file, which is opened if it is not open yet."""
         handle = handles.get(self)
         check_unchanged(self.location, self.stamp)
         if handle is not None:
@@ -123,20 +128,20 @@ class HDF5Source(Source):
         import hdf5plugin  # noqa: F401  registers the filters
 
         state.guard_forks("h5py")
-        # HDF5 would take a file that was written anew in place for the one it has open.
+        # HDF5 would confuse a file that was rewritten in place with the one that it has open.
         handles.drop(lambda other: other.location == self.location and other.stamp != self.stamp)
         try:
             file, behind = self._file()
         except OSError as error:
             if not safety.too_many_open(error):
                 raise
-            handles.release()  # others may need as many as we had
+            handles.release()  # our own open files may be the ones that use up the descriptors
             with safety.named(self.path):
                 file, behind = self._file()
         return handles.put(self, Handle(file, self.location, self.stamp, behind))
 
     def _file(self) -> tuple[h5py.File, PositionedFile | None]:
-        """The file, opened, and what it is read through where it is not on this machine."""
+        """Open the file; return it and the remote file that it is read through, None for a local one."""
         behind = None
         if self.location.local_path is None:
             behind = hdf5_structure.opened(self.location, self.stamp)
@@ -173,7 +178,7 @@ class HDF5Source(Source):
         try:
             value = attrs[key]
         except (OSError, TypeError, ValueError):
-            return None  # an attribute type h5py cannot read is not worth losing the file for
+            return None  # h5py cannot read this type; the rest of the file is still readable
         if isinstance(value, h5py.Reference):
             return path_of(handle.file, value)
         if isinstance(value, h5py.Empty):
@@ -214,7 +219,10 @@ class HDF5Source(Source):
             out[...] = values
 
     def _read(self, name: str, key: Key, out: np.ndarray | None = None) -> np.ndarray:
-        """Values of a key; written into `out` if they are read without HDF5 and outside the lock."""
+        """Return the values that a key selects.
+
+        They are written into `out` only if they are read without HDF5, outside the lock.
+        """
         with self._open(name) as handle:
             direct = _direct_reader(self, handle, name)
             if direct is None:
@@ -226,6 +234,7 @@ class HDF5Source(Source):
         return values
 
     def _through_hdf5(self, handle: Handle, name: str, key: Key) -> np.ndarray:
+        """Read values with HDF5 itself."""
         dataset = handle.dataset(name)
         if dataset is None:
             raise FormatError(self.path, name, "a dataset", "nothing or a group")
@@ -248,7 +257,10 @@ class HDF5Source(Source):
         return decode(handle.file, raw, dtype)
 
     def _allowance(self, name: str, key: Key) -> Callable[[int], None]:
-        """A check of bytes; nothing is said of what to read where it is read on opening."""
+        """Return a check that raises if a read of so many bytes is too large for this file.
+
+        An array that is read whole is read on opening, where no smaller selection can be suggested.
+        """
         check = safety.check_whole if key == () else safety.check_allocation
         return lambda nbytes: check(self.path, name, nbytes, self.stamp[1])
 
@@ -274,13 +286,13 @@ class ZippedHDF5(HDF5Source):
 
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Block shape in which rows are picked from a contiguous dataset."""
+    """Return the shape of the blocks in which rows of a contiguous dataset are read."""
     row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
     return (max(1, min(_BLOCK // row, max(shape[0], 1))), *(max(n, 1) for n in shape[1:]))
 
 
 def _direct_reader(source: HDF5Source, handle: Handle, name: str) -> ZstdChunks | Rows | None:
-    """A reader that reads chunks or rows without HDF5, or None where only HDF5 can read them."""
+    """Return a reader of chunks or rows that does not use HDF5; None where only HDF5 can read them."""
     if name not in handle.chunks:
         from neuroarrays.files.chunks import zstd_chunks
         from neuroarrays.files.rows import stored_rows

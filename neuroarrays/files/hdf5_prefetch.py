@@ -1,4 +1,4 @@
-"""What HDF5 will read of a file where each read waits: said beforehand, so that it comes at once."""
+"""Prefetching from remote HDF5 files: all ranges that HDF5 is about to read are requested together."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from neuroarrays.files.outer import Key
     from neuroarrays.files.positioned import PositionedFile
 
-#: Chunks that are asked for at once.
+#: The largest number of chunks that are requested together.
 _MOST = 4096
 
 
 def rows(file: PositionedFile, dataset: h5py.Dataset, stretches: Sequence[tuple[int, int]]) -> None:
-    """Fetch the bytes of stretches of rows (first, end) of a dataset that is not packed, side by side.
+    """Fetch the bytes of stretches of rows of a dataset, all at a time.
 
-    To be called under the lock of HDF5.
+    Call this under the lock of HDF5. A stretch is a pair (first row, row after the last). Chunks that
+    are compressed are fetched whole; datasets whose chunks do not span whole rows are left out.
     """
     if not dataset.shape or not dataset.size or dataset.file.userblock_size:
         return
@@ -32,7 +33,7 @@ def rows(file: PositionedFile, dataset: h5py.Dataset, stretches: Sequence[tuple[
         if start is not None:
             file.prefetch([(start + low * row, (high - low) * row) for low, high in stretches])
         return
-    packed = dataset.id.get_create_plist().get_nfilters() > 0
+    is_packed = dataset.id.get_create_plist().get_nfilters() > 0
     if dataset.chunks[1:] != dataset.shape[1:]:
         return
     length, ranges = dataset.chunks[0], []
@@ -43,17 +44,17 @@ def rows(file: PositionedFile, dataset: h5py.Dataset, stretches: Sequence[tuple[
             if info.byte_offset is None:
                 continue
             begin, end = max(low, first) - first, min(high, first + length) - first
-            at = (0, info.size) if packed else (begin * row, (end - begin) * row)
-            ranges.append((info.byte_offset + at[0], at[1]))
+            offset, count = (0, info.size) if is_packed else (begin * row, (end - begin) * row)
+            ranges.append((info.byte_offset + offset, count))
             if len(ranges) > _MOST:
                 return
     file.prefetch(ranges)
 
 
 def values(file: PositionedFile, dataset: h5py.Dataset, key: Key) -> None:
-    """Fetch the bytes of the values that a normalised outer key picks of a dataset.
+    """Fetch the bytes of the values that a normalised outer key selects from a dataset.
 
-    To be called under the lock of HDF5.
+    Call this under the lock of HDF5.
     """
     if not dataset.size or not dataset.shape:
         return
@@ -70,8 +71,8 @@ def values(file: PositionedFile, dataset: h5py.Dataset, key: Key) -> None:
     if not 1 < math.prod(map(len, axes)) <= _MOST:
         return
     ranges = []
-    for place in product(*axes):
-        corner = tuple(i * c for i, c in zip(place, dataset.chunks, strict=True))
+    for position in product(*axes):
+        corner = tuple(i * c for i, c in zip(position, dataset.chunks, strict=True))
         info = dataset.id.get_chunk_info_by_coord(corner)
         if info.byte_offset is not None:
             ranges.append((info.byte_offset, info.size))

@@ -1,9 +1,10 @@
-"""The structure of an HDF5 file, fetched level by level before HDF5 walks through it step by step.
+"""Prefetching the structure of a remote HDF5 file, level by level, before HDF5 walks through it.
 
-HDF5 reads a header, then what it points to, then the next: each step waits for an answer. Here the
-pointers of all objects of a level are followed at once. Only what is common in recordings is understood
-(headers of version 1, groups with a symbol table, small datasets); whatever else there is, HDF5 finds by
-itself, and a misread pointer costs a range that nobody needs.
+HDF5 reads one object header, then what it points to, and so on; over a network each step waits for an
+answer. This module follows the pointers of all objects of a level together. It understands the parts
+of the HDF5 file format specification that are common in recordings (object headers of version 1,
+groups with a symbol table, small datasets); HDF5 finds all others by itself. If a pointer is misread,
+a range is fetched that nobody needs, and nothing else goes wrong.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
     from neuroarrays.files.location import Location, Stamp
     from neuroarrays.files.positioned import PositionedFile
 
-#: Objects that are looked at; bytes fetched of each header, of a node of a tree, and of values.
-_MOST, _HEAD, _NODE, _VALUES = 20_000, 1024, 4096, 1 << 16
-#: Numbers of messages in a header.
+#: The largest number of objects that are followed.
+_MOST = 20_000
+#: Bytes that are fetched of each header and of each node of a B-tree, and of small values at most.
+_HEAD, _NODE, _VALUES = 1024, 4096, 1 << 16
+#: Types of messages in an object header: data layout, attribute, continuation, symbol table.
 _LAYOUT, _ATTRIBUTE, _CONTINUED, _TABLE = 0x08, 0x0C, 0x10, 0x11
+#: The address that HDF5 writes for data that do not exist.
 _NOWHERE = (1 << 64) - 1
 
+#: First byte and number of bytes.
 Range = tuple[int, int]
 
 
 def opened(location: Location, known: Stamp | None) -> PositionedFile:
-    """A file behind an address, with its structure if a recording is opened for the first time."""
+    """Open a remote file; fetch its structure if a recording is being opened for the first time."""
     file = location.open(known)
     if file.is_new and openings.current() is not None:
         fetch(file)
@@ -36,7 +41,7 @@ def opened(location: Location, known: Stamp | None) -> PositionedFile:
 
 
 def fetch(file: PositionedFile) -> None:
-    """Fetch headers, tables of names, and small values of all objects of a file."""
+    """Fetch the headers, tables of names and small values of all objects of a file."""
     head = file.read(0, 2048)
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or len(head) < 96 or head[8] > 1:
         return
@@ -49,35 +54,41 @@ def fetch(file: PositionedFile) -> None:
 
 
 def _children(file: PositionedFile, level: list[int]) -> list[int]:
-    """Addresses of the objects in the groups of a level; fetches all that is read of the level."""
+    """Return the addresses of the objects in the groups of a level.
+
+    On the way all is fetched that HDF5 will read about the objects at the addresses in `level`.
+    """
     file.prefetch([(address, _HEAD) for address in level])
-    new = [message for address in level for message in _header(file, address)]
-    tables: list[tuple[int, int]] = []
-    trees: list[int] = []
+    messages = [message for address in level for message in _header(file, address)]
+    tables: list[tuple[int, int]] = []  # B-tree and heap of each group
+    trees: list[int] = []  # B-trees of chunks
     count = 0
-    while new and count < 16 * _MOST:
-        count += len(new)
-        later = _continued(new)
-        values, more_trees = _layouts(new)
-        more_tables = [
-            struct.unpack_from("<QQ", b) for kind, b in new if kind == _TABLE and len(b) >= 16
+    while messages and count < 16 * _MOST:
+        count += len(messages)
+        continued = _continuations(messages)
+        values, new_trees = _layouts(messages)
+        new_tables = [
+            struct.unpack_from("<QQ", body)
+            for kind, body in messages
+            if kind == _TABLE and len(body) >= 16
         ]
-        nodes = [(at, _NODE) for at in more_trees] + [(at, _NODE // 4) for at, _ in more_tables]
-        texts = [(at, _NODE) for kind, body in new if kind == _ATTRIBUTE for at in _text(body)]
-        heads = [(heap, 32) for _, heap in more_tables]
-        file.prefetch([*later, *values, *nodes, *texts, *heads])
-        tables += more_tables
-        trees += more_trees
-        new = [message for at, size in later for message in _messages(file.read(at, size))]
-    below = [child for tree, _ in tables for child in _leaves(file, tree)]
+        attributes = [body for kind, body in messages if kind == _ATTRIBUTE]
+        nodes = [(at, _NODE) for at in new_trees] + [(at, _NODE // 4) for at, _ in new_tables]
+        texts = [(at, _NODE) for body in attributes for at in _text(body)]
+        heads = [(heap, 32) for _, heap in new_tables]
+        file.prefetch([*continued, *values, *nodes, *texts, *heads])
+        tables += new_tables
+        trees += new_trees
+        messages = [message for at, size in continued for message in _messages(file.read(at, size))]
+    symbol_nodes = [node for tree, _ in tables for node in _leaves(file, tree)]
     heaps = [span for _, heap in tables for span in _heap(file, heap)]
     chunks = [span for tree in trees for span in _chunks(file, tree)]
-    file.prefetch([*heaps, *chunks, *((at, 512) for at in below)])
-    return [child for at in below for child in _symbols(file, at)]
+    file.prefetch([*heaps, *chunks, *((at, 512) for at in symbol_nodes)])
+    return [child for at in symbol_nodes for child in _symbols(file, at)]
 
 
 def _header(file: PositionedFile, address: int) -> Iterator[tuple[int, bytes]]:
-    """Kind and body of the messages in the first block of a header of version 1."""
+    """Yield type and body of the messages in the first block of an object header of version 1."""
     head = file.read(address, _HEAD)
     if len(head) < 16 or head[0] != 1:
         return
@@ -89,6 +100,7 @@ def _header(file: PositionedFile, address: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _messages(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and body of the messages in a block of an object header."""
     at = 0
     while at + 8 <= len(block):
         kind, size = struct.unpack_from("<HH", block, at)
@@ -96,14 +108,14 @@ def _messages(block: bytes) -> Iterator[tuple[int, bytes]]:
         at += 8 + size
 
 
-def _continued(messages: list[tuple[int, bytes]]) -> list[Range]:
-    """Where headers go on."""
+def _continuations(messages: list[tuple[int, bytes]]) -> list[Range]:
+    """Return the ranges in which headers are continued."""
     spans = [struct.unpack_from("<QQ", b) for k, b in messages if k == _CONTINUED and len(b) >= 16]
     return [(at, size) for at, size in spans if at and 0 < size <= _VALUES]
 
 
 def _text(body: bytes) -> list[int]:
-    """Where the text of an attribute lies, if it is one of any length."""
+    """Return the address of an attribute's text, in a list, if it is text of variable length."""
     if len(body) < 32 or body[0] != 1:
         return []
     name = struct.unpack_from("<H", body, 2)[0]
@@ -113,7 +125,7 @@ def _text(body: bytes) -> list[int]:
 
 
 def _layouts(messages: list[tuple[int, bytes]]) -> tuple[list[Range], list[int]]:
-    """Where small contiguous values lie, and the trees of chunks."""
+    """Return the ranges of small contiguous datasets, and the addresses of B-trees of chunks."""
     values, trees = [], []
     for kind, body in messages:
         if kind != _LAYOUT or len(body) < 18 or body[0] != 3:
@@ -128,7 +140,7 @@ def _layouts(messages: list[tuple[int, bytes]]) -> tuple[list[Range], list[int]]
 
 
 def _leaves(file: PositionedFile, tree: int) -> list[int]:
-    """Children of a node of a tree of names."""
+    """Return the addresses of the symbol table nodes below a node of a group's B-tree."""
     node = file.read(tree, _NODE // 4)
     if node[:4] != b"TREE" or len(node) < 24:
         return []
@@ -140,7 +152,7 @@ def _leaves(file: PositionedFile, tree: int) -> list[int]:
 
 
 def _heap(file: PositionedFile, heap: int) -> list[Range]:
-    """Where the names of a group lie."""
+    """Return the range of the names of a group, in a list."""
     head = file.read(heap, 32)
     if head[:4] != b"HEAP" or len(head) < 32:
         return []
@@ -149,7 +161,7 @@ def _heap(file: PositionedFile, heap: int) -> list[Range]:
 
 
 def _symbols(file: PositionedFile, node: int) -> list[int]:
-    """Addresses of the headers that a node of names lists."""
+    """Return the addresses of the object headers that a symbol table node lists."""
     entries = file.read(node, 512)
     if entries[:4] != b"SNOD":
         return []
@@ -158,7 +170,7 @@ def _symbols(file: PositionedFile, node: int) -> list[int]:
 
 
 def _chunks(file: PositionedFile, tree: int) -> list[Range]:
-    """Where the chunks of a small dataset lie that has one or two of them."""
+    """Return the range of the chunk of a small dataset that has only one, in a list."""
     node = file.read(tree, _NODE)
     if node[:4] != b"TREE" or len(node) < 64 or node[5] != 0:
         return []
@@ -166,7 +178,7 @@ def _chunks(file: PositionedFile, tree: int) -> list[Range]:
     size = struct.unpack_from("<I", node, 24)[0]
     if used != 1 or size > _VALUES:
         return []
-    for axes in (1, 2, 3):  # an offset for each, and one for the element, which is 0
+    for axes in (1, 2, 3):  # the key of a chunk has an offset per axis, then a zero
         at = 24 + 8 + 8 * axes
         zero, child = struct.unpack_from("<QQ", node, at)
         if zero == 0 and 0 < child < file.size:

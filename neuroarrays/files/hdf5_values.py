@@ -1,4 +1,4 @@
-"""Values as h5py gives them, as plain ones: text, and what points to other objects of the file."""
+"""Converting values that h5py returns: bytes to text, and references to paths or row numbers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,44 @@ if TYPE_CHECKING:
 
 
 def is_text(dtype: np.dtype) -> bool:
-    """Whether values are text, of any length or of one."""
+    """Return whether values are text, of fixed or variable length."""
     import h5py
 
     return dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
 
 
 def is_reference(dtype: np.dtype) -> bool:
-    """Whether values point to objects of the file, or to regions of them."""
+    """Return whether values are references to objects of the file, or to regions of datasets."""
     import h5py
 
     return h5py.check_ref_dtype(dtype) is not None
 
 
 def is_object_reference(dtype: np.dtype) -> bool:
-    """Whether values point to whole objects of the file."""
+    """Return whether values are references to whole objects of the file."""
     import h5py
 
     return h5py.check_ref_dtype(dtype) is h5py.Reference
 
 
 def decode(file: h5py.File, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Bytes to str, object references to paths, region references to row numbers."""
+    """Convert bytes to str, object references to paths, and region references to row numbers.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file that references point into.
+    raw : np.ndarray
+        Values as h5py returns them, of any shape.
+    dtype : np.dtype
+        The dtype of their dataset.
+
+    Returns
+    -------
+    np.ndarray
+        Of the same shape; object dtype for text and references. A region of rows becomes an (n,)
+        int64 array of row numbers.
+    """
     import h5py
 
     if is_text(dtype):
@@ -53,10 +69,10 @@ def decode(file: h5py.File, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def path_of(file: h5py.File, reference: h5py.Reference) -> str:
-    """The path that a reference points to; "" where the object was deleted or never existed."""
+    """Return the path of the object that a reference points to; "" where there is no such object."""
     from h5py import h5r
 
-    try:  # by its name alone: opening the object takes ten times as long
+    try:  # asking for the name is ten times as fast as opening the object
         name = h5r.get_name(reference, file.id) if reference else None
         return (name or b"").decode("utf-8", "surrogateescape")
     except (KeyError, ValueError, RuntimeError, OSError):

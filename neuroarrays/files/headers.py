@@ -1,4 +1,4 @@
-"""What a location says before anybody looks inside: its kind, its first bytes, what holds the values."""
+"""What is at a location, as far as its kind and its first bytes tell: an HDF5 file, a zip, a folder ..."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from neuroarrays.files.source import HDF5_MAGIC
 from neuroarrays.files.state import cached_property
 from neuroarrays.files.together import Together
 
-#: Several paths that were given as a list.
+#: The kind of a list of paths.
 LIST = "list"
-#: Files that make a folder a Zarr group, and the list of checksums in a Zarr archive of ours: a store
-#: that lost its metadata is still one.
+#: The file of checksums in a Zarr archive that `neuroarrays.save` wrote.
 CHECKSUMS = ".checksums"
-#: Attribute of the root of what `neuroarrays.save` wrote.
+#: Attribute at the root of every archive that `neuroarrays.save` wrote.
 SAVED_BY = "_saved_by"
-#: Where the header of a tar says that it is one, and what stands there.
+#: Offset and text of the mark in the header of a tar file.
 _TAR_AT, _TAR = 257, b"ustar"
+#: A folder with one of these files is a Zarr store; with checksums even if its metadata are lost.
 _ZARR = (".zgroup", ".zmetadata", "zarr.json", CHECKSUMS)
-#: First bytes -> container, and what it is called in messages.
+#: First bytes of a file -> (container, name of the container in messages).
 _MAGIC = {
     HDF5_MAGIC: ("hdf5", "an HDF5 file"),
     b"PK\x03\x04": ("zip", "a zip file"),
@@ -36,23 +36,24 @@ _MAGIC = {
     b"\x1f\x8b": ("", "a file packed with gzip"),
     b"\x80": ("pickle", "a pickle or other binary file"),
 }
-#: Bytes at the start of a file that are looked at, and where HDF5 may begin after a block of the user's.
+#: Bytes that are read from the start of a file, and the offsets at which HDF5 may begin: the format
+#: allows a "user block" of 512 bytes times a power of two before it.
 _HEAD, _USER_BLOCKS = 4096, tuple(512 << n for n in range(7))
 
 
 class Header:
-    """What is at a location, or at the locations of a list; each question is looked up once.
+    """What is at a location, or at the locations of a list. Each answer is looked up only once.
 
     Parameters
     ----------
     target : Location
-        Where. Of a list, its first.
+        The location; of a list, the location of the first member.
     status : Status, optional
-        If it is known already.
+        The status, if it is known already.
     kind : str, optional
-        What is there, if the listing of its folder said so.
+        The kind, if the listing of the folder told it.
     members : sequence of Probe, optional
-        Those of a list.
+        The members of a list.
     """
 
     def __init__(
@@ -63,22 +64,22 @@ class Header:
         members: Iterable[Self] | None = None,
     ):
         self.location = target
-        self._known = status, kind
+        self._known_status, self._known_kind = status, kind
         self._members = None if members is None else tuple(members)
         if self._members is not None:
             self._gather(self._members)
 
-    #: Those that are looked at with it, where each look waits for an answer.
+    #: The members that are looked at together with this one, as each look over a network takes long.
     _together: Together[Header] | None = None
 
     @staticmethod
     def _gather(members: Sequence[Header]) -> None:
-        """Have places looked at side by side from now on."""
+        """Have these members looked at together from now on."""
         together = Together(members)
         for member in members:
             member._together = together
 
-    # ------------------------------------------------------------------------- what it is called
+    # -------------------------------------------------------------------------------------- names
 
     @property
     def given(self) -> str:
@@ -97,7 +98,7 @@ class Header:
 
     @property
     def addresses(self) -> list[str]:
-        """What opens the path, or the members of a list, in another process; may hold what is secret."""
+        """The addresses by which another process opens the members; they may contain secrets."""
         return [member.location.address for member in self._members or (self,)]
 
     @cached_property
@@ -122,24 +123,24 @@ class Header:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.given!r})"
 
-    # ----------------------------------------------------------------------------- what is there
+    # ------------------------------------------------------------------------ kind and first bytes
 
     @cached_property
     def status(self) -> Status:
         """Kind, size and stamp."""
-        if self._known[0] is None and self._look_together("status", _look):
-            known: Status | None = vars(self).get("status")
-            if known is not None:
-                return known
-        return self._known[0] or self.location.status()
+        if self._known_status is None and self._look_together("status", _look):
+            status: Status | None = vars(self).get("status")
+            if status is not None:
+                return status
+        return self._known_status or self.location.status()
 
     @property
     def status_if_known(self) -> Status | None:
-        """The status, if it was asked for already: of what lies behind an address it is a request."""
+        """The status if it was looked up already, else None: looking up a remote one is a request."""
         return vars(self).get("status")
 
     def _look_together(self, what: str, look: Callable[[Header], object]) -> bool:
-        """Let those beside it find something out with it; whether there are any."""
+        """Call `look` for the members beside this one as well; return whether there are any."""
         if self._together is not None:
             self._together.ahead(self, what, look)
         return self._together is not None
@@ -149,11 +150,11 @@ class Header:
         """One of "missing", "file", "folder", "other" (a FIFO, a device) and "list"."""
         if self._members is not None:
             return LIST
-        return self._known[1] or self.status.kind
+        return self._known_kind or self.status.kind
 
     @property
     def is_list(self) -> bool:
-        """Whether it stands for a list of paths that was given."""
+        """Whether it is a list of paths."""
         return self.kind == LIST
 
     @property
@@ -163,7 +164,7 @@ class Header:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, and no Zarr store."""
+        """Whether it is a folder other than a Zarr store."""
         return self.kind == FOLDER and self.container != "zarr"
 
     @property
@@ -183,11 +184,11 @@ class Header:
 
     @cached_property
     def head(self) -> bytes:
-        """The first 4096 bytes of a file, or all; b"" of anything else, and of what is unreadable."""
+        """The first 4096 bytes of a file, or all of a shorter one; b"" if there is no readable file."""
         return self._beginning[0]
 
     def beginning(self, start: int, size: int) -> bytes:
-        """Bytes near the beginning of a file, from the first ones that are known if they reach so far."""
+        """Return bytes near the beginning of a file; they are only read if `head` does not have them."""
         if start + size <= len(self.head) or len(self.head) < _HEAD:
             return self.head[start : start + size]
         with safety.named(self.given):
@@ -195,18 +196,18 @@ class Header:
 
     @cached_property
     def _beginning(self) -> tuple[bytes, bool, str]:
-        """The first bytes, whether the file is HDF5 (also after a user block), and what went wrong."""
+        """The first bytes, whether the file is HDF5 (also after a user block), and the error's text."""
         if not self.is_file:
             return b"", False, ""
         if self.location.waits:
             self._look_together("status", _look)
             if "_beginning" in vars(self):
-                known: tuple[bytes, bool, str] = vars(self)["_beginning"]
-                return known
-            self.status  # noqa: B018  its answer has the first bytes
-        places = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
+                beginning: tuple[bytes, bool, str] = vars(self)["_beginning"]
+                return beginning
+            self.status  # noqa: B018  a remote location remembers the first bytes of this answer
+        ranges = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
         try:
-            head, *later = self.location.read(places)
+            head, *later = self.location.read(ranges)
         except OSError as error:
             return b"", False, location.words_of(error)
         pieces = [head[at : at + 8] for at in (0, *_USER_BLOCKS) if at + 8 <= _HEAD] + later
@@ -214,15 +215,15 @@ class Header:
 
     @cached_property
     def container(self) -> str:
-        """The kind of container that holds the values, "" if it is unknown or there is nothing.
+        """The kind of container that holds the values; "" if it is unknown or there is nothing.
 
         One of "hdf5" (netCDF-4, NWB and MATLAB 7.3 too), "zarr", "zip" (NPZ too), "tar", "npy",
         "pickle", "mat5" and "netcdf3".
         """
         if self.kind == FOLDER:
             return "zarr" if any(marker in self.listing for marker in _ZARR) else ""
-        head, hdf5, _ = self._beginning
-        if hdf5:
+        head, is_hdf5, _ = self._beginning
+        if is_hdf5:
             return "hdf5"
         if head[_TAR_AT:].startswith(_TAR):
             return "tar"
@@ -230,14 +231,14 @@ class Header:
 
     @cached_property
     def listing(self) -> dict[str, str]:
-        """Name -> kind of all in a folder, by name; {} of anything else, and of what is unreadable."""
+        """Name -> kind of all entries of a folder, sorted; {} if there is no readable folder."""
         try:
             return dict(sorted(self.location.listing().items())) if self.kind == FOLDER else {}
         except OSError:
             return {}
 
     def check_listing(self) -> None:
-        """Refuse a folder that may not be listed: it would look empty."""
+        """Refuse a folder that cannot be listed, which would otherwise look empty."""
         if not self.listing:
             with safety.named(self.given):
                 self.location.listing()
@@ -245,14 +246,15 @@ class Header:
     # ------------------------------------------------------------------------------------- errors
 
     def check(self, kind: str = "") -> None:
-        """Refuse a path that does not exist or is of another kind ("file", "folder") than expected.
+        """Refuse a path that does not exist, or is of another kind ("file", "folder") than expected.
 
         Raises
         ------
         MissingPath
             If there is nothing.
         FormatError
-            If it is a pointer that git-annex or Git LFS left, no file and no folder, or not the `kind`.
+            If there is a pointer of git-annex or Git LFS, something that is neither file nor folder,
+            or something of another `kind`.
         """
         if self.is_list:
             for member in self._members or ():
@@ -266,12 +268,12 @@ class Header:
             raise FormatError(self.given, "", words, self.described(full=False))
 
     def check_pointer(self) -> None:
-        """Refuse what git-annex or Git LFS left in the place of a file whose content is elsewhere.
+        """Refuse a pointer that git-annex or Git LFS left in place of a file's content.
 
         Raises
         ------
         FormatError
-            On a pointer, with the command that gets the content.
+            If there is a pointer. The error names the command that gets the content.
         """
         if self.is_file:
             safety.refuse_pointer(self.given, "", self.head)
@@ -280,7 +282,7 @@ class Header:
 
     @property
     def pointer(self) -> str:
-        """What the pointer of git-annex or Git LFS in its place is, in words; "" for any other."""
+        """A description of the git-annex or Git LFS pointer that is there; "" if there is none."""
         try:
             self.check_pointer()
         except FormatError as error:
@@ -288,7 +290,10 @@ class Header:
         return ""
 
     def described(self, full: bool = True) -> str:
-        """A description of what is at the path, for messages; with the names at its root if `full`."""
+        """Return a description of what is at the path, for messages.
+
+        A probe, which can look inside a file, adds the names at its root if `full`.
+        """
         if self.is_list:
             return f"a list of {many(len(self._members or ()), 'path')}"
         if self.kind == FOLDER:
@@ -303,35 +308,35 @@ class Header:
         if not self.is_file:
             return self.status.words
         if not self.head:
-            wrong = self._beginning[2]
-            return f"something unreadable ({wrong})" if wrong else "an empty file"
+            problem = self._beginning[2]
+            return f"something unreadable ({problem})" if problem else "an empty file"
         words = next((words for m, (_, words) in _MAGIC.items() if self.head.startswith(m)), "")
         if not words and self.container in ("hdf5", "tar"):
             words = {"hdf5": "an HDF5 file", "tar": "a tar file"}[self.container]
         if not words:
-            text = all(byte >= 32 or byte in (9, 10, 13) for byte in self.head[:512])
-            words = "a text file" if text else "a binary file of an unknown kind"
+            is_text = all(byte >= 32 or byte in (9, 10, 13) for byte in self.head[:512])
+            words = "a text file" if is_text else "a binary file of an unknown kind"
             if self.head[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
                 words = "a web page (HTML), as servers send it to log in or to say that a file is missing"
         return words
 
     @property
     def denied(self) -> str:
-        """What to do where there is no permission to read what is there; "" where there is."""
+        """What to do if there is no permission to read the path; "" if there is permission."""
         words = (self.status.words, self._beginning[2])
         return safety.ask_to_read(self.given) if location.NO_PERMISSION in words else ""
 
     def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
-        """The error for a path that should be readable and is not."""
+        """Return the error for a path whose format is not the expected one."""
         hint = self.denied or hint
         return UnknownFormat(self.given, "", expected, self.described(), hint)
 
 
-def _look(place: Header) -> None:
-    """Find out what is at a place, and how it begins."""
-    place.status, place.head  # noqa: B018  both are remembered
+def _look(header: Header) -> None:
+    """Look up the status and the first bytes of a location."""
+    header.status, header.head  # noqa: B018  both are remembered
 
 
 def header_of(path: str | os.PathLike[str] | Location | Header) -> Header:
-    """What a path, URL or location says; a header, such as a probe, as it is."""
+    """Return the header of a path, URL or location; a header (or probe) is returned unchanged."""
     return path if isinstance(path, Header) else Header(locate(path))

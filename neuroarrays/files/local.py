@@ -1,4 +1,4 @@
-"""Paths of this machine."""
+"""Files and folders on this machine, as locations."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from neuroarrays.files.state import cached_property
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What tells one content of a path from another: inode, bytes, time of change in ns."""
+    """Return the stamp of a file's content: inode, size in bytes, time of change in ns."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class LocalLocation(Location):
-    """A path of this machine."""
+    """A path on this machine."""
 
     def __init__(self, given: str, path: str = ""):
         super().__init__(given, path or os.path.abspath(os.path.expanduser(given)))
@@ -71,7 +71,7 @@ class LocalLocation(Location):
         return Status(OTHER, words=words)
 
     def _missing(self, error: OSError | ValueError) -> Status:
-        """Why a path has no status: nothing is there, a dead link, or no permission."""
+        """Return the status of a path that cannot be looked at: nothing, a dead link, no permission."""
         try:
             target = os.readlink(self.path)
         except (OSError, ValueError, AttributeError):
@@ -129,16 +129,16 @@ class LocalLocation(Location):
 
 
 class LocalFolder(Folder):
-    """What is in a folder of this machine.
+    """The files in a folder on this machine.
 
     Parameters
     ----------
     path : str
         The folder.
     known : tuple of int
-        Its stamp, for `files`.
+        The stamp of the folder when it was opened.
     follow : bool
-        Whether links count as what they lead to.
+        Whether links count as the files and folders that they lead to.
     """
 
     def __init__(self, path: str, known: Stamp, follow: bool):
@@ -171,7 +171,7 @@ class LocalFolder(Folder):
 
 
 def _read(file: RawIOBase, count: int) -> bytes:
-    """So many bytes from where a file stands, fewer only where it ends: one read may give less."""
+    """Read `count` bytes, fewer only at the end of the file; a single system call may return less."""
     pieces = [file.read(count) or b""]
     while pieces[-1] and (left := count - sum(map(len, pieces))) > 0:
         pieces.append(file.read(left) or b"")
@@ -179,7 +179,7 @@ def _read(file: RawIOBase, count: int) -> bytes:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """What an entry of a folder is, as far as the listing says it without looking at the entry."""
+    """Return the kind of an entry of a folder; "" where the listing alone does not tell."""
     try:
         if entry.is_symlink():
             return LINK

@@ -1,4 +1,4 @@
-"""The place that a path or URL means."""
+"""From a path or URL to its location."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from neuroarrays.files.location import Location, as_text
 
 
 def locate(path_or_url: str | os.PathLike[str] | Location) -> Location:
-    """The place that a path or URL means; a location as it is.
+    """Return the location of a path or URL; a location is returned unchanged.
 
     Raises
     ------
     MissingPath
-        On an empty path, and on an address of a kind that is not read.
+        If the path is empty, or the address has a scheme that cannot be read.
     """
     if isinstance(path_or_url, Location):
         return path_or_url
@@ -25,7 +25,7 @@ def locate(path_or_url: str | os.PathLike[str] | Location) -> Location:
         return LocalLocation(text)
     if kind == "file":
         from urllib.parse import urlsplit
-        from urllib.request import url2pathname  # brings http along
+        from urllib.request import url2pathname  # here, as it also imports the http package
 
         return LocalLocation(url2pathname(urlsplit(text).path))
     from neuroarrays.files.remote import RemoteLocation

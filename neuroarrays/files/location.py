@@ -1,8 +1,8 @@
-"""Where bytes lie: what is asked of a place, whatever it is.
+"""Locations: the common interface of files and folders on this machine and on servers.
 
-A reader is given a `Probe` (`neuroarrays.files.probe`), which asks a location; a source holds the location
-that it reads. `local` has those of this machine, `remote` those behind an address, and `locating` picks
-one by how the path is written. Nobody else knows which it is.
+A reader gets a `Probe` (`neuroarrays.files.probe`), which asks a location; a source holds the location
+that it reads. `local` has the locations on this machine, `remote` those of addresses, and `locating`
+chooses one of the two by the form of the path. No other module needs to know which it is.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from neuroarrays.files.safety import ask_to_read
 
 #: What can be at a location.
 MISSING, FILE, FOLDER, OTHER = "missing", "file", "folder", "other"
-#: What a listing says of a symbolic link, wherever it leads.
+#: The kind of a symbolic link in a listing, wherever it leads.
 LINK = "link"
-#: Of what may not be looked at or read, and what to do.
+#: The words for something that this user may not read.
 NO_PERMISSION = "no permission"
-#: What tells one content of a place from another; its second number is the size in bytes.
+#: Numbers that change with the content of a file or folder; the second is the size in bytes.
 Stamp = tuple[int, ...]
 
 
@@ -35,17 +35,18 @@ class Status:
     Attributes
     ----------
     kind : {"missing", "file", "folder", "other"}
-        "other" is what holds no bytes of its own: a FIFO, a socket, a device.
+        "other" is something without bytes of its own (a FIFO, a socket, a device), or something that
+        this user may not look at.
     size : int
-        Bytes of a file, 0 of anything else.
+        Size of a file, bytes; 0 for anything else.
     stamp : tuple of int
-        Tells one content of a file from another; () where there is none.
+        Numbers that change with the content of a file; () where there is none.
     words : str
-        What it is, for messages, where it is neither file nor folder.
+        What is there, for messages, if it is neither file nor folder.
     link : str
-        Where a link leads that leads nowhere.
+        The target of a dead link.
     hint : str
-        What to do, where it is neither file nor folder and that is known.
+        What the user can do if it is neither file nor folder.
     """
 
     kind: str
@@ -57,14 +58,14 @@ class Status:
 
 
 class Folder(ABC):
-    """The files in a folder and in the folders below it, by their names with / between.
+    """The files in a folder and in all folders below it, by relative path with slashes.
 
     Attributes
     ----------
     path : str
-        Of the folder.
+        Path of the folder.
     complete : bool
-        Whether `files` has all of them; a server that lists nothing has files that only `read` finds.
+        Whether `files` lists all files. A plain web server lists none; only `read` finds its files.
     """
 
     path: str
@@ -78,43 +79,47 @@ class Folder(ABC):
         Raises
         ------
         FormatError
-            If they are others now.
+            If the files have changed since.
         """
 
     def is_covered(self, name: str) -> bool:
-        """Whether a document comes out of one that holds all of them, whose checksum is its own."""
+        """Return whether `document` takes this name from a document that combines several.
+
+        The combined document (Zarr's consolidated metadata) has its own checksum, and the file of
+        this name is not read.
+        """
         return False
 
     @abstractmethod
     def names(self, inner: str) -> list[str]:
-        """What is in a folder below, "" for this one; [] where there is none."""
+        """Return the names in a folder below this one ("" is this folder); [] where there is none."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name now."""
+        """Return whether there is a file of this name now."""
 
     @abstractmethod
     def document(self, name: str) -> dict[str, Any] | None:
-        """The mapping in a small file of JSON; None if there is no such file.
+        """Return the mapping in a small JSON file; None if there is no such file.
 
         Raises
         ------
         FormatError
-            If it is a link, no regular file, too large, or no mapping.
+            If it is a link, not a regular file or too large, or holds no mapping.
         """
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
-        """Bytes of a file, which has to be as it was listed; None if there was none and is none.
+        """Return bytes of a file that has not changed since it was listed; None if there is no such file.
 
         Raises
         ------
         FormatError
-            If it is another now, or was not there before.
+            If the file has changed, or was added since the folder was opened.
         """
 
     def read_parts(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
-        """Bytes of several files, or parts of them: name, start and size as of `read`.
+        """Return bytes of several files. Each part is (name, start, size) as for `read`.
 
         Raises
         ------
@@ -124,30 +129,33 @@ class Folder(ABC):
         return [self.read(*part) for part in parts]
 
     def ahead(self, names: Sequence[str]) -> None:
-        """Say which small files are read next, for folders where each read waits."""
+        """Prefetch small files that are read next, for folders where each read is a request."""
         return
 
     def not_ahead(self, names: list[str]) -> list[str]:
-        """Those of some files that are not here yet: none where no read waits."""
+        """Return those of some files that a prefetch would have to request; [] for local folders."""
         return []
 
     @abstractmethod
     def check(self, name: str) -> None:
-        """Refuse a file that is not as it was listed, without reading it."""
+        """Refuse a file that has changed since it was listed, without reading it."""
 
 
 class Location(ABC):
-    """A place that may hold a file or a folder. Equal, and hashed, by its full path; pickles small.
+    """Where a file or folder lies, whether it exists or not.
+
+    Locations of the same full path are equal, and a pickle of one holds only this path.
 
     Attributes
     ----------
     given : str
-        As the user wrote it, without what is secret: messages say this. Not kept by a pickle.
+        The path as the user wrote it, without secrets, for messages. A pickle has the full path
+        in its place.
     path : str
-        In full: an absolute path or a URL. Sources and caches are known by it.
+        The full path: an absolute path or a URL without secrets. It identifies the location in caches.
     """
 
-    #: Whether each look waits for an answer, so that it pays to look at several side by side.
+    #: Whether each look is a request over a network, so that several should be made at a time.
     waits: bool = False
 
     def __init__(self, given: str, path: str):
@@ -168,7 +176,7 @@ class Location(ABC):
     def __dask_tokenize__(self) -> object:
         return type(self).__qualname__, self.path
 
-    # ----------------------------------------------------------------------------- where it is
+    # ----------------------------------------------------------------------------------- names
 
     @property
     @abstractmethod
@@ -177,93 +185,95 @@ class Location(ABC):
 
     @property
     def address(self) -> str:
-        """What opens it again in another process of ours; may hold what is secret, so nobody prints it."""
+        """The path or URL by which another process of ours opens it; never print it, for its secrets."""
         return self.path
 
     @property
     def local_path(self) -> str | None:
-        """The path for libraries that open files by themselves; None where it is not on this machine."""
+        """The path for libraries that open files themselves; None if it is not on this machine."""
         return None
 
     @abstractmethod
     def child(self, name: str) -> Location:
-        """The place of a name, or of several with / between them, in this folder."""
+        """Return the location of a name, or a relative path with slashes, in this folder."""
 
     @property
     @abstractmethod
     def parent(self) -> Location:
         """The folder that it is in."""
 
-    # ---------------------------------------------------------------------------- what is there
+    # ------------------------------------------------------------------------ files and folders
 
     @abstractmethod
     def status(self) -> Status:
-        """What is there; never raises."""
+        """Return what is there; this never raises."""
 
     @abstractmethod
     def listing(self) -> dict[str, str]:
-        """Name -> kind of everything in a folder, hidden files too.
+        """Return name -> kind of everything in a folder, hidden files too.
 
-        Also "link", and "" where only `status` knows.
+        Besides the kinds of `Status` there are "link", and "" for entries that only `status` can tell.
 
         Raises
         ------
         OSError
-            If it cannot be listed.
+            If the folder cannot be listed.
         """
 
     @abstractmethod
     def folder(self, known: Stamp = (), follow: bool = False) -> Folder:
-        """What is in a folder and below it, as it was when its stamp was `known`.
+        """Return the files in a folder and below it, as they were when its stamp was `known`.
 
         Parameters
         ----------
         known : tuple of int
-            From `folder_stamp`.
+            A stamp from `folder_stamp`.
         follow : bool
-            Whether links to files and folders count as these.
+            Whether links count as the files and folders that they lead to.
         """
 
     @abstractmethod
     def folder_stamp(self, follow: bool = False) -> Stamp:
-        """What changes with any file in a folder or below it: of all files, the second number their size.
+        """Return a stamp that changes with any file in a folder or below it.
+
+        Its second number is the size of all files, bytes.
 
         Raises
         ------
         MissingPath, FormatError
-            If it is not there, or cannot be looked through.
+            If the folder does not exist, or cannot be read.
         """
 
-    # -------------------------------------------------------------------------------- its bytes
+    # ------------------------------------------------------------------------------------ bytes
 
     @abstractmethod
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Bytes of a file, for each pair of start and count; fewer where the file ends.
+        """Return the bytes of each range (start, count) of a file; fewer where the file ends.
 
         Raises
         ------
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
 
     @abstractmethod
     def open(self, known: Stamp | None = None) -> PositionedFile:
-        """The file, open for reading.
+        """Open the file for reading.
 
         Raises
         ------
         FormatError
-            If it cannot be read, or its stamp is not the one that was `known`.
+            If the file cannot be read, or if its stamp is not the `known` one.
         """
 
     @abstractmethod
     def check_unchanged(self, known: Stamp) -> None:
-        """Refuse a file whose stamp is not the one that was `known`.
+        """Refuse a file whose stamp is not the `known` one.
 
         Raises
         ------
         MissingPath, FormatError
-            If it is gone, or another.
+            If the file is gone, or has changed.
         """
 
 
@@ -275,7 +285,7 @@ def check(location: Location, status: Status) -> None:
     MissingPath
         If there is nothing.
     FormatError
-        If it is a FIFO, a socket or a device, or may not be looked at.
+        If it is a FIFO, a socket or a device, or if this user may not look at it.
     """
     if status.kind == OTHER:
         hint = status.hint
@@ -290,24 +300,24 @@ def check(location: Location, status: Status) -> None:
 
 
 def words_of(error: Exception) -> str:
-    """Why something cannot be read, in the system's words but for permissions."""
+    """Return why something cannot be read: the system's words, or `NO_PERMISSION`."""
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
         return NO_PERMISSION
     return str(getattr(error, "strerror", "") or error)
 
 
 def joined(given: str, name: str) -> str:
-    """The name below a folder, as the user wrote the folder."""
+    """Join a name to a folder as the user wrote it."""
     return f"{given.rstrip('/')}/{name}" if given not in ("", ".") else name
 
 
 def as_text(path_or_url: str | os.PathLike[str]) -> str:
-    """A path or URL as text.
+    """Return a path or URL as text.
 
     Raises
     ------
     MissingPath
-        On an empty one.
+        If it is empty.
     """
     text = os.fsdecode(path_or_url)
     if not text:

@@ -1,8 +1,9 @@
-"""MATLAB files as named arrays: v5 to v7 through scipy, v7.3 through HDF5; nothing runs.
+"""MATLAB files as named arrays: v5 to v7 are read with scipy, v7.3 as HDF5. No code in them is run.
 
-Structs and cells are taken apart into names: the field ``time`` of the fourth cell of ``spikes`` is
-``spikes/3/time``. Axes come in MATLAB's order, for v7.3 too. Classes that hold code or need MATLAB
-(function handles, objects, tables), sparse and complex arrays are listed by `left_out`, not loaded.
+Structs and cells are split into names: the field ``time`` of the fourth cell of ``spikes`` becomes
+``spikes/3/time``. Axes have MATLAB's order in all versions. Classes that hold code or need MATLAB
+(function handles, objects, tables) and sparse and complex arrays are not loaded; `left_out` lists
+them.
 """
 
 from __future__ import annotations
@@ -25,26 +26,25 @@ from neuroarrays.files.outer import Key
 from neuroarrays.files.placed import Member
 from neuroarrays.files.source import Info, Source
 
-#: Arrays in a file.
+#: The largest number of arrays in a file.
 MAX_ARRAYS = 1_000_000
+#: Classes of v5 files that are never loaded.
 _NEVER = ("function", "object", "opaque", "sparse", "unknown", "complex")
-#: Classes of a v7.3 file that are read besides numbers; "" is what other programs write.
+#: Classes of v7.3 files that are read besides numbers; other programs than MATLAB write no class ("").
 _READ_73 = ("char", "cell", "struct", "canonical empty", "")
-#: Characters of a text, and texts of an array, that are read.
+#: The largest number of characters that are read of a text, and of texts that are read of an array.
 _LONGEST = 4096
-
-
 #: First bytes of files of version 5 to 7.3.
 BEGINNINGS = (b"MATLAB 5.0", b"MATLAB 7.3")
 
 
 def matlab_source(path: str | os.PathLike[str] | Header) -> Source:
-    """The arrays of a MATLAB file.
+    """Return the source of the arrays in a MATLAB file.
 
     Raises
     ------
     FormatError
-        If it is damaged, nested deeper than 32 levels, or of version 4.
+        If the file is damaged, nested deeper than 32 levels, or of version 4.
     """
     header = header_of(path)
     header.check(FILE)
@@ -74,11 +74,11 @@ class Matlab5Source(MemberSource):
                 safety.check_allocation(self.path, name, nbytes, self.stamp[1])
                 members[name] = Member(np.dtype(DTYPES[variable.kind]), variable.shape)
             elif variable.kind not in _NEVER:
-                inside = self._inside(name)
-                if len(members) + len(inside) > MAX_ARRAYS:
+                arrays = self._arrays_in(name)
+                if len(members) + len(arrays) > MAX_ARRAYS:
                     raise FormatError(self.path, name, f"at most {MAX_ARRAYS:,} arrays", "more")
-                self._keep(inside)
-                members |= {n: Member(v.dtype, v.shape) for n, v in inside.items()}
+                self._keep(arrays)
+                members |= {n: Member(a.dtype, a.shape) for n, a in arrays.items()}
         return members
 
     def left_out(self) -> dict[str, str]:
@@ -103,15 +103,20 @@ class Matlab5Source(MemberSource):
         return None if values is None else values.astype(member.dtype)
 
     def _load(self, name: str) -> Any:
-        # With its own dtypes scipy would drop the imaginary parts.
-        real = not any(variable.complex for variable in _variables(self) if variable.name == name)
-        return self._scipy(name, variable_names=[name], mat_dtype=real)[name]
+        """Return one variable as scipy loads it."""
+        # With `mat_dtype` scipy would drop the imaginary parts.
+        is_real = not any(
+            variable.complex for variable in _variables(self) if variable.name == name
+        )
+        return self._scipy(name, variable_names=[name], mat_dtype=is_real)[name]
 
-    def _inside(self, name: str) -> dict[str, np.ndarray]:
+    def _arrays_in(self, name: str) -> dict[str, np.ndarray]:
+        """Return name -> values of the real arrays in a variable."""
         leaves = _leaves(name, self._load(name), 0)
         return {n: v for n, v in leaves if v.dtype.kind != "c"}
 
     def _scipy(self, where: str, **options: Any) -> Any:
+        """Return what `scipy.io.loadmat` reads from the file."""
         try:
             import scipy.io
         except ImportError as error:
@@ -124,16 +129,16 @@ class Matlab5Source(MemberSource):
             return scipy.io.loadmat(file.stream(), **options)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
-        top = name.partition("/")[0]
-        if top == name and member.dtype.kind in "biuf":
-            return np.asarray(self._load(top)).astype(member.dtype)
-        inside = self._inside(top)
-        self._keep(inside)
-        return inside[name]
+        variable = name.partition("/")[0]
+        if variable == name and member.dtype.kind in "biuf":
+            return np.asarray(self._load(variable)).astype(member.dtype)
+        arrays = self._arrays_in(variable)
+        self._keep(arrays)
+        return arrays[name]
 
 
 def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays inside a struct or cell, by name."""
+    """Yield name and values of each array inside a struct or cell."""
     if depth > MAX_DEPTH or type(value) is not np.ndarray:  # function handles are subclasses
         return
     if value.dtype.names is not None:
@@ -148,10 +153,12 @@ def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, np.ndarray
         yield name, value
 
 
+#: Variables of v5 files, by source.
 _listed: state.Cache[tuple[Variable, ...]] = state.Cache(16 << 20, state.entries)
 
 
 def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
+    """Return the variables of a v5 file; the file is checked once per process."""
     return _listed.get_or_make(source, lambda: _checked(source))
 
 
@@ -160,20 +167,30 @@ def _checked(source: Matlab5Source) -> tuple[Variable, ...]:
         return tuple(check_v5(file.stream(), source.path, source.stamp[1]))
 
 
-#: Every array of v7.3 files, those that are not read too.
+# ------------------------------------------------------------------------------------------ v7.3
+
+#: Every array of v7.3 files, by source, including those that are not read.
 _seen: state.Cache[tuple[tuple[str, Stored], ...]] = state.Cache(16 << 20, state.entries)
 
 
-def _walked(source: Matlab73Source) -> tuple[tuple[str, Stored], ...]:
+def _stored_arrays(source: Matlab73Source) -> tuple[tuple[str, Stored], ...]:
+    """Return every array of a v7.3 file, including those that are not read."""
     return _seen.get_or_make(source, lambda: tuple(source._walk()))
-
-
-# ------------------------------------------------------------------------------------------ v7.3
 
 
 @dataclass(frozen=True)
 class Stored(Member):
-    """An array of a v7.3 file, and where it lies in the HDF5 file; texts and why it is not read."""
+    """An array of a v7.3 file.
+
+    Attributes
+    ----------
+    stored : str
+        The path of its dataset in the HDF5 file.
+    text : tuple of str
+        The values, if it holds text.
+    left_out : str
+        Why it is not read; "" if it is.
+    """
 
     stored: str = ""
     text: tuple[str, ...] = ()
@@ -182,24 +199,26 @@ class Stored(Member):
 
 @dataclass(frozen=True)
 class Matlab73Source(MemberSource):
-    """A MATLAB v7.3 file: HDF5 with axes the other way round, cells as references."""
+    """A MATLAB v7.3 file: HDF5 with the axes in reverse order, and cells as references."""
 
     @property
     def _file(self) -> HDF5Source:
         return HDF5Source(self.location, self.stamp)
 
     def _scan(self) -> dict[str, Member]:
-        return {name: member for name, member in _walked(self) if not member.left_out}
+        return {name: member for name, member in _stored_arrays(self) if not member.left_out}
 
     def left_out(self) -> dict[str, str]:
-        return {name: member.left_out for name, member in _walked(self) if member.left_out}
+        return {name: member.left_out for name, member in _stored_arrays(self) if member.left_out}
 
     def _walk(self) -> Iterator[tuple[str, Stored]]:
-        """Every array in the order of the file, those of classes that are not read too."""
+        """Yield every array in the order of the file, including those that are not read."""
         file = self._file
         todo = [(name, name, 0) for name in file.names("/")[::-1] if not name.startswith("#")]
         count = 0
-        known: dict[str, tuple[dict[str, Any], Info | None]] = {}  # cells may share what they hold
+        known: dict[
+            str, tuple[dict[str, Any], Info | None]
+        ] = {}  # several cells may share a dataset
         while todo:
             name, path, depth = todo.pop()
             count += 1
@@ -210,25 +229,28 @@ class Matlab73Source(MemberSource):
             attrs, info = known[path]
             kind = str(attrs.get("MATLAB_class") or "")
             if "MATLAB_sparse" in attrs or kind not in (*DTYPES, *_READ_73):
-                why = "sparse" if "MATLAB_sparse" in attrs else kind
-                yield name, Stored(np.dtype("f8"), (), stored=path, left_out=why)
+                reason = "sparse" if "MATLAB_sparse" in attrs else kind
+                yield name, Stored(np.dtype("f8"), (), stored=path, left_out=reason)
             elif info is None:
                 todo += self._fields(name, path, depth + 1)[::-1]
             elif info.dtype == object and not info.text and not attrs.get("MATLAB_empty"):
-                cells = file.read(path).ravel()  # stored the other way round: already in order
-                inner = [(f"{name}/{i}", str(c), depth + 1) for i, c in enumerate(cells) if c]
-                todo += inner[::-1]
+                cells = file.read(path).ravel()  # reversed axes: already in MATLAB's order
+                elements = [(f"{name}/{i}", str(c), depth + 1) for i, c in enumerate(cells) if c]
+                todo += elements[::-1]
             else:
                 yield name, self._stored(path, kind, info, bool(attrs.get("MATLAB_empty")))
 
     def _fields(self, name: str, path: str, depth: int) -> list[tuple[str, str, int]]:
-        """What is in a struct. In an array of structs a field holds a reference for each."""
+        """Return name, path and depth of each field of a struct.
+
+        In an array of structs the dataset of a field holds a reference for each element.
+        """
         file, fields = self._file, []
         for field in file.names(path):
             inner = f"{path}/{field}"
             info = file.info(inner)
-            refs = info is not None and info.dtype == object and not info.text
-            if refs and not file.attr(inner, "MATLAB_class"):
+            has_references = info is not None and info.dtype == object and not info.text
+            if has_references and not file.attr(inner, "MATLAB_class"):
                 elements = enumerate(file.read(inner).ravel())
                 fields += [
                     (f"{name}/{i}/{field}", str(reference), depth)
@@ -239,8 +261,9 @@ class Matlab73Source(MemberSource):
                 fields.append((f"{name}/{field}", inner, depth))
         return fields
 
-    def _stored(self, path: str, kind: str, info: Info, empty: bool) -> Stored:
-        if empty:  # the values are the shape
+    def _stored(self, path: str, kind: str, info: Info, is_empty: bool) -> Stored:
+        """Return dtype and shape of a dataset as MATLAB has them, and its text."""
+        if is_empty:  # the dataset holds the shape instead of values
             sizes = self._file.read(path).ravel()[:32] if info.dtype.kind in "iu" else ()
             shape = tuple(int(n) for n in sizes) if 0 in sizes else (0, 0)
             dtype = np.dtype("U1" if kind == "char" else DTYPES.get(kind, "f8"))
@@ -259,13 +282,13 @@ class Matlab73Source(MemberSource):
                 text=text,
             )
         if info.dtype.kind not in "biuf":
-            why = "complex" if info.dtype.names == ("real", "imag") else str(info.dtype)
-            return Stored(np.dtype("f8"), (), stored=path, left_out=why)
+            reason = "complex" if info.dtype.names == ("real", "imag") else str(info.dtype)
+            return Stored(np.dtype("f8"), (), stored=path, left_out=reason)
         dtype = np.dtype(bool) if kind == "logical" else info.dtype
         return Stored(dtype, info.shape[::-1], stored=path)
 
     def _text(self, path: str, info: Info) -> tuple[str, ...]:
-        """Rows of characters as texts; the beginning of long ones."""
+        """Return each row of a character array as text; long texts are cut."""
         if info.text:
             return tuple(str(t) for t in self._file.read(path).ravel()[:_LONGEST])
         if info.dtype.kind not in "iu" or len(info.shape) != 2:

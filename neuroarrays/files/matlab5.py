@@ -1,8 +1,9 @@
-"""Headers of MATLAB v5 to v7 files, read before scipy reads the file.
+"""Headers of MATLAB v5 to v7 files, checked before scipy reads the values.
 
-scipy recurses in C, where a file nested deep enough would crash the interpreter, and makes room for as
-many cells as a header says. Here nothing recurses, and no more is believed than the bytes can hold.
-That is why these headers are read by hand; the values are scipy's.
+scipy recurses in C, where a deeply nested file would crash the interpreter, and allocates as many
+cells as a header declares. This module walks through the headers without recursion, and refuses a
+header that declares more than the bytes of the file can hold. The layout is that of "MAT-File Format"
+by The MathWorks.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import BinaryIO
 
 from neuroarrays.errors import FormatError
 
-#: Levels of cells and structs.
+#: The deepest nesting of cells and structs.
 MAX_DEPTH = 32
-#: Bytes that a deflated cell or struct may always become, and for each of its own; those of a tag.
-ALWAYS, MAX_RATIO, _TAG = 256 << 20, 100, 8
+#: A compressed cell or struct may always grow to `ALWAYS` bytes, and to `MAX_RATIO` times its size.
+ALWAYS, MAX_RATIO = 256 << 20, 100
+#: Bytes of a tag, which begins every element of a file.
+_TAG = 8
+#: Types of elements: a variable, and a compressed variable.
 _MATRIX, _COMPRESSED = 14, 15
-#: Bytes of a variable in which its class, shape and name stand.
+#: Bytes at the start of a variable in which its class, shape and name stand.
 _HEAD = 512
-#: Classes of matrices in a v5 file, those that hold others, and bits beside the class.
+#: Classes of matrices, by number.
 _CLASSES = dict(
     enumerate(
         (
@@ -47,12 +51,16 @@ _CLASSES = dict(
         1,
     )
 )
-_CELL, _STRUCT, _OBJECT, _SPARSE, _OPAQUE, _COMPLEX, _LOGICAL = 1, 2, 3, 5, 17, 0x800, 0x200
-#: Classes of variables that are loaded at all: cells, structs, char and numbers.
+_CELL, _STRUCT, _OBJECT, _SPARSE, _OPAQUE = 1, 2, 3, 5, 17
+#: Bits beside the class of a matrix.
+_COMPLEX, _LOGICAL = 0x800, 0x200
+#: Classes of variables that are loaded: cells, structs, char and numbers.
 _LOADED = (_CELL, _STRUCT, 4, *range(6, 16))
-#: Elements before the matrices inside, by class (also functions, opaque); types of all but matrices.
-_LEAD, _PLAIN = {1: 3, 2: 5, 3: 6, 16: 3, _OPAQUE: 4}, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
-#: Types of values, by the number in their tag.
+#: Class of a matrix that holds matrices (also functions, opaque) -> elements that precede these.
+_LEAD = {1: 3, 2: 5, 3: 6, 16: 3, _OPAQUE: 4}
+#: Types of all elements that are not matrices.
+_PLAIN = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
+#: Number of a type in a tag -> dtype of the values.
 _TYPES = {
     1: "i1",
     2: "u1",
@@ -65,6 +73,7 @@ _TYPES = {
     12: "i8",
     13: "u8",
 }
+#: Class of a numeric variable -> dtype in which it is loaded.
 DTYPES = {
     "double": "f8",
     "single": "f4",
@@ -82,11 +91,24 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of a v5 file, from its header; "complex" is a kind of its own for numbers.
+    """A variable of a v5 file, from its header.
 
-    `complex` says whether it is, or has complex numbers in its cells or fields. Of a deflated one of
-    numbers `packed` says where the bytes begin in the file and how many there are, `stored` the
-    dtype of the values, and `skip` how many unpacked bytes lie before them.
+    Attributes
+    ----------
+    name : str
+        Its name.
+    shape : tuple of int
+        Its shape.
+    kind : str
+        Its class; "complex" for numbers that are complex, "logical" for booleans.
+    complex : bool
+        Whether it is complex, or has complex numbers in its cells or fields.
+    packed : tuple of int
+        Of compressed numbers: where the bytes begin in the file, and how many there are.
+    stored : str
+        Of compressed numbers: the dtype in the file.
+    skip : int
+        Of compressed numbers: how many unpacked bytes precede the values.
     """
 
     name: str
@@ -99,23 +121,24 @@ class Variable:
 
 
 def check_v5(file: BinaryIO, path: str, size: int) -> list[Variable]:
-    """Walk the tags of a file before scipy does: depth, sizes, and what deflate makes of them.
+    """Check nesting and sizes of all variables, and return the variables that have a name.
 
-    Of variables that are no cells or structs the header alone is unpacked.
+    Cells and structs are unpacked whole, of all other variables only the header.
 
     Parameters
     ----------
     file : stream of bytes
         The file.
     path : str
-        For messages.
+        Its path, for errors.
     size : int
-        Bytes of the file.
+        Its size, bytes.
 
     Raises
     ------
     FormatError
-        If it is cut, nested too deep, or holds a cell or struct of more elements than its bytes.
+        If the file is truncated or nested too deep, or if a cell or struct declares more elements
+        than it has room for.
     """
     variables = []
     head = file.read(128)
@@ -136,25 +159,24 @@ def check_v5(file: BinaryIO, path: str, size: int) -> list[Variable]:
         if kind in (_MATRIX, _COMPRESSED):
             data = file.read(nbytes if kind == _COMPRESSED else min(nbytes, _HEAD))
             first = _inflated(path, position, data, _HEAD) if kind == _COMPRESSED else data
-            nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
-            if nested and kind == _COMPRESSED:
+            is_nested = _flags(first, order) & 0xFF in (_CELL, _STRUCT)
+            if is_nested and kind == _COMPRESSED:
                 most = max(ALWAYS, MAX_RATIO * nbytes)
                 first = _inflated(path, position, data, most, whole=True)
-            elif nested:
+            elif is_nested:
                 first = data + file.read(nbytes - len(data))
             has_complex = _check_matrix(path, position, first, order)
             variable = _variable(first, order, has_complex)
             if kind == _COMPRESSED and variable.kind in DTYPES:
-                variable = _with_place(variable, first, order, (position + 8, nbytes))
-            variables += (
-                [variable] if variable.name else []
-            )  # without: what functions keep for themselves
+                variable = _with_position(variable, first, order, (position + 8, nbytes))
+            if variable.name:  # function handles store variables without a name
+                variables.append(variable)
         position += 8 + nbytes
     return variables
 
 
 def _inflated(path: str, position: int, data: bytes, most: int, whole: bool = False) -> bytes:
-    """A matrix without its own tag, or its beginning."""
+    """Decompress a matrix, or up to `most` bytes of it, and return it without its tag."""
     try:
         engine = zlib.decompressobj()
         inflated = engine.decompress(data, most)
@@ -168,26 +190,26 @@ def _inflated(path: str, position: int, data: bytes, most: int, whole: bool = Fa
             f"byte {position}",
             f"at most {most:,} bytes, unpacked, of a cell or struct",
             "more",
-            "save it again with -v7.3 if it is so",
+            "save it again with -v7.3 if it is that large",
         )
     return inflated[8:]
 
 
 def _flags(view: bytes | memoryview, order: str, start: int = 0) -> int:
-    """Class of a matrix (the lowest byte), and what it is besides."""
+    """Return the flags of a matrix: its class in the lowest byte, then bits such as `_COMPLEX`."""
     if len(view) < start + 12:
         return 0
     return int(struct.unpack_from(f"{order}I", view, start + 8)[0])
 
 
 def _shape(data: bytes | memoryview, order: str) -> tuple[int, ...]:
-    """The shape of a matrix, from the element after its flags."""
+    """Return the shape of a matrix, from the element after its flags."""
     raw = bytes(_element(data, order, 16)[0])
     return struct.unpack(f"{order}{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
 
 
 def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
-    """A variable from its header: flags, shape, name. An opaque one has no shape."""
+    """Read the header of a variable: flags, shape and name. An opaque variable has no shape."""
     flags, at = _flags(data, order), 16
     kind = _CLASSES.get(flags & 0xFF, "unknown")
     shape: tuple[int, ...] = ()
@@ -203,8 +225,10 @@ def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
     return Variable(name, shape, kind, has_complex)
 
 
-def _with_place(variable: Variable, data: bytes, order: str, packed: tuple[int, int]) -> Variable:
-    """A deflated variable of numbers with where its values lie, if its header says it here."""
+def _with_position(
+    variable: Variable, data: bytes, order: str, packed: tuple[int, int]
+) -> Variable:
+    """Add to a compressed numeric variable where its values lie, if the header shows it."""
     try:
         at = _element(data, order, _element(data, order, 16)[1])[1]
         tag, nbytes = struct.unpack_from(f"{order}II", data, at)
@@ -217,21 +241,21 @@ def _with_place(variable: Variable, data: bytes, order: str, packed: tuple[int, 
 
 
 def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | memoryview, int]:
-    """The bytes of an element of a variable, and where the next one begins."""
+    """Return the bytes of an element of a variable, and where the next element begins."""
     tag, size = struct.unpack_from(f"{order}II", data, at)
-    if tag >> 16:  # a small element: size, type and bytes in one
+    if tag >> 16:  # a small element: its tag and bytes share 8 bytes
         return data[at + 4 : at + 4 + min(tag >> 16, 4)], at + 8
     return data[at + 8 : at + 8 + min(size, _HEAD)], at + 8 + size + (-size % 8)
 
 
 def _elements(data: memoryview, order: str) -> int:
-    """How many matrices a cell, struct or object says that it holds; -1 if it does not say."""
+    """Return how many matrices a cell, struct or object declares; -1 if the header is damaged."""
     try:
         shape, at = _shape(data, order), _element(data, order, 16)[1]
         count = math.prod(shape) if min(shape, default=0) >= 0 else -1
         kind = _flags(data, order) & 0xFF
         if kind != _CELL:
-            for _ in range(_LEAD[kind] - 4):  # the name, and that of an object's class
+            for _ in range(_LEAD[kind] - 4):  # the name, and an object's class name
                 at = _element(data, order, at)[1]
             raw, at = _element(data, order, at)
             (longest,) = struct.unpack_from(f"{order}i", raw)
@@ -243,11 +267,11 @@ def _elements(data: memoryview, order: str) -> int:
 
 
 def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int, int, int]]:
-    """Type, beginning and end of each element of a matrix."""
+    """Return type, first byte and last byte + 1 of each element of a matrix."""
     tags, at = [], start
     while at + _TAG <= end:
         tag, nbytes = struct.unpack_from(f"{order}II", view, at)
-        if tag >> 16:  # a small element: type, size and bytes in one
+        if tag >> 16:  # a small element: its tag and bytes share 8 bytes
             tags.append((tag & 0xFFFF, at + _TAG, at + _TAG))
             at += _TAG
         else:
@@ -257,7 +281,7 @@ def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int,
 
 
 def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int) -> bool:
-    """Whether a matrix has the elements that scipy will look for: it believes any type it finds."""
+    """Return whether a matrix has the elements that scipy expects, as scipy does not check them."""
     kind, types = flags & 0xFF, [tag for tag, _, _ in tags]
     if len(tags) < 3 or any(stop > end for _, _, stop in tags):
         return False
@@ -271,7 +295,7 @@ def _is_sound(tags: list[tuple[int, int, int]], flags: int, count: int, end: int
 
 
 def _check_matrix(path: str, position: int, data: bytes, order: str) -> bool:
-    """Depth of cells and structs in one variable, without recursion; whether any is complex."""
+    """Check the nesting and the elements of one variable; return whether any matrix is complex."""
     view = memoryview(data)
     todo, any_complex = [(0, len(view), 0)], False
     while todo:
@@ -298,7 +322,7 @@ def _check_matrix(path: str, position: int, data: bytes, order: str) -> bool:
                 "the file is damaged",
             )
         tags = _tags(view, order, start, end)
-        if depth == 0 and kind not in _LEAD:  # only its header is here: values may reach beyond
+        if depth == 0 and kind not in _LEAD:  # `data` is only its beginning: its values may be cut
             tags = [
                 (tag, at, min(stop, end)) if i > 2 else (tag, at, stop)
                 for i, (tag, at, stop) in enumerate(tags[:4])

@@ -1,8 +1,8 @@
-"""Files that hold many arrays by name, each lying in the file as it is, or packed.
+"""Files that hold named arrays ("members"), which are stored either as plain bytes or packed.
 
-A member that lies there as it is is read where it is indexed, which no checksum of the whole can
-confirm; a read of all of it is checked where the file has one. A packed one (deflated, text, MATLAB)
-is unpacked when it is first asked for, and kept for a while. Nothing stays open.
+Of a plain member only the selected bytes are read. A checksum covers the whole member, so it is
+compared only when all of the member is read. A packed member (compressed, text, MATLAB) is unpacked
+on its first read and cached. No file stays open.
 """
 
 from __future__ import annotations
@@ -25,40 +25,43 @@ from neuroarrays.files.placed import Member
 from neuroarrays.files.positioned import PositionedFile
 from neuroarrays.files.source import Info, Source, check_unchanged, text_array
 
-#: Tables of members by source, and unpacked values by source and name.
+#: Members by source, and unpacked values by source and name.
 _scanned: state.Cache[dict[str, Member]] = state.Cache(64 << 20, state.entries)
 _unpacked: state.Cache[np.ndarray] = state.Cache(256 << 20, lambda values: values.nbytes)
 
 
 @dataclass(frozen=True)
 class MemberSource(Source):
-    """A file of named members. Subclasses say what there is (`_scan`) and unpack (`_unpack`)."""
+    """A file of named members. Subclasses list the members (`_scan`) and unpack them (`_unpack`)."""
 
     @abstractmethod
     def _scan(self) -> dict[str, Member]:
-        """All members by name; reads headers only."""
+        """Return all members by name; this reads headers only."""
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
-        """The values of a packed member."""
+        """Return the values of a packed member."""
         raise NotImplementedError
 
     def _part(self, name: str, member: Member, key: Key) -> np.ndarray | None:
-        """The indexed values of a large packed member without unpacking all of it; None if it needs all."""
+        """Return the selected values of a large packed member, if that needs less than all of it.
+
+        None if the whole member has to be unpacked.
+        """
         return None
 
     def left_out(self) -> dict[str, str]:
-        """What the file holds and is never loaded: name -> kind."""
+        """Return name -> kind of what the file holds but is never loaded."""
         return {}
 
     def _verify(self, name: str, member: Member, file: PositionedFile, values: np.ndarray) -> None:
-        """Compare a member that lies in the file as it is with its checksum, if there is one."""
+        """Compare all values of a plain member with its checksum, if there is one."""
 
     def value(self, name: str) -> Any:
-        """A member that holds Python objects, as plain values."""
+        """Return a member that holds Python objects, as plain values."""
         raise FormatError(self.path, name, "a member of Python objects", "none")
 
     def members(self) -> Mapping[str, Member]:
-        """All members by name, looked for once per process."""
+        """Return all members by name; the file is scanned once per process."""
         members = _scanned.get(self)
         if members is None:
             check_unchanged(self.location, self.stamp)
@@ -68,15 +71,15 @@ class MemberSource(Source):
     def names(self, group: str = "/") -> list[str]:
         prefix = group.strip("/")
         prefix += "/" if prefix else ""
-        inside = (name[len(prefix) :] for name in self.members() if name.startswith(prefix))
-        return list(dict.fromkeys(name.partition("/")[0] for name in inside))
+        paths = (name[len(prefix) :] for name in self.members() if name.startswith(prefix))
+        return list(dict.fromkeys(path.partition("/")[0] for path in paths))
 
     def info(self, name: str) -> Info | None:
         member = self.members().get(name.strip("/"))
         if member is None:
             return None
-        text = member.dtype.kind in "SU"
-        return Info(member.shape, np.dtype(object) if text else member.dtype, None, text)
+        is_text = member.dtype.kind in "SU"
+        return Info(member.shape, np.dtype(object) if is_text else member.dtype, None, is_text)
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
         return {}
@@ -99,14 +102,16 @@ class MemberSource(Source):
             values = outer.copy(self._values(name, member), key)
         if member.dtype.kind == "U" and values.size:
             highest = int(np.atleast_1d(values).view(np.uint32).max())
-            if highest > sys.maxunicode:  # numpy does not look, and Python cannot make text of it
+            if (
+                highest > sys.maxunicode
+            ):  # numpy does not check this, and Python could not decode it
                 raise FormatError(
                     self.path, name, "text", f"the character {highest}", "the file is damaged"
                 )
         return text_array(values) if member.dtype.kind in "SUO" else values
 
     def _values(self, name: str, member: Member) -> np.ndarray:
-        """All values of a packed member; cached while there is room."""
+        """Return all values of a packed member, which are cached while there is room."""
         values = _unpacked.get((self, name))
         if values is None:
             check_unchanged(self.location, self.stamp)
@@ -114,12 +119,12 @@ class MemberSource(Source):
         return values
 
     def _keep(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays that were unpacked together."""
+        """Cache arrays that were unpacked together."""
         for name, values in arrays.items():
             _unpacked.put((self, name), values)
 
     def _placed(self, name: str, member: Member, key: Key) -> np.ndarray:
-        """The indexed values of a member that is stored unpacked."""
+        """Return the selected values of a plain member."""
         return placed.read(
             self.location,
             self.stamp,
@@ -132,16 +137,17 @@ class MemberSource(Source):
 
 @dataclass(frozen=True)
 class ArraySource(MemberSource):
-    """One array that lies in a file as it is: an npy file, plain numbers, an array of a pickle.
+    """One array that is stored as plain bytes: in an npy file, a file of numbers, or a pickle.
 
     Attributes
     ----------
     name : str
-        Of the array.
+        The name of the array.
     member : Member
-        Where it lies.
+        Its dtype, shape and position.
     inside : str
-        The member of a zip that it lies in, which is unpacked to a nameless file; "" for the file.
+        The member of a zip file that holds it, which is unpacked to a nameless temporary file; "" if
+        the array lies in the file itself.
     """
 
     name: str
@@ -164,12 +170,12 @@ class ArraySource(MemberSource):
 
 @dataclass(frozen=True)
 class RecordsSource(MemberSource):
-    """An npy file of records, of a structured dtype: each field is an array.
+    """An npy file with a structured dtype; each of its fields is an array.
 
     Attributes
     ----------
     records : Member
-        Where the records lie.
+        Dtype, shape and position of the records.
     """
 
     records: Member
@@ -190,12 +196,12 @@ class RecordsSource(MemberSource):
 
 
 def npy_records(path: str | os.PathLike[str] | Header) -> RecordsSource:
-    """The fields of an npy file of records (a structured dtype); only the header is read.
+    """Return the source of the fields of an npy file with a structured dtype; only the header is read.
 
     Raises
     ------
     FormatError
-        If it is no npy file of records of numbers, or is cut short.
+        If it is not an npy file of records of numbers, or is truncated.
     """
     file = header_of(path)
     file.check(FILE)
@@ -207,14 +213,14 @@ def npy_records(path: str | os.PathLike[str] | Header) -> RecordsSource:
 
 
 def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
-    """The source of a single npy file; its array has the name of the file without suffix.
+    """Return the source of an npy file; its array has the name of the file without suffix.
 
     Only the header is read.
 
     Raises
     ------
     FormatError
-        If it is no npy file of plain values, or is cut short.
+        If it is not an npy file of plain values, or is truncated.
     """
     file = header_of(path)
     file.check(FILE)
@@ -223,7 +229,7 @@ def npy_source(path: str | os.PathLike[str] | Header) -> ArraySource:
 
 
 def _whole(file: Header, header: npy.NpyHeader) -> Member:
-    """The values that a header declares, all of which the file has."""
+    """Return the array that a header declares, after checking that the file has all its bytes."""
     begin = len(header.raw)
     if begin + header.nbytes > file.size:
         raise FormatError(

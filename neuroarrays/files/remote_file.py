@@ -277,9 +277,9 @@ def hint_of(location: Location, error: NetworkError) -> str:
     if error.kind == "denied" and location.address != location.path:
         return "its signature is not, or no longer, valid: get a new address"
     if error.kind == "denied" and kind in buckets.CREDENTIALS and not buckets.has_credentials(kind):
-        return f"it is not public; credentials are looked for in {buckets.looked_for(kind)}"
+        return f"it is not public; credentials are looked for in {buckets.credential_sources(kind)}"
     if error.kind == "denied" and kind in buckets.CREDENTIALS:
-        return f"the credentials that were found (in {buckets.looked_for(kind)}) do not open it: compare them"
+        return f"the credentials that were found (in {buckets.credential_sources(kind)}) do not open it: compare them"
     hints = {
         "denied": "ask its owner; an address with a signature is valid for a while only, and is not kept "
         "in pickles",
