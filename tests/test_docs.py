@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 # Pages that take 3 s or more. What they do has its own tests in tests/collection, explorer and signals.
-DEAR = ("allen_archive", "explorer", "many_sessions", "signals")
+DEAR = ("allen_archive", "explorer", "formats", "many_sessions", "signals")
 RUNNING = [
     pytest.param(page, marks=[pytest.mark.slow] * (page.stem in DEAR), id=page.stem)
     for page in PAGES

@@ -97,7 +97,8 @@ def traces(
     ax.set_ylabel(label_of(signal) if not several else text_of(signal.name or ""))
     unit = signal.attrs.get("units", "")
     ax.plot([end, end], [-0.9, 0.1], color="black", lw=2, clip_on=False, solid_capstyle="butt")
-    label = text_of(f"{step:.2g} {unit}".strip())
+    length = f"{float(f'{step:.2g}'):,g}"  # two digits: 480 and not 4.8e+02
+    label = text_of(f"{length} {unit}".strip())
     ax.annotate(label, (end, -0.4), (4, 0), textcoords="offset points", va="center", fontsize=8)
     frameless(ax)
     return ax

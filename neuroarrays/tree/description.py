@@ -42,6 +42,8 @@ _COLUMNS = (
 _RIGHT = ("units", "spikes", "presentations", "duration", "rate", "masked")
 #: Columns that are listed below the areas of a session.
 _LISTS = ("signals", "events", "tables", "notes")
+#: A space at which no line is broken.
+_UNBROKEN = "\u00a0"
 #: Columns that are shown once for a session.
 _OF_SESSION = ("session", "duration", "clock", "masked", *_LISTS)
 
@@ -169,7 +171,11 @@ def _listed(row: dict[str, str]) -> list[str]:
     lines: list[str] = []
     for name in _LISTS:
         if row.get(name):
-            lines += _wrapped(row[name], f"  {name}".ljust(11))
+            text = row[name]
+            if name != "notes":  # a name and its number stay on one line
+                text = ", ".join(entry.replace(" ", _UNBROKEN) for entry in text.split(", "))
+            wrapped = _wrapped(text, f"  {name}".ljust(11))
+            lines += [line.replace(_UNBROKEN, " ") for line in wrapped]
     return lines
 
 

@@ -41,6 +41,12 @@ def test_traces_are_named_and_scaled_alike(ax, lfp):
     assert any(text.get_text() == f"{step:.2g} V" for text in ax.texts)
 
 
+def test_a_scale_bar_of_hundreds_has_a_plain_number(ax, lfp):
+    na.plot.traces(1000 * lfp / lfp.std(), (1, 3), ax=ax)
+    (label,) = (text.get_text() for text in ax.texts)
+    assert label.removesuffix(" V").replace(",", "").isdecimal()
+
+
 def test_traces_of_one_channel_constants_and_missing_samples(ax, lfp):
     na.plot.traces(lfp[:, 0], (1, 2), ax=ax)
     na.plot.traces(xr.full_like(lfp, 3.0), (1, 2), ax=ax)
