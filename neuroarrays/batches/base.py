@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +48,11 @@ class Samples(ABC):
         """The arrays that are read for each batch, even after `load`."""
         return []
 
+    def gatherers(self) -> Iterator[Any]:
+        """The datasets that gather into buffers: this one, or those that it is made of."""
+        if hasattr(self, "buffers"):
+            yield self
+
     def __getitem__(self, index: Any) -> Batch:
         if isinstance(index, slice):
             msg = (
@@ -84,7 +89,10 @@ class Samples(ABC):
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Check numbers of samples; negative ones count from the end."""
         numbers, n = np.asarray(indices, np.int64), len(self)
-        if numbers.size and (numbers.min() < -n or numbers.max() >= n):
+        # As unsigned numbers, negative ones are larger than all others: one look at them suffices.
+        if not numbers.size or numbers.view(np.uint64).max() < n:
+            return numbers
+        if numbers.min() < -n or numbers.max() >= n:
             wrong = numbers.min() if numbers.min() < -n else numbers.max()
             msg = f"{self.location}: there is no sample {wrong}; there are {n}"
             raise IndexError(msg)
@@ -122,6 +130,19 @@ def check_units(datasets: Iterable[Any]) -> None:
                     f"{dataset.location}"
                 )
                 raise SchemaError(f"{msg}: convert one of them, or train on them separately")
+
+
+def share_buffers(datasets: Iterable[Any]) -> None:
+    """Let datasets gather into the same buffers.
+
+    A loop has a batch or two, whatever the number of sessions that it takes them from: with buffers
+    of their own, a thousand sessions would hold a thousand batches, and none would be in the cache.
+    """
+    buffers = fields.Buffers()
+    for dataset in datasets:
+        gatherers = list(dataset.gatherers()) if isinstance(dataset, Samples) else []
+        if len(gatherers) == 1:  # a stack holds a part of each of its datasets at once
+            gatherers[0].buffers = buffers
 
 
 class Gathered(Sequence[Any]):

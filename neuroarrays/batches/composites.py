@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,9 @@ class RepeatSamples(Samples):
 
     def unread(self) -> list[LazyArray]:
         return self.trials.unread()
+
+    def gatherers(self) -> Iterator[Any]:
+        return self.trials.gatherers()
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -203,6 +206,10 @@ class StackedSamples(Samples):
 
     def unread(self) -> list[LazyArray]:
         return [array for dataset in self.datasets for array in dataset.unread()]
+
+    def gatherers(self) -> Iterator[Any]:
+        for dataset in self.datasets:
+            yield from dataset.gatherers()
 
     def __len__(self) -> int:
         return int(self.ends[-1])

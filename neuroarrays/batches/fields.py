@@ -41,10 +41,16 @@ class Buffers:
     def __init__(self) -> None:
         self._kept: dict[int, list[np.ndarray]] = {}
         self._lock = state.Lock()
-        #: Makes memory of so many bytes, (size,) uint8.
-        self.allocate: Callable[[int], np.ndarray] = _fresh
+        self._allocate: Callable[[int], np.ndarray] = _fresh
         #: Has memory of so many bytes that nobody holds, in place of what is kept here.
         self.elsewhere: Callable[[int], np.ndarray] | None = None
+
+    def allocate_by(self, allocate: Callable[[int], np.ndarray]) -> None:
+        """From now on, use memory that a function makes: of so many bytes, (size,) uint8."""
+        with self._lock:
+            if allocate is not self._allocate:
+                self._allocate = allocate
+                self._kept.clear()
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with any values, C-contiguous, that nobody else holds."""
@@ -58,7 +64,7 @@ class Buffers:
             kept = self._kept.setdefault(size, [])
             number = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
             if number is None:
-                kept.append(self.allocate(size))
+                kept.append(self._allocate(size))
                 del kept[:-_SPARE]
                 number = len(kept) - 1
             return kept[number]

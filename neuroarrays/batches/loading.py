@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from neuroarrays.batches.base import Samples, check_samples
+from neuroarrays.batches.base import Samples, check_samples, share_buffers
 from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.identity import Identity, check_same, identity_of, plain
 from neuroarrays.batches.prefetch import check_prefetch, gathered
@@ -212,6 +212,7 @@ class SessionBatches:
 
     def __init__(self, datasets: Mapping[str, Any]):
         self.keys, self.datasets = list(datasets), list(datasets.values())
+        share_buffers(self.datasets)
 
     def __len__(self) -> int:
         return sum(map(len, self.datasets))

@@ -109,7 +109,7 @@ class Batches(Resumed):
         self.drop_last = drop_last
         self.weights = None if weights is None else checked_weights(weights, n)
         self._given = rank, world_size
-        self._check()
+        self._check(*_share(rank, world_size))
 
     @property
     def rank(self) -> int:
@@ -121,22 +121,30 @@ class Batches(Resumed):
         """The number of ranks. It is looked up each time: Lightning starts ranks after loaders are made."""
         return _share(*self._given)[1]
 
-    def _check(self) -> None:
-        """Raise an error if a rank has no batch. All ranks raise it, or the others would wait for ever."""
-        if 0 < self._size() < self.world_size:
+    def _check(self, rank: int, world_size: int) -> int:
+        """Return the number of batches of one rank in an epoch.
+
+        Raises
+        ------
+        ValueError
+            If a rank has no batch. All ranks raise it, or the others would wait for ever.
+        """
+        if 0 < self._size() < world_size:
             msg = (
-                f"{many(self._size(), 'sample')} for {self.world_size} ranks; expected at "
+                f"{many(self._size(), 'sample')} for {world_size} ranks; expected at "
                 "least one sample per rank: use fewer ranks"
             )
             raise ValueError(msg)
-        if len(self) == 0:
+        number = self._number(rank, world_size)
+        if number == 0:
             msg = (
                 f"no batch: {many(self._size(), 'sample')} an epoch, batch_size={self.batch_size}, "
-                f"{self.world_size} rank(s), drop_last={self.drop_last}"
+                f"{world_size} rank(s), drop_last={self.drop_last}"
             )
-            if self.drop_last and (share := self._size() // self.world_size):
+            if self.drop_last and (share := self._size() // world_size):
                 msg = f"{msg}; give batch_size={share} or less"
             raise ValueError(msg)
+        return number
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the sample indices of an epoch, of all ranks, in order: (n,) int64."""
@@ -147,21 +155,26 @@ class Batches(Resumed):
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """Return the sample indices of each batch of this rank in an epoch."""
-        self._check()
+        rank, world_size = _share(*self._given)
+        n_batches = self._check(rank, world_size)
         order = self.order(epoch)
         if self.drop_last:
-            order = order[: order.size // self.world_size * self.world_size]
-        rank_order = order[self.rank :: self.world_size]
-        stops = np.minimum(np.arange(1, len(self) + 1) * self.batch_size, rank_order.size)
-        if self.world_size > 1 and stops.size > 1 and stops[-2] == rank_order.size:
+            order = order[: order.size // world_size * world_size]
+        order = order[rank::world_size]
+        stops = [min(i * self.batch_size, order.size) for i in range(1, n_batches + 1)]
+        if world_size > 1 and n_batches > 1 and stops[-2] == order.size:
             stops[-2] -= 1  # keep a sample for the last batch, which other ranks also have
-        return np.split(rank_order[: stops[-1]], stops[:-1])
+        return [order[begin:stop] for begin, stop in zip([0, *stops], stops, strict=False)]
 
     def __len__(self) -> int:
-        share, over = divmod(self._size(), self.world_size)
+        return self._number(*_share(*self._given))
+
+    def _number(self, rank: int, world_size: int) -> int:
+        """The number of batches of one rank in an epoch."""
+        share, over = divmod(self._size(), world_size)
         if self.drop_last:
             return share // self.batch_size
-        most = share + (over > 0 if self.batch_size > 1 else self.rank < over)
+        most = share + (over > 0 if self.batch_size > 1 else rank < over)
         return -(-most // self.batch_size)
 
     def state_dict(self) -> dict[str, int]:

@@ -72,7 +72,8 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
     per_row = stretches(out.shape[1])
     rows = np.ascontiguousarray(rows, np.int64)
     n_rows = (len(first) - 1) // per_row
-    if rows.size and (rows.min() < 0 or rows.max() >= n_rows):
+    # As unsigned numbers, negative ones are larger than all others.
+    if rows.size and rows.view(np.uint64).max() >= n_rows:
         raise IndexError(f"rows: expected 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
     if out.ndim != 2 or len(out) != len(rows) or not out.flags.carray:
         raise ValueError(f"out: expected {len(rows)} contiguous rows, got {out.shape}")

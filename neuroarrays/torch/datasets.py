@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 from neuroarrays.batches.aligned import ClipSamples, TrialSamples
 from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
-from neuroarrays.batches.fields import Buffers
 from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.windows import SpikeWindowSamples
 from neuroarrays.torch.transfer import page_locked
@@ -26,21 +25,13 @@ class Tensors(Samples, Dataset[Batch]):
 
     def pin(self) -> None:
         """Gather into memory that a GPU reads by itself, from the next batch on."""
-        for buffers in self._all_buffers():
-            buffers.allocate = page_locked
+        for gatherer in self.gatherers():
+            gatherer.buffers.allocate_by(page_locked)
 
     def gather_into(self, memory: Callable[[int], np.ndarray]) -> None:
         """Gather into memory, (size,) uint8 of so many bytes, from the next batch on."""
-        for buffers in self._all_buffers():
-            buffers.elsewhere = memory
-
-    def _all_buffers(self) -> Iterator[Buffers]:
-        """What this dataset and those it is made of gather into."""
-        parts = [getattr(self, "trials", None), *getattr(self, "datasets", [])]
-        for part in filter(None, parts):
-            yield from part._all_buffers()
-        if hasattr(self, "buffers"):
-            yield self.buffers
+        for gatherer in self.gatherers():
+            gatherer.buffers.elsewhere = memory
 
 
 def each(dataset: Any, method: str, *arguments: Any) -> list[Any]:

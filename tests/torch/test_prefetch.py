@@ -132,7 +132,7 @@ def test_datasets_gather_into_memory_of_a_kind(tree, data):
 
     stack = na.torch.Stack([na.torch.TrialDataset(tree[AREA], ["speed"])])
     stack.pin()
-    stack.datasets[0].buffers.allocate = allocate
+    stack.datasets[0].buffers.allocate_by(allocate)
     assert stack.batch([0, 1])["speed"].shape[0] == 2
     assert len(made) == 2  # speed, and the mask
     assert transfer.page_locked(10).nbytes == 10
