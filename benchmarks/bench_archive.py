@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.archive import encoding
+from neuroarrays.archive import chunk_shapes
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.files import opening
 
@@ -122,16 +122,16 @@ def bench_values(folder, presentations, units=300, bins=250):
             f"file {size / 1e6:.1f} MB"
         )
     rng = np.random.default_rng(1)
-    default = encoding.MOST_PRESENTATIONS, encoding.CHUNK
+    default = chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK
     for per_chunk in (1, 2, 3, 8, 16, None):
         if per_chunk is None:
-            encoding.MOST_PRESENTATIONS, encoding.CHUNK = default
+            chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK = default
         else:
-            encoding.MOST_PRESENTATIONS, encoding.CHUNK = per_chunk, 1 << 30
+            chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK = per_chunk, 1 << 30
         seconds, _ = best(lambda: na.save(tree, path, overwrite=True), 1)
         opening.close_all()
         bench_reads(path, presentations, rng, per_chunk, compare=per_chunk is None)
-    encoding.MOST_PRESENTATIONS, encoding.CHUNK = default
+    chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK = default
 
 
 def bench_reads(path, presentations, rng, per_chunk, compare):

@@ -18,9 +18,22 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Decoded(LazyArray):
-    """A small array, or one that is stored in another form (text, bool, float16).
+    """An array that is small, or that is stored in another form (text, bool, float16).
 
-    If it has a checksum, it is read whole and checked.
+    An array with a checksum is read whole, compared, and then indexed.
+
+    Attributes
+    ----------
+    source, name : Source, str
+        The archive, and the path of the array in it.
+    shape, dtype : tuple of int, np.dtype
+        Shape and dtype of the decoded values.
+    kind : {"raw", "bool", "cast", "text"}
+        How the values are stored, see `neuroarrays.archive.encoding`.
+    missing : (str, str), optional
+        The text that marks a missing value, and which value that is ("none" or "nan").
+    checksum : int, optional
+        CRC-32 of the stored values.
     """
 
     source: Source
@@ -35,8 +48,8 @@ class Decoded(LazyArray):
         if self.checksum is None:
             return decode(self.source.read(self.name, key), self.kind, self.dtype, self.missing)
         values = self.source.read(self.name, (slice(None),) * len(self.shape))
-        text = self.kind == "text"
-        checksum = text_checksum(values) if text else zlib.crc32(values.tobytes())
+        is_text = self.kind == "text"
+        checksum = text_checksum(values) if is_text else zlib.crc32(values.tobytes())
         if checksum != self.checksum:
             raise FormatError(
                 self.source.path,
@@ -50,19 +63,26 @@ class Decoded(LazyArray):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Repeated(LazyArray):
-    """Rows that are stored once if they are equal: images by presentation.
+    """Rows of which equal ones are stored once, such as the image of each presentation.
 
-    `places` (row,) is the number of the stored row of each row.
+    Attributes
+    ----------
+    base : LazyArray
+        The stored rows, (stored_row, ...).
+    row_index : LazyArray
+        The number of the stored row of each row, (row,) int64.
+    source, name : Source, str
+        The archive, and the path of the array in it, for errors.
     """
 
     base: LazyArray
-    places: LazyArray
+    row_index: LazyArray
     source: Source
     name: str
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.places.shape[0], *self.base.shape[1:])
+        return (self.row_index.shape[0], *self.base.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:
@@ -75,22 +95,23 @@ class Repeated(LazyArray):
         self.base.into((self._stored(key[0]), *key[1:]), out)
 
     def _stored(self, rows: int | slice | np.ndarray) -> int | np.ndarray:
-        places = self.distinct()[1]
-        return int(places[rows]) if isinstance(rows, int) else places[rows]
+        """Return the numbers of the stored rows of some rows."""
+        row_index = self.distinct()[1]
+        return int(row_index[rows]) if isinstance(rows, int) else row_index[rows]
 
     def distinct(self) -> tuple[LazyArray, np.ndarray]:
-        """The rows that are stored, and (row,) which of them each row is."""
-        (places,) = cached(self.places.__dask_tokenize__(), self._places)
-        return self.base, places
+        """Return the stored rows, and the number of the stored row of each row, (row,) int64."""
+        (row_index,) = cached(self.row_index.__dask_tokenize__(), self._load_row_index)
+        return self.base, row_index
 
-    def _places(self) -> tuple[np.ndarray]:
-        places, count = self.places.load(), self.base.shape[0]
-        if places.size and not 0 <= places.min() <= places.max() < count:
+    def _load_row_index(self) -> tuple[np.ndarray]:
+        row_index, count = self.row_index.load(), self.base.shape[0]
+        if row_index.size and not 0 <= row_index.min() <= row_index.max() < count:
             raise FormatError(
                 self.source.path,
                 self.name,
                 f"positions among {count} stored rows",
-                f"{places.min()} to {places.max()}",
+                f"{row_index.min()} to {row_index.max()}",
                 "the file is damaged",
             )
-        return (places,)
+        return (row_index,)

@@ -1,8 +1,8 @@
-"""Write attributes in netCDF, and keep those that netCDF cannot hold exactly.
+"""Attributes as netCDF stores them, without losing those that netCDF cannot represent.
 
-What netCDF lacks or other readers would act upon (bool, None, nested, empty lists, names such as
-``scale_factor``) is written in the nearest form of netCDF where there is one, with the original in
-the attribute `_neuroarrays`.
+Some values have no exact form in netCDF (bool, None, nested and empty lists), and some names make
+other programs change the data (``scale_factor``). Such a value is stored in the nearest form that
+netCDF has, if there is one, and its original as JSON in the attribute `_neuroarrays`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 
 from neuroarrays.files.headers import SAVED_BY
 
-#: Our attribute, and those of the file format; they are not part of a tree.
+#: The attribute with the original attributes and dtype.
 HIDDEN = "_neuroarrays"
+#: Attributes of ours and of the file formats, which are not part of a tree.
 MACHINE = frozenset(
     {
         HIDDEN,
@@ -35,7 +36,7 @@ MACHINE = frozenset(
 )
 #: Attributes of the CF conventions that describe stored values; xarray decodes by them.
 CODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
-#: Attributes that make other readers change values.
+#: Attributes by which other programs change values.
 _ACTED_UPON = frozenset(
     {
         *CODED,
@@ -49,22 +50,31 @@ _ACTED_UPON = frozenset(
 
 
 def split_attrs(attrs: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attributes as netCDF holds them, and those of them that it does not hold exactly."""
+    """Split attributes into those in the form of netCDF, and the originals of inexact ones.
+
+    Returns
+    -------
+    native : dict
+        Name -> value that netCDF can store.
+    exact : dict
+        Name -> original value, where netCDF cannot store it or the name exactly.
+    """
     native: dict[str, Any] = {}
     exact: dict[str, Any] = {}
     for key, value in attrs.items():
         name, value = str(key), _plain(value)
-        near, same = _nearest(value)
+        nearest, is_exact = _nearest(value)
         if name in MACHINE or name in _ACTED_UPON or "/" in name or not name:
             exact[name] = value
         else:
-            native[name] = near
-            if not same:
+            native[name] = nearest
+            if not is_exact:
                 exact[name] = value
     return native, exact
 
 
 def _plain(value: Any) -> Any:
+    """Return an attribute as text, numbers, lists and mappings."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
@@ -79,7 +89,7 @@ def _plain(value: Any) -> Any:
 
 
 def _nearest(value: Any) -> tuple[Any, bool]:
-    """A value that netCDF holds, and whether it is the same."""
+    """Return the nearest value that netCDF can store, and whether it is equal to the original."""
     items = value if isinstance(value, list) else [value]
     kinds = {type(item) for item in items}
     if kinds == {str} and all("\0" not in item and encodable(item) for item in items):
@@ -87,8 +97,8 @@ def _nearest(value: Any) -> tuple[Any, bool]:
     if kinds == {int} and all(-(2**63) <= item < 2**63 for item in items):
         return (np.array(value, np.int64) if items is value else np.int64(value)), True
     if kinds == {float}:
-        finite = bool(np.isfinite(items).all())  # JSON, and so Zarr, has finite numbers only
-        return (np.array(value, np.float64) if items is value else np.float64(value)), finite
+        is_finite = bool(np.isfinite(items).all())  # JSON, and so Zarr, has only finite numbers
+        return (np.array(value, np.float64) if items is value else np.float64(value)), is_finite
     if kinds == {bool} and items is not value:
         return np.int8(value), False
     text = json.dumps(value).encode("utf-8", "replace").decode()
@@ -96,7 +106,7 @@ def _nearest(value: Any) -> tuple[Any, bool]:
 
 
 def encodable(text: str) -> bool:
-    """Whether text has a form in UTF-8."""
+    """Return whether text can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,14 +1,15 @@
 """Encode the variables and attributes of a tree for an archive, and decode them.
 
-netCDF can store numbers, text, and attributes of these. Other types are written in the nearest
-form, which any reader of netCDF can read, with a note in the attribute `_neuroarrays` (JSON), from
-which our reader restores the original:
+netCDF can store numbers, text, and attributes of these. Values of other types are written in the
+nearest form, which every netCDF reader can read, and a note in the attribute `_neuroarrays` (JSON)
+tells our reader how to restore the original:
 
-* bool: int8 with the attribute ``dtype="bool"``, xarray's own convention;
-* text: vlen UTF-8. None and NaN in a column of text: a text that the column does not have, named
-  by the CF attribute ``missing_value`` (so xarray reads NaN); a column with both reads as None;
-* fixed-width text and float16: text and float32;
-* attributes: `neuroarrays.archive.attributes`.
+* bool is written as int8 with the attribute ``dtype="bool"``, which is xarray's own convention;
+* text is written as UTF-8 of variable length. None and NaN in a column of text are written as a text
+  that the column does not contain. The CF attribute ``missing_value`` names it, so that xarray reads
+  NaN. In a column with both, NaN becomes None;
+* text of fixed width and float16 are written as text and float32;
+* for attributes see `neuroarrays.archive.attributes`.
 """
 
 from __future__ import annotations
@@ -23,35 +24,32 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.archive.attributes import HIDDEN, encodable, split_attrs
+from neuroarrays.archive.chunk_shapes import chunk_shape, raw_chunk_shape
 from neuroarrays.errors import SchemaError
 from neuroarrays.files.writing import interruptible
 from neuroarrays.lazy.arrays import identity
 from neuroarrays.lazy.indexes import form_of, usual_form
 
-#: Smaller arrays are neither chunked nor compressed.
-SMALL = 4096
-#: Bytes of a chunk of an array, and of a 1-D array; presentations in a chunk. Of 300 units x 250
-#: bins, one per chunk (75 kB) reads 256 random presentations 2 x faster than three, all of
-#: them at 80-90 % of the speed (benchmarks/bench_archive.py).
-CHUNK, LONG_CHUNK, MOST_PRESENTATIONS = 1 << 17, 1 << 20, 16
-#: Bytes of a chunk of presentations of floats, which shrink little and are read at random: one image
-#: of 36 x 64 is decoded in a third of the time that three take. Also the least of any presentations: more
-#: chunks of fewer bytes cost more than what is decoded in vain.
-RANDOM_CHUNK = 1 << 13
-
 
 @dataclass
 class Encoded:
-    """A variable in its written form.
+    """A variable with all that determines how it is written.
 
     Attributes
     ----------
+    node, name : str
+        Path of its node, and its name.
+    variable : xr.Variable
+        The variable; its values may be lazy.
     kind : {"raw", "bool", "cast", "text"}
-        How values are converted to stored ones.
+        How its values are converted for the file.
     stored : np.dtype
-        Dtype in the file; object for text.
+        The dtype in the file; object for text.
     native, note : dict
-        Attributes in the form of netCDF, and the content of `_neuroarrays`.
+        The attributes in the form of netCDF, and the content of `_neuroarrays`.
+    index : (str, str), optional
+        For rows that may repeat: the name of the variable that tells which stored row each row is,
+        and the dimension of the stored rows.
     """
 
     node: str
@@ -61,56 +59,61 @@ class Encoded:
     stored: np.dtype
     native: dict[str, Any]
     note: dict[str, Any] = field(default_factory=dict)
-    #: Names for repeated rows: the variable with their positions, and the dimension of the stored
-    #: rows.
     index: tuple[str, str] | None = None
 
     @property
     def path(self) -> str:
-        """Place in the file."""
+        """Its path in the file."""
         return f"{self.node}/{self.name}".lstrip("/")
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of its chunks if they are compressed; None if it is stored in one piece."""
+        """The shape of its chunks if they are compressed; None if it is stored in one piece."""
         if self.kind == "text":
             return None
         return chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
 
     @property
     def raw_chunks(self) -> tuple[int, ...] | None:
-        """Shape of its chunks if they are not compressed."""
+        """The shape of its chunks if they are not compressed; None if it is stored in one piece."""
         if self.chunks is None:
             return None
         return raw_chunk_shape(self.variable.dims, self.variable.shape, self.stored.itemsize)
 
     @property
-    def places(self) -> str:
-        """Path in the file of the numbers of the rows, if repeated rows are stored once."""
+    def row_index_path(self) -> str:
+        """The path in the file of the variable `index`; "" if its rows cannot repeat."""
         return f"{self.node}/{self.index[0]}".lstrip("/") if self.index else ""
 
     def block(self, key: tuple[slice, ...]) -> np.ndarray:
-        """Values of a block in the form in which they are stored; values are computed only here."""
+        """Return the values of a block with the stored dtype. Lazy values are computed only here."""
         with interruptible():
             values = np.asarray(self.variable[key].values)
         return np.ascontiguousarray(values, self.stored).reshape(values.shape)
 
     def identity(self) -> Hashable:
-        """Equal for variables that would be written with the same bytes and attributes."""
-        same = identity(self.variable)
+        """Return a key that is equal for variables with the same bytes and attributes in the file."""
         attrs = json.dumps([self.native, self.note], default=_jsonable, sort_keys=True)
-        return same, self.variable.dims, attrs
+        return identity(self.variable), self.variable.dims, attrs
 
     def attrs(self) -> dict[str, Any]:
-        """All attributes that are written."""
+        """Return all attributes that are written."""
         return self.native | ({HIDDEN: json.dumps(self.note)} if self.note else {})
 
 
-def encode_places(encoded: Encoded, places: np.ndarray) -> Encoded:
-    """The variable that says which row is which, of a variable whose rows are stored once.
+def encode_row_index(encoded: Encoded, row_index: np.ndarray) -> Encoded:
+    """Encode the variable that tells which stored row each row of another variable is.
 
-    CF calls the form an indexed ragged array: along presentations the number of each one's row,
-    with the attribute ``instance_dimension``. What labels presentations goes along with it.
+    The form is the indexed ragged array of the CF conventions (section 9.3.4): along presentations the
+    number of the stored row, with the attribute ``instance_dimension``. The labels of presentations
+    move from `encoded` to this variable.
+
+    Parameters
+    ----------
+    encoded : Encoded
+        The variable whose rows are stored once; its attributes are changed.
+    row_index : (row,) int64
+        The number of the stored row of each row.
     """
     assert encoded.index is not None
     name, dim = encoded.index
@@ -118,8 +121,8 @@ def encode_places(encoded: Encoded, places: np.ndarray) -> Encoded:
     if "coordinates" in encoded.native:
         native["coordinates"] = encoded.native["coordinates"]
     encoded.native = {k: v for k, v in encoded.native.items() if k != "coordinates"}
-    encoded.note = encoded.note | {"places": encoded.places}
-    variable = xr.Variable(encoded.variable.dims[:1], places)
+    encoded.note = encoded.note | {"places": encoded.row_index_path}
+    variable = xr.Variable(encoded.variable.dims[:1], row_index)
     return Encoded(encoded.node, name, variable, "raw", np.dtype("<i8"), native)
 
 
@@ -128,7 +131,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def encode(node: str, name: Hashable, variable: xr.Variable) -> Encoded:
-    """Find how to write a variable.
+    """Determine how a variable is written.
 
     Raises
     ------
@@ -158,9 +161,9 @@ def encode(node: str, name: Hashable, variable: xr.Variable) -> Encoded:
 
 
 def text_block(encoded: Encoded) -> np.ndarray:
-    """All values of a column of text as str objects; sets its note and `missing_value`.
+    """Return all values of a column of text, with its shape, as str objects.
 
-    Labels, not signals: read at once.
+    If values are missing, the attributes and the note of `encoded` are changed to say so.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def text_block(encoded: Encoded) -> np.ndarray:
         values = np.asarray(encoded.variable.values)
     out = np.empty(values.shape, object)
     gaps: list[tuple[int, ...]] = []
-    none = False
+    has_none = False
     for at, value in np.ndenumerate(values):
         if isinstance(value, bytes) and values.dtype.kind == "S":
             value = value.decode("utf-8", "surrogateescape")
@@ -179,11 +182,11 @@ def text_block(encoded: Encoded) -> np.ndarray:
             out[at] = str(value)
         elif _is_gap(value):
             gaps.append(at)
-            none |= value is None
+            has_none |= value is None
         else:
-            what = "text that is not UTF-8" if isinstance(value, str) else type(value).__name__
+            kind = "text that is not UTF-8" if isinstance(value, str) else type(value).__name__
             msg = (
-                f"{encoded.path}: value {value!r} at {at} is {what}; expected text, or None or NaN "
+                f"{encoded.path}: value {value!r} at {at} is {kind}; expected text, or None or NaN "
                 "where it is missing. Convert the column to text or numbers before saving"
             )
             raise SchemaError(msg)
@@ -194,11 +197,12 @@ def text_block(encoded: Encoded) -> np.ndarray:
         for at in gaps:
             out[at] = mark
         encoded.native = encoded.native | {"missing_value": mark}
-        encoded.note = encoded.note | {"missing": "none" if none else "nan"}
+        encoded.note = encoded.note | {"missing": "none" if has_none else "nan"}
     return out
 
 
 def _is_gap(value: Any) -> bool:
+    """Return whether a value in a column of text stands for a missing one."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
@@ -207,7 +211,19 @@ def _is_gap(value: Any) -> bool:
 def decode(
     values: np.ndarray, kind: str, dtype: np.dtype, missing: Sequence[str] | None
 ) -> np.ndarray:
-    """Restore values from stored ones; `missing` is the mark of a missing one."""
+    """Restore values from stored ones.
+
+    Parameters
+    ----------
+    values : np.ndarray
+        Stored values, of any shape; text as str objects.
+    kind : {"raw", "bool", "cast", "text"}
+        How they were converted.
+    dtype : np.dtype
+        The dtype to restore.
+    missing : (str, str), optional
+        The text that marks a missing value, and which value that is ("none" or "nan").
+    """
     if kind != "text":
         return np.asarray(values, dtype)
     if missing:
@@ -222,50 +238,9 @@ def decode(
     return values if dtype.kind == "O" else values.astype(dtype)
 
 
-def chunk_shape(
-    dims: Sequence[Hashable], shape: tuple[int, ...], itemsize: int
-) -> tuple[int, ...] | None:
-    """Shape of the chunks of an array.
-
-    Presentations: 1 to 16 whole ones, 128 kB, of floats 8 kB, and more of small ones, up to 8 kB; else rows of the first dimension, 128 kB; 1-D, 1 MB.
-
-    Returns
-    -------
-    tuple of int or None
-        None for arrays below 4 kB and empty ones: one piece, uncompressed.
-    """
-    if int(np.prod(shape, dtype=object)) * itemsize < SMALL:
-        return None
-    if len(shape) == 1:
-        return (min(shape[0], LONG_CHUNK // itemsize),)
-    row = int(np.prod(shape[1:], dtype=object)) * itemsize
-    if row > LONG_CHUNK:
-        return (1, *(chunk_shape(dims[1:], shape[1:], itemsize) or shape[1:]))
-    rows = max(1, CHUNK // row)
-    if dims[0] == schema.PRESENTATION:
-        if itemsize >= 4:
-            rows = max(1, RANDOM_CHUNK // row)
-        rows = min(rows, max(MOST_PRESENTATIONS, RANDOM_CHUNK // row))
-    return (min(rows, shape[0]), *shape[1:])
-
-
-def raw_chunk_shape(
-    dims: Sequence[Hashable], shape: tuple[int, ...], itemsize: int
-) -> tuple[int, ...]:
-    """Shape of the chunks of an array that is not compressed: whole rows, 128 kB or 1 MB.
-
-    Any part of them can be read, so that small chunks serve only other programs, and the checksums.
-    """
-    row = max(1, int(np.prod(shape[1:], dtype=object)) * itemsize)
-    if row > LONG_CHUNK:
-        return chunk_shape(dims, shape, itemsize) or shape
-    most = CHUNK if dims[0] == schema.PRESENTATION else LONG_CHUNK
-    return (max(1, min(shape[0], most // row)), *shape[1:])
-
-
 @dataclass
 class Node:
-    """A node in its written form."""
+    """A node with all that determines how it is written: its path, attributes and variables."""
 
     path: str
     attrs: dict[str, Any]
@@ -273,7 +248,17 @@ class Node:
 
 
 def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
-    """Find how to write a node, without inherited variables and those that opening computes."""
+    """Determine how a node is written, without inherited variables and those that opening adds.
+
+    Parameters
+    ----------
+    path : str
+        Path of the node; the root is "".
+    tree : xr.DataTree
+        The node.
+    kind : str
+        Kind of the tree: `schema.RECORDING` or `schema.ALIGNED`.
+    """
     dataset = tree.to_dataset(inherit=False)
     views = _views(tree, dataset) if kind == schema.ALIGNED else []
     encoded = {
@@ -284,19 +269,45 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
     native, exact = split_attrs(dataset.attrs)
     note: dict[str, Any] = {"attrs": exact} if exact else {}
     table = tree.children.get(schema.PRESENTATIONS)
-    if (
-        kind == schema.ALIGNED
-        and table is not None
-        and set(views)
-        != set(
-            viewable(
-                {n: v.dims for n, v in table.to_dataset(inherit=False).data_vars.items()}, encoded
-            )
-        )
-    ):
-        note["views"] = sorted(map(str, views))
+    if kind == schema.ALIGNED and table is not None:
+        columns = {n: v.dims for n, v in table.to_dataset(inherit=False).data_vars.items()}
+        if set(views) != set(viewable(columns, encoded)):
+            note["views"] = sorted(map(str, views))
+    forms = {n: form_of(index) for n, index in dataset.xindexes.items()}
+    unusual = {
+        str(n): form
+        for n, form in forms.items()
+        if form != usual_form(n, dataset.variables, kind == schema.RECORDING)
+    }
+    note |= {"indexes": unusual} if unusual else {}
+    note |= _name_labels(dataset, views, encoded, native)
+    attrs = native | ({HIDDEN: json.dumps(note)} if note else {})
+    _name_row_index(encoded.get(schema.STIMULUS), {*tree.children, *tree.dims, *dataset.variables})
+    return Node(path, attrs, list(encoded.values()))
+
+
+def _name_labels(
+    dataset: xr.Dataset,
+    views: list[Hashable],
+    encoded: Mapping[Hashable, Encoded],
+    native: dict[str, Any],
+) -> dict[str, Any]:
+    """Name the labels of a node in the CF attributes ``coordinates`` of its variables, or its own.
+
+    Parameters
+    ----------
+    dataset, views
+        The node, and the coordinates that are not written.
+    encoded, native
+        Its variables and its attributes, which get the attribute.
+
+    Returns
+    -------
+    dict
+        For the note of the node: the labels whose names have spaces, which CF cannot list.
+    """
     labels = [n for n in dataset.coords if n not in dataset.dims and n not in views]
-    left = {str(n) for n in labels}
+    unnamed = {str(n) for n in labels}
     for name in dataset.data_vars:
         labels_of = [
             str(n)
@@ -306,35 +317,29 @@ def encode_node(path: str, tree: xr.DataTree, kind: str) -> Node:
         ]
         if labels_of:
             encoded[name].native["coordinates"] = " ".join(labels_of)
-            left -= set(labels_of)
-    forms = {n: form_of(index) for n, index in dataset.xindexes.items()}
-    other = {
-        str(n): form
-        for n, form in forms.items()
-        if form != usual_form(n, dataset.variables, kind == schema.RECORDING)
-    }
-    note |= {"indexes": other} if other else {}
-    if left:
-        plain = [n for n in sorted(left) if not any(c.isspace() for c in n)]
-        native |= {"coordinates": " ".join(plain)} if plain else {}
-        note |= {"coords": sorted(left - set(plain))} if left - set(plain) else {}
-    attrs = native | ({HIDDEN: json.dumps(note)} if note else {})
-    _name_places(encoded.get(schema.STIMULUS), {*tree.children, *tree.dims, *dataset.variables})
-    return Node(path, attrs, list(encoded.values()))
+            unnamed -= set(labels_of)
+    plain = [n for n in sorted(unnamed) if not any(c.isspace() for c in n)]
+    if plain:
+        native["coordinates"] = " ".join(plain)
+    spaced = sorted(unnamed - set(plain))
+    return {"coords": spaced} if spaced else {}
 
 
-def _name_places(stimulus: Encoded | None, taken: set[Any]) -> None:
-    """Mark variables whose rows may repeat, to be stored once, with names that are not in use."""
+def _name_row_index(stimulus: Encoded | None, used: set[Any]) -> None:
+    """Name the row index of a stimulus along presentations, whose frames may repeat.
+
+    `used` has the names that the node has already.
+    """
     if stimulus is None or stimulus.variable.dims[:1] != (schema.PRESENTATION,):
         return
     index, dim = f"{stimulus.name}_index", f"{stimulus.name}_instance"
-    while {index, dim} & taken:
+    while {index, dim} & used:
         index, dim = f"{index}_", f"{dim}_"
     stimulus.index = index, dim
 
 
 def viewable(table: Mapping[Any, Sequence[Hashable]], variables: Mapping[Any, Any]) -> list[str]:
-    """Variables of `presentations` (name -> dims) that an area node shows as coordinates."""
+    """Return the columns of `presentations` (name -> dims) that an area shows as coordinates."""
     return [
         n
         for n, dims in table.items()
@@ -343,17 +348,16 @@ def viewable(table: Mapping[Any, Sequence[Hashable]], variables: Mapping[Any, An
 
 
 def _views(tree: xr.DataTree, dataset: xr.Dataset) -> list[Hashable]:
-    """Coordinates of a node that are those of its `presentations`, in name, values and attrs."""
+    """Return the coordinates of a node that equal a column of its `presentations`."""
     if schema.PRESENTATIONS not in tree.children:
         return []
     table = tree.children[schema.PRESENTATIONS].to_dataset(inherit=False)
     views: list[Hashable] = []
     for name in dataset.coords:
         if name in table.data_vars and name not in dataset.dims:
-            shown, column = dataset.variables[name], table.variables[name]
-            if shown.dims == column.dims == (schema.PRESENTATION,) and shown.dtype == column.dtype:
-                same = identity(shown) == identity(column)
-                same = same or bool(shown.equals(column))
-                if same and shown.attrs == column.attrs:
+            label, column = dataset.variables[name], table.variables[name]
+            if label.dims == column.dims == (schema.PRESENTATION,) and label.dtype == column.dtype:
+                is_equal = identity(label) == identity(column) or bool(label.equals(column))
+                if is_equal and label.attrs == column.attrs:
                     views.append(name)
     return views

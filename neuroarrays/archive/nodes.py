@@ -1,7 +1,7 @@
-"""The form in which an index holds the nodes of an archive, made from what is stored of them.
+"""The entries of nodes and variables in the index of an archive.
 
-`neuroarrays.archive.index` describes the form. What stands in a file is known from looking at it
-(`neuroarrays.archive.scan`), or to what has just written it (`neuroarrays.archive.hdf5_writer`).
+`neuroarrays.archive.index` describes their form. They are made by a scan of an archive
+(`neuroarrays.archive.scan`), and by the code that writes one (`neuroarrays.archive.hdf5_writer`).
 """
 
 from __future__ import annotations
@@ -19,28 +19,27 @@ from neuroarrays import schema
 from neuroarrays.archive.attributes import HIDDEN, MACHINE
 from neuroarrays.errors import FormatError
 
-#: Path -> a node, in the form that `neuroarrays.archive.index` describes.
+#: Path -> entry of a node.
 Nodes = dict[str, dict[str, Any]]
 
-#: Before the name of a variable that is named as a dimension, and is not along it.
+#: netCDF-4's prefix for a variable that is named like a dimension but is not its coordinate.
 NON_COORDINATE = "_nc4_non_coord_"
-#: Coordinates and sizes up to this many bytes stand in the index itself.
+#: The index contains the values of coordinates and row sizes up to this size, bytes.
 _INLINE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Written:
-    """What stands in a file, as what has written it knows.
+    """What was written into an HDF5 file.
 
     Attributes
     ----------
     nodes : dict
-        All nodes, for the index.
+        The entries of all nodes.
     extents : list of (int, int)
-        Where chunks lie: offset and number of bytes, both in bytes.
+        Offset and size of every chunk, bytes.
     bounds : list of int
-        Where the file ended when the first of the sessions were to be written, and after each but the last,
-        bytes.
+        The size of the file before the first session and after each session but the last, bytes.
     """
 
     nodes: Nodes
@@ -51,18 +50,18 @@ class Written:
 def variable_entry(
     dims: Sequence[str], shape: Iterable[int], dtype: str, attrs: Mapping[str, Any], path: str
 ) -> dict[str, Any]:
-    """A variable of the index from what is stored.
+    """Return the entry of a variable, from what is stored of it.
 
     Parameters
     ----------
     dims, shape : sequence
         Names of its dimensions, and their sizes.
     dtype : str
-        As numpy spells it; "|O" for text.
+        The stored dtype as numpy writes it; "|O" for text.
     attrs : mapping
-        Plain values by name, those of the file format among them.
+        All stored attributes, including those of the file format.
     path : str
-        Place in the file.
+        Path of the variable in the file.
     """
     note = json.loads(attrs.get(HIDDEN, "{}"))
     kind, plain_attrs = "raw", dict(attrs)
@@ -75,7 +74,7 @@ def variable_entry(
         kind = "cast"
     missing = [plain_attrs.pop("missing_value"), note["missing"]] if "missing" in note else None
     labels = str(plain_attrs.get("coordinates", "")).split()
-    places = {"i": note["places"]} if "places" in note else {}
+    row_index = {"i": note["places"]} if "places" in note else {}
     plain_attrs = {k: v for k, v in plain_attrs.items() if k not in MACHINE} | note.get("attrs", {})
     return {
         "d": list(dims),
@@ -86,7 +85,7 @@ def variable_entry(
         "a": plain_attrs,
         "p": path,
         "l": labels,
-        **places,
+        **row_index,
     }
 
 
@@ -97,25 +96,25 @@ def add_values(
     values: np.ndarray | None,
     load: Callable[[], np.ndarray],
 ) -> None:
-    """Add what the index holds of a variable's values: a checksum, and small coordinates.
+    """Add to the entry of a variable a checksum of its values, and the values of a small coordinate.
 
-    HDF5 has checksums of chunks, not of text nor of what is stored in one piece.
+    HDF5 itself has checksums of chunks, but not of text or of arrays that are stored in one piece.
 
     Parameters
     ----------
     variable : dict
-        Its entry, which is changed.
+        The entry, which is changed.
     name : str
-        Its name.
+        The name of the variable.
     nbytes : int
-        Bytes of its stored values.
+        Size of its stored values, bytes.
     values : np.ndarray, optional
-        The stored values, text as str; None where they are in chunks.
+        The stored values, of any shape, text as str; None if they are stored in chunks.
     load : callable
-        Reads the stored values; called only where they are in chunks, and few.
+        Reads the stored values. It is called only for a small coordinate that is stored in chunks.
     """
-    inline = variable["d"] == [name] or name == schema.ROW_SIZE
-    if values is None and inline and nbytes <= _INLINE:
+    is_inline = variable["d"] == [name] or name == schema.ROW_SIZE
+    if values is None and is_inline and nbytes <= _INLINE:
         values = load()
     if values is None:
         return
@@ -124,17 +123,26 @@ def add_values(
         return
     raw = np.ascontiguousarray(values).tobytes()
     variable["c"] = zlib.crc32(raw)
-    if inline:
+    if is_inline:
         variable["v"] = base64.b64encode(raw).decode()
 
 
 def text_checksum(values: np.ndarray) -> int:
-    """A checksum of text, which HDF5 keeps without one."""
+    """Return the CRC-32 of an array of text."""
     return zlib.crc32("\0".join(np.asarray(values, object).ravel()).encode("utf-8", "replace"))
 
 
-def with_places(nodes: Nodes, path: str) -> Nodes:
-    """Nodes whose variables with rows stored once know which row is which."""
+def link_row_indexes(nodes: Nodes, path: str) -> Nodes:
+    """Connect variables whose repeated rows are stored once with their row indexes.
+
+    The entries of these variables get the full shape, and the row indexes, which are not variables of
+    the tree, leave their nodes.
+
+    Raises
+    ------
+    FormatError
+        If a row index is missing.
+    """
     stored = {v["p"]: v for node in nodes.values() for v in node["vars"].values()}
     used = set()
     for node_path, node in nodes.items():
@@ -158,7 +166,7 @@ def with_places(nodes: Nodes, path: str) -> Nodes:
 
 
 def node_entry(attrs: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-    """A node of the index from its stored attributes and its variables."""
+    """Return the entry of a node, from its stored attributes and the entries of its variables."""
     note = json.loads(attrs.get(HIDDEN, "{}"))
     labels = {name for name, variable in variables.items() if variable["d"] == [name]}
     labels |= {*str(attrs.get("coordinates", "")).split(), *note.get("coords", [])}

@@ -1,8 +1,8 @@
-"""HDF5 archives of several sessions, written so that an interrupted save goes on where it was.
+"""Writing HDF5 archives of several sessions so that an interrupted save can be resumed.
 
-HDF5 cannot read a file whose writing was interrupted. So what has been written is closed now and
-then, as a part, with the sessions that are complete in it, and the chunks of all parts are copied
-into the archive at the end. A save that is faster writes its archive at once.
+HDF5 cannot read a file whose writing was interrupted. A save that takes long therefore closes its
+file every two minutes, as a part with the sessions that are complete. At the end it copies the chunks
+of all parts into the archive. A save that takes less time writes the archive directly.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from neuroarrays.files.writing import flush
 if TYPE_CHECKING:
     import h5py
 
-#: Session path -> its nodes; None the nodes above and beside the sessions.
-Units = dict[str | None, list[Node]]
-#: Seconds after which a part is closed, once its session is complete.
+#: Path of a session -> its nodes; None -> the nodes that belong to no session.
+SessionNodes = dict[str | None, list[Node]]
+#: Time after which a part is closed, as soon as a session in it is complete, s.
 PART = 120.0
+#: The file that lists the finished parts and their sessions.
 _FINISHED = "finished.json"
 
 
-def write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Bar) -> Path:
-    """The archive, in the folder of an unfinished save whose finished parts are used.
+def write_hdf5(partial: Partial, units: SessionNodes, compression: str | None, bar: Bar) -> Path:
+    """Write an archive in the folder of a save, using the parts that an interrupted save finished.
 
     Parameters
     ----------
     partial : Partial
-        The folder, with what an interrupted save of the same tree left.
+        The folder, with the parts that an interrupted save of the same tree left.
     units : dict
         All nodes by session.
     compression : {"zstd", "portable", None}
-        As `neuroarrays.save` has it.
+        As for `neuroarrays.save`.
     bar : Bar
-        Told the bytes that are written.
+        The progress bar.
 
     Returns
     -------
@@ -55,45 +56,46 @@ def write_hdf5(partial: Partial, units: Units, compression: str | None, bar: Bar
     """
     whole, unfinished = partial.folder / "whole.h5", partial.folder / "unfinished.h5"
     finished = _finished(partial.folder)
-    while left := {name: nodes for name, nodes in units.items() if name not in finished}:
-        complete, contents, failure = _write_part(
-            unfinished, left, compression, bar, alone=not finished
+    while remaining := {name: nodes for name, nodes in units.items() if name not in finished}:
+        complete, written, failure = _write_part(
+            unfinished, remaining, compression, bar, is_only=not finished
         )
-        if contents is not None:
+        if written is not None:
             os.replace(unfinished, whole)
             break
         if any(name is not None for name in complete):
             part = partial.folder / f"{len(set(finished.values()))}.h5"
             os.replace(unfinished, part)
             finished |= dict.fromkeys(complete, part)
-            _note(partial.folder, finished)
+            _record(partial.folder, finished)
             partial.keep = True
         if failure is not None:
             unfinished.unlink(missing_ok=True)
             raise failure
     else:
-        contents = copied(whole, units, finished, compression, bar)
-    index.append(whole, contents)
+        written = copy_parts(whole, units, finished, compression, bar)
+    index.append(whole, written)
     flush(whole)
     return whole
 
 
 def _write_part(
-    path: Path, units: Units, compression: str | None, bar: Bar, *, alone: bool
+    path: Path, units: SessionNodes, compression: str | None, bar: Bar, *, is_only: bool
 ) -> tuple[list[str | None], Written | None, BaseException | None]:
-    """Write sessions until all are there, `PART` seconds have passed, or something fails.
+    """Write sessions until all are written, `PART` seconds have passed, or something fails.
 
     Returns
     -------
     complete : list of str or None
-        The sessions that the file holds.
-    contents : Written, optional
-        What stands in it, if that is all, and it stands `alone`.
+        The sessions that the file has completely.
+    written : Written, optional
+        What was written, if the file has all sessions and no other part is needed (`is_only`).
     failure : BaseException, optional
-        What ended the writing. A file that is itself the fault raises instead: nothing of it holds.
+        The error that ended the writing. If the file itself cannot be written or closed, the error
+        is raised instead, as then no session in it can be used.
     """
     complete: list[str | None] = []
-    contents: Written | None = None
+    written: Written | None = None
     failure: BaseException | None = None
     path.unlink(missing_ok=True)
     with create_hdf5(path) as (file, check):
@@ -107,36 +109,36 @@ def _write_part(
                 _write_nodes(writer, nodes, None, bar, check)
                 complete.append(name)
             else:
-                contents = writer.finish() if alone else None
-        except BaseException as error:  # Ctrl-C too: what is complete is kept
+                written = writer.finish() if is_only else None
+        except BaseException as error:  # also for Ctrl-C, complete sessions are kept
             failure = error
-    return complete, contents, failure
+    return complete, written, failure
 
 
-def copied(
+def copy_parts(
     path: Path,
-    units: Units,
+    units: SessionNodes,
     parts: Mapping[str | None, Path],
     compression: str | None,
     bar: Bar,
 ) -> Written:
-    """Write a file by copying the chunks that finished parts hold as they are.
+    """Write a file by copying chunks from finished parts, without decompressing them.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file to write.
     units : dict
         All nodes by session.
     parts : mapping
-        Session -> the file that has it; the nodes of those that are not in it are written anew.
+        Session -> the part that has it. Nodes of sessions without a part are written anew.
     compression, bar
         As for `write_hdf5`.
 
     Returns
     -------
     Written
-        What stands in the file.
+        What was written.
     """
     path.unlink(missing_ok=True)
     with create_hdf5(path) as (file, check):
@@ -149,10 +151,10 @@ def copied(
         return writer.finish()
 
 
-def _begin(writer: HDF5Writer, units: Units) -> None:
-    """Make the groups of all sessions, and those above and beside them."""
-    beside = [node.path for node in units.get(None, ())]
-    writer.begin(dict.fromkeys([*beside, *(name for name in units if name)]))
+def _begin(writer: HDF5Writer, units: SessionNodes) -> None:
+    """Create the groups of all sessions, and of the nodes that belong to no session."""
+    other_paths = [node.path for node in units.get(None, ())]
+    writer.begin(dict.fromkeys([*other_paths, *(name for name in units if name)]))
 
 
 def _write_nodes(
@@ -170,7 +172,7 @@ def _write_nodes(
 
 
 def _both(report: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
-    """Report bytes as written once they are."""
+    """Return a function that checks that a write succeeded, and then reports its bytes."""
 
     def add(nbytes: int) -> None:
         check()
@@ -191,7 +193,7 @@ def _opened(path: Path | None) -> Iterator[h5py.File | None]:
 
 
 def _finished(folder: Path) -> dict[str | None, Path]:
-    """Session -> the part that holds it, of an interrupted save."""
+    """Return session -> the part that has it, for the parts of an interrupted save."""
     note = folder / _FINISHED
     if not note.is_file():
         return {}
@@ -199,8 +201,8 @@ def _finished(folder: Path) -> dict[str | None, Path]:
     return {name: folder / part for part, names in parts.items() for name in names}
 
 
-def _note(folder: Path, finished: Mapping[str | None, Path]) -> None:
-    """Put on the disk which part holds which sessions."""
+def _record(folder: Path, finished: Mapping[str | None, Path]) -> None:
+    """Write to the disk which part has which sessions."""
     parts: dict[str, list[str | None]] = {}
     for name, part in finished.items():
         parts.setdefault(part.name, []).append(name)

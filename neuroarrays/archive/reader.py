@@ -1,13 +1,14 @@
-"""Trees saved by `neuroarrays.save`: netCDF-4 (HDF5) files and Zarr v3 stores.
+"""Reader of archives that `neuroarrays.save` wrote: netCDF-4 (HDF5) files and Zarr v3 stores.
 
-In a file::
+The layout of a file is::
 
-    /                            attrs neuroarrays_schema, history, _saved_by
+    /                            attributes neuroarrays_schema, history, _saved_by
     /<session>[/<area>/...]      one group per node; a variable is a dataset or array
     (after HDF5's last byte)     the index, see `neuroarrays.archive.index`
 
-Text, bool and what else netCDF does not hold exactly: `neuroarrays.archive.encoding`. What was shown in
-presentations and repeats is stored once, with ``stimulus_index`` saying which is which.
+`neuroarrays.archive.encoding` describes how text, bool and other values are stored that netCDF cannot
+represent exactly. A frame that was shown in several presentations is stored once, and
+``stimulus_index`` has the number of the frame of each presentation.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.archive import index as contents
 from neuroarrays.archive.arrays import Decoded, Repeated
+from neuroarrays.archive.checksums import checked_source
 from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.nodes import Nodes
 from neuroarrays.archive.seal import FOOTER, SealedSource, footer_of
-from neuroarrays.archive.sums import summed_source
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.headers import CHECKSUMS
 from neuroarrays.files.probe import Probe, asked
@@ -38,28 +39,28 @@ from neuroarrays.formats.sessions import find
 from neuroarrays.lazy.arrays import FileArray, LazyArray
 from neuroarrays.lazy.indexes import dataset, usual_form
 
-#: Block -> its archive, and what that holds.
+#: Name of a block -> its archive, and the index of the archive.
 Blocks = dict[str, tuple[Probe, contents.Index]]
 
 
 class ArchiveReader(Reader):
-    """Reads what `na.save` wrote: one archive, or a folder or list of them as blocks."""
+    """Reads archives that `na.save` wrote. Each archive of a folder or list becomes a block."""
 
     name = "neuroarrays"
     description = "trees saved by na.save, HDF5 or Zarr"
     several = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether the root carries our mark; of a folder, of any archive in it."""
+        """Return whether it is an archive, a list of archives, or a folder with any archive in it."""
         if probe.is_list:
             return all(asked(_is_archive, child) for child in probe.children)
         if probe.is_folder:
-            inside = any(asked(_is_archive, child) for child in probe.children)
-            return inside or bool(unfinished(probe))
+            has_archive = any(asked(_is_archive, child) for child in probe.children)
+            return has_archive or bool(unfinished(probe))
         return _is_archive(probe)
 
     def is_marked(self, probe: Probe) -> bool:
-        """Whether one archive has our index at its end, or our list of checksums."""
+        """Return whether an archive has our index at its end, or our file of checksums."""
         if probe.container == "hdf5":
             return has_footer(probe)
         return probe.container == "zarr" and CHECKSUMS in probe.listing
@@ -67,20 +68,20 @@ class ArchiveReader(Reader):
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open an archive as the groups of the tree that was saved.
 
-        Not session by session: what stands above sessions (blocks, the root) is stored too, and the
-        index at the end of the file says of all of them what they hold.
+        This reader does not open session by session as others do, because an archive also has nodes
+        above its sessions (blocks, the root), and its index covers all sessions.
 
         Parameters
         ----------
         probe : Probe
-            An ``.h5`` file or a ``.zarr`` folder. A folder of archives, or a list of them: a tree
-            with a block of each, named as its file.
+            An ``.h5`` file or a ``.zarr`` folder. A folder or list of archives becomes a tree with
+            one block for each archive, named as its file.
         request : Request
-            What to open; other sessions are not visited.
+            Which sessions and areas to open; other sessions are not visited.
         """
         if _is_one(probe):
             index = contents.load(probe)
-            return _groups(probe, index, _picked(index, request), request)
+            return _groups(probe, index, _requested(index, request), request)
         indexes = _indexes(probe, request)
         groups = self._open_blocks(probe, indexes, request)
         request.notes += filter(None, [_unfinished(probe)])
@@ -89,7 +90,7 @@ class ArchiveReader(Reader):
         return groups
 
     def list_rows(self, probe: Probe, request: Request) -> Iterable[dict[str, Any]]:
-        """The catalogue that the index of each archive has."""
+        """Return the rows of the catalogue, which the index of each archive has."""
         if _is_one(probe):
             return contents.load(probe).rows
         _unfinished(probe)
@@ -102,7 +103,10 @@ class ArchiveReader(Reader):
     def _open_blocks(
         self, probe: Probe, indexes: Blocks, request: Request
     ) -> dict[str, xr.Dataset]:
-        """The groups of several archives, each below its name; any may answer a request."""
+        """Return the groups of several archives, each below the name of its block.
+
+        An archive without any of the requested sessions is left out.
+        """
         kinds = {schema.kind_of(index.nodes[""]["attrs"]) for _, index in indexes.values()}
         if len(kinds) > 1:
             raise FormatError(probe.given, "/", "archives of one kind", " and ".join(kinds))
@@ -110,11 +114,11 @@ class ArchiveReader(Reader):
         names = set(request.sessions(dict.fromkeys(map(_leaf, known))))
         groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
         for block, (archive, index) in indexes.items():
-            picked = [path for path in index.sessions if _leaf(path) in names]
-            kept = request.areas(area for path in picked for area in index.sessions[path])
-            if not picked or not (kept or request.every_area):
+            paths = [path for path in index.sessions if _leaf(path) in names]
+            areas = request.areas(area for path in paths for area in index.sessions[path])
+            if not paths or not (areas or request.every_area):
                 continue
-            for name, node in _groups(archive, index, picked, request).items():
+            for name, node in _groups(archive, index, paths, request).items():
                 node_path = f"{block}/{name}".rstrip("/")
                 if name == "/":
                     mark = "neuroarrays_schema"
@@ -124,7 +128,7 @@ class ArchiveReader(Reader):
 
 
 def _is_one(probe: Probe) -> bool:
-    """Whether it is one archive, and no folder or list of them."""
+    """Return whether it is a single archive, not a folder or list of archives."""
     return not probe.is_list and not probe.is_folder
 
 
@@ -133,30 +137,33 @@ def _is_archive(probe: Probe) -> bool:
 
 
 def has_footer(probe: Probe) -> bool:
-    """Whether a file ends with an index of ours."""
+    """Return whether a file ends with our index."""
     return footer_of(probe.tail(FOOTER.size)) is not None
 
 
 def _is_meant(probe: Probe) -> bool:
-    """Whether what is no archive that can be read is called like one; a sound file is another's."""
+    """Return whether an unreadable file has the name of an archive, so that it is probably damaged.
+
+    A readable file that is not an archive belongs to something else.
+    """
     if probe.suffix not in (".zarr", ".h5", ".hdf5", ".nc"):
         return False
-    sound = probe.container == ("zarr" if probe.suffix == ".zarr" else "hdf5")
-    if probe.suffix == ".nc" and not sound:
-        return False  # netCDF of another kind, or none: then its siblings say so
+    is_readable = probe.container == ("zarr" if probe.suffix == ".zarr" else "hdf5")
+    if probe.suffix == ".nc" and not is_readable:
+        return False  # ".nc" is also the suffix of netCDF-3
     try:
-        return not sound or not probe.names
+        return not is_readable or not probe.names
     except NeuroArraysError:
         return True
 
 
 def _indexes(probe: Probe, request: Request) -> Blocks:
-    """Block -> its archive and what it holds, for a folder or list of archives.
+    """Return the archives of a folder or list, with their indexes, by name of the block.
 
     Raises
     ------
     FormatError
-        If two archives have one name, or one is damaged.
+        If two archives have the same name, or one is damaged.
     """
     sessions = find(probe, _is_archive, _is_meant)
     missing = "" if sessions or probe.is_list else unfinished(probe)
@@ -181,7 +188,7 @@ def _indexes(probe: Probe, request: Request) -> Blocks:
 
 
 def _unfinished(probe: Probe) -> str:
-    """What a build has not made of a folder of archives, as a warning too."""
+    """Warn if a build has not finished a folder of archives; return what is missing, or ""."""
     missing = "" if probe.is_list else unfinished(probe)
     if missing:
         msg = f"{probe}: {missing}. Run the same build again to continue it"
@@ -190,34 +197,35 @@ def _unfinished(probe: Probe) -> str:
 
 
 def _leaf(path: str) -> str:
+    """Return the last name of a path."""
     return path.rpartition("/")[2]
 
 
-def _picked(index: contents.Index, request: Request) -> list[str]:
-    """Paths of the sessions asked for, in the order of the archive."""
+def _requested(index: contents.Index, request: Request) -> list[str]:
+    """Return the paths of the requested sessions, in the order of the archive."""
     wanted = set(request.sessions(dict.fromkeys(map(_leaf, index.sessions))))
     return [path for path in index.sessions if _leaf(path) in wanted]
 
 
 def _groups(
-    probe: Probe, index: contents.Index, picked: list[str], request: Request
+    probe: Probe, index: contents.Index, sessions: list[str], request: Request
 ) -> dict[str, xr.Dataset]:
-    """The groups of one archive: the sessions of some paths, with the areas asked for."""
-    # The file itself is opened when a value is read.
-    store = probe.container == "zarr"
-    file = summed_source(probe.location) if store else SealedSource(probe.location, probe.stamp)
+    """Return the groups of one archive: some of its sessions, with the requested areas."""
+    # The file itself is opened only when a value is read.
+    is_zarr = probe.container == "zarr"
+    file = checked_source(probe.location) if is_zarr else SealedSource(probe.location, probe.stamp)
     build = _Builder(file, schema.kind_of(index.nodes[""]["attrs"]))
     groups = {"/": build.node("", index.nodes)}
-    asked_for = {s: [a for a in index.sessions[s] if request.area(a)] for s in picked}
-    if not request.every_area:  # one without any of the areas is left out whole
-        picked = [session for session in picked if asked_for[session] or not session]
+    areas = {s: [a for a in index.sessions[s] if request.area(a)] for s in sessions}
+    if not request.every_area:  # sessions without any of the areas are left out
+        sessions = [session for session in sessions if areas[session] or not session]
     for name in index.nodes:
-        above = any(session.startswith(name + "/") for session in picked)
-        if name and (above or (request.every_session and request.every_area)):
+        is_above = any(session.startswith(name + "/") for session in sessions)
+        if name and (is_above or (request.every_session and request.every_area)):
             groups[name] = build.node(name, index.nodes)
-    for session, nodes in index.fetch(picked).items():
-        areas = set(index.sessions[session]).difference(asked_for[session])
-        unwanted = [f"{session}/{area}".lstrip("/") for area in areas]
+    for session, nodes in index.fetch(sessions).items():
+        other_areas = set(index.sessions[session]).difference(areas[session])
+        unwanted = [f"{session}/{area}".lstrip("/") for area in other_areas]
         for name in nodes:
             if not any(name == a or name.startswith(a + "/") for a in unwanted):
                 groups[name or "/"] = build.node(name, nodes)
@@ -225,13 +233,13 @@ def _groups(
 
 
 class _Builder:
-    """Makes the datasets of nodes."""
+    """Builds the datasets of nodes from their entries in the index."""
 
     def __init__(self, file: Source, kind: str):
         self.file, self.kind = file, kind
 
     def node(self, path: str, nodes: Nodes) -> xr.Dataset:
-        """The dataset of one node, with the coordinates that come from its `presentations`."""
+        """Return the dataset of a node, with the coordinates that come from its `presentations`."""
         record = nodes[path]
         try:
             forms = {
@@ -254,7 +262,7 @@ class _Builder:
         )
 
     def _views(self, record: dict[str, Any], table: dict[str, Any]) -> dict[str, xr.Variable]:
-        """Coordinates along presentation_id that are the columns of the table."""
+        """Return the coordinates along presentation_id that are columns of `presentations`."""
         labels = set(table["coords"])
         columns = {n: v["d"] for n, v in table["vars"].items() if n not in labels}
         names = record.get("views")
@@ -263,14 +271,14 @@ class _Builder:
         return {n: self._variable(n, table["vars"][n]) for n in names}
 
     def _variable(self, name: str, record: dict[str, Any], form: str | None = None) -> xr.Variable:
-        """A variable; one that has an index of xarray's is read, other small ones may be."""
+        """Return a variable. It is lazy unless xarray needs its values for an index."""
         dims, shape = tuple(record["d"]), tuple(record["s"])
         dtype = np.dtype(record["t"]).newbyteorder("=")
         if len(dims) != len(shape):
             msg = f"{name} has {len(dims)} dims and {len(shape)} sizes"
             raise ValueError(msg)
-        eager = (dims == (name,) and form != "clock") or name == schema.ROW_SIZE
-        if eager and "v" in record:
+        is_eager = (dims == (name,) and form != "clock") or name == schema.ROW_SIZE
+        if is_eager and "v" in record:
             raw = np.frombuffer(base64.b64decode(record["v"]), _stored_dtype(record))
             values = decode(raw.reshape(shape).copy(), record["k"], dtype, None)
             return xr.Variable(dims, values, record["a"], fastpath=True)
@@ -279,18 +287,18 @@ class _Builder:
             coded = array.variable(dims, record["a"] | record["cf"])
             variable = xr.conventions.decode_cf_variable(name, coded, decode_times=False)
             variable.encoding = {}
-            return variable.load() if eager else variable
-        if eager:
+            return variable.load() if is_eager else variable
+        if is_eager:
             return xr.Variable(dims, array.load(), record["a"])
         return array.variable(dims, record["a"])
 
     def _array(self, record: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype) -> LazyArray:
         if "i" in record:
             count, index = record["i"]
-            kept = {k: v for k, v in record.items() if k != "i"}
-            places = self._array(index, tuple(index["s"]), np.dtype(index["t"]))
-            base = self._array(kept, (count, *shape[1:]), dtype)
-            return Repeated(base, places, self.file, record["p"])
+            rows = {k: v for k, v in record.items() if k != "i"}
+            row_index = self._array(index, tuple(index["s"]), np.dtype(index["t"]))
+            base = self._array(rows, (count, *shape[1:]), dtype)
+            return Repeated(base, row_index, self.file, record["p"])
         if record["k"] == "raw" and record.get("c") is None:
             return FileArray(self.file, record["p"], shape, dtype)
         missing = tuple(record["m"]) if record["m"] else None
@@ -298,6 +306,6 @@ class _Builder:
 
 
 def _stored_dtype(record: dict[str, Any]) -> np.dtype:
-    """The dtype of the bytes of values that stand in the index."""
+    """Return the dtype of a variable's values in the index."""
     name: str = {"bool": "i1", "cast": "<f4"}.get(record["k"], record["t"])
     return np.dtype(name)

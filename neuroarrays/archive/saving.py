@@ -1,7 +1,7 @@
-"""`save`: write a tree as one HDF5 file or Zarr store, atomically, resumably, in bounded memory.
+"""`save` writes a tree as one HDF5 file or Zarr store: atomically, resumably and in bounded memory.
 
-An archive is written into a folder beside its path, and is renamed when it is complete. The folder
-keeps finished sessions, so an interrupted save can continue.
+An archive is written into a hidden folder beside its path, and is renamed when it is complete. The
+folder keeps finished sessions, so that an interrupted save can continue.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.archive import index, sums
+from neuroarrays.archive import checksums, index
 from neuroarrays.archive.encoding import Encoded, encode_node
-from neuroarrays.archive.parts import Units, copied, write_hdf5
+from neuroarrays.archive.parts import SessionNodes, copy_parts, write_hdf5
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.zarr_writer import ZarrWriter
 from neuroarrays.errors import PathExists, SchemaError, option
@@ -37,6 +37,7 @@ from neuroarrays.schema.validation import validate
 
 HDF5_SUFFIXES, ZARR_SUFFIX = (".h5", ".hdf5", ".nc"), ".zarr"
 COMPRESSIONS = ("zstd", "portable", None)
+#: Dates and times in attributes (such as the history), which do not count in `_token`.
 _DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 
 
@@ -123,10 +124,10 @@ def save(
     return path
 
 
-def _needed(units: Units) -> int:
-    """Bytes of all values, for the message on a full disk."""
-    every = (encoded for nodes in units.values() for node in nodes for encoded in node.variables)
-    return sum(encoded.variable.nbytes for encoded in every)
+def _needed(units: SessionNodes) -> int:
+    """Return the size of all values, bytes, for the message on a full disk."""
+    every_node = (node for nodes in units.values() for node in nodes)
+    return sum(encoded.variable.nbytes for node in every_node for encoded in node.variables)
 
 
 def join(
@@ -141,34 +142,35 @@ def join(
     Parameters
     ----------
     parts : sequence of paths
-        HDF5 archives from `save`; the attributes of the root are those of the first.
+        HDF5 archives from `save`. The new root has the attributes of the first one's root.
     path, overwrite
         As for `save`.
     layout : str, optional
-        As for `save`; values are then read and written again.
+        As for `save`. With a layout, values are read and written again.
 
     Returns
     -------
     Path
-        Where the archive is.
+        Path of the archive.
 
     Raises
     ------
     SchemaError
-        If two of them have the same session.
+        If two archives have the same session.
     PathExists, MissingPath, WriteFailed
-        As `save`.
+        As for `save`.
     """
     path = _target(path, "zstd", layout, overwrite)
     groups: dict[str, xr.Dataset] = {}
-    owner: dict[str, str] = {}
+    part_of: dict[str, str] = {}  # name of a group -> the archive that has it
     paths = [os.fspath(part) for part in parts]
     for part in paths:
         opened = ArchiveReader().open_groups_as_dict(part)
-        if both := (set(opened) - {"/"}) & set(groups):
-            msg = f"{sorted(both)[0]} is in {owner[sorted(both)[0]]} and in {part}"
+        repeated = sorted((set(opened) - {"/"}) & set(groups))
+        if repeated:
+            msg = f"{repeated[0]} is in {part_of[repeated[0]]} and in {part}"
             raise SchemaError(msg)
-        owner = dict.fromkeys(opened, part) | owner
+        part_of = dict.fromkeys(opened, part) | part_of
         groups |= {name: node for name, node in opened.items() if name != "/" or not groups}
     tree = tree_of(groups)
     if layout is not None:
@@ -178,12 +180,12 @@ def join(
         whole = partial.folder / "whole.h5"
         units = _units(tree)
         sources: dict[str | None, Path] = {
-            name: Path(owner[nodes[0].path or "/"])
+            name: Path(part_of[nodes[0].path or "/"])
             for name, nodes in units.items()
             if name is not None
         }
-        contents = copied(whole, units, sources, "zstd", Bar(False, path.name, needed))
-        index.append(whole, contents)
+        written = copy_parts(whole, units, sources, "zstd", Bar(False, path.name, needed))
+        index.append(whole, written)
         flush(whole)
         replace(whole, path, overwrite)
     return path
@@ -196,7 +198,7 @@ def _save_layout(
     overwrite: bool,
     progress: bool | None = False,
 ) -> Path:
-    """Save in another's layout: whole, or not at all."""
+    """Save a tree in another layout; the file appears only when it is complete."""
     needed = sum(node.to_dataset(inherit=False).nbytes for node in tree.subtree)
     token = f"{layout} {uuid.uuid4()}"
     with partial_folder(path, token, needed) as partial, Bar(progress, path.name, needed) as bar:
@@ -210,6 +212,7 @@ def _save_layout(
 def _target(
     path: str | os.PathLike[str], compression: str | None, layout: str | None, overwrite: bool
 ) -> Path:
+    """Check the path and the options of a save, and return the absolute path."""
     path = Path(path).expanduser().absolute()
     if path.suffix not in (*HDF5_SUFFIXES, ZARR_SUFFIX):
         msg = f"{path}: expected a name that ends with .h5, .hdf5, .nc (HDF5) or .zarr (Zarr)"
@@ -244,24 +247,28 @@ def _target(
 # -------------------------------------------------------------------------------- what to write
 
 
-def _units(tree: xr.DataTree) -> Units:
-    """The nodes of each session; None for those above and beside the sessions."""
+def _units(tree: xr.DataTree) -> SessionNodes:
+    """Return the encoded nodes by session; None -> the nodes that belong to no session."""
     kind = schema.kind_of(tree)
     nodes = {path.strip("."): node for path, node in tree.subtree_with_keys}
     sessions = set(index.session_paths(kind, schema.area_paths(tree), nodes))
-    units: Units = {None: []}
+    units: SessionNodes = {None: []}
     for path, node in nodes.items():
         parts = path.split("/")
-        above = ("/".join(parts[:n]) for n in range(len(parts), -1, -1))
-        owner = next((p for p in above if p in sessions), None)
-        units.setdefault(owner, []).append(encode_node(path, node, kind))
+        upwards = ("/".join(parts[:n]) for n in range(len(parts), -1, -1))
+        session = next((p for p in upwards if p in sessions), None)
+        units.setdefault(session, []).append(encode_node(path, node, kind))
     root = next(node for node in next(n for n in units.values() if n) if not node.path)
     root.attrs[SAVED_BY] = f"neuroarrays {__version__}"
     return units
 
 
-def _token(units: Units, suffix: str, compression: str | None) -> str:
-    """A checksum, equal for equal saves: names, shapes, dtypes, attributes, sources of values."""
+def _token(units: SessionNodes, suffix: str, compression: str | None) -> str:
+    """Return a hash that is equal for equal saves.
+
+    It covers names, shapes, dtypes, attributes and the origin of values, so that a save continues only
+    what a save of the same tree has begun.
+    """
     digest = hashlib.sha256(f"{suffix} {compression} {__version__}".encode())
     for nodes in units.values():
         for node in nodes:
@@ -279,9 +286,10 @@ def _token(units: Units, suffix: str, compression: str | None) -> str:
 
 
 def _origin(encoded: Encoded) -> str:
-    """A checksum of the values of a variable, or of where they come from: no file is read.
+    """Return a hash of a variable's values, or of where they come from; no file is read.
 
-    Where that cannot be told, something new every time: nothing is resumed from other values.
+    Where the origin is unknown the result differs in each call, so that no save is resumed with other
+    values.
     """
     data = array_of(encoded.variable)
     if isinstance(data, LazyArray) or hasattr(data, "__dask_graph__"):
@@ -299,7 +307,8 @@ def _origin(encoded: Encoded) -> str:
 # ---------------------------------------------------------------------------------------- Zarr
 
 
-def _write_zarr(partial: Partial, units: Units, compression: str | None, bar: Bar) -> Path:
+def _write_zarr(partial: Partial, units: SessionNodes, compression: str | None, bar: Bar) -> Path:
+    """Write a Zarr store in the folder of a save, without the sessions that are complete already."""
     whole, finished = partial.folder / "whole.zarr", partial.folder / "finished.json"
     done = json.loads(finished.read_text()) if finished.is_file() else []
     writer = ZarrWriter(str(whole), compression, bar.add)
@@ -307,7 +316,7 @@ def _write_zarr(partial: Partial, units: Units, compression: str | None, bar: Ba
         if number in done:
             continue
         if name:
-            shutil.rmtree(whole / name, ignore_errors=True)  # what an interrupted save left
+            shutil.rmtree(whole / name, ignore_errors=True)  # half a session of an interrupted save
         for node in nodes:
             bar.at(node.path)
             writer.node(node)
@@ -315,6 +324,6 @@ def _write_zarr(partial: Partial, units: Units, compression: str | None, bar: Ba
         finished.with_suffix(".new").write_text(json.dumps(done))
         os.replace(finished.with_suffix(".new"), finished)
         partial.keep |= name is not None and len(done) < len(units)
-    sums.write(whole, writer.finish())
+    checksums.write(whole, writer.finish())
     flush_all(whole)
     return whole

@@ -1,4 +1,4 @@
-"""What an archive holds, found by looking at every group of it."""
+"""Scanning an archive: the entries of its nodes, from a visit to every group."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neuroarrays.archive.attributes import CODED
 from neuroarrays.archive.nodes import (
     NON_COORDINATE,
     Nodes,
+    link_row_indexes,
     node_entry,
     variable_entry,
-    with_places,
 )
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
@@ -31,29 +31,29 @@ _ZARR = "zarr.json"
 
 
 def scan_hdf5(location: Location) -> Nodes:
-    """Every node of an HDF5 archive, without its values."""
+    """Return the entries of all nodes of an HDF5 archive, without values."""
     import hdf5plugin  # noqa: F401
 
     path, nodes = location.path, Nodes()
     with safety.readable(path, "/", "readable HDF5"), open_file(location) as file:
-        ours = SAVED_BY in file.attrs
+        is_ours = SAVED_BY in file.attrs
         seen: dict[int, str] = {}
         todo: list[tuple[str, h5py.Group]] = [("", file)]
         while todo:
             node_path, group = todo.pop(0)
             with safety.readable(path, node_path, "readable HDF5"):
                 nodes[node_path] = _scan_group(path, file, node_path, group, seen)
-                if not ours:
+                if not is_ours:
                     _plain_netcdf(nodes[node_path])
-                below = (f"{node_path}/{name}".lstrip("/") for name in group)
-                todo += [(p, group[p.rpartition("/")[2]]) for p in below if _is_group(group, p)]
-    return with_places(nodes, path)
+                names = [name for name in group if _is_group(group, name)]
+                todo += [(f"{node_path}/{name}".lstrip("/"), group[name]) for name in names]
+    return link_row_indexes(nodes, path)
 
 
-def _is_group(group: h5py.Group, path: str) -> bool:
+def _is_group(group: h5py.Group, name: str) -> bool:
     import h5py
 
-    return bool(group.get(path.rpartition("/")[2], getclass=True) is h5py.Group)
+    return bool(group.get(name, getclass=True) is h5py.Group)
 
 
 def _scan_group(
@@ -63,6 +63,7 @@ def _scan_group(
     group: h5py.Group,
     seen: dict[int, str],
 ) -> dict[str, Any]:
+    """Return the entry of a node; `seen` collects object -> path of all datasets."""
     import h5py
 
     datasets: dict[str, h5py.Dataset] = {}
@@ -78,14 +79,15 @@ def _scan_group(
         if "netCDF dimension but not" not in str(attrs.get("NAME", "")):
             name = stored.removeprefix(NON_COORDINATE)
             dims = [name] if "CLASS" in attrs else _dims(file, dataset, seen)
-            text = h5py.check_string_dtype(dataset.dtype) is not None
-            dtype = "|O" if text else dataset.dtype.str
+            is_text = h5py.check_string_dtype(dataset.dtype) is not None
+            dtype = "|O" if is_text else dataset.dtype.str
             target = seen[hash(dataset.id)]
             variables[name] = variable_entry(dims, dataset.shape, dtype, attrs, target)
     return node_entry(_raw_attrs(group), variables)
 
 
 def _raw_attrs(node: Any) -> dict[str, Any]:
+    """Return the attributes of a group or dataset, without references to dimension scales."""
     import h5py
 
     out = {}
@@ -98,6 +100,7 @@ def _raw_attrs(node: Any) -> dict[str, Any]:
 
 
 def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> list[str]:
+    """Return the dimensions of a dataset: the names of its dimension scales."""
     from h5py import h5r
 
     if not dataset.ndim:
@@ -108,7 +111,7 @@ def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> li
 
 
 def scan_zarr(location: Location) -> Nodes:
-    """Every node of a Zarr archive, from its consolidated metadata if it has them."""
+    """Return the entries of all nodes of a Zarr archive, from its consolidated metadata if it has any."""
     path, folder = location.path, location.folder(location.folder_stamp())
     root = _json(folder, _ZARR)
     metadata = (root.get("consolidated_metadata") or {}).get("metadata")
@@ -117,7 +120,7 @@ def scan_zarr(location: Location) -> Nodes:
         metadata = {name.removesuffix(f"/{_ZARR}"): _json(folder, name) for name in files}
     node_path = ""
     try:
-        metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 lists them in no order
+        metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 does not sort them
         groups = {"": (root, {})} | {
             node_path: (meta, {})
             for node_path, meta in metadata.items()
@@ -126,8 +129,8 @@ def scan_zarr(location: Location) -> Nodes:
         for node_path, meta in metadata.items():
             if meta["node_type"] == "array":
                 group, _, name = node_path.rpartition("/")
-                text = meta["data_type"] == "string"
-                dtype = "|O" if text else np.dtype(meta["data_type"]).str
+                is_text = meta["data_type"] == "string"
+                dtype = "|O" if is_text else np.dtype(meta["data_type"]).str
                 dims = [str(dim) for dim in meta.get("dimension_names") or []]
                 variable = variable_entry(dims, meta["shape"], dtype, meta["attributes"], node_path)
                 groups[group][1][name] = variable
@@ -136,7 +139,7 @@ def scan_zarr(location: Location) -> Nodes:
         if SAVED_BY not in root["attributes"]:
             for node in nodes.values():
                 _plain_netcdf(node)
-        return with_places(nodes, path)
+        return link_row_indexes(nodes, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             path, node_path, "Zarr v3 metadata", f"{type(error).__name__}: {error}"
@@ -144,6 +147,7 @@ def scan_zarr(location: Location) -> Nodes:
 
 
 def _json(folder: Folder, name: str) -> Any:
+    """Return the metadata in a file of a Zarr store."""
     content = folder.document(name)
     if content is None:
         if name == _ZARR and folder.has(".zgroup"):
@@ -154,10 +158,11 @@ def _json(folder: Folder, name: str) -> Any:
 
 
 def _plain_netcdf(node: dict[str, Any]) -> None:
-    """Change a node that `Dataset.to_netcdf` or `to_zarr` of xarray wrote: its attributes mean more.
+    """Adapt the entry of a node that xarray's `to_netcdf` or `to_zarr` wrote.
 
-    What xarray is to decode by goes from a variable's attributes to "cf", and numbers that netCDF
-    makes lists of are numbers again. Coordinates stand in the file, so none are made on opening.
+    The attributes by which xarray decodes values move from a variable's attributes to "cf", and lists
+    of one number, which is how netCDF stores numbers, become numbers. All coordinates are in the file,
+    so none are added on opening.
     """
     node["views"] = []
     node["attrs"] = {name: _scalar(value) for name, value in node["attrs"].items()}
@@ -166,16 +171,16 @@ def _plain_netcdf(node: dict[str, Any]) -> None:
         coded = {name: attrs.pop(name) for name in CODED if name in attrs}
         is_float = np.dtype(variable["t"]).kind == "f"
         fill = coded.get("_FillValue")
-        if is_float and isinstance(fill, str):  # how xarray writes one to Zarr
+        if is_float and isinstance(fill, str):  # xarray writes it to Zarr as base64
             fill = coded["_FillValue"] = struct.unpack("<d", base64.b64decode(fill))[0]
         if is_float and isinstance(fill, float) and np.isnan(fill):
-            del coded["_FillValue"]  # NaN is NaN
+            del coded["_FillValue"]  # such values need no decoding
         if coded:
             variable["cf"] = coded
         variable["a"] = attrs
 
 
 def _scalar(value: Any) -> Any:
-    """The number in a list of length one."""
-    alone = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], str)
-    return value[0] if alone else value
+    """Return the number in a list of one number, and any other value unchanged."""
+    is_single = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], str)
+    return value[0] if is_single else value

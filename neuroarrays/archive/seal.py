@@ -1,9 +1,10 @@
-"""The seal of an HDF5 archive: a checksum of everything in it that HDF5 itself goes by.
+"""The seal of an HDF5 archive: a checksum of all its bytes outside of chunks.
 
-Chunks have checksums of their own. What is between them (headers, lists of chunks, heaps, small arrays) has
-a seal, which is checked before HDF5 opens the file: on some damage there it would go round in circles for
-ever, or read fill values. Behind an address HDF5 is given copies of all that (`neuroarrays.archive.structure`),
-each with its own checksum: only that of the session that is read is fetched.
+Chunks have their own checksums. The bytes between them (headers, lists of chunks, heaps, small arrays)
+have a seal, which is compared before HDF5 opens the file, because some damage there would make HDF5
+loop for ever or read fill values. For a remote file the seal is not computed; HDF5 gets copies of these
+bytes (`neuroarrays.archive.structure`), each with its own checksum, and only the copies of the sessions
+that are read are fetched.
 """
 
 from __future__ import annotations
@@ -24,18 +25,20 @@ from neuroarrays.files.source import HDF5_MAGIC
 if TYPE_CHECKING:
     import h5py
 
+#: The last bytes of an archive.
 MAGIC = b"neuroarrays\x003"
-#: Offset, length and checksum of the table of contents, then of the seal, then the mark.
+#: The footer: offset, length and checksum of the table of contents and of the seal, then `MAGIC`.
 FOOTER = struct.Struct(f"<QQIQQI{len(MAGIC)}s")
-#: The seal: bytes of the HDF5 file, checksum of the sealed bytes, how many runs and copies; then the runs
-#: (first byte, byte behind the last), and where the copies are.
+#: The beginning of the seal: size of the HDF5 file, checksum of the sealed bytes, numbers of runs and
+#: copies. The runs (first byte, last byte + 1) and the entries of the copies follow.
 _SEAL = struct.Struct("<QIII")
-#: Of a superblock of version 2 or 3: signature, version, size of an offset, and where HDF5 ends.
+#: A superblock of version 2 or 3 of the HDF5 file format specification: signature, version, size of an
+#: offset, and the end of the file.
 _SUPERBLOCK = struct.Struct("<8sBB18xQ")
 
 
 def footer_of(tail: bytes) -> tuple[Any, ...] | None:
-    """The footer among the last bytes of a file, None if it has none."""
+    """Return the footer among the last bytes of a file; None if there is none."""
     footer = tail[-FOOTER.size :]
     if len(footer) != FOOTER.size or not footer.endswith(MAGIC):
         return None
@@ -43,24 +46,24 @@ def footer_of(tail: bytes) -> tuple[Any, ...] | None:
 
 
 def read_footer(file: PositionedFile) -> tuple[Any, ...] | None:
-    """The footer of an open file, None if it has none."""
+    """Return the footer of an open file; None if it has none."""
     return footer_of(file.read(max(0, file.size - FOOTER.size), FOOTER.size))
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What is sealed in a file.
+    """The seal of a file.
 
     Attributes
     ----------
     size : int
-        Bytes of the HDF5 file.
+        Size of the HDF5 file without the index, bytes.
     runs : (run, 2) int64
-        The parts that are sealed, all but the chunks: first byte, byte behind the last.
+        The sealed parts, which are all but the chunks: first byte and last byte + 1 of each.
     checksum : int
-        Of all their bytes.
+        CRC-32 of the bytes of all runs.
     copies : list of Copied
-        Where they stand once more.
+        Where the copies of these bytes are.
     """
 
     size: int
@@ -69,36 +72,36 @@ class Seal:
     copies: list[structure.Copied]
 
     def packed(self) -> bytes:
-        """The form in which it stands in the file."""
+        """Return the seal as bytes for the file."""
         head = _SEAL.pack(self.size, self.checksum, len(self.runs), len(self.copies))
         copies = [structure.ENTRY.pack(*astuple(copied)) for copied in self.copies]
         return zlib.compress(b"".join([head, self.runs.astype("<u8").tobytes(), *copies]), 6)
 
     @classmethod
     def of(cls, packed: bytes, most: int) -> Seal:
-        """The seal of that form, which becomes at most some bytes.
+        """Return the seal in the bytes from `packed`, which may unpack to `most` bytes.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If the bytes are not a seal.
         """
         try:
             content = zlib.decompressobj().decompress(packed, most)
             size, checksum, runs, copies = _SEAL.unpack_from(content)
             table = np.frombuffer(content, "<u8", 2 * runs, _SEAL.size).reshape(-1, 2)
             tail = content[_SEAL.size + 16 * runs :]
-            places = [structure.Copied(*each) for each in structure.ENTRY.iter_unpack(tail)]
+            entries = [structure.Copied(*fields) for fields in structure.ENTRY.iter_unpack(tail)]
         except (zlib.error, struct.error) as error:
             raise ValueError(str(error)) from error
-        if len(places) != copies:
-            msg = f"{len(places)} copies where {copies} are said"
+        if len(entries) != copies:
+            msg = f"{len(entries)} copies where {copies} are said"
             raise ValueError(msg)
-        return cls(size, table.astype(np.int64), checksum, places)
+        return cls(size, table.astype(np.int64), checksum, entries)
 
 
 def extents_of(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Where the chunks of a dataset lie: (offset, number of bytes) of each, in bytes."""
+    """Return the offset and the size of each chunk of a dataset, bytes."""
     runs: list[tuple[int, int]] = []
     if dataset.chunks is not None:
         dataset.id.chunk_iter(lambda info: runs.append((info.byte_offset, info.size)))
@@ -106,7 +109,15 @@ def extents_of(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def checksum_of(file: PositionedFile, runs: np.ndarray) -> int:
-    """The checksum of the bytes of some parts of a file: (run, 2) int64, bytes."""
+    """Return the CRC-32 of the bytes in some parts of a file.
+
+    Parameters
+    ----------
+    file : PositionedFile
+        The file.
+    runs : (run, 2) int64
+        First byte and last byte + 1 of each part.
+    """
     checksum = 0
     for first, end in runs.tolist():
         for piece in structure.pieces(file, first, end):
@@ -115,15 +126,15 @@ def checksum_of(file: PositionedFile, runs: np.ndarray) -> int:
 
 
 def read(file: PositionedFile) -> Seal | None:
-    """The seal of an open archive.
+    """Return the seal of an open archive; None if it has none.
 
-    A file without a footer, and that ends where HDF5 does, was written to by another program: it has no seal,
-    which is None.
+    A file without a footer that ends where HDF5 ends was changed by another program, which removed
+    the seal.
 
     Raises
     ------
     FormatError
-        If it is cut short or damaged.
+        If the file is truncated or damaged.
     """
     footer = read_footer(file)
     if footer is None:
@@ -139,12 +150,12 @@ def read(file: PositionedFile) -> Seal | None:
 
 
 def check(file: PositionedFile, sealed: Seal) -> None:
-    """Refuse an archive whose seal is broken.
+    """Refuse an archive whose bytes outside of chunks have changed.
 
     Raises
     ------
     FormatError
-        If it is damaged.
+        If the checksum of these bytes, or of a copy, differs.
     """
     if checksum_of(file, sealed.runs) != sealed.checksum or not all(
         structure.take(file, *astuple(copied)[1:]) is not None for copied in sealed.copies
@@ -153,31 +164,31 @@ def check(file: PositionedFile, sealed: Seal) -> None:
 
 
 def check_end(path: str, head: bytes, size: int) -> None:
-    """Refuse an HDF5 file without an index that does not end where HDF5 says.
+    """Refuse an HDF5 file without an index that does not end where its superblock says.
 
     Parameters
     ----------
     path : str
-        For messages.
+        Path of the file, for errors.
     head : bytes
-        The first of the file.
+        The first bytes of the file.
     size : int
-        Bytes of the file.
+        Size of the file, bytes.
 
     Raises
     ------
     FormatError
-        If it was cut short, or its index is damaged.
+        If the file is truncated, or its index is damaged.
     """
     head = head[: _SUPERBLOCK.size]
     if len(head) < _SUPERBLOCK.size or not head.startswith(HDF5_MAGIC):
-        return  # a user block, or nothing that HDF5 would open
+        return  # the file has a user block, or is not HDF5
     _, version, width, end = _SUPERBLOCK.unpack(head)
     if version not in (2, 3) or width != 8 or end == size:
         return
     actual = f"{size:,} bytes, of which HDF5 knows {end:,}"
     if size < end:
-        actual = f"{size:,} bytes: it was cut short"
+        actual = f"{size:,} bytes: it is truncated"
     raise FormatError(
         path, "", f"the index of an archive after {end:,} bytes of HDF5", actual, _DAMAGED
     )
@@ -192,15 +203,15 @@ def _damaged(path: str, expected: str) -> FormatError:
 
 @dataclass(frozen=True)
 class SealedSource(HDF5Source):
-    """An HDF5 archive, whose seal is checked each time before HDF5 opens it."""
+    """An HDF5 archive whose seal is checked each time before HDF5 opens it."""
 
     def _file(self) -> tuple[h5py.File, PositionedFile | None]:
-        """As of any; HDF5 is given copies of what it goes by where each read waits.
+        """Open the file after its seal was checked; HDF5 reads copies of a remote file's metadata.
 
         Raises
         ------
         FormatError
-            If it is cut short or damaged, or has changed since the stamp was taken.
+            If the file is truncated or damaged, or has changed since it was first looked at.
         """
         file = self.location.open(self.stamp)
         sealed = read(file)

@@ -1,9 +1,10 @@
-"""Copies of what HDF5 goes by in an archive, one for each session, for readers that wait for each answer.
+"""Copies of HDF5's metadata in an archive, one for each session, for reading over a network.
 
-HDF5 finds a value by headers, lists of chunks and heaps, which lie among the values of all of a session.
-Behind an address each step of that way would be a request. So the bytes between the chunks of a session
-(small arrays and text are among them) stand once more behind the last byte of HDF5, packed, with a checksum:
-one request brings them. On a disk of this machine they are not used.
+HDF5 finds a value by way of headers, lists of chunks and heaps, which lie scattered among the values of
+a session. In a remote file each step would be a request. An archive therefore has a second copy of all
+bytes between the chunks of a session (small arrays and text are among them) after the last byte of
+HDF5, compressed and with a checksum, so that one request brings them. For local files the copies are
+not used.
 """
 
 from __future__ import annotations
@@ -21,25 +22,27 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.byte_ranges import ByteRanges
 from neuroarrays.files.positioned import PositionedFile
 
-#: HDF5 reads that much of a header before it knows how long it is, bytes.
+#: HDF5 reads this much of a header before it knows the header's length, bytes.
 _AHEAD = 512
 _COUNT = struct.Struct("<Q")
-#: A copy: the first byte of HDF5 that it stands for, its offset, length and checksum.
+#: The entry of a copy: the first byte that it copies, its offset, length and checksum.
 ENTRY = struct.Struct("<QQQI")
-#: Bytes read at once.
+#: Bytes that are read at a time.
 _PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Copied:
-    """Where a copy is.
+    """The entry of a copy in the seal.
 
     Attributes
     ----------
     begin : int
-        The first byte of the part of the file that it stands for; it ends where the next begins.
-    offset, length, checksum : int
-        Of the copy, bytes.
+        First byte of the part of the file that it copies; the part ends where the next one begins.
+    offset, length : int
+        Where the copy lies in the file, bytes.
+    checksum : int
+        CRC-32 of the copy.
     """
 
     begin: int
@@ -49,7 +52,7 @@ class Copied:
 
 
 def take(file: PositionedFile, offset: int, length: int, checksum: int) -> bytes | None:
-    """Bytes at an offset of a file; None if their checksum differs from the stored one."""
+    """Return bytes at an offset of a file; None if their checksum differs from the stored one."""
     if offset + length > file.size:
         return None
     packed = file.read(offset, length)
@@ -57,19 +60,19 @@ def take(file: PositionedFile, offset: int, length: int, checksum: int) -> bytes
 
 
 def between(extents: Iterable[tuple[int, int]], size: int) -> np.ndarray:
-    """The parts of a file in which there are no chunks.
+    """Return the parts of a file between its chunks.
 
     Parameters
     ----------
     extents : iterable of (int, int)
-        Where chunks lie: offset and number of bytes.
+        Offset and size of each chunk, bytes.
     size : int
-        Bytes of the file.
+        Size of the file, bytes.
 
     Returns
     -------
     (run, 2) int64
-        First byte of each part, and the one behind its last, bytes.
+        First byte and last byte + 1 of each part.
     """
     chunks = np.array(sorted(extents), np.int64).reshape(-1, 2)
     begins, ends = chunks[:, 0], chunks.sum(axis=1)
@@ -78,23 +81,23 @@ def between(extents: Iterable[tuple[int, int]], size: int) -> np.ndarray:
 
 
 def pieces(file: PositionedFile, first: int, end: int) -> Iterable[bytes]:
-    """The bytes of a part of a file, a few MB at once; fewer where the file ends."""
+    """Yield the bytes of a part of a file, a few MB at a time; fewer where the file ends."""
     while first < end and (piece := file.read(first, min(_PIECE, end - first))):
         yield piece
         first += len(piece)
 
 
 def packed(file: PositionedFile, runs: np.ndarray, begin: int, end: int) -> bytes:
-    """The copy for a part of a file.
+    """Return the compressed copy of the HDF5 metadata in one part of a file.
 
     Parameters
     ----------
     file : PositionedFile
         The finished HDF5 file.
     runs : (run, 2) int64
-        As of `between`, bytes.
+        The parts without chunks, from `between`.
     begin, end : int
-        Which part, bytes.
+        First byte and last byte + 1 of the part.
     """
     first, last = runs[:, 1].searchsorted(begin, "right"), runs[:, 0].searchsorted(end)
     spans: list[list[int]] = []
@@ -113,19 +116,19 @@ def packed(file: PositionedFile, runs: np.ndarray, begin: int, end: int) -> byte
 
 
 def unpacked(raw: bytes, most: int) -> ByteRanges:
-    """Parts of a file and their bytes, from a copy.
+    """Return the ranges of a file, with their bytes, from a compressed copy.
 
     Parameters
     ----------
     raw : bytes
         The copy.
     most : int
-        Bytes that it may become.
+        Largest size that it may unpack to, bytes.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If the bytes are not a copy, or unpack to more than `most`.
     """
     import zstandard
 
@@ -138,26 +141,26 @@ def unpacked(raw: bytes, most: int) -> ByteRanges:
         spans = np.frombuffer(content, "<u8", 2 * count, _COUNT.size).reshape(-1, 2).tolist()
     except (zstandard.ZstdError, struct.error) as error:
         raise ValueError(str(error)) from error
-    kept, at = ByteRanges(), _COUNT.size + 16 * count
+    ranges, at = ByteRanges(), _COUNT.size + 16 * count
     for start, stop in spans:
-        kept.starts.append(start)
-        kept.pieces.append(bytes(content[at : at + stop - start]))
+        ranges.starts.append(start)
+        ranges.pieces.append(bytes(content[at : at + stop - start]))
         at += stop - start
     if at != len(content):
         msg = f"{len(content)} bytes where {at} are said"
         raise ValueError(msg)
-    return kept
+    return ranges
 
 
 class CopiedFile(PositionedFile):
-    """An archive behind an address, of which HDF5 is given the copies; chunks are read where they lie.
+    """A remote archive in which HDF5 reads metadata from the copies, and chunks where they lie.
 
     Parameters
     ----------
     file : PositionedFile
-        The file.
+        The remote file.
     copies : sequence of Copied
-        Its copies, in the order of the parts that they stand for; the first stands for the beginning.
+        The entries of its copies, in the order of the parts that they copy, from the first byte on.
     """
 
     waits = True
@@ -165,7 +168,8 @@ class CopiedFile(PositionedFile):
     def __init__(self, file: PositionedFile, copies: Sequence[Copied]):
         self.file, self.copies, self.path, self.size = file, copies, file.path, file.size
         self.begins = [copied.begin for copied in copies]
-        self.known: dict[int, ByteRanges] = {}
+        #: Number of a copy -> its ranges, for copies that were fetched.
+        self.fetched: dict[int, ByteRanges] = {}
 
     def fill(self, buffers: Sequence[Any], at: int) -> int:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
@@ -193,15 +197,16 @@ class CopiedFile(PositionedFile):
         self.file.close()
 
     def _copy(self, at: int, count: int) -> memoryview | None:
-        """The bytes in a copy; None of a chunk."""
+        """Return bytes from a copy; None if no copy has them, as for chunks."""
         number = bisect_right(self.begins, at) - 1
         if number < 0:
             return None
-        if number not in self.known:
-            self.known[number] = self._read(self.copies[number])
-        return self.known[number].get(at, count)
+        if number not in self.fetched:
+            self.fetched[number] = self._read(self.copies[number])
+        return self.fetched[number].get(at, count)
 
     def _read(self, copied: Copied) -> ByteRanges:
+        """Fetch a copy and unpack it."""
         raw = take(self.file, copied.offset, copied.length, copied.checksum)
         if raw is None:
             self._refuse("others (their checksum differs)")
@@ -211,6 +216,6 @@ class CopiedFile(PositionedFile):
             self._refuse(str(error))
 
     def _refuse(self, found: str) -> NoReturn:
-        expected = "the copy of what HDF5 goes by in a session"
+        expected = "the copy of a session's HDF5 metadata"
         hint = "the file is damaged; copy it again, or save it anew"
         raise FormatError(self.path, "", expected, found, hint)

@@ -1,8 +1,9 @@
-"""Archives as Zarr v3 folders, written node by node.
+"""Archives as Zarr v3 stores, written node by node.
 
-By hand: the library zarr takes 2-3 ms for each array and a task for each chunk, of which an archive of many
-sessions has tens of thousands. What is written is plain Zarr v3, which it reads: chunks of some kB to 1 MB,
-many of them in one file (the codec `sharding_indexed`), and the metadata of all arrays in the root.
+The zarr library is not used because it takes 2-3 ms per array and a task per chunk, and an archive of
+many sessions has tens of thousands of each. What is written is plain Zarr v3, which zarr can read:
+chunks of some kB to 1 MB, many of them in one file (the codec `sharding_indexed`), and consolidated
+metadata in the root.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.archive.encoding import Encoded, Node, encode_places, text_block
+from neuroarrays.archive.encoding import Encoded, Node, encode_row_index, text_block
 from neuroarrays.archive.packing import (
     GZIP_LEVEL,
     ZSTD_LEVEL,
@@ -30,79 +31,83 @@ from neuroarrays.archive.packing import (
 from neuroarrays.files import state, zarr_codecs
 from neuroarrays.files.blocks import block_shape, grid
 
-#: The metadata of a node, in its folder.
+#: The file of metadata in the folder of a group or array.
 META = "zarr.json"
-#: Offset and bytes in the index of a shard for a chunk that is not there.
+#: Offset and size of a missing chunk in the index of a shard, as Zarr defines it.
 _ABSENT = (1 << 64) - 1
-#: Bytes of a file from which on threads save time.
+#: Size of a file from which on threads save time, bytes.
 _THREADED = 1 << 20
 
 Report = Callable[[int], None]
 
 
 class ZarrWriter:
-    """Writes nodes into a folder, each array whole; `finish` puts all metadata into the root.
+    """Writes nodes into a store; `finish` then writes the consolidated metadata.
 
     Parameters
     ----------
     path : path
-        The folder; what an interrupted save has left in it stays.
+        The folder of the store; files of an interrupted save stay in it.
     compression : {"zstd", "portable", None}
-        zstd or gzip where it is worth it; or nothing but checksums.
+        "portable" is gzip. Variables that compress too little are stored uncompressed, with a
+        checksum, as are all with None.
     report : callable
-        Told the bytes of values as they are written.
+        Called with the number of bytes of values that were written.
     """
 
     def __init__(self, path: str | os.PathLike[str], compression: str | None, report: Report):
         self.folder, self.report = Path(path), report
         self.packing = Packing(compression, shuffles=False)
-        self.made: set[str] = set()
-        if not (self.folder / META).is_file():  # what an interrupted save goes on with
+        #: Folders that were created.
+        self.created: set[str] = set()
+        if not (self.folder / META).is_file():  # it exists if a save is resumed
             self._group("", {})
 
     def node(self, node: Node) -> None:
-        """Write a node and its values; a second name of an array is a second array."""
+        """Write a node and its values; Zarr has no links, so each name of an array has its own copy."""
         self._group(node.path, node.attrs)
         for encoded in node.variables:
             self._variable(encoded)
 
     def finish(self) -> dict[str, dict[str, Any]]:
-        """Put the metadata of all nodes into the root, and return them by path."""
+        """Write the metadata of all nodes into the root, and return them by path."""
         metadata: dict[str, dict[str, Any]] = {}
-        for folder, below, _ in os.walk(self.folder):
-            below.sort()
+        for folder, subfolders, _ in os.walk(self.folder):
+            subfolders.sort()
             content = json.loads(Path(folder, META).read_bytes())
             metadata[Path(folder).relative_to(self.folder).as_posix()] = content
             if content["node_type"] == "array":
-                below.clear()  # its chunks
+                subfolders.clear()  # folders of chunks have no metadata
         root = metadata.pop(".")
-        inside = {"kind": "inline", "must_understand": False, "metadata": metadata}
-        self._put(META, _packed_json(root | {"consolidated_metadata": inside}))
+        consolidated = {"kind": "inline", "must_understand": False, "metadata": metadata}
+        self._put(META, _packed_json(root | {"consolidated_metadata": consolidated}))
         return metadata
 
     def _group(self, path: str, attrs: dict[str, Any]) -> None:
+        """Write the metadata of a group."""
         content = {"zarr_format": 3, "node_type": "group", "attributes": _plain_attrs(attrs)}
         self._put(f"{path}/{META}".lstrip("/"), _packed_json(content))
 
     def _put(self, name: str, content: bytes) -> None:
-        place = os.path.join(self.folder, name)
-        above = os.path.dirname(place)
-        if above not in self.made:
-            os.makedirs(above, exist_ok=True)
-            self.made.add(above)
-        with open(place, "wb") as file:
+        """Write a file of the store."""
+        path = os.path.join(self.folder, name)
+        parent = os.path.dirname(path)
+        if parent not in self.created:
+            os.makedirs(parent, exist_ok=True)
+            self.created.add(parent)
+        with open(path, "wb") as file:
             file.write(content)
 
     def _variable(self, encoded: Encoded) -> None:
-        """Write an array: its values, and then what is known of them."""
+        """Write an array: its values, and then its metadata."""
         if encoded.kind == "text":
             self._text(encoded)
             return
         shape, chunk = encoded.variable.shape, encoded.chunks
-        packed = chunk is None or self.packing.worth(encoded)
-        chunk = (chunk if packed else encoded.raw_chunks) or tuple(max(n, 1) for n in shape)
+        is_packed = chunk is None or self.packing.is_worthwhile(encoded)
+        chunk = (chunk if is_packed else encoded.raw_chunks) or tuple(max(n, 1) for n in shape)
         shard = block_shape(shape, chunk, encoded.stored.itemsize)
-        coder = _Coder(self.packing, chunk, packed)
+        coder = _ChunkEncoder(self.packing, chunk, is_packed)
         distinct = (
             Distinct(encoded) if Distinct.applies(encoded) and shard[1:] == shape[1:] else None
         )
@@ -114,7 +119,7 @@ class ZarrWriter:
         self._values(encoded.path, shard, coder, contents)
         dims = [str(dim) for dim in encoded.variable.dims]
         if distinct is not None and len(distinct.known) < shape[0]:
-            index = encode_places(encoded, distinct.places)
+            index = encode_row_index(encoded, distinct.row_index)
             dims[0] = str(index.native["instance_dimension"])
             shape = (len(distinct.known), *shape[1:])
             self._variable(index)
@@ -123,12 +128,15 @@ class ZarrWriter:
         codecs = [{"name": "bytes", **order}, *coder.codecs]
         if shard != chunk:
             codecs = [_sharding(chunk, codecs)]
-        self._described(encoded, shape, dims, shard, dtype.name, 0, codecs)
+        self._array_metadata(encoded, shape, dims, shard, dtype.name, 0, codecs)
 
     def _values(
-        self, path: str, shard: tuple[int, ...], coder: _Coder, contents: Iterable[Block]
+        self, path: str, shard: tuple[int, ...], coder: _ChunkEncoder, contents: Iterable[Block]
     ) -> None:
-        """Write the files of an array; large ones are packed on two threads while the next are computed."""
+        """Write the files of an array.
+
+        Large files are compressed on two threads while the values of the next are computed.
+        """
         waiting: deque[tuple[str, list[Callable[[], bytes]], tuple[int, ...]]] = deque()
 
         def write() -> None:
@@ -151,19 +159,19 @@ class ZarrWriter:
     def _text(self, encoded: Encoded) -> None:
         """Write a column of text in one piece."""
         values = text_block(encoded)
-        shape, coder = encoded.variable.shape, _Coder(self.packing, (), True)
+        shape, coder = encoded.variable.shape, _ChunkEncoder(self.packing, (), True)
         if values.size:
             content = [str(text).encode() for text in values.ravel()]
             pieces = [struct.pack("<I", len(content))]
             for raw in content:
                 pieces += [struct.pack("<I", len(raw)), raw]
             name = "/".join([encoded.path, "c", *["0"] * len(shape)])
-            self._put(name, coder.packed(b"".join(pieces)))
+            self._put(name, coder.compress(b"".join(pieces)))
         dims, chunk = [str(dim) for dim in encoded.variable.dims], tuple(max(n, 1) for n in shape)
         codecs = [{"name": "vlen-utf8"}, *coder.codecs]
-        self._described(encoded, shape, dims, chunk, "string", "", codecs)
+        self._array_metadata(encoded, shape, dims, chunk, "string", "", codecs)
 
-    def _described(
+    def _array_metadata(
         self,
         encoded: Encoded,
         shape: tuple[int, ...],
@@ -173,6 +181,7 @@ class ZarrWriter:
         fill: Any,
         codecs: list[dict[str, Any]],
     ) -> None:
+        """Write the metadata of an array."""
         content = {
             "zarr_format": 3,
             "node_type": "array",
@@ -188,67 +197,67 @@ class ZarrWriter:
         self._put(f"{encoded.path}/{META}", _packed_json(content))
 
 
-def _job(coder: _Coder, values: np.ndarray, threaded: bool) -> Callable[[], bytes]:
-    """What gives the bytes of a chunk, begun on a thread."""
-    if not threaded:
+def _job(coder: _ChunkEncoder, values: np.ndarray, in_thread: bool) -> Callable[[], bytes]:
+    """Return a function that returns the bytes of a chunk, which a thread may compute already."""
+    if not in_thread:
         return lambda: coder.pack(values)
     return state.pool("save", 2).submit(coder.pack, values).result
 
 
-class _Coder:
-    """How the chunks of an array become bytes, and several chunks one file.
+class _ChunkEncoder:
+    """Converts the chunks of an array to bytes, and several chunks to one file.
 
     Parameters
     ----------
     packing : Packing
-        Of the archive.
+        The compression of the archive.
     chunk : tuple of int
         Shape of a chunk.
     is_packed : bool
-        Whether they are compressed; else they have a checksum.
+        Whether chunks are compressed; otherwise they get a checksum.
     """
 
     def __init__(self, packing: Packing, chunk: tuple[int, ...], is_packed: bool):
         self.packing, self.chunk = packing, chunk
-        self.way = packing.compression if is_packed else None
+        self.compression = packing.compression if is_packed else None
         self.codecs: list[dict[str, Any]] = [{"name": "crc32c"}]
-        if self.way == "portable":
+        if self.compression == "portable":
             self.codecs = [{"name": "gzip", "configuration": {"level": GZIP_LEVEL}}]
-        elif self.way is not None:
+        elif self.compression is not None:
             settings = {"level": ZSTD_LEVEL, "checksum": True}
             self.codecs = [{"name": "zstd", "configuration": settings}]
 
     def pack(self, values: np.ndarray) -> bytes:
-        """The bytes of a chunk, whole at the edges of the array too."""
-        return self.packed(padded(values, self.chunk).tobytes())
+        """Return the stored bytes of a chunk, which has its full shape at the edges of the array too."""
+        return self.compress(padded(values, self.chunk).tobytes())
 
-    def packed(self, raw: bytes) -> bytes:
-        """Bytes as they are stored."""
-        if self.way is None:
+    def compress(self, raw: bytes) -> bytes:
+        """Return bytes as they are stored: compressed, or with a checksum."""
+        if self.compression is None:
             return raw + zarr_codecs.crc32c(raw)
-        if self.way == "portable":
-            machine = zlib.compressobj(GZIP_LEVEL, wbits=31)
-            return machine.compress(raw) + machine.flush()
+        if self.compression == "portable":
+            compressor = zlib.compressobj(GZIP_LEVEL, wbits=31)  # in the form of gzip
+            return compressor.compress(raw) + compressor.flush()
         return self.packing.compress(raw)
 
     def joined(
         self, pieces: Sequence[bytes], counts: tuple[int, ...], file_shape: tuple[int, ...]
     ) -> bytes:
-        """A file of chunks: itself if a file holds one, else after an index of where each is.
+        """Join chunks to the bytes of a file: a single chunk, or a shard with an index.
 
         Parameters
         ----------
         pieces : sequence of bytes
-            The chunks that there are, in C order.
+            The chunks, in C order.
         counts : tuple of int
-            How many there are along each axis, in the last files fewer than there is room for.
+            Number of chunks along each axis; files at the edge of an array have fewer than the others.
         file_shape : tuple of int
-            Values of a whole file along each axis.
+            Number of values of a full file along each axis.
         """
         if file_shape == self.chunk:
             return pieces[0]
-        room = tuple(n // c for n, c in zip(file_shape, self.chunk, strict=True))
-        index = np.full((*room, 2), _ABSENT, "<u8")
+        grid_shape = tuple(n // c for n, c in zip(file_shape, self.chunk, strict=True))
+        index = np.full((*grid_shape, 2), _ABSENT, "<u8")
         sizes = np.array([len(piece) for piece in pieces], "<u8")
         begin = index.nbytes + zarr_codecs.CRC_BYTES
         starts = begin + np.cumsum(sizes) - sizes
@@ -259,7 +268,7 @@ class _Coder:
 
 
 def _sharding(chunk: tuple[int, ...], codecs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The codec of files of several chunks, the index first: a first request brings it."""
+    """Return the sharding codec, with the index at the start, where a first request reads it."""
     order = {"name": "bytes", "configuration": {"endian": "little"}}
     settings = {
         "chunk_shape": list(chunk),
@@ -275,11 +284,11 @@ def _packed_json(content: dict[str, Any]) -> bytes:
 
 
 def _plain_attrs(attrs: dict[str, Any]) -> dict[str, Any]:
-    """Attributes as JSON has them; NaN and infinities as xarray's Zarr backend cannot: as text."""
+    """Return attributes for JSON; NaN and infinities, which JSON does not have, become text."""
     out = {}
     for name, value in attrs.items():
         plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         items = plain if isinstance(plain, list) else [plain]
-        finite = all(not isinstance(v, float) or np.isfinite(v) for v in items)
-        out[name] = plain if finite else str(plain)
+        is_finite = all(not isinstance(v, float) or np.isfinite(v) for v in items)
+        out[name] = plain if is_finite else str(plain)
     return out

@@ -9,11 +9,12 @@ import xarray as xr
 import zstandard
 
 from neuroarrays.archive.arrays import Repeated
-from neuroarrays.archive.encoding import Encoded, Node, chunk_shape, raw_chunk_shape
+from neuroarrays.archive.chunk_shapes import chunk_shape, raw_chunk_shape
+from neuroarrays.archive.encoding import Encoded, Node
 from neuroarrays.archive.packing import Distinct, Packing
 from neuroarrays.archive.reader import _Builder
 from neuroarrays.archive.saving import _token
-from neuroarrays.archive.zarr_writer import _Coder, _plain_attrs
+from neuroarrays.archive.zarr_writer import _ChunkEncoder, _plain_attrs
 from neuroarrays.errors import FormatError
 from neuroarrays.files.zarr_codecs import Decoder
 from neuroarrays.lazy.views import InMemory
@@ -26,7 +27,7 @@ def kept(rows):
     )
     distinct = Distinct(one)
     blocks = list(distinct.blocks((2, rows.shape[1])))
-    return np.concatenate([values for _, values in blocks]), distinct.places.tolist()
+    return np.concatenate([values for _, values in blocks]), distinct.row_index.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
@@ -48,7 +49,7 @@ def encoded(values, dims=("presentation_id", "x"), **given):
 def test_compression_is_judged_by_chunks_from_all_of_the_values():
     rows = np.random.default_rng(0).integers(0, 256, (3 * 16, 8192), np.uint8)
     assert encoded(rows).chunks == (16, 8192)
-    worth = {name: Packing(name).worth for name in ("zstd", "portable", None)}
+    worth = {name: Packing(name).is_worthwhile for name in ("zstd", "portable", None)}
     assert not worth["zstd"](encoded(rows))
     rows[16:32] = 0  # a third less
     assert worth["zstd"](encoded(rows))
@@ -87,7 +88,7 @@ def test_which_values_are_shuffled():
 @pytest.mark.parametrize("compression", ["zstd", "portable", None])
 def test_codecs_of_zarr(compression, is_packed):
     pytest.importorskip("google_crc32c", reason="the extra `zarr` is not installed")
-    coder = _Coder(Packing(compression, shuffles=False), (3, 2), is_packed)
+    coder = _ChunkEncoder(Packing(compression, shuffles=False), (3, 2), is_packed)
     values = np.arange(4, dtype="<i2").reshape(2, 2)  # at an edge
     raw = coder.pack(values)
     codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, *coder.codecs]
@@ -107,10 +108,10 @@ def test_codecs_of_zarr(compression, is_packed):
 
 def test_where_repeated_rows_are_listed():
     rows = np.zeros((4, 2000))
-    assert encoded(rows).places == ""
+    assert encoded(rows).row_index_path == ""
     index = ("stimulus_index", "stimulus_instance")
-    assert encoded(rows, index=index).places == "m/stimulus_index"
-    assert encoded(rows, node="", index=index).places == "stimulus_index"
+    assert encoded(rows, index=index).row_index_path == "m/stimulus_index"
+    assert encoded(rows, node="", index=index).row_index_path == "stimulus_index"
     assert Distinct.applies(encoded(rows, index=index))
     assert not Distinct.applies(encoded(rows))
     assert not Distinct.applies(encoded(rows[:1, :4], index=index))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.archive import encoding, index, parts
+from neuroarrays.archive import chunk_shapes, index, parts
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.archive.scan import scan_hdf5
@@ -425,13 +425,15 @@ def test_uncompressed_comes_back(tmp_path, name):
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=4), st.sampled_from([1, 2, 4, 8]))
 def test_chunks_fit(shape, itemsize):
     for first in ("presentation_id", "time"):
-        chunk = encoding.chunk_shape((first, "a", "b", "c"), tuple(shape), itemsize)
+        chunk = chunk_shapes.chunk_shape((first, "a", "b", "c"), tuple(shape), itemsize)
         size = int(np.prod(shape)) * itemsize
-        if size < encoding.SMALL:
+        if size < chunk_shapes.SMALL:
             assert chunk is None
         else:
             assert all(1 <= c <= n for c, n in zip(chunk, shape, strict=True))
-            assert int(np.prod(chunk)) * itemsize <= max(encoding.LONG_CHUNK, shape[-1] * itemsize)
+            assert int(np.prod(chunk)) * itemsize <= max(
+                chunk_shapes.LONG_CHUNK, shape[-1] * itemsize
+            )
 
 
 @pytest.mark.parametrize(
@@ -625,7 +627,7 @@ def test_two_saves_at_once_are_refused(tmp_path):
 
 def test_values_are_written_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("neuroarrays.files.blocks.BLOCK", 1 << 14)
-    monkeypatch.setattr("neuroarrays.archive.encoding.CHUNK", 1 << 13)
+    monkeypatch.setattr("neuroarrays.archive.chunk_shapes.CHUNK", 1 << 13)
     sizes = []
 
     class Watched(Fragile):

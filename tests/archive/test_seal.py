@@ -53,7 +53,7 @@ def test_a_file_cut_short_is_named_before_hdf5_opens_it(archive, tmp_path, monke
     for share in (0.1, 0.5, 0.9, 1.0):
         bad = tmp_path / f"{share}.h5"
         bad.write_bytes(whole[: int(len(whole) * share) - 1])
-        with pytest.raises(FormatError, match="cut short|of which HDF5 knows"):
+        with pytest.raises(FormatError, match="truncated|of which HDF5 knows"):
             na.open_datatree(bad, engine="neuroarrays").load()
 
 

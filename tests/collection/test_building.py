@@ -230,8 +230,8 @@ def slowly(job):
             print("writing", flush=True)
             time.sleep(60)
         writers._write = stuck
-        from neuroarrays.archive import encoding
-        encoding.SMALL = 0
+        from neuroarrays.archive import chunk_shapes
+        chunk_shapes.SMALL = 0
     return make(job)
 
 pipeline.make_part = slowly
@@ -547,11 +547,11 @@ def test_archives_that_share_a_session_are_not_joined(sessions, tmp_path):
 
 
 def test_parts_of_another_form_are_written_anew(sessions, tmp_path, monkeypatch):
-    from neuroarrays.archive import encoding
+    from neuroarrays.archive import chunk_shapes
 
     trees = [na.align(na.open_datatree(path), "trials", bin_width=0.01) for path in sessions]
     parts = [na.save(tree, tmp_path / f"{i}.h5") for i, tree in enumerate(trees)]
-    monkeypatch.setattr(encoding, "CHUNK", 1 << 11)
+    monkeypatch.setattr(chunk_shapes, "CHUNK", 1 << 11)
     path = store.join(parts, tmp_path / "all.h5")
     assert path.stat().st_size > 0
     joined = na.open_datatree(path)

@@ -12,7 +12,7 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import synthetic
-from neuroarrays.archive import sums
+from neuroarrays.archive import checksums
 from neuroarrays.errors import FormatError
 from neuroarrays.testing.comparing import assert_same_trees, load
 
@@ -35,7 +35,9 @@ def copy(archive, tmp_path):
 
 
 def files_of(archive):
-    return sorted(file for file in archive.rglob("*") if file.is_file() and file.name != sums.NAME)
+    return sorted(
+        file for file in archive.rglob("*") if file.is_file() and file.name != checksums.NAME
+    )
 
 
 def test_every_file_that_is_lost_is_named(copy):
@@ -76,7 +78,7 @@ def test_metadata_of_two_arrays_that_are_exchanged(copy):
         load(na.open_datatree(copy))
 
 
-@pytest.mark.parametrize("name", ["zarr.json", sums.NAME])
+@pytest.mark.parametrize("name", ["zarr.json", checksums.NAME])
 def test_one_word_of_the_metadata(copy, name):
     raw = (copy / name).read_bytes()
     changed = raw.replace(b'"source"', b'"sourze"') if name == "zarr.json" else raw[:-9] + bytes(9)
@@ -101,7 +103,7 @@ def test_a_store_that_was_changed_on_purpose(tree, copy):
     zarr.open_group(copy, mode="r+").attrs["note"] = "mine"
     with pytest.raises(FormatError, match=r"on purpose, delete \.checksums in it"):
         na.open_datatree(copy)
-    (copy / sums.NAME).unlink()
+    (copy / checksums.NAME).unlink()
     assert na.open_datatree(copy).attrs["note"] == "mine"
     load(na.open_datatree(copy))
 
