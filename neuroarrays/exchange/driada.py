@@ -1,4 +1,4 @@
-"""Aligned trees as what DRIADA's builder of experiments takes, and as pickles that it loads."""
+"""Convert aligned trees to the arrays that DRIADA builds experiments from, and to its pickles."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-#: Our names of the neurons' matrices, and DRIADA's.
+#: Variable of the neurons in a tree -> its name in DRIADA.
 _NEURAL = {schema.RESPONSES: "calcium", schema.SPIKE_DATA: "spikes"}
-#: Matrices of the neurons that DRIADA does not cut where it deletes bad frames.
+#: Matrices of the neurons from which DRIADA does not delete bad frames.
 _UNCUT = ("asp", "reconstructions")
-#: Masks, which are no features.
+#: Masks. They are not features.
 _MASKS = (schema.VALID, schema.VALID_UNITS)
-#: Constants of an experiment that its builder takes beside the rate, s.
+#: Attributes of a session, in s, that DRIADA's builder takes in addition to the frame rate.
 _KINETICS = ("t_rise_sec", "t_off_sec")
-#: Of the noise that the builder adds to calcium, so that each load gives the same values.
+#: Seed of the noise that the builder adds to calcium, so that each load gives the same values.
 _SEED = 0
-#: Share of a frame by which a time stamp may lie beside a regular clock.
+#: A time stamp may differ from a regular clock by this share of a frame.
 _SLACK = 0.1
 
 
 def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, Any]:
-    """The arrays that DRIADA's ``load_exp_from_aligned_data`` takes, of one area.
+    """Convert an area to the arrays that DRIADA's ``load_exp_from_aligned_data`` takes.
 
     Parameters
     ----------
     tree : xr.DataTree
         An aligned tree on a continuous clock.
     area : str, optional
-        Path of the area; needed where there are several.
+        Path of the area; needed if there are several.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        ``calcium`` (unit, time) float, ``spikes`` where there are counts, and every numeric signal
-        along time as (time,) or (component, time), in the units of the tree; bool and small
-        integers as int64, which DRIADA takes. Signals with one value or none are left out, as it
-        leaves them out.
-        ``_metadata`` is a dict: ``fps`` (Hz), which the builder takes from there, where the clock
-        tells it; ``bad_frames`` (list of int), where the tree has frames that are not valid, which
-        the builder takes as the argument of that name; ``left_out``, the signals that are.
+        ``calcium`` (unit, time) float64, and ``spikes`` (unit, time) if the area has spike counts.
+        Every numeric signal along time is (time,) or (component, time), in the unit that it has in
+        the tree. Bool and integers become int64. Signals that have fewer than two distinct values
+        are left out, because DRIADA does not accept them.
+        ``_metadata`` is a dict. It has ``fps`` (frames/s) if the area has a clock, ``bad_frames``
+        (list of int) if some frames are not valid, and ``left_out``, the names of the signals that
+        were left out, if there are any.
 
     Raises
     ------
@@ -79,16 +79,16 @@ def to_driada(tree: xr.DataTree, area: str | None = None) -> dict[str, Any]:
     """
     path = _path(tree, area)
     arrays = _arrays(tree, path)
-    facts = _facts(tree[path])
-    kept, left_out = dict(arrays), []
-    for name, values in arrays.items():
-        cut_short = name in _UNCUT and "bad_frames" in facts
-        if cut_short or (name not in _NEURAL.values() and _is_constant(values)):
-            del kept[name]
+    metadata = _metadata(tree[path])
+    left_out = []
+    for name, values in list(arrays.items()):
+        is_too_long = name in _UNCUT and "bad_frames" in metadata
+        if is_too_long or (name not in _NEURAL.values() and _is_constant(values)):
+            del arrays[name]
             left_out.append(name)
-    _check_known(kept, path)
-    facts |= {"left_out": left_out} if left_out else {}
-    return kept | ({"_metadata": facts} if facts else {})
+    _check_known(arrays, path)
+    metadata |= {"left_out": left_out} if left_out else {}
+    return arrays | ({"_metadata": metadata} if metadata else {})
 
 
 def write_experiment(
@@ -98,29 +98,30 @@ def write_experiment(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write an area as a pickled experiment, which DRIADA (1.2 or later) loads. It is not needed here.
+    """Write an area as a pickled experiment, which DRIADA (1.2 or later) loads.
 
-    The pickle holds the arrays of `to_driada` and names DRIADA's builder. DRIADA's
-    ``load_exp_from_pickle`` calls it with them: types of features, copies and masks are made then,
-    by the DRIADA that loads it. `neuroarrays.open_datatree` reads the file without calling anything.
+    DRIADA need not be installed to write the file. The pickle holds the arrays of `to_driada` and
+    the name of DRIADA's builder. DRIADA's ``load_exp_from_pickle`` calls this builder, which makes
+    the types of features, copies and masks. `neuroarrays.open_datatree` reads the file without
+    calling anything.
 
     Parameters
     ----------
     tree : xr.DataTree
         An aligned tree on a continuous clock with one frame rate.
     path : str or path
-        The file; ``Exp NAME.pickle`` in a folder ``NAME`` is where DRIADA looks for it.
+        The file to write. DRIADA looks for ``Exp NAME.pickle`` in a folder ``NAME``.
     area : str, optional
-        Path of the area; needed where there are several.
+        Path of the area; needed if there are several.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Notes
     -----
-    Frames that are not valid are bad frames there. Gaps of the clock are filled with the frame
-    before, and these are bad frames as well, so that DRIADA deletes them and keeps the mask. Signals
-    with one value or none are in the file, and DRIADA leaves them out. Types of features that the
-    tree has (`feature_types`) are given on; without any DRIADA finds its own.
+    Frames that are not valid become bad frames. Gaps of the clock are filled with the frame before
+    the gap. The filled frames are bad frames too, so DRIADA deletes them and keeps the mask. Signals
+    with fewer than two distinct values are in the file, and DRIADA leaves them out. The types of
+    features that are stated in the tree (`feature_types`) are written; DRIADA determines the others.
 
     Raises
     ------
@@ -140,36 +141,39 @@ def write_experiment(
     >>> na.open_datatree("Exp mouse1.pickle").attrs["source"]
     'driada'
     """
-    place = _path(tree, area)
-    node, arrays = tree[place], _arrays(tree, place)
-    facts = _facts(node)
-    if "fps" not in facts:
-        msg = f"{place} has no clock, and DRIADA would take 20 Hz: open it with sampling_rate=, or assign time"
+    area_path = _path(tree, area)
+    node, arrays = tree[area_path], _arrays(tree, area_path)
+    metadata = _metadata(node)
+    if "fps" not in metadata:
+        msg = (
+            f"{area_path} has no clock, and DRIADA would assume 20 Hz: open it with "
+            "sampling_rate=, or assign time"
+        )
         raise SchemaError(msg)
     session = node.parent if node.parent is not None else node
-    frames, size = _frames(node, session.attrs, place)
-    bad = np.ones(size, bool)
+    frames, n_frames = _frames(node, session.attrs, area_path)
+    bad = np.ones(n_frames, bool)
     bad[frames] = False
-    bad[frames[facts.pop("bad_frames", [])]] = True
+    bad[frames[metadata.pop("bad_frames", [])]] = True
     if bad.any():
         arrays = {name: values for name, values in arrays.items() if name not in _UNCUT}
-    _check_known({n: v for n, v in arrays.items() if not _is_empty(v)}, place)
-    if size > frames.size:
-        before = np.maximum(np.searchsorted(frames, np.arange(size), side="right") - 1, 0)
+    _check_known({n: v for n, v in arrays.items() if not _is_empty(v)}, area_path)
+    if n_frames > frames.size:
+        before = np.maximum(np.searchsorted(frames, np.arange(n_frames), side="right") - 1, 0)
         arrays = {name: values[..., before] for name, values in arrays.items()}
     name = str(session.name or session.attrs.get("session_id") or Path(path).stem)
     constants = {k: session.attrs[k] for k in _KINETICS if k in session.attrs}
-    arguments: tuple[Any, ...] = (
+    arguments: tuple[Any, ...] = (  # the arguments of DRIADA's builder, in their order
         "neuroarrays",
         {"name": name},
-        arrays | {"_metadata": facts},
-        [],  # features that are forced to be continuous: an older way to say the types
+        arrays | {"_metadata": metadata},
+        [],  # features that are forced to be continuous; the types below replace it
         _types(node, arrays) or None,
         np.flatnonzero(bad).tolist(),
-        facts | constants,
-        False,  # no printing
-        None,  # no spikes made of calcium
-        None,  # no aggregates
+        metadata | constants,
+        False,  # nothing is printed
+        None,  # no spikes are computed from calcium
+        None,  # no aggregated features
         -1,
         True,
         not any(f"{feature}_2d" in arrays for feature in arrays),
@@ -178,18 +182,21 @@ def write_experiment(
     with written(Path(path), overwrite=overwrite) as new, open(new, "xb") as file:
         file.write(b"\x80\x04c" + f"{BUILDER.module}\n{BUILDER.name}\n".encode())
         pickle.Pickler(file, 4).dump(arguments)
-        file.seek(-1, os.SEEK_END)  # before the mark of the end, where the call belongs
+        file.seek(-1, os.SEEK_END)  # The call replaces the opcode STOP, which is written after it.
         file.write(b"R.")
 
 
 def _path(tree: xr.DataTree, area: str | None) -> str:
-    """The path of the area that is meant."""
+    """The path of the area of this name, or of the only area."""
     areas = schema.area_paths(tree)
     if not areas:
-        msg = f"expected an aligned tree, found {given.described(tree)}; give the whole, as area.root, and say area="
+        msg = (
+            f"expected an aligned tree, found {given.described(tree)}; give the whole tree, which "
+            "is area.root, and area="
+        )
         raise SchemaError(msg)
     if area is None and len(areas) != 1:
-        msg = f"there are {len(areas)} areas, {shorten(areas)}; say area="
+        msg = f"there are {len(areas)} areas, {shorten(areas)}; give area="
         raise SchemaError(msg)
     path = areas[0] if area is None else str(area).strip("/")
     if path not in areas:
@@ -200,18 +207,19 @@ def _path(tree: xr.DataTree, area: str | None) -> str:
 def _signals(area: Any) -> dict[str, xr.DataArray]:
     """The numeric variables along time of an area and the nodes below it, by DRIADA's names."""
     signals: dict[str, xr.DataArray] = {}
-    renamed = area.root.attrs.get("source") == "driada"  # names that a tree has for something else
+    # The reader of DRIADA renames arrays whose names have another meaning in a tree.
+    is_from_driada = area.root.attrs.get("source") == "driada"
     for node in (area, *area.children.values()):
         for name, array in node.to_dataset(inherit=False).data_vars.items():
             along = array.dims[:1] == (schema.TIME,) and array.ndim <= 2
             if along and array.dtype.kind in "biuf" and name not in _MASKS:
-                own = str(array.attrs.get("stored_as", name) if renamed else name)
-                signals[_NEURAL.get(str(name), own)] = array
+                stored_name = str(array.attrs.get("stored_as", name) if is_from_driada else name)
+                signals[_NEURAL.get(str(name), stored_name)] = array
     return signals
 
 
 def _arrays(tree: xr.DataTree, path: str) -> dict[str, np.ndarray]:
-    """The signals as DRIADA has them, time last."""
+    """The signals of an area by DRIADA's names, with time as the last dimension."""
     signals = _signals(tree[path])
     if "calcium" not in signals:
         msg = f"{path} has no responses along (time, unit_id), which DRIADA needs"
@@ -232,7 +240,7 @@ def _types(area: Any, arrays: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def _frames(area: Any, attrs: Any, where: str) -> tuple[np.ndarray, int]:
-    """Numbers of the frames on a clock without gaps, (time,) int64, and how many that has."""
+    """The numbers of the frames on a clock without gaps, (time,) int64, and its length."""
     time = np.asarray(area.coords[schema.TIME].values, np.float64)
     step = float(np.median(np.diff(time)))
     deleted = int(attrs.get("frames_deleted", 0))
@@ -246,6 +254,7 @@ def _frames(area: Any, attrs: Any, where: str) -> tuple[np.ndarray, int]:
 
 
 def _check_known(arrays: dict[str, np.ndarray], where: str) -> None:
+    """Refuse arrays with NaN."""
     missing = [name for name, values in arrays.items() if np.isnan(values).any()]
     if missing:
         msg = (
@@ -254,32 +263,33 @@ def _check_known(arrays: dict[str, np.ndarray], where: str) -> None:
         raise SchemaError(msg)
 
 
-def _facts(area: Any) -> dict[str, Any]:
-    """The rate of the clock, and the frames that are not to be trusted."""
-    facts: dict[str, Any] = {}
+def _metadata(area: Any) -> dict[str, Any]:
+    """`fps`, the rate of the clock, and `bad_frames`, the frames that are not valid."""
+    metadata: dict[str, Any] = {}
     time = area.coords.get(schema.TIME)
     if time is not None and time.size > 1:
         step = float(np.median(np.diff(np.asarray(time.values, np.float64))))
         if step > 0:
-            facts["fps"] = round(1 / step, 6)
+            metadata["fps"] = round(1 / step, 6)
     valid = area.data_vars.get(schema.VALID)
     if valid is not None and valid.dims == (schema.TIME,):
         bad = np.flatnonzero(~np.asarray(valid.values, bool)).tolist()
-        facts |= {"bad_frames": bad} if bad else {}
-    return facts
+        metadata |= {"bad_frames": bad} if bad else {}
+    return metadata
 
 
 def _is_constant(values: np.ndarray) -> bool:
-    """Whether there is one value or none, NaN aside."""
+    """Whether an array has fewer than two distinct values; NaN does not count."""
     known = values[~np.isnan(values)]
     return bool(known.size == 0 or (known == known[0]).all())
 
 
 def _is_empty(values: np.ndarray) -> bool:
-    """Whether there is no value, NaN aside."""
+    """Whether all values are NaN."""
     return bool(np.isnan(values).all())
 
 
 def _driada(array: xr.DataArray) -> np.ndarray:
+    """The values with time last, as float64 or int64, which are the types that DRIADA takes."""
     values = np.asarray(array.values).T
     return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)

@@ -1,4 +1,4 @@
-"""Recordings as files of Neurodata Without Borders 2, which open here again."""
+"""Write sessions of recording trees as files of Neurodata Without Borders 2 (NWB)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from neuroarrays.formats.nwb import layout
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
-#: Facts of a session by the names that NWB has for them, where these differ.
-_CALLED = {"experiment_notes": "notes"}
-_FACTS = (
+#: Attribute of a session -> its name in NWB, if they differ.
+_NWB_NAMES = {"experiment_notes": "notes"}
+#: Attributes of a session for which NWB has a text.
+_TEXTS = (
     "session_id",
     "institution",
     "lab",
@@ -41,8 +42,9 @@ _FACTS = (
     "data_collection",
     "slices",
 )
-#: Those that are lists, which the tree has as one text.
+#: Attributes that are lists in NWB and one text in the tree.
 _LISTS = ("experimenter", "keywords", "related_publications")
+#: Attribute of a session -> its name in the NWB subject.
 _SUBJECT = {
     "subject": "subject_id",
     "species": "species",
@@ -53,12 +55,14 @@ _SUBJECT = {
     "subject_description": "description",
     "subject_weight": "weight",
 }
-#: Male, female, other, unknown; and an age of which nothing is known: from no days on.
-_SEXES, _ANY_AGE = "MFOU", "P0D/"
-#: Attributes that may say when a session began.
-_BEGAN = ("session_start_time", "start_time_unix", "session_date", "date")
-#: Attributes of a session that are about the file it came from.
-_OF_FILE = ("notes", "metadata_in_file", "nwb_version")
+#: The sexes of NWB: male, female, other, unknown.
+_SEXES = "MFOU"
+#: An unknown age in NWB: a range of durations (ISO 8601) that begins at 0 days.
+_ANY_AGE = "P0D/"
+#: Attributes that may hold the time at which a session began.
+_START_ATTRS = ("session_start_time", "start_time_unix", "session_date", "date")
+#: Attributes of a session that describe the file it was read from.
+_ABOUT_FILE = ("notes", "metadata_in_file", "nwb_version")
 
 
 def to_nwb(
@@ -73,45 +77,46 @@ def to_nwb(
 ) -> list[str]:
     """Write a session of a recording tree as an NWB 2 file (HDF5). Needs pynwb: ``neuroarrays[nwb]``.
 
-    Spikes of all areas become the table ``units`` with the area as a column, tables of presentations
+    Spikes of all areas become the table ``units`` with the area as a column. Tables of presentations
     become ``TimeIntervals``, point events ``EventsTable``, signals of imaged neurons
-    ``RoiResponseSeries``, voltages of electrodes ``ElectricalSeries``, other signals behaviour, and
-    pictures templates. Large arrays are read and written piece by piece. What NWB has no place for
-    (names of dimensions, attributes, a few values) stands beside it as a text in ``/scratch``, so that
-    `na.open_datatree` gives the same tree again, under the name of the file.
+    ``RoiResponseSeries``, and voltages of electrodes ``ElectricalSeries``. Stimuli become templates.
+    All other signals become behaviour. Large arrays are read and written in pieces. NWB has no place
+    for names of dimensions, most attributes, and some values. They are written as a text in
+    ``/scratch``, so that `na.open_datatree` gives the same tree again, under the name of the file.
 
     Parameters
     ----------
     tree : xr.DataTree
         A recording tree, or a session of one; times in s.
     path : str or path
-        The file, ``<name>.nwb``.
+        The file to write, ``<name>.nwb``.
     session : str, optional
-        The session's name; needed where there are several.
+        The name of the session; needed if there are several.
     session_start_time : datetime or str, optional
-        When the session began, ISO 8601: what times count from. Else an attribute of the session
-        (`session_start_time`, `start_time_unix`, `session_date`, `date`). Without a time zone, UTC.
+        The date and time (ISO 8601) at which the session clock is 0; UTC if it has no time zone. By
+        default it is taken from an attribute of the session: `session_start_time`,
+        `start_time_unix`, `session_date` or `date`.
     identifier : str, optional
-        A name of this file that no other has. Else the attribute `identifier`, else a new UUID.
+        A name that no other NWB file has. The default is the attribute `identifier`, or a new UUID.
     session_description : str, optional
-        Else the attribute `session_description`, else the name of the session.
+        The default is the attribute `session_description`, or the name of the session.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     list of str
-        What the file does not hold, each with its place and the reason; `notes` say it when the file
-        is opened.
+        What was left out of the file, each with its path and the reason. These sentences are in
+        `notes` when the file is opened again.
 
     Raises
     ------
     SchemaError
-        If it is no recording tree, or nothing says when the session began.
+        If `tree` is not a recording tree, or the start of the session is not known.
     NotInTree
         If there is no such session.
     PathExists, WriteFailed
-        If there is something at `path`, or it cannot be written: nothing of it is left then.
+        If `path` exists, or cannot be written. No partial file is left.
     MissingDependency
         If pynwb is not installed.
 
@@ -129,16 +134,17 @@ def to_nwb(
         raise MissingDependency("pynwb", "nwb", "na.to_nwb") from error
     node = one_session(tree, session)
     facts = {str(key): value for key, value in node.attrs.items()}
-    stated = {
+    arguments = {
         "session_start_time": session_start_time,
         "identifier": identifier,
         "session_description": session_description,
     }
-    facts |= {key: value for key, value in stated.items() if value is not None}
-    with warnings.catch_warnings():  # names of columns that are attributes of pynwb's objects, too
+    facts |= {key: value for key, value in arguments.items() if value is not None}
+    with warnings.catch_warnings():
+        # pynwb warns of columns that have the name of an attribute of its objects.
         warnings.filterwarnings("ignore", module="(hdmf|pynwb)")
         file = _file(node.name or "session", facts)
-        told, left_out = _nodes(file, node)
+        records, left_out = _add_nodes(file, node)
         file.add_scratch(
             "", name=layout.TOLD.rpartition("/")[2], description="the tree that neuroarrays wrote"
         )
@@ -148,56 +154,72 @@ def to_nwb(
             NWBHDF5IO(file=output, mode="w") as writer,
         ):
             writer.write(file)
-            _tell(output, node, told, left_out)
+            _write_records(output, node, records, left_out)
             check()
     return left_out
 
 
-def _tell(
-    output: h5py.File, node: xr.DataTree, nodes: Mapping[str, Any], left_out: list[str]
+def _write_records(
+    output: h5py.File, node: xr.DataTree, records: Mapping[str, Any], left_out: list[str]
 ) -> None:
-    """Write the text of what NWB has no place for, which names all datasets that were written."""
+    """Write, as a text, how the tree was stored and all that NWB has no place for.
+
+    The text also lists the datasets of the file, so that a reader sees if another program changed
+    it.
+    """
     datasets: list[str] = []
-    output.visititems(
-        lambda name, thing: datasets.append(name) if isinstance(thing, h5py.Dataset) else None
-    )
-    told = {
+
+    def add(name: str, member: Any) -> None:
+        if isinstance(member, h5py.Dataset):
+            datasets.append(name)
+
+    output.visititems(add)
+    contents = {
         "version": layout.VERSION,
-        layout.ATTRS: {str(k): v for k, v in node.attrs.items() if k not in _OF_FILE},
-        layout.NODES: nodes,
+        layout.ATTRS: {str(k): v for k, v in node.attrs.items() if k not in _ABOUT_FILE},
+        layout.NODES: records,
         layout.DATASETS: datasets,
         layout.LEFT_OUT: left_out,
     }
-    output[layout.TOLD][()] = json.dumps(told, default=_plain)
+    output[layout.TOLD][()] = json.dumps(contents, default=_plain)
 
 
 def _plain(value: Any) -> Any:
+    """A value that JSON can hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _nodes(file: NWBFile, session: xr.DataTree) -> tuple[dict[str, Any], list[str]]:
-    """Put the nodes of a session into a file; what is told of them, and what is left out."""
+def _add_nodes(file: NWBFile, session: xr.DataTree) -> tuple[dict[str, Any], list[str]]:
+    """Add the nodes of a session to a file.
+
+    Returns
+    -------
+    records : dict
+        For each node by path: where its variables are, as `formats.nwb.layout` describes.
+    left_out : list of str
+        What the file does not hold, and why.
+    """
     from neuroarrays.exchange.nwb_nodes import Nodes
     from neuroarrays.exchange.nwb_series import SeriesNodes
     from neuroarrays.exchange.nwb_units import UnitNodes
 
-    every = {path: node.to_dataset(inherit=False) for path, node in session.subtree_with_keys}
-    every = {path: node for path, node in every.items() if path != "." and node.variables}
+    datasets = {path: node.to_dataset(inherit=False) for path, node in session.subtree_with_keys}
+    datasets = {path: node for path, node in datasets.items() if path != "." and node.variables}
     roles = {
         path: schema.role_of(schema.RECORDING, path, node.data_vars, node.sizes, False)
-        for path, node in every.items()
+        for path, node in datasets.items()
     }
-    nodes = Nodes(file, every)
+    nodes = Nodes(file, datasets)
     spikes = {
         path: node
-        for path, node in every.items()
+        for path, node in datasets.items()
         if roles[path] == "spikes" and _has_rows("spikes", node)
     }
-    observed = every.get(schema.OBSERVED)
+    observed = datasets.get(schema.OBSERVED)
     if observed is not None and observed.sizes.get(schema.INTERVAL):
-        nodes.table(schema.OBSERVED, every[schema.OBSERVED])
+        nodes.table(schema.OBSERVED, observed)
     if spikes:
         UnitNodes(nodes).write(spikes)
     series = SeriesNodes(file, nodes, {path.rpartition("/")[0] for path in spikes})
@@ -207,16 +229,16 @@ def _nodes(file: NWBFile, session: xr.DataTree) -> tuple[dict[str, Any], list[st
         "stimulus": nodes.template,
         "series": series.write,
     }
-    for path, node in every.items():
+    for path, node in datasets.items():
         role = roles[path]
         if not _has_rows(role, node):
-            nodes.tell(path, {})
+            nodes.record(path, {})
         elif role in by_role:
             by_role[role](path, node)
-    return nodes.told, nodes.left_out
+    return nodes.records, nodes.left_out
 
 
-#: The dimension that the rows of a table, or the samples of a series, are along.
+#: Role of a node -> the dimension of its rows or samples.
 _ROWS = {
     "table": schema.PRESENTATION,
     "events": schema.EVENT,
@@ -227,7 +249,7 @@ _ROWS = {
 
 
 def _has_rows(role: str, node: xr.Dataset) -> bool:
-    """Whether there is anything to write: tools for NWB fail on tables and series of no rows."""
+    """Whether a node has rows or samples; tools for NWB fail on tables and series without any."""
     return role not in _ROWS or node.sizes.get(_ROWS[role], 0) > 0
 
 
@@ -235,68 +257,69 @@ def _has_rows(role: str, node: xr.Dataset) -> bool:
 
 
 def _file(name: str, facts: Mapping[str, Any]) -> NWBFile:
-    """A file with what is said of session and subject."""
+    """A pynwb file with the attributes of a session and its subject."""
     from pynwb import NWBFile
     from pynwb.file import Subject
 
     texts = {
-        _CALLED.get(key, key): str(value) for key, value in facts.items() if isinstance(value, str)
+        _NWB_NAMES.get(key, key): str(value)
+        for key, value in facts.items()
+        if isinstance(value, str)
     }
     if "experiment_notes" not in facts:
         texts.pop("notes", None)
-    more: dict[str, Any] = {key: texts[key] for key in _FACTS if texts.get(key)}
-    more |= {key: texts[key].split("; ") for key in _LISTS if texts.get(key)}
+    fields: dict[str, Any] = {key: texts[key] for key in _TEXTS if texts.get(key)}
+    fields |= {key: texts[key].split("; ") for key in _LISTS if texts.get(key)}
     file = NWBFile(
         session_description=str(facts.get("session_description") or name),
         identifier=str(facts.get("identifier") or uuid.uuid4()),
         session_start_time=_start(name, facts),
-        **more,
+        **fields,
     )
     file.subject = Subject(**_subject(texts))
     return file
 
 
 def _subject(texts: Mapping[str, str]) -> dict[str, str]:
-    """What NWB says of an animal; what it asks for and nobody says is its word for not known."""
+    """The fields of the NWB subject; required ones that are not known get NWB's word for it."""
     subject = {key: texts[name] for name, key in _SUBJECT.items() if texts.get(name)}
     sex = subject.get("sex", "")[:1].upper()
     subject["sex"] = sex if sex and sex in _SEXES else "U"
     if not re.match(r"P\d", subject.get("age", "")):  # a duration of ISO 8601
         subject["age"] = _ANY_AGE
-    if not re.match(
-        r"[\d.]+ *[a-zμµ]+$", subject.get("weight", "")
-    ):  # without a unit it means nothing
+    has_unit = re.match(r"[\d.]+ *[a-zμµ]+$", subject.get("weight", ""))
+    if not has_unit:  # A weight without its unit has no meaning.
         subject.pop("weight", None)
     return {"subject_id": "unknown"} | subject
 
 
 def _start(name: str, facts: Mapping[str, Any]) -> datetime:
-    """When a session began.
+    """The date and time at which a session began, with a time zone.
 
     Raises
     ------
     SchemaError
-        If nothing says it.
+        If no attribute has it.
     """
-    tried = []
-    for key in _BEGAN:
+    faults = []
+    for key in _START_ATTRS:
         value = facts.get(key)
         if value is None:
             continue
         try:
             if isinstance(value, datetime):
-                began = value
+                start = value
             elif isinstance(value, str):
-                began = datetime.fromisoformat(value.strip())
+                start = datetime.fromisoformat(value.strip())
             else:
-                began = datetime.fromtimestamp(float(value), UTC)
+                start = datetime.fromtimestamp(float(value), UTC)
         except (TypeError, ValueError, OverflowError, OSError):
-            tried.append(f"{key}={value!r:.40}, which is no time of ISO 8601")
+            faults.append(f"{key}={value!r:.40}, which is no time of ISO 8601")
             continue
-        return began if began.tzinfo else began.replace(tzinfo=UTC)
-    found = "; ".join(tried) or f"none of {', '.join(_BEGAN)} among its attributes"
+        return start if start.tzinfo else start.replace(tzinfo=UTC)
+    found = "; ".join(faults) or f"none of {', '.join(_START_ATTRS)} among its attributes"
     msg = (
-        f"{name}: NWB needs the time when a session began, found {found}; say it, "
-        "e.g. session_start_time='2020-07-11T09:30:00+02:00'"
+        f"{name}: NWB needs the time when a session began, found {found}; give it, for example "
+        "session_start_time='2020-07-11T09:30:00+02:00'"
     )
     raise SchemaError(msg)

@@ -1,4 +1,7 @@
-"""The nodes of a session as objects of pynwb, and what NWB has no place for (`formats.nwb.layout`)."""
+"""Convert nodes of a session to objects of pynwb, and record where each variable is stored.
+
+`formats.nwb.layout` describes the records, from which the reader restores the tree.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 from pynwb.image import ImageSeries
 
 from neuroarrays import schema
-from neuroarrays.exchange.nwb_streams import TEXT, stored
+from neuroarrays.exchange.nwb_arrays import TEXT, stored
 from neuroarrays.formats.nwb import layout
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.tree.observed import OF_SESSION
 
-#: Values for which NWB has no place and that the text beside it holds, per variable.
+#: The most values of a variable without a place in NWB that its record holds.
 _MOST = 2000
-#: Names of columns that mean something else to NWB.
+#: Names of columns that have another meaning in NWB.
 _NOT_COLUMNS = {
     "id",
     "electrodes",
@@ -38,44 +41,58 @@ _NOT_COLUMNS = {
     "resolution",
     "group",
 }
-#: Tables that a file of NWB has a place of its own for.
-_OWN_TABLES = ("trials", "epochs", "invalid_times")
-#: What stands in the place of a unit that is not known.
+#: Tables that are attributes of an NWB file.
+_NAMED_TABLES = ("trials", "epochs", "invalid_times")
+#: The physical unit of a series whose unit is not known.
 _NO_UNIT = "n.a."
-#: Pictures and movies, without and with colour.
+#: Numbers of dimensions of pictures: (time, y, x) and (time, y, x, colour).
 _PICTURES = (3, 4)
 
 
 class Nodes:
-    """Puts the nodes of a session into a file.
+    """Adds the nodes of a session to a file.
 
     Parameters
     ----------
     file : NWBFile
-        Where they go.
+        The file to add to.
     nodes : dict of str to Dataset
-        By path below the session.
+        The nodes by path below the session.
 
     Attributes
     ----------
-    told : dict
-        Of each node what `formats.nwb.layout` says.
+    records : dict
+        For each node by path: where its variables are, as `formats.nwb.layout` describes.
     left_out : list of str
         What the file does not hold, and why.
     """
 
     def __init__(self, file: NWBFile, nodes: Mapping[str, xr.Dataset]):
         self.file, self.nodes = file, nodes
-        self.told: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Any]] = {}
         self.left_out: list[str] = []
         self._names: set[str] = set()
 
-    # ---------------------------------------------------------------------------- what is told
+    # ------------------------------------------------------------------------------- records
 
-    def tell(self, path: str, places: Mapping[str, dict[str, Any]], area: str = "") -> None:
-        """Say where the variables of a node are; those that are nowhere are told themselves."""
+    def record(self, path: str, locations: Mapping[str, dict[str, Any]], area: str = "") -> None:
+        """Record where the variables of a node are in the file.
+
+        The record itself holds the values of variables that are not in the file.
+
+        Parameters
+        ----------
+        path : str
+            Path of the node below the session.
+        locations : dict of str to dict
+            The location of each variable that is in the file, as `formats.nwb.layout` describes.
+        area : str
+            Name of the area whose units the node has; "" for none.
+        """
         node = self.nodes[path]
-        variables = {name: place(node, name, **where) for name, where in places.items()}
+        variables = {
+            name: variable_record(node, name, **location) for name, location in locations.items()
+        }
         for name in map(str, node.variables):
             variable = node.variables[name]
             if name in variables:
@@ -84,7 +101,7 @@ class Nodes:
                 why = f"{variable.size:,} values along {', '.join(map(str, variable.dims)) or 'nothing'}"
                 self.left_out.append(f"{path}/{name}: NWB has no place for {why}")
                 continue
-            variables[name] = place(
+            variables[name] = variable_record(
                 node,
                 name,
                 **{
@@ -93,11 +110,11 @@ class Nodes:
                     layout.SHAPE: variable.shape,
                 },
             )
-        told = {layout.ATTRS: dict(node.attrs), layout.VARIABLES: variables}
-        self.told[path] = told | ({layout.AREA: area} if area else {})
+        record = {layout.ATTRS: dict(node.attrs), layout.VARIABLES: variables}
+        self.records[path] = record | ({layout.AREA: area} if area else {})
 
     def name(self, wanted: str, group: str) -> str:
-        """A name in a group that NWB allows and that is not taken there."""
+        """A name that NWB allows and that nothing else in a group has; it is then in use."""
         name = clean(wanted)
         while f"{group}/{name}" in self._names:
             name += "_"
@@ -107,12 +124,11 @@ class Nodes:
     # ---------------------------------------------------------------------------------- tables
 
     def table(self, path: str, node: xr.Dataset) -> None:
-        """Presentations, or the stretches that were recorded, as a table of intervals."""
+        """Add presentations, or the recorded stretches, as a table of intervals."""
         dim = schema.INTERVAL if path == schema.OBSERVED else schema.PRESENTATION
         name = self.name(path.rpartition("/")[2], "intervals")
-        size, at = node.sizes[dim], f"intervals/{name}"
-        named = {schema.START_TIME: schema.START_TIME, schema.STOP_TIME: schema.STOP_TIME}
-        columns, places = [], {}
+        size, group = node.sizes[dim], f"intervals/{name}"
+        columns, locations = [], {}
         for column, description in zip(OF_SESSION, ("start", "stop"), strict=True):
             known = column in node.variables
             times = node.variables[column] if known else xr.Variable(dim, np.full(size, np.nan))
@@ -124,11 +140,11 @@ class Nodes:
                 )
             )
             if known:
-                places[column] = {layout.AT: f"{at}/{column}"}
-        for column, variable, called in _columns(node, dim, (dim, *OF_SESSION), named):
-            columns.append(vector(called, variable))
-            places[column] = {layout.AT: f"{at}/{called}"}
-        ids, where = _identifiers(node, dim, at)
+                locations[column] = {layout.AT: f"{group}/{column}"}
+        for column, variable, nwb_name in _columns(node, dim, (dim, *OF_SESSION), OF_SESSION):
+            columns.append(vector(nwb_name, variable))
+            locations[column] = {layout.AT: f"{group}/{nwb_name}"}
+        ids, ids_location = _identifiers(node, dim, group)
         table = TimeIntervals(
             name=name,
             description=description_of(node, path),
@@ -136,29 +152,29 @@ class Nodes:
             columns=columns,
             colnames=[column.name for column in columns],
         )
-        if name in _OWN_TABLES:
+        if name in _NAMED_TABLES:
             setattr(self.file, name, table)
         else:
             self.file.add_time_intervals(table)
-        self.tell(path, places | where)
+        self.record(path, locations | ids_location)
 
     def events(self, path: str, node: xr.Dataset) -> None:
-        """Point events as a table of events."""
+        """Add point events as a table of events."""
         dim, name = schema.EVENT, self.name(path.rpartition("/")[2], "events")
-        at, times = f"events/{name}", node.variables[schema.EVENT_TIME]
+        group, times = f"events/{name}", node.variables[schema.EVENT_TIME]
         columns = [
             TimestampVectorData(
                 name="timestamp", description="when it happened, s", data=stored(times, dtype="f8")
             )
         ]
-        places = {schema.EVENT_TIME: {layout.AT: f"{at}/timestamp"}}
-        for column, variable, called in _columns(node, dim, (schema.EVENT_TIME,)):
+        locations = {schema.EVENT_TIME: {layout.AT: f"{group}/timestamp"}}
+        for column, variable, nwb_name in _columns(node, dim, (schema.EVENT_TIME,)):
             is_duration = (
-                called == "duration" and variable.dtype.kind in "iuf" and variable.ndim == 1
+                nwb_name == "duration" and variable.dtype.kind in "iuf" and variable.ndim == 1
             )
             kind = DurationVectorData if is_duration else VectorData
-            columns.append(vector(called, variable, kind=kind))
-            places[column] = {layout.AT: f"{at}/{called}"}
+            columns.append(vector(nwb_name, variable, kind=kind))
+            locations[column] = {layout.AT: f"{group}/{nwb_name}"}
         table = EventsTable(
             name=name,
             description=description_of(node, path),
@@ -167,43 +183,44 @@ class Nodes:
             colnames=[column.name for column in columns],
         )
         self.file.add_events_table(table)
-        self.tell(path, places)
+        self.record(path, locations)
 
     # -------------------------------------------------------------------------------- templates
 
     def template(self, path: str, node: xr.Dataset) -> None:
-        """Pictures, or the frames of a movie, that were shown."""
-        places: dict[str, dict[str, Any]] = {}
+        """Add pictures, or the frames of a movie, as stimulus templates."""
+        locations: dict[str, dict[str, Any]] = {}
         times = node.variables.get("frame_time")
         for name in map(str, node.variables):
             variable = node.variables[name]
             is_large = variable.ndim > 1 and variable.dtype.kind in "iufb" and variable.size
             if not is_large:
                 continue
-            called = self.name(
-                path.rpartition("/")[2] if not places else f"{clean(path)}_{name}",
+            nwb_name = self.name(
+                f"{clean(path)}_{name}" if locations else path.rpartition("/")[2],
                 "stimulus/templates",
             )
             clock: dict[str, Any] = {"starting_time": 0.0, "rate": 1.0}
             has_times = times is not None and times.dims == variable.dims[:1]
             if times is not None and has_times:
                 clock = {"timestamps": stored(times, dtype="f8")}
-            told = description_of(node, path) + (
-                "" if has_times else ". The clock counts frames: it is no time."
-            )
-            series = picture_series(called, variable, told, clock)
+            description = description_of(node, path)
+            if not has_times:
+                description += ". The clock counts frames, not seconds."
+            series = picture_series(nwb_name, variable, description, clock)
             self.file.add_stimulus_template(series)
-            places[name] = {layout.AT: f"stimulus/templates/{called}/data"}
+            group = f"stimulus/templates/{nwb_name}"
+            locations[name] = {layout.AT: f"{group}/data"}
             if has_times:
-                places["frame_time"] = {layout.AT: f"stimulus/templates/{called}/timestamps"}
-        self.tell(path, places)
+                locations["frame_time"] = {layout.AT: f"{group}/timestamps"}
+        self.record(path, locations)
 
 
 def picture_series(
     name: str, variable: xr.Variable, description: str, clock: Mapping[str, Any]
 ) -> TimeSeries:
-    """A series of pictures; of another number of dimensions, a plain series."""
-    common = {
+    """A series of pictures, (time, y, x) or (time, y, x, colour); a plain series for other shapes."""
+    arguments = {
         "name": name,
         "data": stored(variable),
         "unit": unit_of(variable),
@@ -211,43 +228,49 @@ def picture_series(
         **clock,
     }
     if variable.ndim in _PICTURES:
-        return ImageSeries(**common, format="raw")
-    return TimeSeries(**common)
+        return ImageSeries(**arguments, format="raw")
+    return TimeSeries(**arguments)
 
 
-def place(node: xr.Dataset, name: str, **where: Any) -> dict[str, Any]:
-    """What is told of a variable: where it is, its dimensions and attributes."""
+def variable_record(node: xr.Dataset, name: str, **location: Any) -> dict[str, Any]:
+    """The record of a variable: its location in the file, its dimensions and attributes."""
     variable = node.variables[name]
-    facts = {layout.DIMS: list(map(str, variable.dims)), layout.ATTRS: dict(variable.attrs)}
-    return where | facts | {layout.COORD: name in node.coords}
+    return location | {
+        layout.DIMS: list(map(str, variable.dims)),
+        layout.ATTRS: dict(variable.attrs),
+        layout.COORD: name in node.coords,
+    }
 
 
 def clean(name: str) -> str:
-    """A name as NWB allows it."""
+    """A name without the characters that NWB does not allow."""
     return re.sub(r"[/:]", "_", name) or "unnamed"
 
 
 def unit_of(variable: xr.Variable) -> str:
-    """The unit of a series, which NWB asks for."""
+    """The physical unit of a series, which NWB requires."""
     return str(variable.attrs.get("units") or _NO_UNIT)
 
 
 def regular_clock(clock: xr.Variable) -> RegularClock | None:
-    """The regular clock of samples, where it is computed from start and rate."""
+    """The clock as a start and a rate; None if its time stamps are stored one by one."""
     array = array_of(clock)
     return array if isinstance(array, RegularClock) and array.rate > 0 else None
 
 
 def description_of(node: xr.Dataset, path: str) -> str:
-    """What is said of a node, which NWB asks for."""
+    """The description of a node, which NWB requires."""
     return str(node.attrs.get("description") or f"{path} of the recording tree")
 
 
 def _columns(
-    node: xr.Dataset, dim: str, skip: Sequence[str], named: Mapping[str, str] | None = None
+    node: xr.Dataset, dim: str, skip: Sequence[str], used: Sequence[str] = ()
 ) -> Iterator[tuple[str, xr.Variable, str]]:
-    """Variables with a row for each of a dimension, and how the column is called."""
-    taken = set(named or ())
+    """The variables whose first dimension is `dim`: name, variable, and name of the NWB column.
+
+    The variables of `skip` are left out. The names of `used` are not given to a column.
+    """
+    used_names = set(used)
     for name in map(str, node.variables):
         variable = node.variables[name]
         if (
@@ -255,49 +278,52 @@ def _columns(
             and variable.dims[:1] == (dim,)
             and variable.dtype.kind in "iufb" + TEXT
         ):
-            called = free(name, taken)
-            taken.add(called)
-            yield name, variable, called
+            nwb_name = free_name(name, used_names)
+            used_names.add(nwb_name)
+            yield name, variable, nwb_name
 
 
 def column_vectors(
-    node: xr.Dataset, dim: str, at: str
+    node: xr.Dataset, dim: str, table: str
 ) -> tuple[list[VectorData], dict[str, dict[str, Any]]]:
-    """Variables along a dimension as columns of a table at a path, and where their values are."""
-    columns, places = [], {}
-    for name, variable, called in _columns(node, dim, (dim,)):
-        columns.append(vector(called, variable))
-        places[name] = {layout.AT: f"{at}/{called}"}
-    return columns, places
+    """Variables along a dimension as columns of a table, and the location of each."""
+    columns, locations = [], {}
+    for name, variable, nwb_name in _columns(node, dim, (dim,)):
+        columns.append(vector(nwb_name, variable))
+        locations[name] = {layout.AT: f"{table}/{nwb_name}"}
+    return columns, locations
 
 
-def free(name: str, taken: set[str]) -> str:
-    """A name of a column that is not taken and means nothing else to NWB."""
-    called = clean(name)
-    while called in taken or called in _NOT_COLUMNS or f"{called}_index" in taken:
-        called += "_"
-    return called
+def free_name(name: str, used: set[str]) -> str:
+    """A name of a column that is not in use and has no other meaning in NWB."""
+    nwb_name = clean(name)
+    while nwb_name in used or nwb_name in _NOT_COLUMNS or f"{nwb_name}_index" in used:
+        nwb_name += "_"
+    return nwb_name
 
 
 def vector(name: str, *parts: xr.Variable, kind: Any = VectorData) -> Any:
     """Variables one after another as a column, (row, ...)."""
     attrs = parts[0].attrs
-    told = str(attrs.get("description") or attrs.get("long_name") or name)
+    text = str(attrs.get("description") or attrs.get("long_name") or name)
     units = attrs.get("units")
-    return kind(name=name, description=f"{told}, {units}" if units else told, data=stored(*parts))
+    return kind(name=name, description=f"{text}, {units}" if units else text, data=stored(*parts))
 
 
 def index_of(column: VectorData, ends: np.ndarray) -> VectorIndex:
-    """The index of a ragged column: where the values of each row end, (row,) int64."""
+    """The index of a ragged column; `ends` (row,) int64 has the position after each row's values."""
     return VectorIndex(name=f"{column.name}_index", data=ends.astype(np.uint64), target=column)
 
 
-def _identifiers(node: xr.Dataset, dim: str, at: str) -> tuple[ElementIdentifiers, dict[str, Any]]:
-    """The identifiers of the rows of a table, and where they are; the numbers of the rows without any."""
+def _identifiers(
+    node: xr.Dataset, dim: str, table: str
+) -> tuple[ElementIdentifiers, dict[str, Any]]:
+    """The identifiers of the rows of a table, and their location.
+
+    Without integer labels along `dim`, the rows are numbered and there is no location.
+    """
     ids = node.variables.get(dim)
-    is_known = ids is not None and ids.dtype.kind in "iu"
-    data = (
-        ids.values.astype(np.int64) if is_known and ids is not None else np.arange(node.sizes[dim])
-    )
-    where = {dim: {layout.AT: f"{at}/id"}} if is_known else {}
-    return ElementIdentifiers(name="id", data=data), where
+    if ids is None or ids.dtype.kind not in "iu":
+        return ElementIdentifiers(name="id", data=np.arange(node.sizes[dim])), {}
+    identifiers = ElementIdentifiers(name="id", data=ids.values.astype(np.int64))
+    return identifiers, {dim: {layout.AT: f"{table}/id"}}

@@ -1,4 +1,4 @@
-"""Continuous signals of a session as time series of pynwb: behaviour, fluorescence, voltages, movies."""
+"""Convert signals to time series of pynwb: behaviour, fluorescence, voltages, movies."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from pynwb.ophys import (
 )
 
 from neuroarrays import schema
+from neuroarrays.exchange.nwb_arrays import TEXT, stored
 from neuroarrays.exchange.nwb_nodes import (
     Nodes,
     clean,
@@ -37,10 +38,9 @@ from neuroarrays.exchange.nwb_nodes import (
     regular_clock,
     unit_of,
 )
-from neuroarrays.exchange.nwb_streams import TEXT, stored
 from neuroarrays.formats.nwb import layout
 
-#: Volts of the units in which an electrode's signal may stand.
+#: Unit of an electrode's signal -> its size in volts.
 _VOLTS = {
     "v": 1.0,
     "volt": 1.0,
@@ -52,23 +52,28 @@ _VOLTS = {
     "microvolt": 1e-6,
     "microvolts": 1e-6,
 }
+#: Names of variables that hold dF/F.
 _DFF = re.compile(r"d\W?f\W?(/|over)?_?f|dff", re.I)
-#: Dimensions of the values of a series that NWB allows.
+#: The most dimensions of a series that NWB allows.
 _DIMENSIONS = 4
 _COORDINATES = ("x", "y", "z")
+#: The type of a pixel of a mask in NWB.
+_PIXEL = np.dtype([("x", "u4"), ("y", "u4"), ("weight", "f4")])
+#: The path of the table of electrodes in an NWB file.
+_ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
 class SeriesNodes:
-    """Puts nodes with a clock into a file.
+    """Adds nodes with a clock to a file.
 
     Parameters
     ----------
     file : NWBFile
-        Where they go.
+        The file to add to.
     nodes : Nodes
-        All nodes of the session, and what is told of them.
+        All nodes of the session and their records.
     with_spikes : set of str
-        Areas whose units have spikes: their signals are no fluorescence.
+        Areas whose units have spikes. Their signals are not fluorescence.
     """
 
     def __init__(self, file: NWBFile, nodes: Nodes, with_spikes: set[str]):
@@ -76,14 +81,12 @@ class SeriesNodes:
         self._containers: dict[str, Any] = {}
 
     def write(self, path: str, node: xr.Dataset) -> None:
-        """All variables along the clock of a node, and what else it has."""
-        clock, places = node.variables[schema.TIME], dict[str, dict[str, Any]]()
+        """Add all variables along the clock of a node, and its labels."""
+        clock, locations = node.variables[schema.TIME], dict[str, dict[str, Any]]()
         area = path.rpartition("/")[0] or schema.UNKNOWN_AREA
-        signals = self._signals(path, node)
-        of_units = schema.UNIT in node.dims
         rows: dict[str, Any] = {}
         first: TimeSeries | None = None
-        for names in signals:
+        for names in self._signals(path, node):
             variable = node.variables[names[0]]
             if (
                 not rows
@@ -91,25 +94,32 @@ class SeriesNodes:
                 and area not in self._with_spikes
                 and variable.ndim == 2
             ):
-                rows = {schema.UNIT: self._rois(path, area, node, places)}
+                rows = {schema.UNIT: self._rois(path, area, node, locations)}
             if not rows and schema.CHANNEL in variable.dims[1:2]:
-                rows = {schema.CHANNEL: self._electrodes(node, places)}
-            told = self._clock(clock) if first is None else {"timestamps": first}
-            if first is not None and regular_clock(clock):
-                told = self._clock(clock)
-            series, at = self._one(path, node, names, told, rows)
+                rows = {schema.CHANNEL: self._electrodes(node, locations)}
+            # The other series of a node link to the time stamps of the first.
+            shares_stamps = first is not None and not regular_clock(clock)
+            times = {"timestamps": first} if shares_stamps else self._clock(clock)
+            series, nwb_path = self._add_series(path, node, names, times, rows)
             if first is None:
                 first = series
-                where = {layout.CLOCK: at} if "rate" in told else {layout.AT: f"{at}/timestamps"}
-                places[schema.TIME] = where
-            for column, name in enumerate(names):
-                places[name] = {layout.AT: f"{at}/data"} | (
-                    {layout.COLUMN: column} if len(names) > 1 else {}
+                is_regular = "rate" in times
+                locations[schema.TIME] = (
+                    {layout.CLOCK: nwb_path}
+                    if is_regular
+                    else {layout.AT: f"{nwb_path}/timestamps"}
                 )
-        self.nodes.tell(path, places, area if of_units else "")
+            for column, name in enumerate(names):
+                locations[name] = {layout.AT: f"{nwb_path}/data"}
+                if len(names) > 1:
+                    locations[name][layout.COLUMN] = column
+        self.nodes.record(path, locations, area if schema.UNIT in node.dims else "")
 
     def _signals(self, path: str, node: xr.Dataset) -> list[list[str]]:
-        """Variables along the clock; the coordinates of a position together, as NWB has them."""
+        """The names of the variables along the clock, one list for each series.
+
+        The coordinates x, y, z of a position are one series, as in NWB.
+        """
         names = [
             str(name)
             for name, variable in node.variables.items()
@@ -118,24 +128,25 @@ class SeriesNodes:
             and variable.ndim <= _DIMENSIONS
             and variable.dtype.kind in "iufb" + TEXT
         ]
-        place = [name for name in _COORDINATES if name in names and node[name].ndim == 1]
-        alike = {(node[name].dtype, str(node[name].attrs.get("units"))) for name in place}
+        axes = [name for name in _COORDINATES if name in names and node[name].ndim == 1]
+        kinds = {(node[name].dtype, str(node[name].attrs.get("units"))) for name in axes}
         if (
             not _is_position(path)
-            or len(place) < 2
-            or len(alike) > 1
-            or place != list(_COORDINATES[: len(place)])
+            or len(axes) < 2
+            or len(kinds) > 1
+            or axes != list(_COORDINATES[: len(axes)])
         ):
             return [[name] for name in names]
-        return [place, *([name] for name in names if name not in place)]
+        return [axes, *([name] for name in names if name not in axes)]
 
     def _clock(self, clock: xr.Variable) -> dict[str, Any]:
+        """The arguments of a series that give its times, s: start and rate, or time stamps."""
         regular = regular_clock(clock)
         if regular is not None:
             return {"starting_time": float(regular.start), "rate": float(regular.rate)}
         return {"timestamps": stored(clock, dtype="f8")}
 
-    def _one(
+    def _add_series(
         self,
         path: str,
         node: xr.Dataset,
@@ -143,33 +154,51 @@ class SeriesNodes:
         clock: Mapping[str, Any],
         rows: Mapping[str, Any],
     ) -> tuple[TimeSeries, str]:
-        """A series where it belongs in the file, and its path there."""
+        """Add a series to the part of the file in which NWB keeps its kind.
+
+        Parameters
+        ----------
+        path : str
+            Path of the node below the session.
+        node : Dataset
+            The node.
+        names : list of str
+            The variable of the series, or the coordinates of a position.
+        clock : dict
+            Arguments of the series that give its times.
+        rows : dict
+            Dimension -> the table and rows that describe the columns of the series.
+
+        Returns
+        -------
+        series : TimeSeries
+        nwb_path : str
+            The path of the series in the file.
+        """
         variable = node.variables[names[0]]
-        told = str(
+        description = str(
             variable.attrs.get("description")
             or variable.attrs.get("long_name")
             or f"{names[0]} of {path}"
         )
-        common = {"unit": unit_of(variable), "description": told, **clock}
-        second = variable.dims[1:2]
-        if schema.UNIT in second and schema.UNIT in rows:
+        common = {"unit": unit_of(variable), "description": description, **clock}
+        column_dim = variable.dims[1:2]
+        if schema.UNIT in column_dim and schema.UNIT in rows:
             kind = DfOverF if _DFF.search(names[0]) else Fluorescence
-            holder, at = self._container("ophys", kind, kind.__name__)
-            name = self.nodes.name(names[0], at)
+            container, nwb_path = self._container("ophys", kind, kind.__name__)
+            name = self.nodes.name(names[0], nwb_path)
             series = RoiResponseSeries(
                 name=name,
                 data=stored(variable),
                 rois=self._region("rois", rows[schema.UNIT]),
                 **common,
             )
-            holder.add_roi_response_series(series)
-            return series, f"{at}/{name}"
+            container.add_roi_response_series(series)
+            return series, f"{nwb_path}/{name}"
         volts = _VOLTS.get(common["unit"].lower())
-        if schema.CHANNEL in second and schema.CHANNEL in rows and volts is not None:
-            name, region = (
-                self.nodes.name(path, "acquisition"),
-                self._region("electrodes", rows[schema.CHANNEL]),
-            )
+        if schema.CHANNEL in column_dim and schema.CHANNEL in rows and volts is not None:
+            name = self.nodes.name(path, "acquisition")
+            region = self._region("electrodes", rows[schema.CHANNEL])
             del common["unit"]
             series = ElectricalSeries(
                 name=name, data=stored(variable), electrodes=region, conversion=volts, **common
@@ -178,7 +207,7 @@ class SeriesNodes:
             return series, f"acquisition/{name}"
         if names[0] == schema.STIMULUS and variable.ndim > 2:
             name = self.nodes.name(path, "stimulus/presentation")
-            series = picture_series(name, variable, told, clock)
+            series = picture_series(name, variable, description, clock)
             self.file.add_stimulus(series)
             return series, f"stimulus/presentation/{name}"
         return self._behaviour(path, node, names, common)
@@ -186,69 +215,68 @@ class SeriesNodes:
     def _behaviour(
         self, path: str, node: xr.Dataset, names: list[str], common: dict[str, Any]
     ) -> tuple[TimeSeries, str]:
-        """A series of a node in the container for it."""
-        last = path.rpartition("/")[2]
+        """Add a series of behaviour to the container for its kind; the series and its path."""
+        node_name = path.rpartition("/")[2]
         variable = node.variables[names[0]]
         is_angle = bool(variable.attrs.get("period")) and variable.ndim == 1
         kind = BehavioralTimeSeries
-        if last.startswith(schema.PUPIL):
+        if node_name.startswith(schema.PUPIL):
             kind = PupilTracking
         elif _is_position(path) and len(names) > 1:
             kind = Position
-        elif "direction" in last and is_angle and len(node.data_vars) == 1:
+        elif "direction" in node_name and is_angle and len(node.data_vars) == 1:
             kind = CompassDirection
-        is_spatial = kind in (Position, CompassDirection)
-        called = (
-            path
-            if kind is not BehavioralTimeSeries or not _is_position(path)
-            else f"{path}_signals"
-        )
-        holder, at = self._container("behavior", kind, clean(called))
-        name = self.nodes.name(last if len(names) > 1 else names[0], at)
-        if is_spatial:
-            data = (
-                stored(xr.Variable.concat([node.variables[n] for n in names], "axis").T)
-                if len(names) > 1
-                else stored(variable)
-            )
+        # A container Position may have the name of the node, so other signals get another one.
+        is_other = kind is BehavioralTimeSeries and _is_position(path)
+        container_name = f"{path}_signals" if is_other else path
+        container, nwb_path = self._container("behavior", kind, clean(container_name))
+        name = self.nodes.name(node_name if len(names) > 1 else names[0], nwb_path)
+        if kind in (Position, CompassDirection):
+            values = variable
+            if len(names) > 1:
+                values = xr.Variable.concat([node.variables[n] for n in names], "axis").T
             frame = str(variable.attrs.get("reference_frame") or "unknown")
             series: TimeSeries = SpatialSeries(
-                name=name, data=data, reference_frame=frame, **common
+                name=name, data=stored(values), reference_frame=frame, **common
             )
-            (holder.add_spatial_series)(series)
+            container.add_spatial_series(series)
         else:
             series = TimeSeries(name=name, data=stored(variable), **common)
-            holder.add_timeseries(series)
-        return series, f"{at}/{name}"
+            container.add_timeseries(series)
+        return series, f"{nwb_path}/{name}"
 
     def _container(self, module: str, kind: Any, name: str) -> tuple[Any, str]:
-        """A container in a processing module, and its path; made where it is not there yet."""
-        at = f"processing/{module}/{name}"
-        if at not in self._containers:
+        """A container in a processing module, and its path; it is made when it is first needed."""
+        nwb_path = f"processing/{module}/{name}"
+        if nwb_path not in self._containers:
             if module not in self.file.processing:
                 self.file.create_processing_module(
                     name=module, description=f"{module} of the session"
                 )
-            self._containers[at] = kind(name=name)
-            self.file.processing[module].add(self._containers[at])
-        return self._containers[at], at
+            self._containers[nwb_path] = kind(name=name)
+            self.file.processing[module].add(self._containers[nwb_path])
+        return self._containers[nwb_path], nwb_path
 
     # -------------------------------------------------------------------------- tables of columns
 
     @staticmethod
     def _region(name: str, rows: tuple[Any, list[int]]) -> DynamicTableRegion:
+        """A reference to some rows of a table, one for each column of a series."""
         table, (start, end) = rows
         return DynamicTableRegion(
             name=name, data=list(range(start, end)), description="of each column", table=table
         )
 
     def _rois(
-        self, path: str, area: str, node: xr.Dataset, places: dict[str, dict[str, Any]]
+        self, path: str, area: str, node: xr.Dataset, locations: dict[str, dict[str, Any]]
     ) -> tuple[Any, list[int]]:
-        """The table of the ROIs of a node."""
-        segmentation, at = self._container("ophys", ImageSegmentation, "ImageSegmentation")
-        name = self.nodes.name(path.replace("/", "_"), at)
-        columns, where = column_vectors(node, schema.UNIT, f"{at}/{name}")
+        """Add the table of the ROIs of a node; the table, and its first and last row + 1.
+
+        The locations of the labels of the ROIs are added to `locations`.
+        """
+        segmentation, nwb_path = self._container("ophys", ImageSegmentation, "ImageSegmentation")
+        name = self.nodes.name(path.replace("/", "_"), nwb_path)
+        columns, column_locations = column_vectors(node, schema.UNIT, f"{nwb_path}/{name}")
         columns += _masks(node)
         table = PlaneSegmentation(
             name=name,
@@ -261,11 +289,11 @@ class SeriesNodes:
             colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
         )
         segmentation.add_plane_segmentation(table)
-        places |= where | {schema.UNIT: {layout.AT: f"{at}/{name}/id"}}
+        locations |= column_locations | {schema.UNIT: {layout.AT: f"{nwb_path}/{name}/id"}}
         return table, [0, node.sizes[schema.UNIT]]
 
     def _plane(self, area: str, node: xr.Dataset) -> Any:
-        """The imaging plane of an area; NWB asks for its optics, of which trees say nothing."""
+        """The imaging plane of an area. NWB requires its optics, which a tree does not have."""
         name = clean(area)
         if name not in self.file.imaging_planes:
             device = self.file.devices.get("microscope") or self.file.create_device(
@@ -284,9 +312,13 @@ class SeriesNodes:
         return self.file.imaging_planes[name]
 
     def _electrodes(
-        self, node: xr.Dataset, places: dict[str, dict[str, Any]]
+        self, node: xr.Dataset, locations: dict[str, dict[str, Any]]
     ) -> tuple[Any, list[int]]:
-        """The electrodes of a node: rows of the one table that NWB has for them."""
+        """Add the channels of a node to NWB's table of electrodes.
+
+        Returns the table, and the first and last row + 1 of these channels. The location of the
+        labels of the channels is added to `locations`.
+        """
         device = self.file.devices.get("probe") or self.file.create_device(name="probe")
         groups = self.file.electrode_groups
         group = groups.get("electrodes") or self.file.create_electrode_group(
@@ -306,25 +338,29 @@ class SeriesNodes:
         if start and np.isin(numbers, self.file.electrodes.id[:]).any():
             numbers = np.arange(start, start + size) + int(max(self.file.electrodes.id[:])) + 1
         elif ids is not None and ids.dtype.kind in "iu":
-            places[schema.CHANNEL] = {
+            locations[schema.CHANNEL] = {
                 layout.AT: _ELECTRODES + "/id",
                 layout.ROWS: [start, start + size],
             }
         labels = [node.variables[n].values for n in ("location", schema.AREA) if _is_label(node, n)]
-        where = labels[0] if labels else np.full(size, "unknown", object)
+        areas = labels[0] if labels else np.full(size, "unknown", object)
         axes = [
             n for n in _COORDINATES if _is_label(node, n) and node.variables[n].dtype.kind in "iuf"
         ]
         for row in range(size):
-            place = {axis: float(node.variables[axis].values[row]) for axis in axes}
+            position = {axis: float(node.variables[axis].values[row]) for axis in axes}
             self.file.add_electrode(
-                id=int(numbers[row]), location=str(where[row]), group=group, **place
+                id=int(numbers[row]), location=str(areas[row]), group=group, **position
             )
         return self.file.electrodes, [start, start + size]
 
 
 def _masks(node: xr.Dataset) -> list[Any]:
-    """Pixels of the ROIs, which NWB asks for: those of suite2p's labels, else NaN in an image of one pixel."""
+    """The columns with the pixels of the ROIs, which NWB requires.
+
+    They are taken from suite2p's labels `xpix`, `ypix` and `lam`. Without these, the mask of each
+    ROI is an image of one pixel that is NaN.
+    """
     if not all(name in node.variables and node[name].ndim == 2 for name in ("xpix", "ypix")):
         unknown = np.full((node.sizes[schema.UNIT], 1, 1), np.nan, np.float32)
         return [VectorData(name="image_mask", description="not known", data=unknown)]
@@ -339,13 +375,11 @@ def _masks(node: xr.Dataset) -> list[Any]:
     return [masks, VectorIndex(name="pixel_mask_index", data=ends, target=masks)]
 
 
-_PIXEL = np.dtype([("x", "u4"), ("y", "u4"), ("weight", "f4")])
-_ELECTRODES = "general/extracellular_ephys/electrodes"
-
-
 def _is_label(node: xr.Dataset, name: str) -> bool:
+    """Whether a node has a variable of this name along channels."""
     return name in node.variables and node.variables[name].dims == (schema.CHANNEL,)
 
 
 def _is_position(path: str) -> bool:
+    """Whether a node holds positions, by its name."""
     return path.rpartition("/")[2].startswith(schema.POSITION)

@@ -1,4 +1,4 @@
-"""The spikes of all areas of a session as the one table of units that NWB has."""
+"""Write the spikes of all areas of a session to the table of units of an NWB file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
 from pynwb.misc import Units
 
 from neuroarrays import schema
-from neuroarrays.exchange.nwb_nodes import Nodes, free, index_of, vector
-from neuroarrays.exchange.nwb_streams import TEXT, stored
+from neuroarrays.exchange.nwb_arrays import TEXT, stored
+from neuroarrays.exchange.nwb_nodes import Nodes, free_name, index_of, vector
 from neuroarrays.formats.nwb import layout
 from neuroarrays.formats.nwb.waveforms import COLUMNS, ELECTRODE, SAMPLE, WAVEFORMS
 from neuroarrays.lazy.computed import as_lazy
@@ -21,19 +21,25 @@ from neuroarrays.tree.observed import FOUND, OF_SESSION, OF_UNITS
 
 
 class UnitNodes:
-    """Puts nodes of spikes into a file, area after area.
+    """Adds nodes of spikes to a file, area after area.
 
     Parameters
     ----------
     nodes : Nodes
-        All nodes of the session, and what is told of them.
+        All nodes of the session and their records.
     """
 
     def __init__(self, nodes: Nodes):
         self.nodes = nodes
 
     def write(self, areas: Mapping[str, xr.Dataset]) -> None:
-        """The spikes of all areas in one table, area after area; `areas` are by path of the node."""
+        """Add the spikes of all areas as one table, area after area.
+
+        Parameters
+        ----------
+        areas : dict of str to Dataset
+            The spikes nodes by path.
+        """
         nodes = list(areas.values())
         sizes = np.concatenate(
             [np.asarray(node[schema.ROW_SIZE].values, np.int64) for node in nodes]
@@ -47,34 +53,41 @@ class UnitNodes:
             data=stored(*(node.variables[schema.SPIKE_TIMES] for node in nodes), dtype="f8"),
         )
         columns: list[Any] = [spikes, index_of(spikes, ends)]
-        places: dict[str, dict[str, Any]] = {path: {} for path in areas}
+        locations: dict[str, dict[str, Any]] = {}
         for path in areas:
             trains = {layout.AT: "units/spike_times", layout.TRAINS: rows[path]}
-            places[path] = {schema.SPIKE_TIMES: trains, schema.ROW_SIZE: {layout.SIZES: rows[path]}}
-        taken = {"spike_times", "spike_times_index"}
-        for name, parts, called in self._joined(areas, schema.SPIKE, (schema.SPIKE_TIMES,), taken):
-            told: dict[str, Any] = {}
+            sizes_location = {layout.SIZES: rows[path]}
+            locations[path] = {schema.SPIKE_TIMES: trains, schema.ROW_SIZE: sizes_location}
+        used = {"spike_times", "spike_times_index"}
+        for name, parts, column_name in self._joined(
+            areas, schema.SPIKE, (schema.SPIKE_TIMES,), used
+        ):
+            location: dict[str, Any] = {}
             if name == WAVEFORMS and parts[0].dims == (schema.SPIKE, ELECTRODE, SAMPLE):
-                called, told = WAVEFORMS, {layout.BLOCK: parts[0].shape[1]}
+                column_name, location = WAVEFORMS, {layout.BLOCK: parts[0].shape[1]}
                 columns += _waveforms(parts, ends)
             else:
-                column = vector(called, *parts)
+                column = vector(column_name, *parts)
                 columns += [column, index_of(column, ends)]
-            told[layout.AT] = f"units/{called}"
+            location[layout.AT] = f"units/{column_name}"
             for path in areas:
-                places[path][name] = told | {layout.TRAINS: rows[path]}
-        columns += self._observed(areas, rows, places)
+                locations[path][name] = location | {layout.TRAINS: rows[path]}
+        columns += self._observed(areas, rows, locations)
         skip = (schema.UNIT, schema.ROW_SIZE, *OF_UNITS)
-        for name, parts, called in self._joined(areas, schema.UNIT, skip, taken):
-            columns.append(vector(called, *parts))
+        for name, parts, column_name in self._joined(areas, schema.UNIT, skip, used):
+            columns.append(vector(column_name, *parts))
+            location = {layout.AT: f"units/{column_name}"}
             for path in areas:
                 if name in areas[path].variables:
-                    places[path][name] = {layout.AT: f"units/{called}", layout.ROWS: rows[path]}
+                    locations[path][name] = location | {layout.ROWS: rows[path]}
         names = [path.rpartition("/")[0] for path in areas]
         if names != [schema.UNKNOWN_AREA]:
-            called = next(n for n in ("location", "brain_area", "area", "area_") if n not in taken)
+            area_columns = ("location", "brain_area", "area", "area_")
+            column_name = next(name for name in area_columns if name not in used)
             labels = np.repeat(np.array([*names, None], object)[:-1], np.diff(units))
-            columns.append(VectorData(name=called, description="area of the brain", data=labels))
+            columns.append(
+                VectorData(name=column_name, description="area of the brain", data=labels)
+            )
         ids = np.concatenate([node.variables[schema.UNIT].values for node in nodes])
         self.nodes.file.units = Units(
             name="units",
@@ -85,72 +98,95 @@ class UnitNodes:
             colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
         )
         for path, area in zip(areas, names, strict=True):
-            places[path][schema.UNIT] = {layout.AT: "units/id", layout.ROWS: rows[path]}
-            self.nodes.tell(path, places[path], area)
+            locations[path][schema.UNIT] = {layout.AT: "units/id", layout.ROWS: rows[path]}
+            self.nodes.record(path, locations[path], area)
 
     def _joined(
-        self, areas: Mapping[str, xr.Dataset], dim: str, skip: Sequence[str], taken: set[str]
+        self, areas: Mapping[str, xr.Dataset], dim: str, skip: Sequence[str], used: set[str]
     ) -> Iterator[tuple[str, list[xr.Variable], str]]:
-        """Variables of all areas along a dimension, one after another, and the column that has them.
+        """The variables along a dimension that can be one column for all areas.
 
-        Where an area does not have one, its rows are NaN, "", 0 or False; of spikes all areas have to have it.
+        Parameters
+        ----------
+        areas : dict of str to Dataset
+            The spikes nodes by path.
+        dim : str
+            ``"spike"`` or ``"unit_id"``.
+        skip : sequence of str
+            Variables that are left out.
+        used : set of str
+            Names that columns already have; the new ones are added.
+
+        Yields
+        ------
+        name : str
+            Name of the variable.
+        parts : list of Variable
+            Its values in each area. An area without the variable has rows of NaN, "", 0 or False
+            for its units. A variable along spikes must be in all areas, else it is left out.
+        column_name : str
+            Name of the column.
         """
         names = dict.fromkeys(str(name) for node in areas.values() for name in node.variables)
         for name in names:
-            found = {
+            by_area = {
                 path: node.variables[name] for path, node in areas.items() if name in node.variables
             }
-            first = next(iter(found.values()))
-            if name in skip or any(part.dims[:1] != (dim,) for part in found.values()):
+            first = next(iter(by_area.values()))
+            if name in skip or any(part.dims[:1] != (dim,) for part in by_area.values()):
                 continue
-            alike = {(part.shape[1:], part.dtype.kind in TEXT) for part in found.values()}
-            lacking = len(found) < len(areas) or 0 in first.shape[1:]  # HDF5 does not say how many
-            if len(alike) > 1 or (dim == schema.SPIKE and lacking):
-                continue  # told by itself, if it is small
-            called = free(name, taken)
-            taken |= {called, f"{called}_index"}
+            kinds = {(part.shape[1:], part.dtype.kind in TEXT) for part in by_area.values()}
+            # HDF5 does not store the number of rows of a column whose rows have no values.
+            is_incomplete = len(by_area) < len(areas) or 0 in first.shape[1:]
+            if len(kinds) > 1 or (dim == schema.SPIKE and is_incomplete):
+                continue  # The record of the node holds its values, if there are few.
+            column_name = free_name(name, used)
+            used |= {column_name, f"{column_name}_index"}
             parts = [
-                found[path] if path in found else _nothing(first, node.sizes[dim])
+                by_area[path] if path in by_area else _missing(first, node.sizes[dim])
                 for path, node in areas.items()
             ]
-            yield name, parts, called
+            yield name, parts, column_name
 
     def _observed(
         self,
         areas: Mapping[str, xr.Dataset],
         rows: Mapping[str, list[int]],
-        places: dict[str, dict[str, Any]],
+        locations: dict[str, dict[str, Any]],
     ) -> list[Any]:
-        """When each unit was recorded: `obs_intervals`, where the tree says it of units, or of the session."""
-        each = [
-            np.stack([_stretches(node, name) for name in OF_UNITS], 2)
-            for node in areas.values()
-            if _is_stated(node)
+        """The column `obs_intervals`, s, with its index, if each unit states when it was recorded.
+
+        The locations of the observed starts and stops are added to `locations`.
+        """
+        self._locate_in_session(areas, locations)
+        if not all(_is_stated(node) for node in areas.values()):
+            return []
+        stretches = [
+            np.stack([_stretches(node, name) for name in OF_UNITS], 2) for node in areas.values()
         ]
-        if len(each) < len(areas):
-            return self._of_session(areas, places)
-        known = [[row[np.isfinite(row).all(1)] for row in node] for node in each]
-        counts = np.array([len(row) for node in known for row in node])
-        if not counts.all():  # obs_intervals without a row say nothing of a unit
-            return self._of_session(areas, places)
+        of_units = [rows[np.isfinite(rows).all(1)] for node in stretches for rows in node]
+        counts = np.array([len(rows) for rows in of_units])
+        if not counts.all():  # A unit without rows in obs_intervals would count as never recorded.
+            return []
         for path, node in areas.items():
             for column, name in enumerate(OF_UNITS):
                 if node[name].dims == (schema.UNIT, schema.INTERVAL):
-                    places[path][name] = {
+                    locations[path][name] = {
                         layout.STRETCHES: column,
                         layout.ROWS: rows[path],
                         layout.WIDTH: node.sizes[schema.INTERVAL],
                     }
-        flat = np.concatenate([row for node in known for row in node])
         intervals = VectorData(
-            name="obs_intervals", description="when each unit was recorded, s", data=flat
+            name="obs_intervals",
+            description="when each unit was recorded, s",
+            data=np.concatenate(of_units),
         )
-        return [intervals, index_of(intervals, np.cumsum(counts)), *self._of_session(areas, places)]
+        return [intervals, index_of(intervals, np.cumsum(counts))]
 
-    def _of_session(
-        self, areas: Mapping[str, xr.Dataset], places: dict[str, dict[str, Any]]
-    ) -> list[Any]:
-        """Units that say of the session when they were recorded have the columns of its table."""
+    def _locate_in_session(
+        self, areas: Mapping[str, xr.Dataset], locations: dict[str, dict[str, Any]]
+    ) -> None:
+        """Observed starts and stops that are those of the session are located in its table."""
         table = self.nodes.nodes.get(schema.OBSERVED)
         for path, node in areas.items():
             for name, column in zip(OF_UNITS, OF_SESSION, strict=True):
@@ -160,12 +196,15 @@ class UnitNodes:
                     and table is not None
                     and np.array_equal(node[name].values, table[column].values)
                 ):
-                    places[path][name] = {layout.AT: f"intervals/{schema.OBSERVED}/{column}"}
-        return []
+                    locations[path][name] = {layout.AT: f"intervals/{schema.OBSERVED}/{column}"}
 
 
 def _waveforms(parts: Sequence[xr.Variable], ends: np.ndarray) -> list[Any]:
-    """Waveforms (spike, electrode, sample) as NWB has them: a row per electrode, ragged twice."""
+    """The column of waveforms (spike, electrode, sample) and its two indexes, as in NWB.
+
+    The column has a row for each electrode of each spike. The first index gives the rows of each
+    spike, the second the spikes of each unit.
+    """
     flat = [Folded(as_lazy(part)).variable(("row", SAMPLE), part.attrs) for part in parts]
     column, electrodes = vector(WAVEFORMS, *flat), parts[0].shape[1]
     of_spikes = index_of(column, electrodes * np.arange(1, sum(map(len, parts)) + 1))
@@ -173,18 +212,18 @@ def _waveforms(parts: Sequence[xr.Variable], ends: np.ndarray) -> list[Any]:
 
 
 def _of_waveforms(nodes: Sequence[xr.Dataset]) -> dict[str, Any]:
-    """What NWB says of all waveforms: their unit and rate (Hz), and when the spike is (ms)."""
-    stated: dict[str, Any] = {}
+    """The attributes of NWB's table of units for all waveforms: their unit and rate (Hz)."""
+    arguments: dict[str, Any] = {}
     for node in nodes:
         for name in (name for name in node.variables if name in COLUMNS):
             attrs = node.variables[name].attrs
             pairs = (("waveform_unit", "units"), ("waveform_rate", "sampling_rate"))
-            stated |= {key: attrs[attr] for key, attr in pairs if attrs.get(attr)}
-    return stated
+            arguments |= {key: attrs[attr] for key, attr in pairs if attrs.get(attr)}
+    return arguments
 
 
-def _nothing(like: xr.Variable, rows: int) -> xr.Variable:
-    """Rows of a column that an area does not have."""
+def _missing(like: xr.Variable, rows: int) -> xr.Variable:
+    """The rows of an area that does not have a column: NaN, "", 0 or False."""
     shape = (rows, *like.shape[1:])
     if like.dtype.kind in TEXT:
         return xr.Variable(like.dims, np.full(shape, "", object))
@@ -199,7 +238,7 @@ def _stretches(node: xr.Dataset, name: str) -> np.ndarray:
 
 
 def _is_stated(node: xr.Dataset) -> bool:
-    """Whether the stretches in which units were recorded are stated, not found in the data."""
+    """Whether the file stated when units were recorded, so that it was not taken from the data."""
     return all(
         name in node.variables and node[name].attrs.get("ends") != FOUND for name in OF_UNITS
     )

@@ -10,12 +10,19 @@ from neuroarrays.schema import given
 
 
 def one_session(tree: xr.DataTree, session: str | None) -> xr.DataTree:
-    """The node of a session, by its name; of a tree of one session, and of a session, that one.
+    """Find the node of the session to write.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A recording tree, or a session of one.
+    session : str or None
+        The name of the session. None is allowed if `tree` is a session or has only one.
 
     Raises
     ------
     SchemaError
-        If it is no recording tree, or there are several sessions and no name.
+        If `tree` is not a recording tree, or has several sessions and no name was given.
     NotInTree
         If there is no such session.
     """

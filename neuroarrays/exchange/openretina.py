@@ -1,12 +1,11 @@
-"""Trees to and from the containers of open-retina (`MoviesTrainTestSplit`, `ResponsesTrainTestSplit`).
+"""Convert trees to containers of open-retina: `MoviesTrainTestSplit`, `ResponsesTrainTestSplit`.
 
-Their arrays are (channel, time, y, x), (neuron, time) and (trial, neuron, time), in memory. Flashed
-images take the place of time there.
+Their arrays are (channel, time, y, x), (neuron, time) and (trial, neuron, time), in memory. For
+flashed images, the dimension of time holds the images.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches.movies import frame_dim
-from neuroarrays.errors import MissingDependency, SchemaError, option
-from neuroarrays.exchange.containers import SEQUENCES, from_openretina
+from neuroarrays.errors import MissingDependency, SchemaError, option, warn
+from neuroarrays.exchange.openretina_trees import SEQUENCES, from_openretina
 from neuroarrays.formats.door import open_datatree
 from neuroarrays.formats.retina import nodes as retina
 from neuroarrays.formats.retina.session_info import session_info
@@ -28,7 +27,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-#: Seed of open-retina's draw of validation clips: a default there, not its configuration's.
+#: The default seed with which open-retina draws validation clips.
 VALIDATION_SEED = 42
 
 
@@ -41,38 +40,40 @@ def to_openretina(
     missing: str = "raise",
     containers: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two dictionaries that open-retina's dataloaders take. Reads all values into memory.
+    """Convert a tree to the two dictionaries that open-retina's dataloaders take, in memory.
 
     Parameters
     ----------
     tree : xr.DataTree
         An aligned tree with a block `train` and one or more others, which are tests.
     normalize_stimuli : bool
-        Subtract the mean of all pixels of a session's train movie and divide by their deviation
-        (ddof=1); the movies are then float32, and the two numbers stand in the container.
+        Subtract the mean of all pixels of a session's train movie, and divide by their standard
+        deviation (ddof=1). The movies are then float32, and the container holds the two numbers.
     leave_out : (int, int), optional
-        Length and number of the validation clips, which the two numbers then leave out. The clips
-        are those that open-retina draws; it does not leave them out.
+        Length (frames) and number of the validation clips that are left out of the mean and the
+        standard deviation. These are the clips that open-retina draws. open-retina itself does not
+        leave them out.
     fr_normalization : float
-        What responses are divided by, also those by trial; 0.3 s makes rates of the counts of
-        goldin_2022, as open-retina does.
+        A number by which all responses are divided. With 0.3 (s), the spike counts of goldin_2022
+        become rates, as in open-retina.
     missing : {"raise", "skip"}
-        Refuse a session without a movie, or leave it out with a warning; open-retina needs a movie
-        for all responses.
+        What to do with a session without a movie, which open-retina cannot use: raise an error, or
+        leave it out with a warning.
     containers : bool
-        Its own classes, for which it must be installed; with False, dicts of their arguments.
+        If True, return open-retina's classes, which must be installed. If False, return dicts of
+        their arguments.
 
     Returns
     -------
     movies, responses : dict
-        Session -> container. Movies are (channel, time, y, x), responses (neuron, time), those by
-        trial (trial, neuron, time). What is said of a session and its units are `session_kwargs`.
+        Session -> container. Movies are (channel, time, y, x), responses (neuron, time), responses
+        by trial (trial, neuron, time). Labels of a session and its units are in `session_kwargs`.
 
     Raises
     ------
     SchemaError
-        If a session lacks a test or, unless skipped, its movie; if responses are NaN, a train movie is constant
-        and should be normalised, or names of test blocks differ from session to session.
+        If a session has no test, or no movie and is not skipped; if responses are NaN; or if a
+        train movie is constant and `normalize_stimuli` is True.
     MissingDependency
         If open-retina is not installed.
 
@@ -86,11 +87,11 @@ def to_openretina(
     >>> movies[session]["train"].shape, responses[session]["train"].shape
     ((1, 900, 12, 12), (6, 900))
     """
-    kinds = _containers() if containers else (dict, dict)
+    movies_class, responses_class = _containers() if containers else (dict, dict)
     retina.choice("missing", missing, ("raise", "skip"))
     sessions = _sessions(tree, missing)
-    movies = _movies(tree, sessions, kinds[0], normalize_stimuli, leave_out)
-    return movies, _responses(tree, sessions, kinds[1], fr_normalization)
+    movies = _movies(tree, sessions, movies_class, normalize_stimuli, leave_out)
+    return movies, _responses(tree, sessions, responses_class, fr_normalization)
 
 
 def load_stimuli(path: Any, *, normalize_stimuli: bool = False, **opening: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def load_stimuli(path: Any, *, normalize_stimuli: bool = False, **opening: Any) 
     normalize_stimuli : bool
         As for `to_openretina`.
     **opening
-        Of `open_datatree`: ``engine``, ``sessions``, the reader's own.
+        Arguments of `open_datatree`: ``engine``, ``sessions``, those of the reader.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def load_responses(path: Any, *, fr_normalization: float = 1.0, **opening: Any) 
     fr_normalization : float
         As for `to_openretina`.
     **opening
-        Of `open_datatree`: ``engine``, ``sessions``, the reader's own, such as ``response``.
+        Arguments of `open_datatree`: ``engine``, ``sessions``, those of the reader, such as ``response``.
 
     Returns
     -------
@@ -150,6 +151,7 @@ def load_responses(path: Any, *, fr_normalization: float = 1.0, **opening: Any) 
 
 
 def _containers() -> tuple[Any, Any]:
+    """open-retina's classes for movies and for responses."""
     try:
         from openretina.data_io.base import MoviesTrainTestSplit, ResponsesTrainTestSplit
     except ModuleNotFoundError as error:
@@ -159,47 +161,47 @@ def _containers() -> tuple[Any, Any]:
 
 
 def _movie(tree: xr.DataTree, block: str, session: str) -> np.ndarray:
+    """The movie of a block and session, (channel, time, y, x)."""
     node: Any = tree[f"{block}/{session}"]
-    if "stimulus" not in node.data_vars:
-        note = node.attrs.get("note", "")
-        msg = f"{block}/{session} has no stimulus, which open-retina needs" + f" ({note})" * bool(
-            note
-        )
+    if schema.STIMULUS not in node.data_vars:
+        note = f" ({node.attrs['note']})" if node.attrs.get("note") else ""
+        msg = f"{block}/{session} has no stimulus, which open-retina needs{note}"
         raise SchemaError(msg)
-    shown = node["stimulus"]
-    if sorted(map(str, shown.dims)) != sorted(("channel", frame_dim(shown), "y", "x")):
+    movie = node[schema.STIMULUS]
+    dims = (schema.CHANNEL, frame_dim(movie), "y", "x")
+    if sorted(map(str, movie.dims)) != sorted(dims):
         msg = (
             f"{block}/{session}/stimulus: expected channel, y, x and time or presentation_id, "
-            f"found {shown.dims}"
+            f"found {movie.dims}"
         )
         raise SchemaError(msg)
-    return np.asarray(shown.transpose("channel", frame_dim(shown), "y", "x").values)
+    return np.asarray(movie.transpose(*dims).values)
 
 
 def _sessions(tree: xr.DataTree, missing: str) -> dict[str, list[str]]:
-    """Sessions to take, and the names of the tests of each."""
+    """The sessions to convert, with the names of the tests of each."""
     if schema.kind_of(tree) != schema.ALIGNED or retina.TRAIN not in tree.children:
         msg = f"expected an aligned tree with a block 'train', found {list(tree.children)}"
         raise SchemaError(msg)
     tests = [name for name in tree.children if name != retina.TRAIN]
-    taken, left_out = {}, []
+    tests_of, left_out = {}, []
     for session in tree[retina.TRAIN].children:
-        here = [name for name in tests if session in tree[name].children]
-        shown = [f"{name}/{session}" for name in (retina.TRAIN, *here)]
-        if missing == "skip" and not all("stimulus" in tree[path] for path in shown):
+        tests_here = [name for name in tests if session in tree[name].children]
+        paths = [f"{name}/{session}" for name in (retina.TRAIN, *tests_here)]
+        if missing == "skip" and not all(schema.STIMULUS in tree[path] for path in paths):
             left_out.append(session)
             continue
-        if not here:
+        if not tests_here:
             msg = f"session {session!r} has no test block; open-retina needs one"
             raise SchemaError(msg)
-        taken[session] = here
+        tests_of[session] = tests_here
     if left_out:
-        msg = f"left out, since nothing says what was shown: {', '.join(left_out)}"
-        warnings.warn(msg, stacklevel=3)
-    if not taken:
+        msg = f"sessions without a movie are left out: {', '.join(left_out)}"
+        warn(msg)
+    if not tests_of:
         msg = "no session has a movie, which open-retina needs"
         raise SchemaError(msg)
-    return taken
+    return tests_of
 
 
 def _movies(
@@ -213,16 +215,17 @@ def _movies(
     movies = {}
     for session, tests in sessions.items():
         node: Any = tree[f"{retina.TRAIN}/{session}"]
-        shown = {name: _movie(tree, name, session) for name in (retina.TRAIN, *tests)}
-        movie: dict[str, Any] = {
+        by_block = {name: _movie(tree, name, session) for name in (retina.TRAIN, *tests)}
+        arguments: dict[str, Any] = {
             "stim_id": node.attrs.get("stimulus_type"),
             SEQUENCES: session_info(node, node[retina.RETINA]).get(SEQUENCES),
         }
         if normalize_stimuli:
-            shown, stats = _normalised(shown, session, leave_out)
-            movie |= stats
-        movie |= {"train": shown[retina.TRAIN], "test_dict": {n: shown[n] for n in tests}}
-        movies[session] = kind(**movie)
+            by_block, statistics = _normalised(by_block, session, leave_out)
+            arguments |= statistics
+        test_movies = {name: by_block[name] for name in tests}
+        arguments |= {"train": by_block[retina.TRAIN], "test_dict": test_movies}
+        movies[session] = kind(**arguments)
     return movies
 
 
@@ -249,50 +252,58 @@ def _responses(
                 repeats = area["responses_by_trial"]
                 by_trial[block] = _arranged(repeats, (schema.TRIAL, schema.UNIT), divisor)
         node: Any = tree[f"{retina.TRAIN}/{session}"]
-        told = session_info(node, node[retina.RETINA])
-        told.pop(SEQUENCES, None)
+        info = session_info(node, node[retina.RETINA])
+        info.pop(SEQUENCES, None)
         responses[session] = kind(
             train=by_block[retina.TRAIN],
             test_dict={name: by_block[name] for name in tests},
             test_by_trial_dict=by_trial,
             stim_id=node.attrs.get("stimulus_type"),
-            session_kwargs=told,
+            session_kwargs=info,
         )
     return responses
 
 
 def _arranged(array: xr.DataArray, dims: tuple[str, ...], divisor: float) -> np.ndarray:
-    """The values of an array with time last, over a number."""
+    """The values of an array with the dimensions `dims` and then time, divided by a number."""
     values = array.transpose(*dims, frame_dim(array)).values
     return values if divisor == 1 else values / divisor
 
 
 def _normalised(
-    shown: dict[str, np.ndarray], session: str, leave_out: tuple[int, int] | None
+    movies: dict[str, np.ndarray], session: str, leave_out: tuple[int, int] | None
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Movies less the mean of the train movie, over its deviation."""
-    train = shown[retina.TRAIN]
-    kept = np.ones(train.shape[1], bool)
+    """Subtract the mean of the train movie from all movies, and divide by its deviation.
+
+    Returns
+    -------
+    movies : dict of str to (channel, time, y, x) float32
+        The movies by block.
+    statistics : dict of str to float
+        The mean and the standard deviation.
+    """
+    train = movies[retina.TRAIN]
+    counts = np.ones(train.shape[1], bool)
     if leave_out is not None:
-        length, count = _clip_counts(leave_out, train.shape[1])
-        draw = np.random.RandomState(VALIDATION_SEED)  # the clips drawn there
-        for clip in draw.choice(train.shape[1] // length, count, replace=False):
-            kept[clip * length : (clip + 1) * length] = False
-    values = train[:, kept]
+        length, n_clips = _clip_counts(leave_out, train.shape[1])
+        draw = np.random.RandomState(VALIDATION_SEED)  # It draws the same clips as open-retina.
+        for clip in draw.choice(train.shape[1] // length, n_clips, replace=False):
+            counts[clip * length : (clip + 1) * length] = False
+    values = train[:, counts]
     mean = float(values.mean(dtype=np.float64))
     deviation = float(values.std(dtype=np.float64, ddof=1)) if values.size > 1 else 0.0
     if not deviation > 0:
         msg = f"train/{session}/stimulus is constant, it cannot be normalised"
         raise SchemaError(msg)
-    movies = {
+    normalised = {
         name: (movie.astype(np.float32) - np.float32(mean)) / np.float32(deviation)
-        for name, movie in shown.items()
+        for name, movie in movies.items()
     }
-    return movies, {"norm_mean": mean, "norm_std": deviation}
+    return normalised, {"norm_mean": mean, "norm_std": deviation}
 
 
 def _clip_counts(leave_out: Any, frames: int) -> tuple[int, int]:
-    """Frames of a clip and the number of clips to leave out, which there are."""
+    """The frames of a clip, and the number of clips to leave out, which are checked."""
     pair = np.asarray(leave_out)
     fits = pair.shape == (2,) and pair.dtype.kind in "iu" and pair[0] > 0
     if not fits or not 0 <= pair[1] < frames // pair[0]:

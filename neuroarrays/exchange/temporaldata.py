@@ -1,4 +1,4 @@
-"""Recordings as HDF5 files of temporaldata, which torch_brain and POYO train on, and which open here again."""
+"""Write sessions of recording trees as HDF5 files of temporaldata, for torch_brain and POYO."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from neuroarrays.tree.observed import OF_SESSION, OF_UNITS
 if TYPE_CHECKING:
     import h5py
 
-#: Groups of facts, whose names begin the attributes of a session that are theirs.
+#: Groups of metadata. An attribute of a session such as ``subject_age`` goes to its group.
 _GROUPS = ("subject", "session", "device", "brainset")
-#: Attributes of a session that are about another file, or that this one says in another way.
-_NOT_FACTS = ("notes", "metadata_in_file", "domain", "absolute_start")
-#: Values without times that a series may have.
+#: Attributes of a session that describe the file it was read from.
+_ABOUT_FILE = ("notes", "metadata_in_file")
+#: Attributes of a session that are stored in another way.
+_STORED_ELSEWHERE = ("domain", "absolute_start")
+#: The most values of a variable without times that a file holds.
 _MOST = 1000
-#: Tables of what columns are, by the dimension.
+#: Dimension of the columns of a series -> name of the table that describes them.
 _TABLES = {schema.UNIT: "rois", schema.CHANNEL: "channels"}
 
 
@@ -41,37 +43,38 @@ def to_temporaldata(
     *,
     overwrite: bool = False,
 ) -> list[str]:
-    """Write a session of a recording tree as a file of temporaldata (0.1), for torch_brain. It is not needed here.
+    """Write a session of a recording tree as a file of temporaldata (0.1), for torch_brain.
 
-    Spikes of all areas become ``spikes`` in the order of time, with ``unit_index`` into the table
-    ``units``, in which `unit_id` and `area` are columns; series become regular ones where their clock
-    is, tables of presentations become intervals, and `observed` the domain.
+    temporaldata need not be installed. Spikes of all areas become ``spikes``, sorted by time. Their
+    ``unit_index`` is the row of the unit in the table ``units``, which has the columns `unit_id` and
+    `area`. Series with a regular clock become regular series, and others irregular ones. Tables of
+    presentations become intervals, and `observed` becomes the domain.
 
     Parameters
     ----------
     tree : xr.DataTree
         A recording tree; times in s.
     path : str or path
-        The file, ``<session>.h5`` for torch_brain.
+        The file to write; torch_brain expects ``<session>.h5``.
     session : str, optional
-        Its name; needed where there are several.
+        The name of the session; needed if there are several.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     list of str
-        What the file cannot hold, each with the reason: templates of stimuli, tables whose rows have
-        no stop, values of spikes that only some areas have.
+        What was left out of the file, each with the reason: templates of stimuli, tables whose rows
+        have no stop, values of spikes that only some areas have.
 
     Raises
     ------
     SchemaError
-        If it is no recording tree, a clock goes backwards, or a spike time is not known.
+        If `tree` is not a recording tree, a clock goes backwards, or a spike time is NaN.
     NotInTree
         If there is no such session.
     PathExists, WriteFailed
-        If there is something at `path`, or it cannot be written.
+        If `path` exists, or cannot be written.
 
     Examples
     --------
@@ -90,7 +93,12 @@ def to_temporaldata(
 
 
 class _Writer:
-    """A session on its way to a file.
+    """Writes one session to a file.
+
+    Parameters
+    ----------
+    session : DataTree node
+        The session of a recording tree.
 
     Attributes
     ----------
@@ -102,11 +110,15 @@ class _Writer:
         self.session, self.left_out = session, list[str]()
         nodes = {path: node.to_dataset(inherit=False) for path, node in session.subtree_with_keys}
         self._nodes = {path: node for path, node in nodes.items() if path != "." and node.variables}
-        self._taken = {"spikes", "units", "rois", "channels", "domain", *_GROUPS}
+        self._names = {"spikes", "units", "rois", "channels", "domain", *_GROUPS}
 
     def write(self, file: h5py.File) -> None:
-        """Write all nodes; what each was goes into an attribute that temporaldata passes over."""
-        self._facts(file)
+        """Write all nodes.
+
+        Each group has an attribute that describes its node, so that the tree can be restored.
+        temporaldata ignores it.
+        """
+        self._attributes(file)
         self._domain(file)
         spikes = {path: node for path, node in self._nodes.items() if schema.ROW_SIZE in node}
         if spikes:
@@ -123,64 +135,65 @@ class _Writer:
             else:
                 self.left_out.append(f"{path}: neither times nor units")
 
-    def _facts(self, file: h5py.File) -> None:
-        names = {called: place for place, called in layout.FACTS.items()}
+    def _attributes(self, file: h5py.File) -> None:
+        """Write the attributes of the session to the groups of metadata."""
+        group_of = {name: group_and_name for group_and_name, name in layout.FACTS.items()}
         groups: dict[str, dict[str, Any]] = {"": {}, "session": {}, "subject": {}}
-        facts = {str(k): v for k, v in self.session.attrs.items() if k not in _NOT_FACTS[:2]}
-        for key, value in facts.items():
-            group, name = names.get(key, ("session", key))
+        attrs = {str(k): v for k, v in self.session.attrs.items() if k not in _ABOUT_FILE}
+        for key, value in attrs.items():
+            group, name = group_of.get(key, ("session", key))
             first, _, rest = key.partition("_")
-            if key not in names and first in _GROUPS and rest:
+            if key not in group_of and first in _GROUPS and rest:
                 group, name = first, rest
-            if key not in _NOT_FACTS:
+            if key not in _STORED_ELSEWHERE:
                 groups.setdefault(group, {})[name] = value
-        for group, values in groups.items():
-            place = file.create_group(group) if group else file
-            place.attrs.update(values | {layout.KIND: layout.DATA, "absolute_start": 0.0})
-        file.attrs["absolute_start"] = float(facts.get("absolute_start", 0.0))
-        _tell(file, {"attrs": facts})
+        for name, values in groups.items():
+            group_or_root = file.create_group(name) if name else file
+            group_or_root.attrs.update(values | {layout.KIND: layout.DATA, "absolute_start": 0.0})
+        file.attrs["absolute_start"] = float(attrs.get("absolute_start", 0.0))
+        _describe(file, {"attrs": attrs})
 
     def _domain(self, file: h5py.File) -> None:
-        """When the session was recorded."""
+        """Write the recorded time of the session as the domain of the file."""
         rows = np.zeros((0, 2))
-        told: dict[str, Any] = {"attrs": {}, "ends": {}}
+        description: dict[str, Any] = {"attrs": {}, "ends": {}}
         observed = self._nodes.get(schema.OBSERVED)
         if observed is not None:
             columns = [observed.variables[name] for name in OF_SESSION]
             rows = np.stack([column.values for column in columns], axis=1)
             ends = columns[0].attrs.get("ends")
-            told = {"attrs": observed.attrs, "ends": {"ends": ends} if ends else {}}
-        _tell(_intervals(file, "domain", rows), told)
+            description = {"attrs": observed.attrs, "ends": {"ends": ends} if ends else {}}
+        _describe(_intervals(file, "domain", rows), description)
 
     def _spikes(self, file: h5py.File, areas: Mapping[str, xr.Dataset]) -> None:
-        """The spikes of all areas in the order of time."""
+        """Write the spikes of all areas, sorted by time, and the table of units."""
         sizes = np.concatenate([node[schema.ROW_SIZE].values for node in areas.values()])
-        flat = np.concatenate([node[schema.SPIKE_TIMES].values for node in areas.values()])
-        if not np.isfinite(flat).all():
-            msg = f"{self.session.path}: {(~np.isfinite(flat)).sum():,} spike times are not known"
+        times = np.concatenate([node[schema.SPIKE_TIMES].values for node in areas.values()])
+        if not np.isfinite(times).all():
+            msg = f"{self.session.path}: {(~np.isfinite(times)).sum():,} spike times are NaN"
             raise SchemaError(msg)
-        order = np.argsort(flat, kind="stable")
+        order = np.argsort(times, kind="stable")
         unit = np.repeat(np.arange(sizes.size), sizes)
-        arrays = {"timestamps": flat[order], "unit_index": unit[order]}
-        told = {"timestamps": dict(next(iter(areas.values()))[schema.SPIKE_TIMES].attrs)}
+        arrays = {"timestamps": times[order], "unit_index": unit[order]}
+        attrs = {"timestamps": dict(next(iter(areas.values()))[schema.SPIKE_TIMES].attrs)}
         for name, parts in _columns(areas, schema.SPIKE, (schema.SPIKE_TIMES,)).items():
             first = next(iter(parts.values()))
             if len(parts) < len(areas) or len({part.shape[1:] for part in parts.values()}) > 1:
                 self.left_out.append(f"spikes/{name}: not in all areas, or of other shapes there")
                 continue
             arrays[name] = np.concatenate([part.values for part in parts.values()])[order]
-            told[name] = dict(first.attrs)
-        ends = flat[order][[0, -1]] if flat.size else np.zeros(2)
+            attrs[name] = dict(first.attrs)
+        ends = times[order][[0, -1]] if times.size else np.zeros(2)
         group = _irregular(
-            file, "spikes", arrays, _domain_of(next(iter(areas.values())), ends), told
+            file, "spikes", arrays, _domain_of(next(iter(areas.values())), ends), attrs
         )
-        facts = _labels_of(areas.values(), arrays)
-        facts["attrs"] = {area: node.attrs for area, node in areas.items()}
-        facts["others"] = {
+        description = _dims_and_labels(areas.values(), arrays)
+        description["attrs"] = {area: node.attrs for area, node in areas.items()}
+        description["others"] = {
             area: self._others(f"{area}/{schema.SPIKES}", node, (schema.SPIKE, schema.UNIT))
             for area, node in areas.items()
         }
-        _tell(group, facts)
+        _describe(group, description)
         skip = {schema.ROW_SIZE, *(name for name in OF_UNITS if _is_shared(name, areas))}
         self._labels(file, "units", schema.UNIT, areas, skip)
 
@@ -192,70 +205,78 @@ class _Writer:
         areas: Mapping[str, xr.Dataset],
         skip: Container[str],
     ) -> None:
-        """The labels of the units of some areas, or of channels; a column of some areas says which."""
-        count = {area: node.sizes[dim] for area, node in areas.items()}
-        arrays, told = dict[str, np.ndarray](), dict[str, dict[str, Any]]()
+        """Write the labels of the units of some areas, or of channels, as a table.
+
+        A column that only some areas have gets an attribute with the names of these areas.
+        """
+        sizes = {area: node.sizes[dim] for area, node in areas.items()}
+        arrays, attrs = dict[str, np.ndarray](), dict[str, dict[str, Any]]()
         if all(dim in node.variables for node in areas.values()):
             arrays[dim] = np.concatenate([node.variables[dim].values for node in areas.values()])
-            told[dim] = dict(next(iter(areas.values())).variables[dim].attrs)
+            attrs[dim] = dict(next(iter(areas.values())).variables[dim].attrs)
         for name, parts in _columns(areas, dim, (dim,)).items():
             first = next(iter(parts.values()))
             if name in skip:
                 continue
             if name == schema.AREA or len({part.shape[1:] for part in parts.values()}) > 1:
                 self.left_out.append(
-                    f"{table}/{name}: the name is taken, or other shapes in other areas"
+                    f"{table}/{name}: the name is in use, or other areas have other shapes"
                 )
                 continue
-            told[name] = dict(first.attrs)
+            attrs[name] = dict(first.attrs)
             if len(parts) < len(areas):
-                told[name][OF_AREAS] = list(parts)
+                attrs[name][OF_AREAS] = list(parts)
             missing = "" if first.dtype.kind in "OU" else np.zeros((), first.dtype)
-            filled = [
+            columns = [
                 parts[area].values
                 if area in parts
-                else np.full((count[area], *first.shape[1:]), missing, first.dtype)
+                else np.full((sizes[area], *first.shape[1:]), missing, first.dtype)
                 for area in areas
             ]
-            arrays[name] = np.concatenate(filled)
+            arrays[name] = np.concatenate(columns)
         if dim == schema.UNIT and list(areas) != [schema.UNKNOWN_AREA]:
-            arrays[schema.AREA] = np.repeat(np.array(list(areas), object), list(count.values()))
-        group = _object(file.create_group(table), layout.TABLE, arrays, told)
-        _tell(group, _labels_of(areas.values(), arrays) | {"attrs": {}})
+            arrays[schema.AREA] = np.repeat(np.array(list(areas), object), list(sizes.values()))
+        group = _object(file.create_group(table), layout.TABLE, arrays, attrs)
+        _describe(group, _dims_and_labels(areas.values(), arrays) | {"attrs": {}})
 
     def _series(self, file: h5py.File, path: str, node: xr.Dataset, clock: xr.Variable) -> None:
-        """Samples, or point events."""
-        arrays, told = {}, {}
+        """Write samples or point events as a series."""
+        arrays, attrs = {}, {}
         for name, variable in node.variables.items():
             is_clock = name in (schema.TIME, schema.EVENT_TIME)
             if variable.dims[:1] == clock.dims and not is_clock:
-                arrays[str(name)], told[str(name)] = variable.values, dict(variable.attrs)
-        facts = _labels_of([node], arrays)
-        facts |= {"node": path, "attrs": node.attrs, "clock": clock.attrs}
-        labelled = [d for d in _TABLES if any(v.dims[:1] == (d,) for v in node.variables.values())]
-        facts["others"] = self._others(path, node, (clock.dims[0], *labelled[:1]))
+                arrays[str(name)], attrs[str(name)] = variable.values, dict(variable.attrs)
+        description = _dims_and_labels([node], arrays)
+        description |= {"node": path, "attrs": node.attrs, "clock": clock.attrs}
+        first_dims = {variable.dims[:1] for variable in node.variables.values()}
+        column_dim = next((dim for dim in _TABLES if (dim,) in first_dims), None)
+        stored_dims = (clock.dims[0],) if column_dim is None else (clock.dims[0], column_dim)
+        description["others"] = self._others(path, node, stored_dims)
         times, regular, name = clock.values.astype(float), array_of(clock), self._name(path)
         rows = _domain_of(node, times[[0, -1]] if times.size else np.zeros(2))
         if isinstance(regular, RegularClock) and arrays:
             rows[0, 0] = regular.start
-            group = _object(file.create_group(name), layout.REGULAR, arrays, told)
+            group = _object(file.create_group(name), layout.REGULAR, arrays, attrs)
             group.attrs["sampling_rate"] = regular.rate
             _intervals(group, "domain", rows)
         elif not (np.diff(times) >= 0).all():
-            msg = f"{path}: its times go backwards, or are not known; temporaldata keeps them in order"
+            msg = f"{path}: its times go backwards, or are NaN; temporaldata needs them in order"
             raise SchemaError(msg)
         else:
-            group = _irregular(file, name, {"timestamps": times} | arrays, rows, told)
-        for dim in labelled[:1]:
-            table = _TABLES[dim]
-            facts["dim"] = dim
-            facts["table"] = table if table not in file else f"{name}_{table}"
+            group = _irregular(file, name, {"timestamps": times} | arrays, rows, attrs)
+        if column_dim is not None:
+            table = _TABLES[column_dim]
+            description["dim"] = column_dim
+            description["table"] = table if table not in file else f"{name}_{table}"
             area = path.rpartition("/")[0] or schema.UNKNOWN_AREA
-            self._labels(file, facts["table"], dim, {area: node}, arrays)
-        _tell(group, facts)
+            self._labels(file, description["table"], column_dim, {area: node}, arrays)
+        _describe(group, description)
 
     def _others(self, path: str, node: xr.Dataset, dims: tuple[Any, ...]) -> dict[str, Any]:
-        """What a node has that does not begin with one of `dims`, which have groups, as plain values."""
+        """The variables that do not have one of `dims` first, as values that JSON can hold.
+
+        Variables that have one of `dims` first are stored in groups.
+        """
         others = {}
         for name, variable in node.variables.items():
             if variable.dims[:1] in [(dim,) for dim in dims] or name in OF_UNITS:
@@ -273,63 +294,63 @@ class _Writer:
         return others
 
     def _table(self, file: h5py.File, path: str, node: xr.Dataset) -> None:
-        """A table of presentations as intervals, which all need a start and an end."""
+        """Write a table of presentations as intervals; it is left out if a start or stop is NaN."""
         names = {schema.START_TIME: "start", schema.STOP_TIME: "end"}
-        arrays, told = {}, {}
+        arrays, attrs = {}, {}
         for name, variable in node.variables.items():
-            called = names.get(str(name), str(name))
-            arrays[called], told[called] = variable.values, dict(variable.attrs)
+            column = names.get(str(name), str(name))
+            arrays[column], attrs[column] = variable.values, dict(variable.attrs)
         ends = [arrays.get(end) for end in ("start", "end")]
         if any(end is None or np.isnan(end).any() for end in ends):
             self.left_out.append(f"{path}: not every row has a start and a stop, as intervals need")
             return
         group = file.create_group(self._name(path.partition("/")[2].replace(".", "_")))
-        _object(group, layout.INTERVAL, arrays, told)
+        _object(group, layout.INTERVAL, arrays, attrs)
         group.attrs["timekeys"] = np.array(["start", "end", *node.attrs.get("timekeys", [])], "S")
-        dims = {n: list(map(str, node.variables[n].dims)) for n in map(str, node.variables)}
-        _tell(group, {"node": path, "attrs": node.attrs, "dims": dims})
+        dims = {str(name): list(map(str, v.dims)) for name, v in node.variables.items()}
+        _describe(group, {"node": path, "attrs": node.attrs, "dims": dims})
 
     def _name(self, path: str) -> str:
-        """A name at the root that is not taken."""
+        """A name for a group at the root that no other group has."""
         name = path.removeprefix(f"{schema.UNKNOWN_AREA}/").replace("/", "_")
-        while name in self._taken:
+        while name in self._names:
             name += "_"
-        self._taken.add(name)
+        self._names.add(name)
         return name
 
 
-def _tell(group: h5py.Group, facts: Mapping[str, Any]) -> None:
-    """Say what a group is of a tree, for the reader; temporaldata passes over it."""
-    group.attrs[layout.OURS] = json.dumps(facts)
+def _describe(group: h5py.Group, description: Mapping[str, Any]) -> None:
+    """Write the attribute from which the reader restores the node; temporaldata ignores it."""
+    group.attrs[layout.OURS] = json.dumps(description)
 
 
-def _labels_of(nodes: Iterable[xr.Dataset], names: Iterable[str]) -> dict[str, Any]:
-    """Of the variables that a group has, the dimensions, and which of them are labels."""
-    facts: dict[str, Any] = {layout.DIMS: {}, layout.LABELS: []}
-    each = list(nodes)
+def _dims_and_labels(nodes: Iterable[xr.Dataset], names: Iterable[str]) -> dict[str, Any]:
+    """The dimensions of the variables of a group, and the names of those that are coordinates."""
+    description: dict[str, Any] = {layout.DIMS: {}, layout.LABELS: []}
+    nodes = list(nodes)
     for name in names:
-        having = next((node for node in each if name in node.variables), None)
-        if having is not None:
-            facts[layout.DIMS][name] = list(map(str, having.variables[name].dims))
-            facts[layout.LABELS] += [name] if name in having.coords else []
-    return facts
+        owner = next((node for node in nodes if name in node.variables), None)
+        if owner is not None:
+            description[layout.DIMS][name] = list(map(str, owner.variables[name].dims))
+            description[layout.LABELS] += [name] if name in owner.coords else []
+    return description
 
 
 def _domain_of(node: xr.Dataset, ends: np.ndarray) -> np.ndarray:
-    """The domain of a series, (1, 2) float64, s: what its file said, else its first and last time."""
+    """The domain of a series, (1, 2) float64, s: as its file stated it, or its first and last time."""
     stated = node.attrs.get("domain", [])
     return np.array([stated if len(stated) == 2 else ends], np.float64)
 
 
 def _is_shared(name: str, areas: Mapping[str, xr.Dataset]) -> bool:
-    """Whether the stretches in which units were recorded are the session's."""
+    """Whether observed starts or stops are the same for all units, which are those of the session."""
     return all(schema.UNIT not in node[name].dims for node in areas.values() if name in node)
 
 
 def _columns(
     areas: Mapping[str, xr.Dataset], dim: str, skip: tuple[str, ...]
 ) -> dict[str, dict[str, xr.Variable]]:
-    """The variables along a dimension, by name and area."""
+    """The variables whose first dimension is `dim`, by name and then by area."""
     columns: dict[str, dict[str, xr.Variable]] = {}
     for area, node in areas.items():
         for name, variable in node.variables.items():
@@ -342,9 +363,13 @@ def _object(
     group: h5py.Group,
     kind: str,
     arrays: Mapping[str, np.ndarray],
-    told: Mapping[str, Mapping[str, Any]],
+    attrs: Mapping[str, Mapping[str, Any]],
 ) -> h5py.Group:
-    """Arrays of a group with their attributes, which temporaldata passes over; text as it has it."""
+    """Write the arrays of a group with their attributes, and return the group.
+
+    ASCII text is stored as bytes and listed in the attribute ``_unicode_keys``, as temporaldata
+    does. temporaldata ignores the attributes of the arrays.
+    """
     import h5py
 
     ascii_names = []
@@ -357,16 +382,20 @@ def _object(
                 group.create_dataset(name, data=np.array(texts, "S").reshape(values.shape))
                 ascii_names.append(name)
             else:
-                array = np.array([*texts, None], object)[:-1].reshape(values.shape)
-                group.create_dataset(name, data=array, dtype=h5py.string_dtype())
-        group[name].attrs.update(told.get(name, {}))
+                array = np.empty(len(texts), object)
+                array[:] = texts
+                group.create_dataset(
+                    name, data=array.reshape(values.shape), dtype=h5py.string_dtype()
+                )
+        group[name].attrs.update(attrs.get(name, {}))
     group.attrs[layout.KIND] = kind
     group.attrs["_unicode_keys"] = np.array(ascii_names, "S")
     return group
 
 
-def _intervals(place: h5py.Group, name: str, rows: np.ndarray) -> h5py.Group:
-    group = place.create_group(name)
+def _intervals(parent: h5py.Group, name: str, rows: np.ndarray) -> h5py.Group:
+    """Write intervals, (n, 2) in s, and return their group."""
+    group = parent.create_group(name)
     _object(group, layout.INTERVAL, {"start": rows[:, 0], "end": rows[:, 1]}, {})
     group.attrs["timekeys"] = np.array(["start", "end"], "S")
     return group
@@ -377,9 +406,13 @@ def _irregular(
     name: str,
     arrays: Mapping[str, np.ndarray],
     domain: np.ndarray,
-    told: Mapping[str, Mapping[str, Any]],
+    attrs: Mapping[str, Mapping[str, Any]],
 ) -> h5py.Group:
-    group = _object(file.create_group(name), layout.IRREGULAR, arrays, told)
+    """Write a series with time stamps, and return its group.
+
+    temporaldata needs an index: the number of the first stamp at or after each full second.
+    """
+    group = _object(file.create_group(name), layout.IRREGULAR, arrays, attrs)
     group.attrs["timekeys"] = np.array(["timestamps"], "S")
     _intervals(group, "domain", domain)
     first, last = (domain[0, 0], domain[-1, 1]) if len(domain) else (0.0, 0.0)

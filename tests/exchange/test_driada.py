@@ -140,7 +140,7 @@ def test_names_that_a_tree_has_for_something_else_are_given_back(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda node: node.drop_vars("time"), "no clock, and DRIADA would take 20 Hz"),
+        (lambda node: node.drop_vars("time"), "no clock, and DRIADA would assume 20 Hz"),
         (lambda node: node.assign_coords(time=node["time"] ** 1.5), "its clock is not regular"),
         (lambda node: node.assign(x=node["x"].where(node["x"] > 0.5)), "'x' of .* have NaN"),
         (lambda node: node.drop_vars("responses"), "has no responses along"),

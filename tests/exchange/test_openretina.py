@@ -222,7 +222,7 @@ def test_sessions_without_movies_and_movies_without_sessions():
     assert tree["train/b"].attrs["note"] == "no movie was given"
     with pytest.raises(SchemaError, match=r"train/b has no stimulus.*no movie was given"):
         to_openretina(tree, containers=False)
-    with pytest.warns(UserWarning, match="left out, since nothing says what was shown: b"):
+    with pytest.warns(UserWarning, match="sessions without a movie are left out: b"):
         movies, responses = to_openretina(tree, missing="skip", containers=False)
     assert list(movies) == list(responses) == ["a"]
     with pytest.raises(ValueError, match="missing: expected one of 'raise', 'skip'"):

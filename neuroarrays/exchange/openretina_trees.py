@@ -1,4 +1,4 @@
-"""Containers of open-retina as trees; `openretina` makes containers of trees."""
+"""Convert containers of open-retina to trees; `openretina` converts trees to containers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from neuroarrays.lazy.trees import tree_of
 from neuroarrays.lazy.views import Arranged, InMemory, transposed
 from neuroarrays.schema.given import check, described
 
-#: Of a movie: the order of its clips in each scan, (clip, scan).
+#: Attribute of a movie with the order of its clips in each scan, (clip, scan).
 SEQUENCES = "random_sequences"
-#: Axes of responses by trial in a tree.
+#: Dimensions of responses by trial in a tree.
 _REPEATS = (schema.TRIAL, schema.TIME, schema.UNIT)
 
 
@@ -32,39 +32,40 @@ def from_openretina(
     by_trial: Sequence[str] = (schema.TRIAL, schema.UNIT, schema.TIME),
     mismatch: str = "error",
 ) -> xr.DataTree:
-    """A tree of open-retina's containers, or of dicts as `to_openretina` makes them.
+    """Make an aligned tree from containers of open-retina, or from dicts as `to_openretina` makes.
 
     Parameters
     ----------
     movies : MoviesTrainTestSplit, or mapping of session to these
-        What was shown; one for all, or one per session. A session without one opens without
-        `stimulus`, and its attribute `note` says so. Where a movie has `random_sequences` and a
-        session its `scan_sequence_idx` (Hoefling et al. 2024), the clips stand in the order of the
-        scan, mirrored for a left eye, and are labelled by `clip_id`.
+        The movies, ``(channel, time, y, x)``: one for all sessions, or one for each. A session
+        without a movie has no `stimulus`, and its attribute `note` says so. If a movie has
+        `random_sequences` and a session has `scan_sequence_idx` (Hoefling et al. 2024), the clips
+        are put in the order of the scan, mirrored for a left eye, and labelled by `clip_id`.
     responses : mapping of session to ResponsesTrainTestSplit
-        What the neurons did.
+        The responses of the neurons, ``(neuron, time)``, in the unit of the dataset.
     sampling_rate : float, optional, Hz
-        Frames per second; without it there is no `time`.
+        Frames per second. Without it the tree has no coordinate `time`.
     by_trial : sequence of str
-        The axes of responses by trial, which differ from dataset to dataset there. They are
-        declared, never guessed.
+        The dimensions of responses by trial, in their order. Datasets differ in it, and it cannot
+        be guessed.
     mismatch : {"error", "cut"}
-        Where responses and stimulus differ in length: refuse, or drop the end of the longer.
+        What to do if responses and stimulus differ in length: raise an error, or drop the end of
+        the longer one.
 
     Returns
     -------
     xr.DataTree
-        Blocks `train` and the names of the tests.
+        An aligned tree with the block `train` and a block for each test.
 
     Raises
     ------
     FormatError
-        If lengths or numbers of units differ, an array has other axes, or the orders of clips do
-        not fit the movie.
+        If lengths or numbers of units differ, an array has other dimensions, or the orders of clips
+        do not fit the movie.
     TypeError
-        If something else stands in the place of a container.
+        If an object is not a container.
     ValueError
-        If an option is none, or a test is called `train`.
+        If an option has an unknown value, or a test has the name `train`.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def from_openretina(
     nodes: dict[str, xr.Dataset] = {}
     left_out = [
         f"movies of {name}: no responses, left out"
-        for name in _named(movies)
+        for name in _sessions_of_movies(movies)
         if name not in responses
     ]
     for session, response in responses.items():
@@ -106,10 +107,10 @@ def from_openretina(
             path = f"{schema.node_name(block)}/{schema.node_name(session)}"
             nodes |= retina.part_nodes(path, part, mismatch)
             notes: list[str] = []
-            told = dict(_get(response, "session_kwargs") or {})
+            info = dict(_get(response, "session_kwargs") or {})
             if not part.frames and (sequences := _get(movie, SEQUENCES)) is not None:
-                told[SEQUENCES] = sequences
-            put_session_info(nodes, path, told, notes)
+                info[SEQUENCES] = sequences
+            put_session_info(nodes, path, info, notes)
             if notes:
                 nodes[path].attrs["notes"] = notes
     ordered = dict(sorted(nodes.items(), key=lambda item: not item[0].startswith("train/")))
@@ -121,11 +122,12 @@ def from_openretina(
 
 
 def _get(container: Any, name: str) -> Any:
+    """An entry of a dict, or an attribute of an object; None if there is none."""
     return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
 
 
 def _check_container(what: str, session: str, container: Any) -> None:
-    """Refuse what has no `train`, and a test of that name, which would take its place."""
+    """Refuse an object without `train`, and a container with a test of the name `train`."""
     if _get(container, retina.TRAIN) is None:
         msg = (
             f"{what} of session {session!r}: expected a container, or a dict with 'train' and "
@@ -138,20 +140,20 @@ def _check_container(what: str, session: str, container: Any) -> None:
 
 
 def _checked(values: Any, where: str, axes: Sequence[str]) -> InMemory:
-    """An array with these axes."""
+    """The values as an array; an error if it does not have one dimension for each of `axes`."""
     array = np.asarray(values)
     if array.ndim != len(axes):
         raise FormatError("containers", where, f"axes {', '.join(axes)}", f"shape {array.shape}")
     return InMemory(array)
 
 
-def _named(movies: Any) -> list[str]:
-    """The sessions that have movies of their own; none where one movie is for all."""
+def _sessions_of_movies(movies: Any) -> list[str]:
+    """The sessions that have movies of their own; none if one movie is for all sessions."""
     return [] if not isinstance(movies, Mapping) or "train" in movies else [*map(str, movies)]
 
 
 def _movie_of(movies: Any, session: str) -> Any:
-    """The movie of a session; None where there is none."""
+    """The movie of a session; None if it has none."""
     if isinstance(movies, Mapping) and "train" not in movies:
         return movies.get(session)
     return movies
@@ -160,59 +162,63 @@ def _movie_of(movies: Any, session: str) -> Any:
 def _part(
     session: str, block: str, movie: Any, response: Any, order: tuple[int, ...]
 ) -> retina.BlockData:
+    """The movie and responses of one block of a session.
+
+    `order` has the positions of trial, time and unit among the dimensions of responses by trial.
+    """
     part = retina.BlockData("containers", attrs={"session_id": session})
     train = block == retina.TRAIN
-    shown = _get(movie, "train") if train else (_get(movie, "test_dict") or {}).get(block)
-    told = _get(response, "session_kwargs") or {}
+    frames = _get(movie, "train") if train else (_get(movie, "test_dict") or {}).get(block)
+    info = _get(response, "session_kwargs") or {}
     where = f"{block}/{session}"
-    if shown is None:
+    if frames is None:
         part.attrs["note"] = "no movie was given"
     else:
         axes = ("channel", schema.TIME, "y", "x")
-        part.stimulus = Arranged(pixels(_checked(shown, f"{where}/stimulus", axes)), (1, 0, 2, 3))
-        _in_order_of_the_scan(part, train, movie, told)
+        part.stimulus = Arranged(pixels(_checked(frames, f"{where}/stimulus", axes)), (1, 0, 2, 3))
+        _put_clips_in_order(part, train, movie, info)
     values = _get(response, "train") if train else _get(response, "test_dict")[block]
     values = _checked(values, f"{where}/responses", (schema.UNIT, schema.TIME))
     part.responses = transposed(floats(values))
     trials = (_get(response, "test_by_trial_dict") or {}).get(block)
     if not train and trials is not None:
-        named = [name for _, name in sorted(zip(order, _REPEATS, strict=True))]
-        repeats = _checked(trials, f"{where}/responses_by_trial", named)
+        dims = [name for _, name in sorted(zip(order, _REPEATS, strict=True))]
+        repeats = _checked(trials, f"{where}/responses_by_trial", dims)
         part.by_trial = Arranged(floats(repeats), order)
-    if schema.UNIT in told:
-        part.units[schema.UNIT] = told[schema.UNIT]
+    if schema.UNIT in info:
+        part.units[schema.UNIT] = info[schema.UNIT]
     if (stimulus := _get(response, "stim_id")) is not None:
         part.attrs["stimulus_type"] = stimulus
     return part
 
 
-def _in_order_of_the_scan(
-    part: retina.BlockData, train: bool, movie: Any, told: Mapping[str, Any]
+def _put_clips_in_order(
+    part: retina.BlockData, train: bool, movie: Any, info: Mapping[str, Any]
 ) -> None:
-    """Put the clips of a movie in the order in which a scan saw them."""
-    sequences, scan = _get(movie, SEQUENCES), told.get("scan_sequence_idx")
+    """Put the clips of a movie in the order in which they were shown in a scan."""
+    sequences, scan = _get(movie, SEQUENCES), info.get("scan_sequence_idx")
     if sequences is None or scan is None or part.stimulus is None:
         return
-    orders, frames = np.asarray(sequences), part.stimulus.shape[0]
+    orders, n_frames = np.asarray(sequences), part.stimulus.shape[0]
     session = part.attrs["session_id"]
-    every = np.arange(len(orders) if orders.ndim else 0)
-    whole = orders.ndim == 2 and orders.dtype.kind in "iu"
-    if not whole or (np.sort(orders, axis=0) != every[:, None]).any():
+    clip_ids = np.arange(len(orders) if orders.ndim else 0)
+    is_table = orders.ndim == 2 and orders.dtype.kind in "iu"
+    if not is_table or (np.sort(orders, axis=0) != clip_ids[:, None]).any():
         raise FormatError(
             part.path,
             f"{session}: random_sequences",
             "(clip, scan) integers, every clip from 0 once for each scan",
             f"{orders.dtype} of shape {orders.shape}",
         )
-    step = frames // every.size if train else frames
-    if scan not in range(orders.shape[1]) or (train and frames % every.size):
+    n_clip_frames = n_frames // clip_ids.size if train else n_frames
+    if scan not in range(orders.shape[1]) or (train and n_frames % clip_ids.size):
         raise FormatError(
             part.path,
             f"{session}: scan_sequence_idx",
             f"one of {orders.shape[1]} scans, and whole clips",
-            f"scan {scan!r}, {every.size} clips in {frames} frames",
+            f"scan {scan!r}, {clip_ids.size} clips in {n_frames} frames",
         )
     order = orders[:, int(scan)].astype(np.int64) if train else np.zeros(1, np.int64)
     if train:
-        part.frames["clip_id"] = np.repeat(order, step)
-    part.stimulus = clips(part.stimulus, order, step, str(told.get("eye")) == "left")
+        part.frames["clip_id"] = np.repeat(order, n_clip_frames)
+    part.stimulus = clips(part.stimulus, order, n_clip_frames, str(info.get("eye")) == "left")

@@ -1,4 +1,4 @@
-"""An object of pynapple as a node of a tree; `restoring` puts nodes together."""
+"""Convert one object of pynapple to a node of a tree; `pynapple_trees` joins the nodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.exchange.objects import OF_COLUMNS, VALUES, pynapple_module
+from neuroarrays.exchange.pynapple_objects import OF_COLUMNS, VALUES, pynapple_module
 from neuroarrays.files.source import plain
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.columns import plain_column
@@ -17,10 +17,10 @@ from neuroarrays.tree.observed import OF_UNITS
 
 #: Names that metadata of pynapple cannot have in a tree.
 _USED = (
-    "start_time",
-    "stop_time",
-    "spike_times",
-    "row_size",
+    schema.START_TIME,
+    schema.STOP_TIME,
+    schema.SPIKE_TIMES,
+    schema.ROW_SIZE,
     schema.UNIT,
     schema.PRESENTATION,
     schema.SPIKE,
@@ -30,7 +30,31 @@ _USED = (
 
 
 def node_of(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset, list[np.ndarray]]:
-    """Where an object stands in its session, as what, and the clocks that tell its support."""
+    """Convert an object of pynapple to a node.
+
+    Parameters
+    ----------
+    path : str
+        The name of the object, which may be a path below the session.
+    nap_object : object of pynapple
+        The object.
+    of_tree : bool
+        Whether the path is one that `to_pynapple` gives, which ends with the name of a variable.
+
+    Returns
+    -------
+    path : str
+        The path of the node below the session.
+    node : Dataset
+        The node; times are in seconds.
+    clocks : list of (n,) float64, s
+        The times from which pynapple takes a time support if none is given.
+
+    Raises
+    ------
+    TypeError
+        If it is not an object of pynapple with times.
+    """
     nap = pynapple_module()
     first = path.partition("/")[0]
     if isinstance(nap_object, nap.Ts) and first in (schema.EVENTS, schema.PRESENTATIONS):
@@ -59,13 +83,14 @@ def node_of(path: str, nap_object: Any, of_tree: bool) -> tuple[str, xr.Dataset,
         if not (of_tree and node):
             node = path
         if schema.UNIT in signal.dims and "/" not in node and not of_tree:
-            node = path if "/" in path else f"{schema.UNKNOWN_AREA}/{path}"  # units are of an area
+            node = path if "/" in path else f"{schema.UNKNOWN_AREA}/{path}"  # Units need an area.
         return node, signal, [np.asarray(nap_object.index, np.float64)]
     msg = f"{path} is a {type(nap_object).__name__}; expected an object of pynapple with times"
     raise TypeError(msg)
 
 
 def _spikes(group: Any) -> xr.Dataset:
+    """A spikes node from a `TsGroup`; values of a group of `Tsd` become `spike_values`."""
     ids = np.asarray(group.index, np.int64)
     trains = [np.asarray(group[i].index, np.float64) for i in group.index]
     coords: dict[str, xr.Variable] = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
@@ -89,9 +114,10 @@ def _spikes(group: Any) -> xr.Dataset:
 
 
 def _overlapping(path: str, group: Any) -> xr.Dataset:
-    """A table of a group of starts and stops, as `to_pynapple` makes it of rows that overlap.
+    """A table from a `TsGroup` with a start and a stop in each row.
 
-    A row without a second time has no stop.
+    `to_pynapple` makes such a group from a table whose rows overlap. A row with one time has no
+    stop.
     """
     rows = {i: np.asarray(group[i].index, np.float64) for i in group.index}
     for i, times in rows.items():
@@ -107,13 +133,14 @@ def _overlapping(path: str, group: Any) -> xr.Dataset:
         name: schema.var("table", name, values, (schema.PRESENTATION,))
         for name, values in ((schema.START_TIME, starts), (schema.STOP_TIME, stops))
     }
-    told = {name: values for name, values in metadata_of(group).items() if name != "rate"}
-    columns |= _labels(told, schema.PRESENTATION)
+    metadata = {name: values for name, values in metadata_of(group).items() if name != "rate"}
+    columns |= _labels(metadata, schema.PRESENTATION)
     ids = np.asarray(group.index, np.int64)
     return dataset(columns, {schema.PRESENTATION: xr.Variable(schema.PRESENTATION, ids)})
 
 
 def _table(intervals: Any) -> xr.Dataset:
+    """A table of presentations from an `IntervalSet`."""
     columns = {
         name: schema.var("table", name, np.asarray(values, np.float64), (schema.PRESENTATION,))
         for name, values in (
@@ -127,6 +154,7 @@ def _table(intervals: Any) -> xr.Dataset:
 
 
 def _signal(series: Any, name: str) -> xr.Dataset:
+    """A node with one variable along time from a `Tsd`, `TsdFrame` or `TsdTensor`."""
     values, times = np.asarray(series.values), np.asarray(series.index, np.float64)
     coords = {schema.TIME: xr.Variable(schema.TIME, times, {"units": "s"})}
     dims = [schema.TIME, *(f"axis_{i}" for i in range(1, values.ndim))]
@@ -142,10 +170,10 @@ def _signal(series: Any, name: str) -> xr.Dataset:
         for key, column in metadata.items()
         if key in OF_COLUMNS and column.size and (column == column[0]).all()
     }
-    rest = {key: column for key, column in metadata.items() if key not in attrs}
-    coords |= _labels(rest, dims[-1])
-    called = _free(name, {*_USED, *dims, *coords})
-    return dataset({called: xr.Variable(dims, values, attrs)}, coords)
+    labels = {key: column for key, column in metadata.items() if key not in attrs}
+    coords |= _labels(labels, dims[-1])
+    variable = _free_name(name, {*_USED, *dims, *coords})
+    return dataset({variable: xr.Variable(dims, values, attrs)}, coords)
 
 
 def metadata_of(nap_object: Any) -> dict[str, np.ndarray]:
@@ -155,15 +183,15 @@ def metadata_of(nap_object: Any) -> dict[str, np.ndarray]:
 
 
 def _labels(metadata: Mapping[str, np.ndarray], dim: str) -> dict[str, xr.Variable]:
-    """Metadata along a dimension, by names that a tree can have and does not use itself."""
+    """Metadata as variables along a dimension, with names that are free in a tree."""
     labels: dict[str, xr.Variable] = {}
     for name, values in metadata.items():
-        labels[_free(name, {*_USED, *labels})] = xr.Variable(dim, values)
+        labels[_free_name(name, {*_USED, *labels})] = xr.Variable(dim, values)
     return labels
 
 
-def _free(name: str, used: Container[str]) -> str:
-    """A name that a variable of the tree can have; `name` itself where it can."""
+def _free_name(name: str, used: Container[str]) -> str:
+    """The name, or one like it if a tree cannot have it or it is in use."""
     name = schema.node_name(name)
     while name in used:
         name = f"{name}_column"

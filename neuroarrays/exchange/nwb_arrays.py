@@ -1,4 +1,4 @@
-"""Arrays of a tree as pynwb takes them: small ones whole, large ones piece by piece, compressed."""
+"""Convert arrays of a tree to what pynwb writes: small ones whole, large ones in pieces, compressed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ import xarray as xr
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 
-#: Bytes of a chunk of a dataset, and those read at a time.
-_CHUNK, _READ = 1 << 20, 1 << 25
-#: Arrays of more bytes are written piece by piece.
+#: Bytes of a chunk of a dataset.
+_CHUNK = 1 << 20
+#: The most bytes that are read at once.
+_READ = 1 << 25
+#: Arrays of more bytes than this are written in pieces.
 _WHOLE = 1 << 22
 #: Kinds of dtypes that are text: objects, str, bytes, numpy's StringDType.
 TEXT = "OUST"
 
 
 class Pieces(GenericDataChunkIterator):  # type: ignore[misc]
-    """Arrays one after another along their first dimension, read some rows at a time.
+    """Arrays one after another along their first dimension, of which some rows are read at a time.
 
     Parameters
     ----------
     parts : sequence of (row, ...) variables
-        At least one; they agree in all but the number of rows.
+        At least one; they differ only in the number of rows.
     dtype : numpy type, optional
-        What they are converted to; the one that holds all of them when not given.
+        The type to convert them to (default: one that holds all of them).
     """
 
     def __init__(self, parts: Sequence[xr.Variable], dtype: Any = None):
@@ -46,8 +48,9 @@ class Pieces(GenericDataChunkIterator):  # type: ignore[misc]
         for part, end in zip(self._parts, self._ends.tolist(), strict=True):
             low, high = max(rows.start, start), min(rows.stop, end)
             if low < high:
-                chosen = part.copy(deep=False)[(slice(low - start, high - start), *rest)]
-                pieces.append(np.asarray(chosen.values, self._type))  # the tree keeps nothing of it
+                # A copy, because a variable of the tree keeps the values that were read.
+                piece = part.copy(deep=False)[(slice(low - start, high - start), *rest)]
+                pieces.append(np.asarray(piece.values, self._type))
             start = end
         return np.concatenate(pieces)
 
@@ -59,27 +62,30 @@ class Pieces(GenericDataChunkIterator):  # type: ignore[misc]
 
 
 def stored(*parts: xr.Variable, dtype: Any = None) -> Any:
-    """Arrays one after another, (row, ...), as pynwb writes them.
+    """Join arrays along their first dimension, (row, ...), to data that pynwb writes.
 
     Parameters
     ----------
     *parts : (row, ...) variables
-        They agree in all but the number of rows.
+        They differ only in the number of rows.
     dtype : numpy type, optional
-        What they are converted to: times are float64.
+        The type to convert them to; times are converted to float64.
     """
     if any(part.dtype.kind in TEXT for part in parts):
         texts = [_text(value) for part in parts for value in part.values.ravel().tolist()]
         shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-        return (
-            np.array([*texts, None], object)[:-1].reshape(shape) if texts else np.zeros(shape, "U1")
-        )
+        if not texts:
+            return np.zeros(shape, "U1")
+        column = np.empty(len(texts), object)
+        column[:] = texts
+        return column.reshape(shape)
     if sum(part.nbytes for part in parts) > _WHOLE:
         return H5DataIO(Pieces(parts, dtype), compression="gzip", compression_opts=1, shuffle=True)
     return np.concatenate([np.asarray(part.copy(deep=False).values, dtype) for part in parts])
 
 
 def _text(value: Any) -> str:
+    """A value as text; "" for None."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
