@@ -171,7 +171,7 @@ def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     if np.unique(ids).size < ids.size:
         msg = "unit_id holds an identifier twice, which pynapple cannot have: assign other ones"
         raise SchemaError(msg)
-    values = [None] * len(trains)
+    values: list[Any] = [None] * len(trains)
     if VALUES in node:
         values = np.split(node[VALUES].values, ends[:-1])
     units = {

@@ -211,7 +211,7 @@ def _with_distinct_axes(group: xr.Dataset, node: xr.Dataset) -> xr.Dataset:
 def _same_axis(group: xr.Dataset, node: xr.Dataset, dim: Hashable) -> bool:
     """Whether a dimension has the same length and labels in two nodes."""
     if dim in group.coords and dim in node.coords:
-        return group.indexes[dim].equals(node.indexes[dim])
+        return bool(group.indexes[dim].equals(node.indexes[dim]))
     has_labels = dim in group.coords or dim in node.coords
     return not has_labels and group.sizes[dim] == node.sizes[dim]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,12 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.exchange.one_session import one_session
+from neuroarrays.exchange.temporaldata_groups import (
+    describe,
+    write_group,
+    write_intervals,
+    write_series,
+)
 from neuroarrays.files.writing import written
 from neuroarrays.formats.temporaldata import layout
 from neuroarrays.formats.temporaldata.units import OF_AREAS
@@ -151,7 +156,7 @@ class _Writer:
             group_or_root = file.create_group(name) if name else file
             group_or_root.attrs.update(values | {layout.KIND: layout.DATA, "absolute_start": 0.0})
         file.attrs["absolute_start"] = float(attrs.get("absolute_start", 0.0))
-        _describe(file, {"attrs": attrs})
+        describe(file, {"attrs": attrs})
 
     def _domain(self, file: h5py.File) -> None:
         """Write the recorded time of the session as the domain of the file."""
@@ -163,7 +168,7 @@ class _Writer:
             rows = np.stack([column.values for column in columns], axis=1)
             ends = columns[0].attrs.get("ends")
             description = {"attrs": observed.attrs, "ends": {"ends": ends} if ends else {}}
-        _describe(_intervals(file, "domain", rows), description)
+        describe(write_intervals(file, "domain", rows), description)
 
     def _spikes(self, file: h5py.File, areas: Mapping[str, xr.Dataset]) -> None:
         """Write the spikes of all areas, sorted by time, and the table of units."""
@@ -184,7 +189,7 @@ class _Writer:
             arrays[name] = np.concatenate([part.values for part in parts.values()])[order]
             attrs[name] = dict(first.attrs)
         ends = times[order][[0, -1]] if times.size else np.zeros(2)
-        group = _irregular(
+        group = write_series(
             file, "spikes", arrays, _domain_of(next(iter(areas.values())), ends), attrs
         )
         description = _dims_and_labels(areas.values(), arrays)
@@ -193,7 +198,7 @@ class _Writer:
             area: self._others(f"{area}/{schema.SPIKES}", node, (schema.SPIKE, schema.UNIT))
             for area, node in areas.items()
         }
-        _describe(group, description)
+        describe(group, description)
         skip = {schema.ROW_SIZE, *(name for name in OF_UNITS if _is_shared(name, areas))}
         self._labels(file, "units", schema.UNIT, areas, skip)
 
@@ -236,8 +241,8 @@ class _Writer:
             arrays[name] = np.concatenate(columns)
         if dim == schema.UNIT and list(areas) != [schema.UNKNOWN_AREA]:
             arrays[schema.AREA] = np.repeat(np.array(list(areas), object), list(sizes.values()))
-        group = _object(file.create_group(table), layout.TABLE, arrays, attrs)
-        _describe(group, _dims_and_labels(areas.values(), arrays) | {"attrs": {}})
+        group = write_group(file.create_group(table), layout.TABLE, arrays, attrs)
+        describe(group, _dims_and_labels(areas.values(), arrays) | {"attrs": {}})
 
     def _series(self, file: h5py.File, path: str, node: xr.Dataset, clock: xr.Variable) -> None:
         """Write samples or point events as a series."""
@@ -256,21 +261,21 @@ class _Writer:
         rows = _domain_of(node, times[[0, -1]] if times.size else np.zeros(2))
         if isinstance(regular, RegularClock) and arrays:
             rows[0, 0] = regular.start
-            group = _object(file.create_group(name), layout.REGULAR, arrays, attrs)
+            group = write_group(file.create_group(name), layout.REGULAR, arrays, attrs)
             group.attrs["sampling_rate"] = regular.rate
-            _intervals(group, "domain", rows)
+            write_intervals(group, "domain", rows)
         elif not (np.diff(times) >= 0).all():
             msg = f"{path}: its times go backwards, or are NaN; temporaldata needs them in order"
             raise SchemaError(msg)
         else:
-            group = _irregular(file, name, {"timestamps": times} | arrays, rows, attrs)
+            group = write_series(file, name, {"timestamps": times} | arrays, rows, attrs)
         if column_dim is not None:
             table = _TABLES[column_dim]
             description["dim"] = column_dim
             description["table"] = table if table not in file else f"{name}_{table}"
             area = path.rpartition("/")[0] or schema.UNKNOWN_AREA
             self._labels(file, description["table"], column_dim, {area: node}, arrays)
-        _describe(group, description)
+        describe(group, description)
 
     def _others(self, path: str, node: xr.Dataset, dims: tuple[Any, ...]) -> dict[str, Any]:
         """The variables that do not have one of `dims` first, as values that JSON can hold.
@@ -305,10 +310,10 @@ class _Writer:
             self.left_out.append(f"{path}: not every row has a start and a stop, as intervals need")
             return
         group = file.create_group(self._name(path.partition("/")[2].replace(".", "_")))
-        _object(group, layout.INTERVAL, arrays, attrs)
+        write_group(group, layout.INTERVAL, arrays, attrs)
         group.attrs["timekeys"] = np.array(["start", "end", *node.attrs.get("timekeys", [])], "S")
         dims = {str(name): list(map(str, v.dims)) for name, v in node.variables.items()}
-        _describe(group, {"node": path, "attrs": node.attrs, "dims": dims})
+        describe(group, {"node": path, "attrs": node.attrs, "dims": dims})
 
     def _name(self, path: str) -> str:
         """A name for a group at the root that no other group has."""
@@ -317,11 +322,6 @@ class _Writer:
             name += "_"
         self._names.add(name)
         return name
-
-
-def _describe(group: h5py.Group, description: Mapping[str, Any]) -> None:
-    """Write the attribute from which the reader restores the node; temporaldata ignores it."""
-    group.attrs[layout.OURS] = json.dumps(description)
 
 
 def _dims_and_labels(nodes: Iterable[xr.Dataset], names: Iterable[str]) -> dict[str, Any]:
@@ -357,65 +357,3 @@ def _columns(
             if variable.dims[:1] == (dim,) and name not in skip:
                 columns.setdefault(str(name), {})[area] = variable
     return columns
-
-
-def _object(
-    group: h5py.Group,
-    kind: str,
-    arrays: Mapping[str, np.ndarray],
-    attrs: Mapping[str, Mapping[str, Any]],
-) -> h5py.Group:
-    """Write the arrays of a group with their attributes, and return the group.
-
-    ASCII text is stored as bytes and listed in the attribute ``_unicode_keys``, as temporaldata
-    does. temporaldata ignores the attributes of the arrays.
-    """
-    import h5py
-
-    ascii_names = []
-    for name, values in arrays.items():
-        if values.dtype.kind not in "OU":
-            group.create_dataset(name, data=values)
-        else:
-            texts = ["" if text is None else str(text) for text in values.ravel().tolist()]
-            if texts and all(text.isascii() and text for text in texts):
-                group.create_dataset(name, data=np.array(texts, "S").reshape(values.shape))
-                ascii_names.append(name)
-            else:
-                array = np.empty(len(texts), object)
-                array[:] = texts
-                group.create_dataset(
-                    name, data=array.reshape(values.shape), dtype=h5py.string_dtype()
-                )
-        group[name].attrs.update(attrs.get(name, {}))
-    group.attrs[layout.KIND] = kind
-    group.attrs["_unicode_keys"] = np.array(ascii_names, "S")
-    return group
-
-
-def _intervals(parent: h5py.Group, name: str, rows: np.ndarray) -> h5py.Group:
-    """Write intervals, (n, 2) in s, and return their group."""
-    group = parent.create_group(name)
-    _object(group, layout.INTERVAL, {"start": rows[:, 0], "end": rows[:, 1]}, {})
-    group.attrs["timekeys"] = np.array(["start", "end"], "S")
-    return group
-
-
-def _irregular(
-    file: h5py.Group,
-    name: str,
-    arrays: Mapping[str, np.ndarray],
-    domain: np.ndarray,
-    attrs: Mapping[str, Mapping[str, Any]],
-) -> h5py.Group:
-    """Write a series with time stamps, and return its group.
-
-    temporaldata needs an index: the number of the first stamp at or after each full second.
-    """
-    group = _object(file.create_group(name), layout.IRREGULAR, arrays, attrs)
-    group.attrs["timekeys"] = np.array(["timestamps"], "S")
-    _intervals(group, "domain", domain)
-    first, last = (domain[0, 0], domain[-1, 1]) if len(domain) else (0.0, 0.0)
-    grid = np.arange(first, last + 1.0)
-    group["timestamp_indices_1s"] = np.searchsorted(arrays["timestamps"], grid)
-    return group

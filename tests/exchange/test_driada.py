@@ -58,7 +58,9 @@ def test_driada_refusals():
     tree = na.open_datatree(GOLDEN / "driada" / "session.npz")
     with pytest.raises(SchemaError, match="'position' of .* have NaN"):
         na.to_driada(tree)
-    with pytest.raises(SchemaError, match=r"found the area '/.*; give the whole, as area\.root"):
+    with pytest.raises(
+        SchemaError, match=r"found the area '/.*; give the whole tree, which is area\.root"
+    ):
         na.to_driada(golden()["RT_A5_3D/unknown"])
     with pytest.raises(NotInTree, match="no area '3'"):
         na.to_driada(golden(), area=3)
