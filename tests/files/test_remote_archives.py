@@ -60,7 +60,7 @@ def test_a_session_reads_no_copy_of_another(served, server):
         for name in ("session_1", "session_2")
     )
     assert one[schema.SPIKE_DATA].values.any()
-    with pytest.raises(FormatError, match=r"x\.h5.*copy of what HDF5 goes by.*checksum"):
+    with pytest.raises(FormatError, match=r"x\.h5.*copy of a session's HDF5 metadata.*checksum"):
         _ = other[schema.SPIKE_DATA].values
     with pytest.raises(FormatError, match="outside of values"):
         na.open_datatree(served).load()
