@@ -50,24 +50,44 @@ def test_the_rooms_stand_in_their_order(tmp_path):
     assert wrong == put_in, done.stdout[-3000:]
 
 
-def test_the_insides_of_xarray_stay_in_one_room():
+class Source:
+    """A file of the package: its text, and its syntax tree, also as a list of all nodes."""
+
+    def __init__(self, name, text):
+        self.name, self.text, self.tree = name, text, ast.parse(text)
+        self.nodes = list(ast.walk(self.tree))
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Every file of the package, parsed once for all tests of this file."""
+    return [
+        Source(path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8"))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "_sample" not in path.parts
+    ]
+
+
+def test_the_insides_of_xarray_stay_in_one_room(sources):
     """xarray promises nothing about its submodules: what breaks with a new one breaks in `lazy`."""
     rooms = set()
-    for path in PACKAGE.rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)) if "xarray." in text else ():
+    for source in sources:
+        for node in source.nodes if "xarray." in source.text else ():
             name = node.module if isinstance(node, ast.ImportFrom) else ""
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [name or ""]
             if any(module.startswith("xarray.") for module in names):
-                rooms.add(path.relative_to(PACKAGE).parts[0])
+                rooms.add(source.name.partition("/")[0])
     # A reader is a backend of xarray, and `xarray.backends` is where it documents their base.
     assert rooms <= {"lazy", "formats"}
+    assert "lazy" in rooms
 
 
-def test_every_room_says_what_it_is():
-    for folder in sorted(path.parent for path in PACKAGE.glob("*/__init__.py")):
-        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
-        assert text, f"{folder.name}/__init__.py has no docstring"
+def test_every_room_says_what_it_is(sources):
+    rooms = [source for source in sources if source.name.count("/") == 1]
+    rooms = [source for source in rooms if source.name.endswith("/__init__.py")]
+    assert len(rooms) > 15
+    for source in rooms:
+        assert ast.get_docstring(source.tree), f"{source.name} has no docstring"
 
 
 # ------------------------------------------------------------------------------------------- size
@@ -76,24 +96,18 @@ def test_every_room_says_what_it_is():
 LINES, OF_A_FUNCTION, IGNORES, SKIPS = 400, 60, 15, 40
 
 
-def sources():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if "_sample" not in path.parts:
-            yield str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")
-
-
-def bodies(text):
+def bodies(source):
     """Functions by name, with the lines of their statements: without signature and docstring."""
-    for node in ast.walk(ast.parse(text)):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             statements = node.body[bool(ast.get_docstring(node)) :]
             yield node.name, node.end_lineno - statements[0].lineno + 1 if statements else 0
 
 
-def test_files_and_functions_are_of_a_size_to_be_read():
-    files = {name: text.count("\n") for name, text in sources()}
+def test_files_and_functions_are_of_a_size_to_be_read(sources):
+    files = {source.name: source.text.count("\n") for source in sources}
     assert {name: n for name, n in files.items() if n > LINES} == {}
-    functions = {(name, f): n for name, text in sources() for f, n in bodies(text)}
+    functions = {(source.name, f): n for source in sources for f, n in bodies(source)}
     assert {key: n for key, n in functions.items() if n > OF_A_FUNCTION} == {}
     assert len(functions) > 3000
 
@@ -102,19 +116,18 @@ def test_a_long_function_is_noticed():
     body = "    x = 1\n"
     for lines in (OF_A_FUNCTION, OF_A_FUNCTION + 1):
         text = f'def f(\n    a,\n):\n    """Long.\n\n    text.\n    """\n{body * lines}'
-        assert dict(bodies(text)) == {"f": lines}
+        assert dict(bodies(Source("long.py", text))) == {"f": lines}
 
 
-def test_types_and_formatting_are_rarely_ignored():
-    ignored = [name for name, text in sources() for _ in range(text.count("# type: " + "ignore"))]
-    assert len(ignored) <= IGNORES, ignored
-    skipped = [name for name, text in sources() for _ in range(text.count("# fmt: " + "skip"))]
-    assert len(skipped) <= SKIPS, skipped
+def test_types_and_formatting_are_rarely_ignored(sources):
+    for words, most in (("# type: " + "ignore", IGNORES), ("# fmt: " + "skip", SKIPS)):
+        names = [source.name for source in sources for _ in range(source.text.count(words))]
+        assert len(names) <= most, names
 
 
-def imported(name, text, modules):
+def imported(source, modules):
     """Modules of the package that one imports, for its types too."""
-    for node in ast.walk(ast.parse(text)):
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("neuroarrays"):
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
@@ -131,16 +144,79 @@ def circles(graph):
     return sorted(graph)
 
 
-def test_no_circle_of_files_not_even_of_types():
+def test_no_circle_of_files_not_even_of_types(sources):
     """import-linter does not look at what is imported for types alone."""
-    texts = {
-        ".".join(("neuroarrays", *name.removesuffix(".py").split("/"))).removesuffix(
+    modules = {
+        ".".join(("neuroarrays", *source.name.removesuffix(".py").split("/"))).removesuffix(
             ".__init__"
-        ): text
-        for name, text in sources()
+        ): source
+        for source in sources
     }
-    graph = {name: set(imported(name, text, texts)) for name, text in texts.items()}
+    graph = {name: set(imported(source, modules)) for name, source in modules.items()}
     del graph["neuroarrays"]  # its names are looked up when they are asked for
     assert circles(graph) == []
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["a", "b", "c"]
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+# ------------------------------------------------------------------------------------------ state
+
+#: Tables that are filled while their module is imported, and never after.
+FILLED_ONCE = {"files/opcodes.py": {"STEPS"}}
+#: What makes or guards state that outlives a call.
+MAKERS = {"Lock", "RLock", "WeakSet", "WeakValueDictionary", "register_at_fork", "OrderedDict"}
+OUTSIDE = {"threading", "os", "weakref", "collections"}
+
+
+def keeps(source):
+    """What a module keeps from call to call by itself: names of it."""
+    names = []
+    for node in source.nodes:
+        if isinstance(node, ast.FunctionDef):  # inside a function a cache ends with the call
+            decorators = {
+                ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list
+            }
+            names += decorators & {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
+        elif isinstance(node, ast.ImportFrom) and node.module in OUTSIDE:
+            names += [alias.name for alias in node.names if alias.name in MAKERS]
+        elif isinstance(node, ast.Attribute) and node.attr in MAKERS:
+            names += [node.attr] if getattr(node.value, "id", "") in OUTSIDE else []
+    for node in source.tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            value = node.value
+            empty = isinstance(value, ast.Dict) and not value.keys
+            empty |= isinstance(value, ast.List | ast.Set) and not value.elts
+            empty |= (
+                isinstance(value, ast.Call)
+                and getattr(value.func, "id", "") in ("dict", "list", "set", "ThreadPoolExecutor")
+                and not value.args
+            )
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if empty and target.id not in FILLED_ONCE.get(source.name, ()):
+                names.append(target.id)
+    return names
+
+
+def test_one_module_owns_what_outlives_a_call(sources):
+    odd = {}
+    for source in sources:
+        if source.name != "files/state.py":
+            allowed = {"OrderedDict"} if source.name.startswith("files/") else set()  # of objects
+            if names := set(keeps(source)) - allowed:
+                odd[source.name] = names
+    assert odd == {}, "neuroarrays/files/state.py has caches, locks, pools"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from functools import lru_cache\n@lru_cache\ndef f(): ...",
+        "import functools\n@functools.cache\ndef f(): ...",
+        "import threading\n_LOCK = threading.Lock()",
+        "_KEPT: dict[str, int] = {}",
+        "_AT = []",
+        "import os\nos.register_at_fork(before=print)",
+    ],
+)
+def test_state_elsewhere_is_noticed(line):
+    assert keeps(Source("files/brand_new.py", line))

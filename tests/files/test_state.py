@@ -1,6 +1,5 @@
 """What a process keeps: bounds, letting go, threads and forks."""
 
-import ast
 import contextlib
 import multiprocessing
 import os
@@ -21,7 +20,6 @@ from neuroarrays.files.npz import npz_source
 from neuroarrays.files.opening import open_source
 from neuroarrays.tree import trains
 
-PACKAGE = Path(na.__file__).parent
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
@@ -229,68 +227,6 @@ def test_everything_loads_where_there_is_no_fork():
         "na.release()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
-# ------------------------------------------------------------------------------ nowhere else
-
-#: Tables that are filled while their module is imported, and never after.
-FILLED_ONCE = {"opcodes.py": {"STEPS"}}
-#: What makes or guards state that outlives a call.
-MAKERS = {"Lock", "RLock", "WeakSet", "WeakValueDictionary", "register_at_fork", "OrderedDict"}
-OUTSIDE = {"threading", "os", "weakref", "collections"}
-
-
-def keeps(path, source):
-    """What a module keeps from call to call by itself: names of it."""
-    tree = ast.parse(source)
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):  # inside a function a cache ends with the call
-            said = {ast.unparse(one).partition("(")[0] for one in node.decorator_list}
-            found += said & {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
-        elif isinstance(node, ast.ImportFrom) and node.module in OUTSIDE:
-            found += [alias.name for alias in node.names if alias.name in MAKERS]
-        elif isinstance(node, ast.Attribute) and node.attr in MAKERS:
-            found += [node.attr] if getattr(node.value, "id", "") in OUTSIDE else []
-    for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            value = node.value
-            empty = isinstance(value, ast.Dict) and not value.keys
-            empty |= isinstance(value, ast.List | ast.Set) and not value.elts
-            empty |= (
-                isinstance(value, ast.Call)
-                and getattr(value.func, "id", "") in ("dict", "list", "set", "ThreadPoolExecutor")
-                and not value.args
-            )
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if empty and target.id not in FILLED_ONCE.get(path.name, ()):
-                found.append(target.id)
-    return found
-
-
-def test_one_module_owns_what_outlives_a_call():
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path != PACKAGE / "files" / "state.py":
-            allowed = {"OrderedDict"} if path.parent.name == "files" else set()  # inside of objects
-            odd = set(keeps(path, path.read_text(encoding="utf-8"))) - allowed
-            found |= {str(path.relative_to(PACKAGE)): odd} if odd else {}
-    assert found == {}, "neuroarrays/files/state.py has caches, locks, pools"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "from functools import lru_cache\n@lru_cache\ndef f(): ...",
-        "import functools\n@functools.cache\ndef f(): ...",
-        "import threading\n_LOCK = threading.Lock()",
-        "_KEPT: dict[str, int] = {}",
-        "_AT = []",
-        "import os\nos.register_at_fork(before=print)",
-    ],
-)
-def test_this_test_notices(line):
-    assert keeps(PACKAGE / "brand_new.py", line)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
