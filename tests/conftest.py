@@ -52,6 +52,7 @@ settings.register_profile("ci-slow", max_examples=200, deadline=None, **_STEADY)
 
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--jobs", type=int, default=1, help="in so many forked processes (forked.py)")
     parser.addoption("--peer", help="run the comparisons with this package, and nothing else")
 
 
@@ -82,6 +83,18 @@ def pytest_collection_finish():
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 10, 10)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    option = session.config.option
+    measures_lines = session.config.pluginmanager.hasplugin("_cov")  # of one process only
+    if option.jobs < 2 or session.testsfailed or option.collectonly or measures_lines:
+        return None
+    from tests.forked import Forked
+
+    Forked(session, pytest_unconfigure, end_children).run(option.jobs)
+    return True
 
 
 # ------------------------------------------------------------------------- files written once
@@ -186,8 +199,8 @@ def pytest_runtest_logreport(report):
         _cost["tests"].append((getattr(report, "cpu", 0.0), report.nodeid))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session):
+def end_children():
+    """End the processes that tests have left, so that what they took is counted."""
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
@@ -195,6 +208,11 @@ def pytest_sessionfinish(session):
     if server._forkserver_pid is not None:  # what it and its children took counts once it has ended
         os.kill(server._forkserver_pid, signal.SIGKILL)
         server._stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    end_children()
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cpu"] = cpu_seconds()
 
