@@ -93,6 +93,8 @@ def pytest_runtestloop(session):
         return None
     from tests.forked import Forked
 
+    if len(session.items) > _MANY:
+        forkserver.ensure_running()  # one for all of them
     Forked(session, pytest_unconfigure, end_children).run(option.jobs)
     return True
 
@@ -167,8 +169,16 @@ def _start_child(environment):
     return GuardChild(environment)
 
 
+def _share_server():
+    """Let a forked process use the server of the one that it comes from, for which it cannot wait."""
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        server._forkserver_pid, server.ensure_running = None, lambda: None
+
+
 if "forkserver" in multiprocessing.get_all_start_methods():
     guard.start = _start_child
+    os.register_at_fork(after_in_child=_share_server)
     multiprocessing.set_forkserver_preload(
         ["neuroarrays.testing.processes", "neuroarrays.testing.loaded"]
     )

@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.testing.comparing import opened, variables
 
 
@@ -42,9 +43,14 @@ class Golden:
 
     @pytest.fixture
     def tree(self, engine: Reader, golden: Path) -> xr.DataTree:
-        """The golden file, opened, and nothing of it read: a copy does not share what is read."""
-        tree: xr.DataTree = self._once("tree", lambda: opened(engine, golden)).copy()
-        return tree
+        """The golden file, opened, and nothing of it read: copied datasets do not share what is read."""
+
+        def made() -> dict[str, xr.Dataset]:
+            nodes = opened(engine, golden).subtree_with_keys
+            return {path: node.to_dataset(inherit=False) for path, node in nodes}
+
+        datasets = self._once("datasets", made)
+        return tree_of({path: dataset.copy() for path, dataset in datasets.items()})
 
     @pytest.fixture
     def read(self, engine: Reader, golden: Path) -> xr.DataTree:
