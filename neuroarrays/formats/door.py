@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from neuroarrays.formats.reader import Reader
 
 PathLike = str | os.PathLike[str]
+#: Ending of a file, or container -> the word for it in the descriptions of formats.
+_KINDS = {"h5": "hdf5", "mat": "matlab", "mat5": "matlab", "nc": "netcdf", "netcdf3": "netcdf"}
 
 
 def open_datatree(
@@ -280,11 +284,13 @@ def _asked(asked: Probe, engine: object) -> Reader:
         raise TypeError(msg)
     format_ = registry.named(engine)
     if format_ is None:
-        known = [format_known.name for format_known in registry.formats() if not format_known.fault]
+        names = [known.name for known in registry.formats() if not known.fault]
+        similar = difflib.get_close_matches(engine, names, 3, cutoff=0.5)
         raise UnknownFormat(
             asked.given,
-            expected=f"an engine among {shorten(known, 30)}",
+            expected="the name of a format, which `neuroarrays formats` lists",
             found=option("engine", engine),
+            hint=f"did you mean {' or '.join(map(repr, similar))}?" if similar else "",
         )
     return format_.load()
 
@@ -312,10 +318,10 @@ def _found(asked: Probe) -> Reader:
         )
     first = asked
     if asked.is_list:
-        names = {one: _names_of(one) for one in asked.children}
+        names = {member: _names_of(member) for member in asked.children}
         if all(names.values()):
             found = ", ".join(
-                f"{one.given} ({' or '.join(names[one])})" for one in asked.children[:12]
+                f"{member.given} ({' or '.join(names[member])})" for member in asked.children[:12]
             )
             raise UnknownFormat(
                 asked.given,
@@ -323,19 +329,33 @@ def _found(asked: Probe) -> Reader:
                 found=found,
                 hint=_each_alone(),
             )
-        first = next(one for one in asked.children if not names[one])
+        first = next(member for member in asked.children if not names[member])
     for child in first.children if first.kind == FOLDER else ():
         child.check_pointer()
     if first.denied:
         raise first.unknown("a file or folder that may be read")
     raise UnknownFormat(
         first.given,
-        expected="a file or folder that one of the readers recognises "
-        f"({', '.join(known.name for known in registry.formats() if not known.fault)})",
+        expected="a recording in a format that can be read",
         found=first.described() + _inside(first),
-        hint=f"`neuroarrays formats` lists what can be read, {option('engine', 'NAME')} forces one; arrays in a layout "
-        "of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
+        hint=f"{_candidates(first)}`neuroarrays formats` lists all formats, "
+        f"{option('engine', 'NAME')} forces one; arrays in a layout of your own open by a mapping, "
+        "and `neuroarrays info` on them prints one to start from",
     )
+
+
+def _candidates(probe: Probe) -> str:
+    """The formats whose description names the kind of these files, and those of other packages."""
+    names = [probe.name, *(probe.listing if probe.kind == FOLDER else ())][:100]
+    endings = {name.rpartition(".")[2].lower() for name in names if "." in name}
+    kinds = {_KINDS.get(ending, ending) for ending in {*endings, probe.container} if ending}
+    candidates = [
+        known.name
+        for known in registry.formats()
+        if not known.fault
+        and (known.package or kinds & set(re.findall(r"\w+", known.description.lower())))
+    ]
+    return f"formats that may fit: {shorten(candidates)}; " if candidates else ""
 
 
 def _all_of(asked: Probe) -> str:

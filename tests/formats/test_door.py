@@ -122,7 +122,7 @@ def test_empty_list():
 def test_a_file_of_another_kind(tmp_path, content, found):
     path = tmp_path / "notes.bin"
     path.write_bytes(content)
-    refused(UnknownFormat, path, f"found {found}", "nwb", "engine=", "neuroarrays formats")
+    refused(UnknownFormat, path, f"found {found}", "engine=", "neuroarrays formats")
 
 
 def test_a_folder_with_no_dataset(tmp_path):
@@ -190,9 +190,8 @@ def test_unknown_session_and_area(nwb):
 
 
 def test_unknown_engine(nwb):
-    refused(
-        UnknownFormat, nwb, "expected an engine among 'nwb'", "found engine='nbw'", engine="nbw"
-    )
+    message = "found engine='nbw'; did you mean 'nwb'?"
+    refused(UnknownFormat, nwb, "`neuroarrays formats` lists", message, engine="nbw")
 
 
 def test_unknown_option(nwb):

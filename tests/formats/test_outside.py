@@ -115,18 +115,19 @@ def test_it_is_listed(gridlab, capsys):
 
 
 def test_it_is_named_where_readers_are(gridlab, session, tmp_path):
-    with pytest.raises(na.UnknownFormat, match=r"an engine among 'nwb', .*'gridlab'; found"):
+    with pytest.raises(na.UnknownFormat, match=r"found engine='gridlap'; did you mean 'gridlab'\?"):
         na.open_datatree(session, engine="gridlap")
-    (tmp_path / "notes.txt").write_text("spikes were fine")
-    with pytest.raises(na.UnknownFormat, match=r"recognises \(nwb, .*, gridlab\)"):
-        na.open_datatree(tmp_path / "notes.txt")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.h5").write_text("spikes were fine")
+    with pytest.raises(na.UnknownFormat, match=r"formats that may fit: 'nwb', .*'gridlab'; "):
+        na.open_datatree(tmp_path / "other")
 
 
 def test_a_list_of_its_files_is_one_tree(gridlab, session, tmp_path):
     other = write_session(tmp_path / "other.h5")
     assert list(na.open_datatree([session, other]).children) == [session.stem, "other"]
     (tmp_path / "notes.txt").write_text("spikes were fine")
-    with pytest.raises(na.UnknownFormat, match="recognises"):
+    with pytest.raises(na.UnknownFormat, match="that can be read"):
         na.open_datatree([session, tmp_path / "notes.txt"])
 
 
@@ -165,7 +166,7 @@ def test_its_class_needs_no_installation(site, session, monkeypatch):
         assert na.open_datatree(session, engine=engine).attrs["source"] == "gridlab"
         assert na.catalog(session, engine=engine)["units"].tolist() == [2]
     assert cli.main(["info", str(session), "--engine", "gridlab:GridLabReader"]) == 0
-    with pytest.raises(na.UnknownFormat, match="recognises"):
+    with pytest.raises(na.UnknownFormat, match="that can be read"):
         na.open_datatree(session)
 
 
@@ -184,7 +185,7 @@ def test_an_archive_is_built_of_a_folder_of_its_files(site, session, monkeypatch
     assert na.catalog(part)["area"].tolist() == ["V1"]
     written = export_npy(tmp_path / "out", "gratings", "V1", tmp_path / "npy", engine="neuroarrays")
     assert [path.name for path in written] == ["session_session-gratings-V1-spike_data.npy"]
-    with pytest.raises(na.UnknownFormat, match="an engine among"):
+    with pytest.raises(na.UnknownFormat, match="found engine='gridlap'"):
         subset(tmp_path / "out", tmp_path / "other.h5", engine="gridlap")
 
 
