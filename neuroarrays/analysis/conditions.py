@@ -358,14 +358,12 @@ def means(node: xr.Dataset, response: Response) -> np.ndarray:
 def mean_and_sem(
     total: np.ndarray, squares: np.ndarray, n: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error (ddof 1), from sums, sums of squares and numbers of one shape.
+    """Mean and standard error (ddof 1), from sums, sums of squared distances from the mean, and n.
 
     The mean is NaN without values, the standard error also with one value.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = total / n
-        variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
-        return mean, np.where(n > 1, np.sqrt(variance / n), np.nan)
+        return total / n, np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan)
 
 
 def warn_of_single(n: np.ndarray, names: Sequence[object]) -> None:

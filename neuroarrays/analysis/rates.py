@@ -105,22 +105,23 @@ def psth(
     shape = (conditions.size, *values.shape[1:])
     taps = None if smooth is None else smoothing.gaussian_taps(_sigma(smooth, bin_width(node)))
     parts = [] if taps is None else unbroken_runs(node).tolist()
-    total, squares, n = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+    total, spread = np.zeros(shape), moments.Moments(shape)
     row = 0 if taps is None else 4 * shape[1] * n_bins
     for part, block, mask in _conditions.blocks_of(node, values, row):
         if taps is not None:
             seen = np.ones((len(block), 1, n_bins), bool) if mask is None else mask
             smoothed = [smoothing.smooth(block[:, :, a:b], seen[:, :, a:b], taps) for a, b in parts]
             block = np.concatenate(smoothed, axis=2)
-        sums = moments.moments(block, conditions.labels[part], shape[0], mask)
-        total, squares, n = total + sums[0], squares + sums[1], n + sums[2]
-    _conditions.warn_of_single(n, conditions.titles if by else ["the area"])
-    mean, sem = _conditions.mean_and_sem(total, squares, n)
+        sums, squares, n = moments.moments(block, conditions.labels[part], shape[0], mask)
+        total += sums
+        spread.merge(n, sums / np.maximum(n, 1), squares)
+    _conditions.warn_of_single(spread.n, conditions.titles if by else ["the area"])
+    mean, sem = _conditions.mean_and_sem(total, spread.squares, spread.n)
     dims = (*conditions.values, schema.UNIT, schema.TIME)
     parts_of_answer = {
         "mean": (mean * response.scale, response.attrs),
         "sem": (sem * response.scale, response.attrs | {"long_name": "standard error"}),
-        "n": (n, {"long_name": "presentations"}),
+        "n": (spread.n, {"long_name": "presentations"}),
     }
     return xr.Dataset(
         {

@@ -16,8 +16,8 @@ from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches
-from neuroarrays.batches.scaling import Moments
 from neuroarrays.errors import SchemaError
+from neuroarrays.kernels.moments import Moments
 from neuroarrays.lazy.arrays import LazyArray
 
 #: Values of a movie that are read together.
@@ -46,12 +46,13 @@ def pixel_statistics(area: xr.DataTree, movie: str) -> tuple[float, float]:
     """
     array = gathering.find(area, movie)
     dim = frame_dim(array)
-    frames, moments = array.sizes[dim], Moments(per_unit=False)
+    frames, moments = array.sizes[dim], Moments(())
     step = max(1, _TOGETHER * frames // max(array.size, 1))
     for begin in range(0, frames, step):
         block = array.isel({dim: slice(begin, begin + step)}).values
-        moments.add(np.asarray(block).reshape(-1, 1))
-    mean, deviation = float(moments.mean.item()), float(moments.deviation(1).item())
+        values = np.asarray(block, np.float64).ravel()
+        moments.add(values, ~np.isnan(values))
+    mean, deviation = float(moments.mean), float(moments.deviation(1))
     if not deviation > 0:
         msg = f"{gathering.location(area, movie)} is constant, it cannot be normalised"
         raise SchemaError(msg)

@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.gathering import location
 from neuroarrays.errors import NotInTree, many
+from neuroarrays.kernels.moments import Moments
 
 #: Number of samples whose values are summed together.
 _TOGETHER = 256
@@ -96,11 +97,13 @@ class Scaling:
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
-        totals = {name: Moments(per_unit) for name in names}
+        totals = {name: Moments(()) for name in names}
         for begin in range(0, len(samples), _TOGETHER):
             batch = samples.batch(range(begin, min(begin + _TOGETHER, len(samples))))
             for name, total in totals.items():
-                total.add(np.asarray(batch[name]))
+                values = np.asarray(batch[name], np.float64)
+                table = values.reshape(-1, values.shape[-1]) if per_unit else values.ravel()
+                total.add(table, ~np.isnan(table))
         for name, total in totals.items():
             if not np.any(total.n):
                 where = getattr(samples, "location", "the samples")
@@ -187,28 +190,3 @@ def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
     """
     np.subtract(values, mean.astype(values.dtype), out=values)
     np.multiply(values, factor.astype(values.dtype), out=values)
-
-
-class Moments:
-    """Number, mean and sum of squared deviations of the values added so far, in float64."""
-
-    def __init__(self, per_unit: bool):
-        self.per_unit = per_unit
-        self.n = self.mean = self.squares = np.float64(0)
-
-    def add(self, values: np.ndarray) -> None:
-        table = values.reshape(-1, values.shape[-1]) if self.per_unit else values.reshape(-1, 1)
-        table = table.astype(np.float64)
-        known = ~np.isnan(table)
-        n = known.sum(0)
-        mean = np.where(known, table, 0).sum(0) / np.maximum(n, 1)
-        squares = np.where(known, (table - mean) ** 2, 0).sum(0)
-        both = self.n + n
-        apart = mean - self.mean
-        share = n / np.maximum(both, 1)
-        self.squares = self.squares + squares + apart**2 * self.n * share
-        self.mean, self.n = self.mean + apart * share, both
-
-    def deviation(self, ddof: int) -> np.ndarray:
-        """The square root of the sum of squares divided by the number minus `ddof`."""
-        return np.asarray(np.sqrt(self.squares / np.maximum(self.n - ddof, 1)))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neuroarrays.kernels.moments import Moments
+
 
 def triggered_sums(
     frames: Callable[[int, int], np.ndarray],
@@ -44,7 +46,7 @@ def triggered_sums(
     offset = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
     buffer = np.empty(raw.shape, np.float32)
     sums = np.zeros((n_units * n_lags, n_pixels))
-    total, squares = np.zeros((2, n_pixels))
+    moments = Moments((n_pixels,))
     for begin in range(0, n_frames, block):
         end = min(begin + block, n_frames)
         if begin > 0:
@@ -55,7 +57,7 @@ def triggered_sums(
             padded[:, begin : end + n_lags - 1], end - begin, axis=1
         )
         sums += lagged.reshape(n_units * n_lags, end - begin) @ values
-        total += values.sum(axis=0)
-        squares += np.einsum("tp,tp->p", values, values)
-    variance = squares / n_frames - (total / n_frames) ** 2
-    return sums.reshape(n_units, n_lags, n_pixels), np.sqrt(np.maximum(variance, 0))
+        mean = values.mean(axis=0, dtype=np.float64)
+        squares = np.einsum("tp,tp->p", values, values) - len(values) * mean**2
+        moments.merge(len(values), mean, np.maximum(squares, 0))
+    return sums.reshape(n_units, n_lags, n_pixels), moments.deviation(0)

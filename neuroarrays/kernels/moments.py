@@ -1,6 +1,14 @@
-"""Sums and sums of squares of presentations by label, in one pass over the counts."""
+"""Means and variances in one pass, and of values that arrive in parts.
+
+Sums of squares lose the variance where the mean is large: at 1e8 times the deviation, nothing of it
+is left in float64. So a first value is subtracted before squaring, and parts are put together by
+their means (Chan, Golub & LeVeque 1983, Am. Stat. 37:242).
+"""
+
+from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +21,51 @@ _TILE = 16 << 10
 _FLUSH = 30_000
 #: Values from which on threads are worth starting.
 _MANY = 1 << 20
+#: Type of the sums of integers, by their bytes; of all others it is float64.
+_WIDE = {1: np.int32, 2: np.int64}
+
+
+class Moments:
+    """Number, mean and sum of squared distances from the mean, of values that arrive in parts.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a row; () grows to the shape of the first part.
+
+    Attributes
+    ----------
+    n : (...) int64
+        Number of values.
+    mean : (...) float64
+        Mean in the unit of the values; 0 without values.
+    squares : (...) float64
+        Sum of the squared distances from the mean, in the squared unit.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.n = np.zeros(shape, np.int64)
+        self.mean, self.squares = np.zeros(shape), np.zeros(shape)
+
+    def add(self, values: np.ndarray, known: np.ndarray) -> None:
+        """Add values (row, ...) in any unit where `known` (row, ...), bool, is True."""
+        n = known.sum(axis=0)
+        mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.maximum(n, 1)
+        away = np.where(known, values - mean, 0)
+        # The mean was rounded: what is left of the distances corrects it.
+        left = away.sum(axis=0) / np.maximum(n, 1)
+        self.merge(n, mean + left, (away**2).sum(axis=0) - n * left**2)
+
+    def merge(self, n: Any, mean: Any, squares: Any) -> None:
+        """Put another part's number, mean and sum of squares to these; no NaN where `n` is 0."""
+        both = self.n + n
+        apart, share = mean - self.mean, n / np.maximum(both, 1)
+        self.squares = self.squares + squares + apart**2 * self.n * share
+        self.mean, self.n = self.mean + apart * share, both
+
+    def deviation(self, ddof: int) -> np.ndarray:
+        """The standard deviation (...) in the unit of the values: 0 of fewer than two."""
+        return np.asarray(np.sqrt(self.squares / np.maximum(self.n - ddof, 1)))
 
 
 def moments(
@@ -22,7 +75,7 @@ def moments(
     valid: np.ndarray | None = None,
     threads: int = 2,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum the presentations of each label, and their squares.
+    """Sum the presentations of each label, and their squared distances from the mean.
 
     Parameters
     ----------
@@ -40,7 +93,8 @@ def moments(
     Returns
     -------
     total, squares : (n_labels, unit, n_bins) float64
-        Sums of the values and of their squares over valid bins; exact for integers.
+        Sums of the values over valid bins, exact for integers, and of their squared distances from
+        the mean of these values; 0 where there is none.
     n : (n_labels, 1 or unit, n_bins) int64
         Number of presentations summed, along units as `valid` is.
 
@@ -67,14 +121,19 @@ def moments(
     order = np.argsort(labels, kind="stable")
     order = order[np.searchsorted(labels[order], 0) :]
     bounds = np.searchsorted(labels[order], np.arange(n_labels + 1))
+    wide = _WIDE.get(counts.dtype.itemsize if counts.dtype.kind in "iub" else 0, np.float64)
     n = np.zeros((n_labels, *used.shape[1:]), np.int64)
+    shift = np.zeros((n_labels, n_units, n_bins), wide)
     for label, (a, b) in enumerate(pairwise(bounds)):
-        np.sum(used[order[a:b]], axis=0, out=n[label])
+        chosen = used[order[a:b]]
+        np.sum(chosen, axis=0, out=n[label])
+        if b > a:
+            first = np.broadcast_to(order[a:b][chosen.argmax(axis=0)], shift.shape[1:])
+            values = np.take_along_axis(counts, first[None], axis=0)[0]
+            np.copyto(shift[label], values, where=n[label] > 0)
     total, squares = np.zeros((2, n_labels, n_units, n_bins))
     whole = bool(used.all())
-    small = counts.dtype.itemsize == 1 and counts.dtype.kind in "iub"
-    wide = np.int32 if small else np.int64 if counts.dtype.kind in "iub" else np.float64
-    tile = max(1, _TILE // max(1, 2 * n_bins * np.dtype(wide).itemsize))
+    tile = max(1, _TILE // max(1, 3 * n_bins * np.dtype(wide).itemsize))
     n_parts = threads if counts.size >= _MANY else 1
     parts = np.linspace(0, n_units, n_parts + 1).astype(int)
 
@@ -83,42 +142,46 @@ def moments(
             units = slice(begin, min(begin + tile, parts[part + 1]))
             for row in range(0, len(order), _FLUSH):
                 rows = order[row : row + _FLUSH]
-                sums = np.zeros((2, n_labels, units.stop - begin, n_bins), wide)
+                sums = np.zeros((3, n_labels, units.stop - begin, n_bins), wide)
+                sums[2] = shift[:, units]
                 if whole:
-                    flat = sums.reshape(2, n_labels, -1)
-                    _add(counts.reshape(n_rows, -1), begin * n_bins, labels, rows, flat[0], flat[1])
+                    flat = sums.reshape(3, n_labels, -1)
+                    _add(counts.reshape(n_rows, -1), begin * n_bins, labels, rows, flat)
                 else:
                     _add_valid(counts, begin, labels, rows, used, sums)
                 total[:, units] += sums[0]
                 squares[:, units] += sums[1]
 
     in_threads(add, n_parts, threads)
-    return total, squares, n
+    squares -= total**2 / np.maximum(n, 1)
+    total += n * shift
+    return total, np.maximum(squares, 0, out=squares), n
 
 
 @compiled
-def _add(counts, first, labels, rows, sums, squares):
-    """Add columns from the first on to sums of a label, and their squares."""
-    last = first + sums.shape[1]
+def _add(counts, first, labels, rows, sums):
+    """Add columns from the first on to the sums of a label: less a shift, and the squares of that."""
+    last = first + sums.shape[2]
     for row in rows:
         values = counts[row, first:last]  # with this slice the loop uses vectors
-        total = sums[labels[row]]
-        squared = squares[labels[row]]
+        total = sums[0, labels[row]]
+        squared = sums[1, labels[row]]
+        shift = sums[2, labels[row]]
         for k in range(len(values)):
-            x = sums.dtype.type(values[k])
+            x = sums.dtype.type(sums.dtype.type(values[k]) - shift[k])
             total[k] += x
             squared[k] += x * x
 
 
 @compiled
 def _add_valid(counts, first, labels, rows, used, sums):
-    """Add what may be used of units from the first on, and its squares."""
+    """Add what may be used of units from the first on, as `_add`."""
     most = used.shape[1] - 1
     for row in rows:
         label = labels[row]
         for unit in range(sums.shape[2]):
             for k in range(sums.shape[3]):
                 if used[row, min(first + unit, most), k]:
-                    x = sums.dtype.type(counts[row, first + unit, k])
+                    x = sums.dtype.type(counts[row, first + unit, k]) - sums[2, label, unit, k]
                     sums[0, label, unit, k] += x
                     sums[1, label, unit, k] += x * x

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files import outer
+from neuroarrays.kernels.moments import Moments
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled, scipy_signal
-from neuroarrays.signals.moments import Moments
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import duration
 
@@ -105,7 +105,7 @@ def _moments(base: LazyArray, stretches: np.ndarray) -> tuple[np.ndarray, np.nda
             part = np.asarray(base.outer(key), np.float64)
             moments.add(part, np.isfinite(part))
     with np.errstate(invalid="ignore", divide="ignore"):
-        sd = np.sqrt(moments.squares / moments.n)
+        sd = np.sqrt(moments.squares / moments.n)  # ddof 0
     return np.where(moments.n > 0, moments.mean, np.nan), sd
 
 

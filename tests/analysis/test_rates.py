@@ -70,6 +70,26 @@ def test_psth_in_blocks_equals_at_once(ripples, monkeypatch):
     xr.testing.assert_allclose(na.psth(area), whole)
 
 
+@pytest.mark.parametrize("block", [1 << 20, 900])
+def test_standard_errors_keep_their_digits_where_the_mean_is_large(block, monkeypatch):
+    """The mean is 1e8 deviations, where sums of squares would give 0 or noise."""
+    monkeypatch.setattr("neuroarrays.analysis.conditions.BLOCK", block)
+    values = 1e8 + np.random.default_rng(0).normal(size=(60, 3, 4))
+    kinds = np.arange(60) % 2
+    area = xr.Dataset(
+        {"responses": (("presentation_id", "unit_id", "time"), values)},
+        {"kind": ("presentation_id", kinds), "unit_id": [1, 2, 3], "time": 0.1 * np.arange(4)},
+    )
+    found = na.psth(area, "kind")
+    curve = na.tuning_curve(area, "kind")
+    for kind in (0, 1):
+        mine = values[kinds == kind].astype(np.longdouble)
+        sem = mine.std(axis=0, ddof=1) / np.sqrt(30)
+        np.testing.assert_allclose(found["sem"].sel(kind=kind), sem, rtol=1e-7)
+        sem = mine.mean(axis=2).std(axis=0, ddof=1) / np.sqrt(30)
+        np.testing.assert_allclose(curve["sem"].sel(kind=kind), sem, rtol=1e-6)
+
+
 def test_tuning_curves_equal_a_slow_reference(clock):
     area = clock[f"{SESSION}/adn"]
     found = na.tuning_curve(area, "head_direction/ry", bins=12, min_occupancy=0)
