@@ -127,7 +127,9 @@ def moments(
     for label, (a, b) in enumerate(pairwise(bounds)):
         chosen = used[order[a:b]]
         np.sum(chosen, axis=0, out=n[label])
-        if b > a:
+        if b > a and chosen[0].all():
+            shift[label] = counts[order[a]]
+        elif b > a:
             first = np.broadcast_to(order[a:b][chosen.argmax(axis=0)], shift.shape[1:])
             values = np.take_along_axis(counts, first[None], axis=0)[0]
             np.copyto(shift[label], values, where=n[label] > 0)
@@ -144,29 +146,31 @@ def moments(
                 rows = order[row : row + _FLUSH]
                 sums = np.zeros((3, n_labels, units.stop - begin, n_bins), wide)
                 sums[2] = shift[:, units]
+                flat = sums.reshape(3, n_labels, -1)
                 if whole:
-                    flat = sums.reshape(3, n_labels, -1)
-                    _add(counts.reshape(n_rows, -1), begin * n_bins, labels, rows, flat)
+                    _add(counts.reshape(n_rows, -1), begin * n_bins, labels, rows, *flat)
                 else:
                     _add_valid(counts, begin, labels, rows, used, sums)
                 total[:, units] += sums[0]
                 squares[:, units] += sums[1]
+            from_shift, number = total[:, units], n[:, units] if n.shape[1] > 1 else n
+            squares[:, units] -= from_shift**2 / np.maximum(number, 1)
+            np.maximum(squares[:, units], 0, out=squares[:, units])
+            from_shift += number * shift[:, units]
 
     in_threads(add, n_parts, threads)
-    squares -= total**2 / np.maximum(n, 1)
-    total += n * shift
-    return total, np.maximum(squares, 0, out=squares), n
+    return total, squares, n
 
 
 @compiled
-def _add(counts, first, labels, rows, sums):
+def _add(counts, first, labels, rows, sums, squares, shifts):
     """Add columns from the first on to the sums of a label: less a shift, and the squares of that."""
-    last = first + sums.shape[2]
+    last = first + sums.shape[1]
     for row in rows:
         values = counts[row, first:last]  # with this slice the loop uses vectors
-        total = sums[0, labels[row]]
-        squared = sums[1, labels[row]]
-        shift = sums[2, labels[row]]
+        total = sums[labels[row]]
+        squared = squares[labels[row]]
+        shift = shifts[labels[row]]
         for k in range(len(values)):
             x = sums.dtype.type(sums.dtype.type(values[k]) - shift[k])
             total[k] += x
