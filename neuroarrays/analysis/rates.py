@@ -15,6 +15,7 @@ from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.traces import averaged
 from neuroarrays.errors import SchemaError
+from neuroarrays.kernels.running import Moments
 from neuroarrays.tree.breaks import unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.observed import spikes_and_seconds
@@ -105,7 +106,7 @@ def psth(
     shape = (conditions.size, *values.shape[1:])
     taps = None if smooth is None else smoothing.gaussian_taps(_sigma(smooth, bin_width(node)))
     parts = [] if taps is None else unbroken_runs(node).tolist()
-    total, spread = np.zeros(shape), moments.Moments(shape)
+    total, spread = np.zeros(shape), Moments(shape)
     row = 0 if taps is None else 4 * shape[1] * n_bins
     for part, block, mask in _conditions.blocks_of(node, values, row):
         if taps is not None:

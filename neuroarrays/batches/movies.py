@@ -17,7 +17,7 @@ from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.errors import SchemaError
-from neuroarrays.kernels.moments import Moments
+from neuroarrays.kernels.running import Moments
 from neuroarrays.lazy.arrays import LazyArray
 
 #: Values of a movie that are read together.

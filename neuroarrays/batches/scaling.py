@@ -12,7 +12,7 @@ from neuroarrays import schema
 from neuroarrays.batches.base import Batch, Samples
 from neuroarrays.batches.gathering import location
 from neuroarrays.errors import NotInTree, many
-from neuroarrays.kernels.moments import Moments
+from neuroarrays.kernels.running import Moments
 
 #: Number of samples whose values are summed together.
 _TOGETHER = 256

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neuroarrays.kernels.moments import Moments
+from neuroarrays.kernels.running import Moments
 
 
 def triggered_sums(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays.files import outer
-from neuroarrays.kernels.moments import Moments
+from neuroarrays.kernels.running import Moments
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled, scipy_signal

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroarrays.kernels import moments
+from neuroarrays.kernels.running import Moments
 
 
 def slow_moments(counts, labels, n_labels, valid):
@@ -81,7 +82,7 @@ def test_variances_keep_their_digits_whatever_the_mean(size, ratio, dtype, seed)
         np.testing.assert_allclose(total, wanted[0], rtol=1e-14)
         np.testing.assert_allclose(squares, wanted[1], rtol=1e-12)
         cut = random.integers(1, 29)
-        merged = moments.Moments(total.shape)
+        merged = Moments(total.shape)
         for part in (slice(0, cut), slice(cut, 30)):
             here = None if mask is None else mask[part]
             sums, spread, number = moments.moments(values[part], labels[part], 3, here)
@@ -96,7 +97,7 @@ def test_variances_keep_their_digits_whatever_the_mean(size, ratio, dtype, seed)
 def test_parts_are_as_the_whole(cuts, offset):
     values = np.random.default_rng(0).normal(offset, 3, (40, 3))
     values[::5, 1] = values[:, 2] = np.nan
-    whole = moments.Moments((3,))
+    whole = Moments((3,))
     for part in np.split(values, cuts):
         whole.add(part, np.isfinite(part))
     assert whole.n.tolist() == [40, 32, 0]
