@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import EngFormatter
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
@@ -94,14 +95,22 @@ def traces(
     ax.set_ylim(-1.2, rows.size + 0.2)
     ax.set_xlim(begin, end)
     ax.set_xlabel("time (s)")
-    ax.set_ylabel(label_of(signal) if not several else text_of(signal.name or ""))
+    rows_are = str(signal.dims[-1]).removesuffix("_id")
+    ax.set_ylabel(text_of(signal.name or rows_are) if several else label_of(signal))
     unit = signal.attrs.get("units", "")
     ax.plot([end, end], [-0.9, 0.1], color="black", lw=2, clip_on=False, solid_capstyle="butt")
-    length = f"{float(f'{step:.2g}'):,g}"  # two digits: 480 and not 4.8e+02
-    label = text_of(f"{length} {unit}".strip())
+    label = text_of(_length(float(step), unit))
     ax.annotate(label, (end, -0.4), (4, 0), textcoords="offset points", va="center", fontsize=8)
     frameless(ax)
     return ax
+
+
+def _length(step: float, unit: str) -> str:
+    """The length of a scale bar with two digits: 480 and not 4.8e+02, 66 µV and not 6.6e-05 V."""
+    rounded = float(f"{step:.2g}")
+    if unit in ("V", "A") and rounded < 0.1:
+        return EngFormatter(unit)(rounded)
+    return f"{rounded:,g} {unit}".strip()
 
 
 def _channels(signal: xr.DataArray) -> tuple[list[str], list[str]]:

@@ -41,10 +41,11 @@ def test_traces_are_named_and_scaled_alike(ax, lfp):
     assert any(text.get_text() == f"{step:.2g} V" for text in ax.texts)
 
 
-def test_a_scale_bar_of_hundreds_has_a_plain_number(ax, lfp):
-    na.plot.traces(1000 * lfp / lfp.std(), (1, 3), ax=ax)
+@pytest.mark.parametrize(("scale", "unit"), [(1000, " V"), (1e-4, " µV")], ids=["large", "small"])
+def test_a_scale_bar_has_a_plain_number(ax, lfp, scale, unit):
+    na.plot.traces(scale * lfp / lfp.std(), (1, 3), ax=ax)
     (label,) = (text.get_text() for text in ax.texts)
-    assert label.removesuffix(" V").replace(",", "").isdecimal()
+    assert label.removesuffix(unit).replace(",", "").isdecimal()
 
 
 def test_traces_of_one_channel_constants_and_missing_samples(ax, lfp):
