@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LINES = 8
 #: This many traces or more are thin; height of a label in points.
 _MANY, _LABEL = 100, 12
+#: Units that take a prefix on a scale bar, by how files write them.
+_PREFIXED = {"V": "V", "volt": "V", "volts": "V", "A": "A", "ampere": "A", "amperes": "A"}
 #: Percentiles that limit the colours of a spectrogram, and those of current sources.
 _COLOURS = (2.0, 99.5)
 
@@ -108,8 +110,8 @@ def traces(
 def _length(step: float, unit: str) -> str:
     """The length of a scale bar with two digits: 480 and not 4.8e+02, 66 µV and not 6.6e-05 V."""
     rounded = float(f"{step:.2g}")
-    if unit in ("V", "A") and rounded < 0.1:
-        return EngFormatter(unit)(rounded)
+    if unit in _PREFIXED and rounded < 0.1:
+        return EngFormatter(_PREFIXED[unit])(rounded)
     return f"{rounded:,g} {unit}".strip()
 
 
