@@ -1,4 +1,4 @@
-"""Datasets from aligned trees: presentations, or windows of one clock."""
+"""Datasets of aligned trees: `TrialSamples` of presentations, and `ClipSamples` of windows of a clock."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.base import AreaSamples, Batch
 from neuroarrays.batches.encoding import encoded
-from neuroarrays.batches.known import check_targets
 from neuroarrays.batches.labels import Labels, presentation_labels, unit_labels
 from neuroarrays.batches.masks import masks_for, masks_of
-from neuroarrays.batches.sides import chosen
+from neuroarrays.batches.split_checks import check_rows
+from neuroarrays.batches.target_checks import check_targets
 from neuroarrays.lazy.arrays import LazyArray
 
-#: A function that writes the rows, or clips, of a batch.
+#: A function that writes the rows, or clips, of a batch: it gets a field and the array to fill.
 Gather = Callable[[fields.Field, np.ndarray], None]
 
 
 class AlignedSamples(AreaSamples):
-    """Shared by trials and clips: the fields of variables, each in its dtype."""
+    """The base of `TrialSamples` and `ClipSamples`; `dim` is the dimension of samples or frames."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -48,7 +48,7 @@ class AlignedSamples(AreaSamples):
             msg = f"dtype: {unknown[0]!r} is not among the variables {names}"
             raise ValueError(msg)
         self.targets = frozenset(targets)
-        #: Of the units: ``neurons.cell_motor_coordinates``, ``neurons.layer``.
+        #: Labels of the units, such as ``neurons.layer`` and ``neurons.cell_motor_coordinates``.
         self.neurons: Labels = unit_labels(area)
         fields.check_cache(cache)
         codes = encoded(area, encode, names, dim)
@@ -61,9 +61,9 @@ class AlignedSamples(AreaSamples):
         }
         self.masks = masks_of(area, dim, self.location)
         self.dims = {n: (dim,) if n in codes else gathering.dims_of(area, n, dim) for n in names}
-        #: The unit of each variable, as the file has it.
+        #: The unit of measurement of each variable, as the file has it.
         self.units = {n: gathering.unit(area, n) for n in names if n not in codes}
-        #: The masks of each target that can be NaN.
+        #: Names of the masks of each target whose dtype has NaN.
         self.masked = {
             name: masks_for(name, self.dims[name], self.masks)
             for name in self.targets
@@ -84,7 +84,7 @@ class AlignedSamples(AreaSamples):
         return {n: f"{f.shape[1:]} {self.dtypes[n]}" for n, f in self.fields.items()}
 
     def _values(self, name: str, lead: tuple[int, ...], gather: Gather) -> np.ndarray:
-        """Values of a variable in a batch; values that its dtype cannot hold are refused."""
+        """Return a variable in a batch, (*lead, ...), or OverflowError if its dtype cannot hold it."""
         field = self.fields[name]
         out = self.buffers.get((*lead, *field.shape[1:]), self.dtypes[name])
         if out.dtype.kind in "iu" and field.dtype != out.dtype and field.dtype.kind in "iu":
@@ -99,11 +99,11 @@ class AlignedSamples(AreaSamples):
         return out
 
     def values(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """A variable at rows of the area, (n, ...) in its dtype, without masks applied."""
+        """Return a variable at rows of the area, (n, ...) in its dtype, without applying masks."""
         return self._values(name, rows.shape, lambda field, out: field.rows(rows, out))
 
     def _masks(self, lead: tuple[int, ...], gather: Gather) -> dict[str, np.ndarray]:
-        """The values of the masks in a batch."""
+        """Return the masks of a batch by name, (*lead, ...) bool each."""
         values = {}
         for name, mask in self.masks.items():
             values[name] = self.buffers.get((*lead, *mask.field.shape[1:]), np.dtype(bool))
@@ -111,7 +111,7 @@ class AlignedSamples(AreaSamples):
         return values
 
     def _blank(self, name: str, out: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
-        """Set targets to NaN where they are not known."""
+        """Set a target to NaN where its masks say that it is not known."""
         for key in self.masked.get(name, ()):
             self.masks[key].blank(masks[key], out, self.dims[name])
 
@@ -197,7 +197,7 @@ class TrialSamples(AlignedSamples):
         super().__init__(node, inputs, targets, dim, dtype, cache, labels, transform, encode)
         data = node.to_dataset()
         n = data.sizes.get(dim, 0)
-        self.rows = chosen(range(n) if rows is None else rows, n, f"{self.location}: rows")
+        self.rows = check_rows(range(n) if rows is None else rows, n, f"{self.location}: rows")
         ids = data.variables[dim].values if dim in data.variables else np.arange(n)
         self.ids = np.asarray(ids, np.int64)
         self.trial_info: Labels = presentation_labels(node, self.rows)
@@ -327,12 +327,12 @@ class ClipSamples(AlignedSamples):
         self._windows(stretches, length, window)
 
     def _windows(self, stretches: np.ndarray, length: float, window: Any) -> None:
-        """Number the windows of all stretches."""
+        """Place the windows in all stretches, (n, 2) int64 frames, and number them one after another."""
         early, late = min(0, *self.shifts.values()), max(0, *self.shifts.values())
         low, high = stretches[:, 0] - early, stretches[:, 1] - late
         spare = 0 if self.pad else self.bins - 1
         counts = np.maximum(0, -(-(high - low - spare) // self.stride))
-        if self.pad:  # a last window, unless the one before reaches the end
+        if self.pad:  # there is one more window, unless the last whole one reaches the end
             whole = np.maximum(0, (high - low - self.bins) // self.stride + 1)
             reached = (whole > 0) & ((whole - 1) * self.stride + self.bins >= high - low)
             counts = np.where(high > low, whole + ~reached, 0)
@@ -350,10 +350,11 @@ class ClipSamples(AlignedSamples):
                 f"({', '.join(self.fields)})"
             )
             raise ValueError(msg)
-        #: Number of windows from the start of a stretch to that of the next.
+        #: Number of the first window of each stretch, then the number of windows: (stretch + 1,).
         self.bounds = np.concatenate([[0], np.cumsum(counts)])
+        #: First frame of each stretch, and the frame after its last one: (stretch,) int64 each.
         self.low, self.high = low, high
-        #: Number of windows to the next one that does not overlap.
+        #: Number of windows from one window to the first one after it that does not overlap it.
         self.step = -(-self.bins // self.stride)
 
     def __len__(self) -> int:
@@ -381,14 +382,14 @@ class ClipSamples(AlignedSamples):
         return self._finish(arrays)
 
     def spans(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first frame of each window, and the frame after its last, (n,) int64 each."""
+        """Return the first frame of each window, and the frame after its last, (n,) int64 each."""
         numbers = self._numbers(indices)
         stretch = np.searchsorted(self.bounds, numbers, side="right") - 1
         starts = self.low[stretch] + (numbers - self.bounds[stretch]) * self.stride
         return starts, np.minimum(starts + self.bins, self.high[stretch])
 
     def frames(self) -> ClipSamples:
-        """A dataset with each frame of the clock as a window, without labels and transform."""
+        """Return a dataset in which each frame of the clock is a window, without labels and transform."""
         single_frames = copy.copy(self)
         single_frames.bins = single_frames.stride = single_frames.step = 1
         single_frames.low, single_frames.high = np.array([0]), np.array([self.time.size])

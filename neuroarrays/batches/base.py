@@ -1,4 +1,4 @@
-"""The base of all datasets: samples by number, and batches as dicts of arrays."""
+"""The base classes of all datasets, which return samples by number and batches as dicts of arrays."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.batches import fields, gathering
+from neuroarrays.batches import gathering
+from neuroarrays.batches.buffers import Buffers
 from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.errors import SchemaError, many, printable
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.schema.given import check, described
 
-#: Arrays by the names of the tree's variables; labels are text.
+#: A batch: arrays by the names of the tree's variables, and labels as text.
 Batch = dict[str, Any]
 
 
 class Samples(ABC):
-    """A dataset that gathers whole batches; a sample is a batch of one without the batch axis."""
+    """A dataset that gathers whole batches; a sample is a batch of one, without the batch axis."""
 
-    #: Session and area, for errors.
+    #: Session and area, for error messages.
     location: str
-    #: Attributes that say which samples these are, of all that the area has.
+    #: Names of the attributes that tell which samples of the area the dataset has.
     chosen_by: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -41,15 +42,15 @@ class Samples(ABC):
     def batch(self, indices: Sequence[int]) -> Batch:
         """Gather samples by number, in any order, as a dict of arrays with a batch axis."""
 
-    def load(self) -> None:  # noqa: B027  some keep nothing
-        """Read the data that is kept in memory now, not with the first batch."""
+    def load(self) -> None:  # noqa: B027  some datasets keep nothing in memory
+        """Read now the data that is kept in memory, not with the first batch."""
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for each batch, even after `load`."""
+        """Return the arrays that are read for each batch, even after `load`."""
         return []
 
     def gatherers(self) -> Iterator[Any]:
-        """The datasets that gather into buffers: this one, or those that it is made of."""
+        """Yield the datasets that gather into buffers: this one, or those that it combines."""
         if hasattr(self, "buffers"):
             yield self
 
@@ -72,22 +73,22 @@ class Samples(ABC):
         return printable(text)
 
     def delivered(self, values: np.ndarray) -> Any:
-        """An array of a batch: of numpy here, a tensor in `na.torch`."""
+        """Return an array as a batch has it: unchanged here, as a tensor in `na.torch`."""
         return values
 
     def shapes(self) -> dict[str, str]:
-        """Shape and dtype of the variables of a sample, as text."""
+        """Return shape and dtype of each variable of a sample, as text."""
         return {}
 
     def identity(self) -> Identity:
-        """What tells these samples from others: their place, number, variables, and which they are."""
+        """Return what identifies these samples: area, number, variables, and a checksum of the choice."""
         variables = {name: shape.rpartition(" ")[0] for name, shape in self.shapes().items()}
         identity = {"of": self.location, "samples": len(self), "variables": variables}
         chosen = checksum(*(getattr(self, name) for name in self.chosen_by))
         return identity | {"chosen samples": chosen}
 
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Check numbers of samples; negative ones count from the end."""
+        """Return sample numbers as (n,) int64 from 0 on, after checking them; -1 is the last sample."""
         numbers, n = np.asarray(indices, np.int64), len(self)
         # As unsigned numbers, negative ones are larger than all others: one look at them suffices.
         if not numbers.size or numbers.view(np.uint64).max() < n:
@@ -100,12 +101,12 @@ class Samples(ABC):
 
 
 def check_samples(given: Any, kind: Any, example: str) -> None:
-    """Raise an error if something is not a dataset.
+    """Check that an argument is a dataset of a kind.
 
     Raises
     ------
     TypeError
-        If it is not; the message has an example.
+        If it is not; the message contains `example`.
     """
     if not isinstance(given, kind):
         msg = f"expected a dataset, such as {example}, found {described(given)}"
@@ -113,12 +114,12 @@ def check_samples(given: Any, kind: Any, example: str) -> None:
 
 
 def check_units(datasets: Iterable[Any]) -> None:
-    """Refuse datasets that have a variable of one name in different units.
+    """Check that datasets have variables of the same name in the same unit.
 
     Raises
     ------
     SchemaError
-        If they have; the message has the variable, both areas and their units.
+        If units differ; the message names the variable, both areas and their units.
     """
     first: dict[str, tuple[str, str]] = {}
     for dataset in datasets:
@@ -138,7 +139,7 @@ def share_buffers(datasets: Iterable[Any]) -> None:
     A loop has a batch or two, whatever the number of sessions that it takes them from: with buffers
     of their own, a thousand sessions would hold a thousand batches, and none would be in the cache.
     """
-    buffers = fields.Buffers()
+    buffers = Buffers()
     for dataset in datasets:
         gatherers = list(dataset.gatherers()) if isinstance(dataset, Samples) else []
         if len(gatherers) == 1:  # a stack holds a part of each of its datasets at once
@@ -146,10 +147,11 @@ def share_buffers(datasets: Iterable[Any]) -> None:
 
 
 class Gathered(Sequence[Any]):
-    """Split a batch into the list of its samples, as torch's own loaders need it.
+    """A batch that is also the sequence of its samples, as torch's own loaders need it.
 
-    `na.torch.collate` returns the batch as it was gathered. The default of torch stacks the samples
-    again, which gives the same tensors, with labels (`session`, `area`, `unit_id`) once per sample.
+    `na.torch.collate` returns the batch as it was gathered. The default function of torch stacks
+    the samples again, which gives the same tensors, but labels (`session`, `area`, `unit_id`) once
+    per sample.
 
     Parameters
     ----------
@@ -177,14 +179,13 @@ class Gathered(Sequence[Any]):
         if hasattr(batch, "_fields"):
             return type(batch)(*(value[i] for value in batch))
         msg = (
-            f"the transform returned a {type(batch).__name__}, which cannot be split into "
-            "samples: give "
-            "the loader collate_fn=na.torch.collate, which keeps it whole"
+            f"the transform returned a {type(batch).__name__}, which cannot be split into samples: "
+            "give the loader collate_fn=na.torch.collate, which keeps it whole"
         )
         raise TypeError(msg)
 
     def _sample(self, batch: Mapping[str, Any], i: int) -> dict[str, Any]:
-        """Sample i of a dict of arrays; offsets belong to the batch only."""
+        """Return sample i of a dict of arrays; it has no offsets, which belong to the batch only."""
         sample = {}
         for name, value in batch.items():
             if name in self.ragged:
@@ -212,20 +213,20 @@ class AreaSamples(Samples):
         ids = units.coords[schema.UNIT].values if schema.UNIT in units.coords else None
         self.unit_id: Any = None if ids is None else self.delivered(np.array(ids, np.int64))
         self.labels, self.transform = labels, transform
-        #: Of a split, which errors name; `loaders` sets it.
+        #: Side of a split, for error messages; `loaders` sets it.
         self.side = ""
-        #: Targets of which two values were seen.
+        #: Targets that were checked and need no further check; see `target_checks`.
         self.varied: set[str] = set()
-        self.buffers = fields.Buffers()
+        self.buffers = Buffers()
 
     def _finish(self, arrays: Mapping[str, np.ndarray]) -> Batch:
-        """Make a batch of arrays."""
+        """Return a batch made of numpy arrays."""
         return self.finished({name: self.delivered(values) for name, values in arrays.items()})
 
     def finished(self, batch: Batch) -> Batch:
-        """A batch with its labels, if wanted, after the transform."""
+        """Return a batch with its labels, if they are wanted, and after the transform."""
         if self.labels:
-            batch |= {"session": self.session, "area": self.area}
+            batch |= {schema.SESSION: self.session, schema.AREA: self.area}
             if self.unit_id is not None:
                 batch[schema.UNIT] = self.unit_id
         if self.transform is None:

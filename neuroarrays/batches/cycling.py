@@ -1,4 +1,4 @@
-"""Combine the batches of several samplers: in turn, one after another, or at random."""
+"""`Cycled` combines the batches of several samplers: in turn, one after another, or at random."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MODES = ("longest", "shortest", "weighted", "in order", "sampled")
 
 
 class Cycled(Resumed):
-    """Batches of several sessions, one session at a time.
+    """A sampler of several sessions; each batch is of one session.
 
     Parameters
     ----------
     samplers : sequence of Batches
-        The batches of each session.
+        The sampler of each session.
     mode : {"longest", "shortest", "weighted", "in order", "sampled"}
         "longest": one batch of each session in turn; short sessions start again until the longest
         is finished. "shortest": in turn, until the first session is finished. "weighted": each
@@ -41,8 +41,8 @@ class Cycled(Resumed):
     Raises
     ------
     ValueError
-        If the mode is unknown, there is no session, or weights or a temperature are not possible or
-        are given with another mode. If `seed` is not a whole number.
+        If the mode is unknown, there is no session, weights or temperature are not valid or given
+        with another mode than "sampled", or `seed` is not a whole number.
 
     Examples
     --------
@@ -75,24 +75,24 @@ class Cycled(Resumed):
         self.samplers, self.mode = list(samplers), mode
         self.seed = whole_number(seed, "seed")
         sizes = [len(sampler) for sampler in self.samplers]
-        given = np.asarray(sizes if weights is None else weights, np.float64)
-        checked_weights(given, len(sizes))  # errors are about the given weights
-        with np.errstate(divide="ignore"):  # 0 stays 0
-            logs = np.log(given / given.max()) / temperature
+        frequencies = np.asarray(sizes if weights is None else weights, np.float64)
+        checked_weights(frequencies, len(sizes))  # so that errors are about the weights as given
+        with np.errstate(divide="ignore"):  # the logarithm of 0 becomes 0 again below
+            logs = np.log(frequencies / frequencies.max()) / temperature
         self.shares = checked_weights(np.exp(logs), len(sizes))
 
     def turns(self, epoch: int) -> np.ndarray:
-        """The session of each batch of an epoch, (batch,) int64."""
+        """Return the number of the session of each batch of an epoch, (batch,) int64."""
         sizes = np.array([len(sampler) for sampler in self.samplers])
-        every = np.repeat(np.arange(sizes.size), sizes)
+        in_order = np.repeat(np.arange(sizes.size), sizes)
         if self.mode == "in order":
-            return every
+            return in_order
         if self.mode == "sampled":
-            uniform = draws(every.size, self.seed, epoch, 4) / 2.0**64
-            places = np.searchsorted(self.shares, uniform, side="right")
-            return np.minimum(places, sizes.size - 1)
+            uniform = draws(in_order.size, self.seed, epoch, 4) / 2.0**64
+            sessions = np.searchsorted(self.shares, uniform, side="right")
+            return np.minimum(sessions, sizes.size - 1)
         if self.mode == "weighted":
-            return every.take(permutation(every.size, self.seed, epoch, 3))
+            return in_order.take(permutation(in_order.size, self.seed, epoch, 3))
         rounds = sizes.max() if self.mode == "longest" else sizes.min()
         return np.tile(np.arange(sizes.size), int(rounds))
 
@@ -100,25 +100,25 @@ class Cycled(Resumed):
         return self.turns(0).size
 
     def batches(self, epoch: int) -> Iterator[list[tuple[int, int]]]:
-        """Pairs (session, sample) of each batch of an epoch."""
+        """Yield each batch of an epoch as a list of pairs (session number, sample number)."""
         turns = self.turns(epoch)
-        taken = np.bincount(turns, minlength=len(self.samplers)).tolist()
-        rounds = [-(-n // len(s)) for n, s in zip(taken, self.samplers, strict=True)]
-        streams = [
-            _rounds(sampler, epoch * n, n) for n, sampler in zip(rounds, self.samplers, strict=True)
-        ]
+        counts = np.bincount(turns, minlength=len(self.samplers)).tolist()
+        streams = []
+        for n_batches, sampler in zip(counts, self.samplers, strict=True):
+            n_rounds = -(-n_batches // len(sampler))
+            streams.append(_rounds(sampler, epoch * n_rounds, n_rounds))
         for session in turns.tolist():
             yield [(session, i) for i in next(streams[session]).tolist()]
 
     def identity(self) -> Identity:
-        """What the order of the batches depends on, but for the number of ranks."""
+        """Return what the order of the batches depends on, except the number of ranks."""
         identity: Identity = {"mode": self.mode, "seed": self.seed}
         if self.mode == "sampled":
             identity["weights"] = checksum(self.shares)
         return identity | {"sessions": [sampler.identity() for sampler in self.samplers]}
 
     def ranks(self) -> dict[str, int]:
-        """The part of a state about ranks, if there are several."""
+        """Return the number of ranks as part of a state; the dict is empty if there is one rank."""
         return self.samplers[0].ranks()
 
     def for_ranks(self, state: Mapping[str, Any]) -> dict[str, int]:
@@ -132,8 +132,7 @@ class Cycled(Resumed):
             return {"epoch": epoch, "batch": batch}
         warn(
             f"the state was saved with {ranks} ranks, but there are {now} now, so the order of "
-            "sessions "
-            f"differs: epoch {epoch} starts again, and its samples are used a second time"
+            f"sessions differs: epoch {epoch} starts again, and its samples are used a second time"
         )
         return {"epoch": epoch, "batch": 0}
 
@@ -146,6 +145,6 @@ class Cycled(Resumed):
 
 
 def _rounds(sampler: Batches, first: int, n: int) -> Iterator[np.ndarray]:
-    """The batches of one session in `n` of its own epochs, which are numbered on; drawn when needed."""
+    """Yield the batches of one session in `n` epochs of its own, from epoch `first` on."""
     for epoch in range(first, first + n):
         yield from sampler.batches(epoch)

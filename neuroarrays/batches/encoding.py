@@ -14,7 +14,7 @@ from neuroarrays.schema.given import check
 
 
 class Encoded(fields.Dense):
-    """The position of each label of a column in a list, (row,) int64; -1 for a missing label."""
+    """A column of labels as their positions in a list, (row,) int64; a missing label is -1."""
 
     def __init__(self, codes: np.ndarray, labels: list[str]):
         super().__init__(codes)
@@ -22,7 +22,7 @@ class Encoded(fields.Dense):
 
 
 def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[str, Encoded]:
-    """Encode the chosen variables.
+    """Encode text variables of an area as whole numbers.
 
     Parameters
     ----------
@@ -31,9 +31,14 @@ def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[
     encode : mapping of str to (sequence of str or True), or None
         The labels of each variable; True takes them in order of appearance in the area.
     names : list of str
-        The variables of the dataset: of its inputs and targets.
+        The inputs and targets of the dataset.
     dim : str
         The dimension of the samples.
+
+    Returns
+    -------
+    dict of str to Encoded
+        The field of each encoded variable.
 
     Raises
     ------
@@ -50,6 +55,7 @@ def encoded(area: xr.DataTree, encode: Any, names: list[str], dim: str) -> dict[
 
 
 def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: str) -> Encoded:
+    """Encode one variable; see `encoded`."""
     where = gathering.location(area, name)
     if name not in names:
         hint = "encode= is for variables of the dataset: name it in inputs= or targets= as well"
@@ -80,12 +86,12 @@ def _encoded(area: xr.DataTree, name: str, labels: Any, names: list[str], dim: s
 
 
 def check_alike(datasets: Iterable[Any]) -> None:
-    """Refuse datasets whose codes have different meanings.
+    """Check that the same codes mean the same labels in all datasets.
 
     Raises
     ------
     SchemaError
-        If they have; the message has the variable, both areas and all labels.
+        If they do not; the message names the variable, both areas and all labels.
     """
     first: dict[str, tuple[str, list[str]]] = {}
     for dataset in datasets:
@@ -100,4 +106,5 @@ def check_alike(datasets: Iterable[Any]) -> None:
 
 
 def _is_missing(value: Any) -> bool:
+    """Whether a label is missing: None, an empty text or NaN."""
     return value is None or value == "" or value != value

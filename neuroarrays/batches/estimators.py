@@ -1,4 +1,4 @@
-"""`xy`: all samples of a dataset at once, for estimators of scikit-learn."""
+"""`xy` gathers all samples of a dataset at once, for estimators of scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def xy(
     Parameters
     ----------
     samples : TrialSamples or ClipSamples
-        A dataset, whose inputs become the features, in their order.
+        A dataset; its inputs become the features, in their order.
     target : str, optional
         Name of the target; needed if there are several.
     groups : str, optional
@@ -71,8 +71,8 @@ def xy(
     target = _target(samples, target)
     if not inputs:
         msg = (
-            f"{samples.location}: the dataset has targets and no inputs; make it with inputs, "
-            f"e.g. {_EXAMPLE}"
+            f"{samples.location}: the dataset has targets but no inputs; make it with inputs, "
+            f"such as {_EXAMPLE}"
         )
         raise SchemaError(msg)
     batch = samples.batch(range(len(samples)))
@@ -97,7 +97,7 @@ def xy(
 
 
 def _target(samples: TrialSamples | ClipSamples, target: str | None) -> str:
-    """The one target that is meant."""
+    """Return the name of the target: the given one, or the only one of the dataset."""
     known = sorted(samples.targets)
     if target is None and len(known) == 1:
         return known[0]
@@ -110,7 +110,7 @@ def _target(samples: TrialSamples | ClipSamples, target: str | None) -> str:
 
 
 def _groups(samples: TrialSamples | ClipSamples, groups: str | None) -> np.ndarray:
-    """The group of each sample."""
+    """Return the group of each sample, (sample,)."""
     if isinstance(samples, TrialSamples):
         return samples.ids[samples.rows] if groups is None else samples.trial_info[groups]
     if groups is not None:

@@ -1,15 +1,13 @@
-"""Where the values of a batch come from: an array, spike counts kept as events, or a file.
+"""Fields, from which the values of a batch come: an array, spike counts kept as events, or a file.
 
-A `Field` is one variable along one leading dimension; it writes rows or clips into a buffer that is
-used again. No xarray object is made per batch, and none per sample.
+A `Field` is one variable along one leading dimension. It writes rows or clips into a buffer, and
+buffers are reused. No xarray object is made for a batch or a sample.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,67 +17,13 @@ from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.files import state
 from neuroarrays.lazy.arrays import LazyArray, array_of
 
-#: Bytes that ``cache="auto"`` keeps in memory, of all datasets of the process together, so that many
-#: sessions need no more than one.
+#: Bytes that ``cache="auto"`` keeps in memory, for all datasets of the process together, so that many
+#: sessions need no more memory than one.
 CACHE_BYTES = 1 << 30
-#: Values read at once while a variable is taken into memory, bytes: larger ones are no faster.
+#: Bytes that are read at once while a variable is read into memory; larger blocks are no faster.
 _BLOCK = 8 << 20
-#: Rows at least this large are copied one by one, smaller ones are gathered by numpy, bytes.
+#: Rows of at least so many bytes are copied one by one; numpy gathers smaller ones.
 _LARGE = 1 << 16
-#: Buffers of one size that are kept for reuse: one that the loop has and one that it is given, two
-#: that a thread gathers ahead, for two variables of that size.
-_SPARE = 8
-
-
-class Buffers:
-    """Memory for batches, used again once no array refers to it any more.
-
-    Half the time of gathering a large batch goes into fresh pages; memory used before has them.
-    An array counts as free when no view and no tensor refers to it any more.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[int, list[np.ndarray]] = {}
-        self._lock = state.Lock()
-        self._allocate: Callable[[int], np.ndarray] = _fresh
-        #: Has memory of so many bytes that nobody holds, in place of what is kept here.
-        self.elsewhere: Callable[[int], np.ndarray] | None = None
-
-    def allocate_by(self, allocate: Callable[[int], np.ndarray]) -> None:
-        """From now on, use memory that a function makes: of so many bytes, (size,) uint8."""
-        with self._lock:
-            if allocate is not self._allocate:
-                self._allocate = allocate
-                self._kept.clear()
-
-    def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array with any values, C-contiguous, that nobody else holds."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        memory = (self.elsewhere or self._unused)(rounded(nbytes))
-        return memory[:nbytes].view(dtype).reshape(shape)
-
-    def _unused(self, size: int) -> np.ndarray:
-        """Memory of (size,) uint8 that nobody holds."""
-        with self._lock:
-            kept = self._kept.setdefault(size, [])
-            number = next((i for i in range(len(kept)) if sys.getrefcount(kept[i]) <= 2), None)
-            if number is None:
-                kept.append(self._allocate(size))
-                del kept[:-_SPARE]
-                number = len(kept) - 1
-            return kept[number]
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return type(self), ()
-
-
-def rounded(nbytes: int) -> int:
-    """The size of the buffer for so many bytes: a power of two, so that others can use it again."""
-    return 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
-
-
-def _fresh(size: int) -> np.ndarray:
-    return np.empty(size, np.uint8)
 
 
 class Field(ABC):
@@ -90,7 +34,7 @@ class Field(ABC):
     shape : tuple of int
         ``(row, ...)``
     dtype : np.dtype
-        As stored.
+        Dtype of the stored values.
     """
 
     shape: tuple[int, ...]
@@ -98,17 +42,17 @@ class Field(ABC):
 
     @abstractmethod
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """Write ``(n, ...)`` rows, in any order, cast to the dtype of `out`."""
+        """Write rows, (n,) int64 in any order, to `out` (n, ...), cast to its dtype."""
 
-    def load(self) -> None:  # noqa: B027  most have nothing to read
-        """Read now what is kept in memory; otherwise it is read with the first batch."""
+    def load(self) -> None:  # noqa: B027  most fields have nothing to read
+        """Read now what is kept in memory, not with the first batch."""
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for every batch, also once `load` was called."""
+        """Return the arrays that are read for every batch, even after `load`."""
         return []
 
     def clips(self, starts: np.ndarray, out: np.ndarray) -> None:
-        """Write ``(n, length, ...)`` rows that follow one another from each start."""
+        """Write the consecutive rows from each start, (n,) int64, to `out` (n, length, ...)."""
         length = out.shape[1]
         flat = out.reshape(len(starts) * length, *self.shape[1:])
         self.rows((starts[:, None] + np.arange(length)).ravel(), flat)
@@ -122,7 +66,7 @@ class Dense(Field):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in memory, bytes."""
         return self.values.nbytes
 
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
@@ -130,7 +74,7 @@ class Dense(Field):
             for i, row in enumerate(rows.tolist()):
                 out[i] = self.values[row]
         elif out.dtype == self.dtype and self.values.flags.c_contiguous:
-            # "clip" writes straight to `out`; the rows were checked before.
+            # With mode="clip" numpy writes to `out` without a copy; the rows were checked before.
             np.take(self.values, rows, axis=0, out=out, mode="clip")
         else:
             out[...] = self.values[rows]
@@ -142,7 +86,7 @@ class Dense(Field):
 
 
 class Events(Field):
-    """Counts in memory, as events; see `neuroarrays.kernels.events`."""
+    """Spike counts kept in memory as events; see `neuroarrays.kernels.events`."""
 
     def __init__(self, first: np.ndarray, places: np.ndarray, shape: tuple[int, ...], dtype: Any):
         self.first, self.places = first, places
@@ -150,14 +94,14 @@ class Events(Field):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in memory, bytes."""
         return self.first.nbytes + self.places.nbytes
 
     def rows(self, rows: np.ndarray, out: np.ndarray) -> None:
         from neuroarrays.kernels import events
 
         flat = out.reshape(len(rows), math.prod(self.shape[1:]))
-        if out.dtype == np.float16:  # no compiled code for it
+        if out.dtype == np.float16:  # there is no compiled code for this dtype
             flat[...] = events.expand(
                 self.first, self.places, rows, np.empty(flat.shape, self.dtype)
             )
@@ -166,7 +110,7 @@ class Events(Field):
 
 
 class LazyRows(Field):
-    """Rows of a lazy array: only the rows asked for are read, chunk by chunk, in any order."""
+    """Rows of a lazy array along `axis`; only the requested rows are read, chunk by chunk."""
 
     def __init__(self, array: LazyArray, axis: int, location: str):
         self.array, self.axis, self.location = array, axis, location
@@ -175,14 +119,14 @@ class LazyRows(Field):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all values."""
+        """Size of all values, bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def unread(self) -> list[LazyArray]:
         return [self.array]
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Values of rows, in their order."""
+        """Return the values of rows in the given order, (n, ...)."""
         try:
             return np.moveaxis(self.array.outer(self._key(rows)), self.axis, 0)
         except NeuroArraysError as error:
@@ -195,6 +139,7 @@ class LazyRows(Field):
             raise _located(error, self.location) from error
 
     def _key(self, rows: slice | np.ndarray) -> tuple[slice | np.ndarray, ...]:
+        """Return the index of rows along `axis` and of everything along the other axes."""
         whole = [slice(0, n, 1) for n in self.array.shape]
         return (*whole[: self.axis], rows, *whole[self.axis + 1 :])
 
@@ -202,7 +147,7 @@ class LazyRows(Field):
         length = out.shape[1]
         order = np.argsort(starts, kind="stable")
         ordered = starts[order]
-        # Clips that overlap or nearly touch are one read.
+        # Clips that overlap or nearly touch are read together.
         runs = np.split(order, np.flatnonzero(np.diff(ordered) > length) + 1)
         for run in runs:
             low, high = int(starts[run[0]]), int(starts[run[-1]]) + length
@@ -215,8 +160,8 @@ class LazyRows(Field):
                 out[i] = values[begin : begin + length]
 
 
-class Labelled(Field):
-    """Any other variable (dask, or a selection of a lazy one): one selection per batch."""
+class AnyVariable(Field):
+    """Any other variable (of dask, or selected from a lazy one), with one selection per batch."""
 
     def __init__(self, variable: xr.Variable, dim: str):
         others = [d for d in variable.dims if d != dim]
@@ -230,8 +175,8 @@ class Labelled(Field):
         out[...] = data
 
 
-class Looked(Field):
-    """Rows of another field by a table: images by presentation."""
+class Lookup(Field):
+    """Rows of another field that are looked up in a table, such as the image of each presentation."""
 
     def __init__(self, base: Field, table: np.ndarray):
         self.base, self.table = base, table
@@ -247,10 +192,11 @@ class Looked(Field):
         return self.base.unread()
 
 
-class ByteRanges(Field):
-    """A stored field in memory. Pickled, it is sent as the file it was read from, not its values.
+class Cached(Field):
+    """A stored field that is kept in memory from its first use on.
 
-    Unless kept `always`, it is read from where it is stored if there is no room at its first use.
+    If `always` is False and the memory of `CACHE_BYTES` is used up at its first use, the field is
+    read from its file for every batch. Pickling stores where the file is, not the values.
     """
 
     def __init__(self, stored: LazyRows, always: bool):
@@ -261,16 +207,16 @@ class ByteRanges(Field):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in memory, bytes; 0 before the first use."""
         field = self._field
         return 0 if field is None or field is self.stored else field.nbytes
 
     @property
     def field(self) -> Dense | Events | LazyRows:
-        """The values, read on first use."""
+        """The field with the values, which are read on first use."""
         with self._lock:
             if self._field is None:
-                fits = self.always or _bytes_kept() + self.stored.nbytes <= CACHE_BYTES
+                fits = self.always or _cached_bytes() + self.stored.nbytes <= CACHE_BYTES
                 self._field = _loaded(self.stored) if fits else self.stored
         return self._field
 
@@ -281,7 +227,7 @@ class ByteRanges(Field):
         return self.field.unread()
 
     def forget(self) -> None:
-        """Let go of the values; the next use reads them again."""
+        """Drop the values; the next use reads them again."""
         with self._lock:
             self._field = None
 
@@ -292,32 +238,33 @@ class ByteRanges(Field):
         self.field.clips(starts, out)
 
     def __reduce__(self) -> tuple[Any, tuple[LazyRows, bool]]:
-        return kept, (self.stored, self.always)
+        return cached, (self.stored, self.always)
 
 
-#: Fields in memory, for all datasets of this process together.
-_kept: state.Shared[ByteRanges] = state.Shared(ByteRanges.forget)
+#: The fields that all datasets of this process keep in memory.
+_CACHED: state.Shared[Cached] = state.Shared(Cached.forget)
 
 
-def kept(stored: LazyRows, always: bool) -> ByteRanges:
-    """A stored field in memory; one for all who ask for the same array in this process."""
+def cached(stored: LazyRows, always: bool) -> Cached:
+    """Return a stored field that is kept in memory; all datasets of a process share it."""
     from dask.base import tokenize
 
     token = f"{tokenize(stored.array)} {stored.axis} {always}"
-    return _kept.get_or_make(token, lambda: ByteRanges(stored, always))
+    return _CACHED.get_or_make(token, lambda: Cached(stored, always))
 
 
-def _bytes_kept() -> int:
-    """Bytes that this process keeps."""
-    return sum(field.nbytes for field in _kept.values())
+def _cached_bytes() -> int:
+    """Return the size of all fields that this process keeps in memory, bytes."""
+    return sum(field.nbytes for field in _CACHED.values())
 
 
 def _loaded(stored: LazyRows) -> Dense | Events:
-    """All rows, read in blocks: as events where that takes less than half the memory."""
+    """Read all rows in blocks; counts become events if these take less than half the memory."""
     total = stored.nbytes
     step = max(1, _BLOCK // max(1, total // max(1, stored.shape[0])))
     blocks = [slice(i, min(i + step, stored.shape[0]), 1) for i in range(0, stored.shape[0], step)]
-    counts = stored.dtype.kind == "u" or stored.dtype == np.int8  # as others publish them
+    # Some datasets are published with counts of int8.
+    counts = stored.dtype.kind == "u" or stored.dtype == np.int8
     if counts and len(stored.shape) > 1 and total:
         sparse = _sparse(stored, blocks, total // 2)
         if sparse is not None:
@@ -329,6 +276,7 @@ def _loaded(stored: LazyRows) -> Dense | Events:
 
 
 def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
+    """Read counts as events; None if they need more than `limit` bytes or are negative."""
     from neuroarrays.kernels import events
     from neuroarrays.kernels.stretches import stretches
 
@@ -349,7 +297,7 @@ def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
 
 
 def _located(error: NeuroArraysError, location: str) -> NeuroArraysError:
-    """The error of a read, with the variable it was for."""
+    """Return the error of a read with the name of the variable that was read."""
     if isinstance(error, FormatError):
         hint = "; ".join(filter(None, [error.hint, f"it was read for {location}"]))
         return FormatError(error.path, error.where, error.expected, error.found, hint)
@@ -359,48 +307,50 @@ def _located(error: NeuroArraysError, location: str) -> NeuroArraysError:
 
 @runtime_checkable
 class Repeating(Protocol):
-    """A lazy array of which equal rows are stored once."""
+    """A lazy array whose equal rows are stored once."""
 
     def distinct(self) -> tuple[LazyArray, np.ndarray]:
-        """The rows that are stored, and (row,) which of them each row is."""
+        """Return the stored rows, and the number of the stored row of each row, (row,) int64."""
 
 
 def check_cache(cache: bool | str) -> None:
-    """Refuse other values than the three there are."""
+    """Check that `cache` is "auto", True or False."""
     if cache not in ("auto", True, False):
         msg = f"cache={cache!r}: expected 'auto', True or False"
         raise ValueError(msg)
 
 
 def field_of(variable: xr.Variable, dim: str, location: str, cache: bool | str) -> Field:
-    """The rows of a variable along a dimension.
+    """Return the field of a variable, with its rows along a dimension.
 
     Parameters
     ----------
     variable : xr.Variable
-        Numbers, from anywhere.
+        A numeric variable, in memory or lazy.
     dim : str
-        One of its dimensions.
+        The dimension of the rows.
     location : str
-        What errors call it.
+        Session, area and variable, for error messages.
     cache : {"auto", True, False}
-        Whether a lazy one is kept in memory from its first use on; "auto" if there is room then.
+        Whether a lazy variable is kept in memory from its first use on; "auto" keeps it if there is
+        room then.
 
     Returns
     -------
     Field
-        Of the kind that its data ask for.
+        The class depends on the kind of data.
     """
     data, axis = array_of(variable), variable.dims.index(dim)
     if isinstance(data, np.ndarray):
         return Dense(np.moveaxis(data, axis, 0))
     if not isinstance(data, LazyArray):
-        return Labelled(variable, dim)
+        return AnyVariable(variable, dim)
     if isinstance(data, Repeating) and axis == 0:
-        base, places = data.distinct()
-        return Looked(_lazily(LazyRows(base, axis, location), cache), places)
-    return _lazily(LazyRows(data, axis, location), cache)
+        base, table = data.distinct()
+        return Lookup(_cached_if(cache, LazyRows(base, axis, location)), table)
+    return _cached_if(cache, LazyRows(data, axis, location))
 
 
-def _lazily(stored: LazyRows, cache: bool | str) -> Field:
-    return kept(stored, cache is True) if cache else stored
+def _cached_if(cache: bool | str, stored: LazyRows) -> Field:
+    """Return a stored field, kept in memory if `cache` is "auto" or True."""
+    return cached(stored, cache is True) if cache else stored

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.batches.fields import Field, Looked, field_of
+from neuroarrays.batches.fields import Field, Lookup, field_of
 from neuroarrays.errors import NotInTree, SchemaError, shorten, warn
 from neuroarrays.schema import given
 from neuroarrays.tree.breaks import breaks
@@ -233,7 +233,7 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     return field_of(array.variable, dim, location(area, name), cache)
 
 
-def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Looked:
+def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str) -> Lookup:
     """Return the field that looks up the image that each presentation shows."""
     table = area.children.get(schema.PRESENTATIONS)
     nodes = ([] if table is None else [table.to_dataset(inherit=False)]) + [area.to_dataset()]
@@ -247,9 +247,8 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     )
     if shown is None or schema.IMAGE not in array.coords:
         msg = (
-            f"{location(area, name)} is along {schema.IMAGE}, but there is no {schema.IMAGE} of "
-            "each "
-            "presentation, or of each image, to look it up"
+            f"{location(area, name)} is along {schema.IMAGE}, but the presentations, or the images, "
+            f"have no {schema.IMAGE} to look it up by"
         )
         raise SchemaError(msg)
     known = {int(image): i for i, image in enumerate(array[schema.IMAGE].values)}
@@ -257,7 +256,7 @@ def _images(area: xr.DataTree, name: str, array: xr.DataArray, cache: bool | str
     if missing is not None:
         raise NotInTree("image", missing, list(known), hint=location(area, name))
     rows = np.array([known[int(image)] for image in shown], np.int64)
-    return Looked(field_of(array.variable, schema.IMAGE, location(area, name), cache), rows)
+    return Lookup(field_of(array.variable, schema.IMAGE, location(area, name), cache), rows)
 
 
 def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.ndarray]:
@@ -328,21 +327,9 @@ def bins_of(what: str, seconds: float, width: float) -> int:
 
 
 def mask(area: xr.DataTree, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
-    """Return a mask of an area (`valid`, `withheld`) in memory; None if none has these dimensions.
+    """Return the mask `name` of an area, (...) bool with axes in the order of `dims`.
 
-    Parameters
-    ----------
-    area : DataTree node
-        An area of an aligned tree.
-    name : str
-        Name of the mask.
-    dims : tuple of str
-        The dimensions that the mask must have.
-
-    Returns
-    -------
-    (...) bool or None
-        The mask, with its axes in the order of `dims`.
+    Returns None if the area has no such mask, or the mask has other dimensions.
     """
     array = area.get(name)
     if not isinstance(array, xr.DataArray) or set(array.dims) != set(dims):

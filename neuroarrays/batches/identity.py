@@ -1,4 +1,4 @@
-"""What tells the data of one loader from those of another, for checkpoints: names, numbers and checksums."""
+"""Identities of datasets and samplers (names, numbers and checksums), which checkpoints compare."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from neuroarrays.errors import SchemaError, shorten
 
-#: What a checkpoint holds: text, numbers, lists and dicts of these.
+#: Text, numbers, lists and dicts of these, as a checkpoint stores them.
 Identity = dict[str, Any]
 _ABSENT = object()
-#: How many differences an error names.
+#: Number of differences that an error names.
 _NAMED = 3
 
 
 def checksum(*arrays: Any) -> str:
-    """A checksum of arrays, lists, numbers, and the values of mappings."""
+    """Return a CRC-32 checksum of arrays, lists, numbers, and the values of mappings."""
     total = 0
     for array in arrays:
         values = np.asarray(list(array.values()) if isinstance(array, Mapping) else array)
@@ -28,14 +28,14 @@ def checksum(*arrays: Any) -> str:
 
 
 def identity_of(dataset: Any) -> Identity:
-    """What tells a dataset from others; of one that is not ours the number of its samples."""
+    """Return the identity of a dataset; for a dataset of another library, its number of samples."""
     if hasattr(dataset, "identity"):
         return dict(dataset.identity())
     return {"samples": len(dataset)} if hasattr(dataset, "__len__") else {}
 
 
 def plain(value: Any) -> Any:
-    """Numbers and text in the types of Python, which JSON and `torch.load` take, not in those of numpy.
+    """Convert numbers and text to Python's types, which JSON and `torch.load` accept, from numpy's.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
     Returns
     -------
     dict, list, number or text
-        The same; keys are text, as they are in JSON.
+        The same values; keys are text, as in JSON.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
@@ -55,12 +55,12 @@ def plain(value: Any) -> Any:
 
 
 def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Refuse a state that was saved with other data, or with batches of them in another order.
+    """Check that a state was saved with the same data and the same order of batches.
 
     Raises
     ------
     SchemaError
-        Names what differs, as it was and as it is.
+        If not; the message names what differs, with the saved and the present values.
     """
     differing = [
         f"{': '.join(path)}: {_shown(before)} in the state, {_shown(now)} here"
@@ -79,7 +79,7 @@ def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
 def differences(
     saved: Any, here: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Where two identities differ: the keys that lead there, and both values."""
+    """Yield each difference of two identities: the keys that lead to it, and both values."""
     if isinstance(saved, Mapping) and isinstance(here, Mapping):
         for key in dict.fromkeys([*saved, *here]):
             before, now = saved.get(key, _ABSENT), here.get(key, _ABSENT)
@@ -92,10 +92,12 @@ def differences(
 
 
 def _are_lists(saved: Any, here: Any) -> bool:
+    """Whether both values are sequences other than text."""
     return all(isinstance(x, Sequence) and not isinstance(x, str) for x in (saved, here))
 
 
 def _shown(value: Any) -> str:
+    """Return a value as error messages show it."""
     if value is _ABSENT:
         return "absent"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Labels of units and presentations under the names that SENSORIUM's own programs read them by."""
+"""Labels of units and presentations, also under the names that SENSORIUM's programs use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from neuroarrays.formats.sensorium import layout
 
 
 class Labels(Mapping[str, np.ndarray]):
-    """Columns of one table, as attributes and by name.
+    """The columns of a table, as attributes and by name.
 
-    A name is that of the tree (``tier``, ``layer``) or that of the files of SENSORIUM (``tiers``,
-    ``frame_image_id``, ``unit_ids``, ``cell_motor_coordinates``).
+    Columns have the names of the tree (``tier``, ``layer``), and those of the files of SENSORIUM
+    (``tiers``, ``frame_image_id``, ``unit_ids``, ``cell_motor_coordinates``).
 
     Parameters
     ----------
     columns : mapping of str to (row,) xr.Variable
-        Read when they are asked for.
+        The columns, which are read when they are used.
     published : mapping of str to str
-        The tree's name of some columns -> that of the files.
+        Names in the files of SENSORIUM, by the names in the tree.
     rows : (n,) int64, optional
-        Positions of the rows to show. All unless given.
+        Positions of the rows to show (default: all).
     """
 
     def __init__(
@@ -40,15 +40,16 @@ class Labels(Mapping[str, np.ndarray]):
         if name == layout.MOTOR_FILE and set(layout.MOTOR) <= set(self._columns):
             return np.stack([self[axis] for axis in layout.MOTOR], axis=1)
         plain = layout.plain_name(name)
-        to_tree = {published: ours for ours, published in self._published.items()}
-        ours = next((n for n in (name, plain, to_tree.get(plain)) if n in self._columns), None)
-        if ours is None:
+        to_tree = {published: in_tree for in_tree, published in self._published.items()}
+        spellings = (name, plain, to_tree.get(plain))
+        column = next((spelling for spelling in spellings if spelling in self._columns), None)
+        if column is None:
             raise NotInTree("column", name, list(self))
-        values = np.asarray(self._columns[ours].values)
+        values = np.asarray(self._columns[column].values)
         return values if self._rows is None else values[self._rows]
 
     def __getattr__(self, name: str) -> np.ndarray:
-        if name.startswith("_"):  # also while it is unpickled
+        if name.startswith("_"):  # while an object is unpickled, `_columns` does not exist yet
             raise AttributeError(name)
         try:
             return self[name]
@@ -71,7 +72,7 @@ class Labels(Mapping[str, np.ndarray]):
 
 
 def unit_labels(area: xr.DataTree) -> Labels:
-    """The labels of an area's units.
+    """Return the labels of an area's units.
 
     Parameters
     ----------
@@ -81,37 +82,38 @@ def unit_labels(area: xr.DataTree) -> Labels:
     Returns
     -------
     Labels
-        Columns of (unit_id,).
+        Columns (unit_id,).
     """
-    published = {ours: name for name, ours in layout.UNITS.items()}
+    published = {in_tree: name for name, in_tree in layout.UNITS.items()}
     return Labels(_along(area, schema.UNIT), published)
 
 
 def presentation_labels(area: xr.DataTree, rows: np.ndarray | None = None) -> Labels:
-    """The labels of an area's presentations, those of its table first.
+    """Return the labels of an area's presentations; its table comes before its coordinates.
 
     Parameters
     ----------
     area : DataTree node
         An area of an aligned tree.
     rows : (n,) int64, optional
-        Positions of the presentations to show. All unless given.
+        Positions of the presentations to show (default: all).
 
     Returns
     -------
     Labels
-        Columns of (presentation_id,), or of `rows`.
+        Columns (presentation_id,), or (n,) of `rows`.
     """
     table = area.children.get(schema.PRESENTATIONS)
     columns = _along(area, schema.PRESENTATION)
     if table is not None:
         columns |= _along(table, schema.PRESENTATION, coords_only=False)
-    return Labels(columns, {ours: name for name, ours in layout.COLUMNS.items()}, rows)
+    published = {in_tree: name for name, in_tree in layout.COLUMNS.items()}
+    return Labels(columns, published, rows)
 
 
 def _along(node: xr.DataTree, dim: str, coords_only: bool = True) -> dict[str, xr.Variable]:
-    """The coordinates of a node along one dimension, or all its variables, coordinates first."""
-    data = node.to_dataset()  # once: each coordinate asked of a node makes one
+    """Return the coordinates of a node along one dimension, or all its variables along it."""
+    data = node.to_dataset()  # called once, because `node.coords` makes a dataset each time
     names = [*data.coords] if coords_only else [*data.coords, *data.data_vars]
-    every = {str(name): data.variables[name] for name in names}
-    return {name: variable for name, variable in every.items() if variable.dims == (dim,)}
+    variables = {str(name): data.variables[name] for name in names}
+    return {name: variable for name, variable in variables.items() if variable.dims == (dim,)}

@@ -1,4 +1,4 @@
-"""Masks of an area: which values of a batch are known. An unknown one must not look like 0."""
+"""Masks of an area tell which values of a batch are known, so that an unknown value does not look like 0."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.batches.fields import Field, field_of
 
-#: True where values are to be trusted.
+#: Names of masks that are True where values can be trusted.
 VALID = (schema.VALID, schema.VALID_UNITS)
-#: True where a competition blanked values: the responses; running and pupil.
+#: Masks that are True where a competition withholds values: of the responses; of running and pupil.
 WITHHELD, BEHAVIOR_WITHHELD = schema.WITHHELD, "behavior_withheld"
 
 
@@ -24,11 +24,11 @@ class Mask:
     Attributes
     ----------
     field : Field
-        Its rows.
+        The rows of the mask.
     dims : tuple of str
-        Its dimensions, that of the rows first.
+        Dimensions of the mask, the dimension of the rows first.
     known : bool
-        What it is where a value is known.
+        The value of the mask where a value is known.
     """
 
     field: Field
@@ -36,42 +36,43 @@ class Mask:
     known: bool
 
     def blank(self, values: np.ndarray, out: np.ndarray, dims: Sequence[str]) -> None:
-        """Write NaN into the values of a batch where they are not known.
+        """Write NaN into a variable of a batch where it is not known.
 
         Parameters
         ----------
         values : (n, ...) bool
-            The mask's own values in the batch.
+            Values of the mask in the batch.
         out : (n, ...) float
-            The values of a variable there; changed.
+            Values of the variable in the batch, in any unit; they are changed.
         dims : sequence of str
-            The variable's dimensions, that of the rows first. In a batch of clips there is one
-            more axis in front, of both.
+            Dimensions of the variable, the dimension of the rows first. In a batch of clips, both
+            the mask and the variable have one more axis in front.
         """
         unknown = ~values if self.known else values
         if not unknown.any():
             return
-        order, there = self.layout(dims, out.ndim)
+        order, shared = self.layout(dims, out.ndim)
         ordered = unknown.transpose(order)
         sizes = iter(ordered.shape)
-        np.copyto(out, np.nan, where=ordered.reshape([next(sizes) if yes else 1 for yes in there]))
+        shape = [next(sizes) if is_shared else 1 for is_shared in shared]
+        np.copyto(out, np.nan, where=ordered.reshape(shape))
 
     def layout(self, dims: Sequence[str], n_axes: int) -> tuple[list[int], list[bool]]:
-        """How the mask's values in a batch lie along those of a variable.
+        """Return how the axes of the mask in a batch match those of a variable.
 
         Parameters
         ----------
         dims : sequence of str
-            The variable's dimensions, as for `blank`.
+            Dimensions of the variable, as for `blank`.
         n_axes : int
-            Number of axes of its values in the batch.
+            Number of axes of the variable in the batch.
 
         Returns
         -------
         order : list of int
-            Axes of the mask in the order of the variable's.
-        there : list of bool
-            Which axes of the variable the mask has.
+            Axes of the mask, in the order of those of the variable.
+        shared : list of bool
+            For each axis of the variable, whether the mask has it too.
         """
         front = ("",) * (n_axes - len(dims))
         mask_dims, value_dims = (*front, *self.dims), (*front, *dims)
@@ -80,7 +81,7 @@ class Mask:
 
 
 def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
-    """The masks of an area along a dimension.
+    """Return the masks of an area along a dimension.
 
     Parameters
     ----------
@@ -89,13 +90,13 @@ def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
     dim : str
         The dimension whose rows are gathered.
     location : str
-        Session and area, for errors.
+        Session and area, for error messages.
 
     Returns
     -------
     dict of Mask
-        Those it has, by name. What is masked unit by unit is read with each batch; the others are
-        small and stay in memory.
+        The masks of the area, by name. Masks with an axis of units are read for each batch; the
+        others are small and stay in memory.
     """
     masks = {}
     variables = area.to_dataset().variables
@@ -110,24 +111,19 @@ def masks_of(area: xr.DataTree, dim: str, location: str) -> dict[str, Mask]:
 
 
 def masks_for(name: str, dims: Sequence[str], masks: Mapping[str, Mask]) -> list[str]:
-    """The masks that tell which values of a variable are known.
+    """Return the names of the masks that tell which values of a variable are known.
 
     Parameters
     ----------
     name : str
-        Its path below the area.
+        Path of the variable below the area.
     dims : sequence of str
-        Its dimensions.
+        Dimensions of the variable.
     masks : mapping of str to Mask
-        Those of the area.
-
-    Returns
-    -------
-    list of str
-        Their names.
+        The masks of the area.
     """
-    behavior = name == "speed" or name.startswith(f"{schema.PUPIL}/")
-    asked = {WITHHELD: schema.UNIT in dims, BEHAVIOR_WITHHELD: behavior}
+    is_behavior = name == "speed" or name.startswith(f"{schema.PUPIL}/")
+    applies = {WITHHELD: schema.UNIT in dims, BEHAVIOR_WITHHELD: is_behavior}
     return [
-        key for key, mask in masks.items() if asked.get(key, True) and set(mask.dims) <= set(dims)
+        key for key, mask in masks.items() if applies.get(key, True) and set(mask.dims) <= set(dims)
     ]

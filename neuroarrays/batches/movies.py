@@ -1,7 +1,7 @@
-"""Chunks of a movie as open-retina draws them, and their starts.
+"""Chunks of a movie, and the starts of chunks, as open-retina draws them.
 
-Some of it is not what one would choose: a chunk may run across a removed clip. It is here so that
-models written for that library see the same batches; `na.torch.loaders(compat="openretina")`.
+Models written for open-retina see the same batches with `na.torch.loaders(compat="openretina")`. Some
+of its rules are not what one would choose: a chunk may run across a removed clip.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
+from neuroarrays.batches.buffers import Buffers
 from neuroarrays.batches.identity import Identity, checksum
 from neuroarrays.batches.samplers import Batches
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.running import Moments
 from neuroarrays.lazy.arrays import LazyArray
 
-#: Values of a movie that are read together.
+#: Number of values of a movie that are read together.
 _TOGETHER = 1 << 22
 
 
 def pixel_statistics(area: xr.DataTree, movie: str) -> tuple[float, float]:
-    """Mean and deviation (ddof=1) of all pixels of a movie, which is read block by block.
+    """Return mean and standard deviation (ddof=1) of all pixels of a movie, read block by block.
 
     Parameters
     ----------
     area : DataTree node
         An area on one clock.
     movie : str
-        The movie, with the axis `time` or `presentation_id`.
+        Name of the movie, which has the axis `time` or `presentation_id`.
 
     Returns
     -------
@@ -60,25 +61,25 @@ def pixel_statistics(area: xr.DataTree, movie: str) -> tuple[float, float]:
 
 
 def frame_dim(array: xr.DataArray) -> str:
-    """The dimension that is time to open-retina: that of presentations for flashed images."""
+    """Return the dimension that is time to open-retina; for flashed images it is `presentation_id`."""
     return schema.TIME if schema.TIME in array.dims else schema.PRESENTATION
 
 
 @dataclass(frozen=True)
 class MovieFields:
-    """A movie and the responses to it, and how both are delivered.
+    """A movie and the responses to it, with the numbers that normalise both.
 
     Attributes
     ----------
     location : str
-        What errors call them: the area.
+        The area, for error messages.
     movie, response : Field
         ``(frame, channel, y, x)`` in grey values or another unit, and ``(frame, unit_id)`` counts
         or Hz.
-    scale : (float, float)
-        What is subtracted from the movie, and what it is divided by then; in its unit.
+    scale : (float, float), optional
+        A number to subtract from the movie, and one to divide by after that; both in its unit.
     fr_normalization : float
-        What responses are divided by.
+        A number to divide the responses by.
     """
 
     location: str
@@ -88,7 +89,7 @@ class MovieFields:
     fr_normalization: float = 1.0
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The frames (n, channel, y, x) and responses (n, unit_id) of some rows, float32."""
+        """Read frames (n, channel, y, x) and responses (n, unit_id) of rows, normalised, as float32."""
         frames = np.empty((rows.size, *self.movie.shape[1:]), np.float32)
         responses = np.empty((rows.size, *self.response.shape[1:]), np.float32)
         self.movie.rows(rows, frames)
@@ -96,7 +97,7 @@ class MovieFields:
         return self.scaled(frames, responses)
 
     def scaled(self, movie: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both as they are delivered; changed in place."""
+        """Normalise a movie and responses in place, and return both."""
         if self.scale is not None:
             movie -= np.float32(self.scale[0])
             movie /= np.float32(self.scale[1])
@@ -106,26 +107,26 @@ class MovieFields:
 
 
 class MovieChunks:
-    """Chunks of a movie whose frames were put in a new order, numbered by their first frame.
+    """Chunks of a movie whose frames are put in a new order; the first frame is a chunk's number.
 
     Parameters
     ----------
     source : MovieFields
         The movie and the responses.
     order : (frame,) int
-        Which frames of the movie follow one another here.
-    chunk : int
-        Frames of a chunk.
+        The frames of the movie, in their new order.
+    chunk : int, frames
+        Length of a chunk.
 
     Raises
     ------
     ValueError
-        If a chunk has no frame, or there are fewer frames than it has.
+        If a chunk has no frame, or has more frames than there are.
     """
 
     def __init__(self, source: MovieFields, order: np.ndarray, chunk: int):
         self.source, self.order, self.chunk = source, order, chunk
-        self.location, self.buffers = source.location, fields.Buffers()
+        self.location, self.buffers = source.location, Buffers()
         if chunk < 1:
             msg = f"{self.location}: a chunk of {chunk} frames: expected at least one"
             raise ValueError(msg)
@@ -134,29 +135,29 @@ class MovieChunks:
             raise ValueError(msg)
 
     def identity(self) -> Identity:
-        """What tells these chunks from others."""
+        """Return what identifies these chunks."""
         sizes = {"of": self.location, "samples": len(self), "frames of a chunk": self.chunk}
         return sizes | {"chosen samples": checksum(self.order)}
 
     def load(self) -> None:
-        """Read now what is kept in memory."""
+        """Read now what is kept in memory, not with the first batch."""
         self.source.movie.load()
         self.source.response.load()
 
     def unread(self) -> list[LazyArray]:
-        """The arrays that are read for every batch, also once `load` was called."""
+        """Return the arrays that are read for every batch, even after `load`."""
         return self.source.movie.unread() + self.source.response.unread()
 
     def __len__(self) -> int:
         return self.order.size // self.chunk
 
     def chunks(self, starts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Chunks by their first frames.
+        """Gather chunks by their first frames.
 
         Parameters
         ----------
         starts : sequence of int
-            Where each begins.
+            First frame of each chunk.
 
         Returns
         -------
@@ -182,6 +183,7 @@ class MovieChunks:
         return np.ascontiguousarray(np.moveaxis(movie, 2, 1)), responses
 
     def _gather(self, field: fields.Field, starts: np.ndarray) -> np.ndarray:
+        """Gather chunks (n, frame, ...) of a field as float32; runs of frames are read at once."""
         shape = (starts.size, self.chunk, *field.shape[1:])
         out = self.buffers.get(shape, np.dtype(np.float32))
         for i, start in enumerate(starts.tolist()):
@@ -192,30 +194,31 @@ class MovieChunks:
 
 
 class MovieStarts(Batches):
-    """The starts of that library's `MovieSampler`, for a given state of numpy's generator.
+    """A sampler that draws the starts of chunks as open-retina's `MovieSampler` does.
 
     Parameters
     ----------
     data : MovieChunks
-        Numbered by start.
+        The chunks.
     batch_size : int
         Chunks per batch.
     scene : int, frames
         Length of a clip.
     seed : int, optional
-        Of numpy's generator, for training: starts are shifted and shuffled. In order without it.
+        Seed of numpy's generator, for training: starts are shifted and shuffled. Without a seed
+        starts are in order.
     over : bool
         Whether chunks may run across clips.
     starts : sequence of int, optional
-        Where chunks begin before they are shifted; one after another unless given.
+        First frames of chunks before they are shifted (default: one chunk after another).
     drop_last : bool
-        Whether a last batch that is smaller is left out in training.
+        Whether the last batch is left out in training if it is not full.
 
     Raises
     ------
     ValueError
-        If a clip has no frame, a chunk is longer than a clip that it has to lie in, no batch is
-        full, or a start is none.
+        If a clip has no frame, a chunk is longer than the clip that it must lie in, no batch is
+        full, or a chunk cannot begin at one of `starts`.
     """
 
     def __init__(
@@ -271,7 +274,10 @@ class MovieStarts(Batches):
         return super().identity() | starts
 
     def order(self, epoch: int) -> np.ndarray:
-        """Start frames of an epoch: (n,) int64."""
+        """Return the start frames of an epoch: (n,) int64.
+
+        The generator is drawn from once for each epoch before, as open-retina does.
+        """
         starts = self.starts
         if not self.shuffle or self.scene == self.chunk:
             return np.minimum(starts, self.frames - self.chunk)
@@ -287,6 +293,7 @@ class MovieStarts(Batches):
         return np.asarray(moved[shuffled], np.int64)
 
     def _inside(self, starts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """Shift starts, but keep each chunk inside the clip in which it begins."""
         bounds = np.arange(0, self.frames + 1, self.scene)
         following = bounds[np.minimum(np.searchsorted(bounds, starts, "right"), bounds.size - 1)]
         moved = np.where(starts + self.chunk > following, following - self.chunk, starts)

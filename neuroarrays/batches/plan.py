@@ -20,7 +20,7 @@ from neuroarrays.batches.loading import NumpyLoader
 from neuroarrays.batches.prefetch import TRAINING, check_prefetch
 from neuroarrays.batches.samplers import Batches, Jittered
 from neuroarrays.batches.scaling import Scaling
-from neuroarrays.batches.sides import intervals, positions
+from neuroarrays.batches.split_checks import check_intervals, check_positions
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema.given import check, whole_number
 
@@ -218,9 +218,9 @@ class LoaderPlan:
             raise SchemaError(msg)
         first = np.asarray(next(iter(sides.values())))
         checked = (
-            intervals(sides, where)
+            check_intervals(sides, where)
             if first.ndim == 2
-            else positions(sides, area.sizes.get(schema.PRESENTATION, 0), where)
+            else check_positions(sides, area.sizes.get(schema.PRESENTATION, 0), where)
         )
         return dict(checked)
 

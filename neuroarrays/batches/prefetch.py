@@ -1,4 +1,4 @@
-"""Batches gathered ahead by a thread, while the loop computes with the one it has."""
+"""A thread that gathers batches ahead, while the loop computes with another batch."""
 
 from __future__ import annotations
 
@@ -12,72 +12,72 @@ from typing import Any
 from neuroarrays.errors import ThreadEnded
 from neuroarrays.schema.given import whole_number
 
-#: Batches gathered ahead of a training loop, unless it is told how many.
+#: Default number of batches that are gathered ahead of a training loop.
 TRAINING = 2
-#: Threads that gather at once in a process: of more loaders than that, the rest gather when asked.
+#: The most threads of a process that gather ahead; further loaders gather each batch when needed.
 MOST = 32
 _NAME = "neuroarrays-prefetch"
-#: How often a loop that waits for a batch looks whether the thread is alive, s.
+#: Interval at which a loop that waits for a batch checks whether the thread is alive, s.
 _LOOK = 0.5
-#: How long the end of a loop waits for a batch that is just being gathered, s.
+#: Time for which the end of a loop waits for a batch that is being gathered, s.
 _PATIENCE = 5.0
 _NO_REQUEST = object()
 
 
 def check_prefetch(prefetch: Any) -> int:
-    """The number of batches to gather ahead, checked.
+    """Return the number of batches to gather ahead, after checking it.
 
     Raises
     ------
     ValueError
-        If it is no whole number, or negative.
+        If it is not a whole number of 0 or more.
     """
     return whole_number(prefetch, "prefetch", 0)
 
 
 def gathered(fetch: Callable[[Any], Any], requests: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """What `fetch` makes of each request, ahead by a thread, if it may be and there are not too many.
+    """Return an iterator over `fetch(request)` of each request, which a thread gathers ahead.
 
-    Whoever iterates a thousand loaders at once needs no thousand threads: those that are there
-    gather ahead for all that such a loop can compute with.
+    No thread is started if `ahead` is 0 or `MOST` threads run already: a loop over a thousand loaders
+    at once does not need a thousand threads.
     """
     running = sum(thread.name == _NAME for thread in threading.enumerate())
     return Prefetched(fetch, requests, ahead) if ahead and running < MOST else map(fetch, requests)
 
 
 class Prefetched(Iterator[Any]):
-    """What `fetch` makes of each request, in their order, made ahead by one thread.
+    """An iterator over `fetch(request)` of each request, in order, which one thread computes ahead.
 
     Parameters
     ----------
     fetch : callable
-        From a request to a batch; it runs in the thread.
+        A function from a request to a batch; it runs in the thread.
     requests : iterable
-        Sample numbers of each batch; taken in the thread of the loop.
+        Sample numbers of each batch; it is iterated in the thread of the loop.
     ahead : int
         The most batches that are gathered, or being gathered, while the loop has another.
 
     Notes
     -----
-    An error of `fetch` is raised in the loop when its batch is due, with its traceback. The thread
-    ends with the last batch, with an error, and when this object is closed or nobody refers to it
-    any more: the end of a loop, Ctrl-C, the end of the process.
+    An error of `fetch` is raised in the loop in place of its batch, with its traceback. The thread
+    ends after the last batch, after an error, and when this object is closed or deleted: at the end
+    of a loop, after Ctrl-C, at the end of the process.
 
     Raises
     ------
     ThreadEnded
-        If the thread is gone: it was ended from outside, or this is a forked child.
+        If the thread does not run any more: something else ended it, or this is a forked child.
     """
 
     def __init__(self, fetch: Callable[[Any], Any], requests: Iterable[Any], ahead: int):
         self._requests, self._ahead, self._due = iter(requests), ahead, 0
         self._asked: SimpleQueue[Any] = SimpleQueue()
         self._gathered: SimpleQueue[Any] = SimpleQueue()
-        # The thread knows the queues, not this object, so that it keeps nothing alive.
+        # The thread refers to the queues and not to this object, which can so be deleted.
         work = (fetch, self._asked, self._gathered)
         self._thread = threading.Thread(target=_gather, args=work, name=_NAME, daemon=True)
         self._thread.start()
-        #: Ends the thread; also called when nobody refers to this object, and at exit.
+        #: A function that ends the thread; it is also called when this object is deleted, and at exit.
         self.close = weakref.finalize(self, _end, self._asked, self._gathered, self._thread)
 
     def __next__(self) -> Any:
@@ -104,9 +104,10 @@ class Prefetched(Iterator[Any]):
         return batch
 
     def _take(self) -> tuple[Any, BaseException | None]:
-        """The next batch, or the error in its place."""
+        """Wait for the next batch and return (batch, None), or (None, error) if it failed."""
         while True:
-            alive = self._thread.is_alive()  # before looking: what it left behind is there then
+            # This is asked before the queue is read: a thread that has ended has put all its batches.
+            alive = self._thread.is_alive()
             try:
                 answer: tuple[Any, BaseException | None]
                 answer = self._gathered.get(timeout=_LOOK if alive else 0)
@@ -125,17 +126,21 @@ class Prefetched(Iterator[Any]):
 def _gather(
     fetch: Callable[[Any], Any], asked: SimpleQueue[Any], gathered: SimpleQueue[Any]
 ) -> None:
-    """Answer requests with pairs (batch, error), until the request None or an error."""
+    """Answer requests with pairs (batch, error) until there is an error or the request is None."""
     try:
         while (request := asked.get()) is not None:
-            # No name for the batch: the loop alone holds it, so that its memory is used again.
+            # The batch gets no name here: only the loop refers to it, so its memory can be reused.
             gathered.put((fetch(request), None))
     except BaseException as error:
         gathered.put((None, _of_the_loop(error)))
 
 
 def _of_the_loop(error: BaseException) -> BaseException:
-    """What the loop raises: an error of the thread, but not what would end the loop or the process."""
+    """Return the error that the loop raises for an error of the thread.
+
+    StopIteration and errors such as SystemExit, which would end the loop or the process, become
+    ThreadEnded.
+    """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     msg = f"the thread that gathers batches ahead was ended by {type(error).__name__}"
@@ -145,15 +150,16 @@ def _of_the_loop(error: BaseException) -> BaseException:
 
 
 def _end(asked: SimpleQueue[Any], gathered: SimpleQueue[Any], thread: threading.Thread) -> None:
-    """Let a thread end, wait for it, and let go of what nobody waits for any more."""
+    """Let a thread end, wait for it, and drop the batches that nobody waits for any more."""
     _empty(asked)
     asked.put(None)
-    if thread is not threading.current_thread():  # where the collector of garbage runs in it
+    if thread is not threading.current_thread():  # the garbage collector may run in that thread
         thread.join(_PATIENCE)
     _empty(gathered)
 
 
 def _empty(queue: SimpleQueue[Any]) -> None:
+    """Remove all entries of a queue."""
     with suppress(Empty):
         while True:
             queue.get_nowait()

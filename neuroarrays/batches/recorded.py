@@ -1,4 +1,4 @@
-"""Windows of a recording: their possible starts, and their spikes."""
+"""The base of datasets of windows of a recording: the starts of windows, and the spikes by time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from neuroarrays.tree.observed import counted_time
 from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import Trains, trains_of
 
-#: Windows that are looked at together.
+#: Number of windows that are checked together.
 _WINDOWS = 4096
-#: Slices per second of spikes that are put in order: few spikes are in each.
+#: Time slices per second for spikes that are sorted by time, so that each slice has few spikes.
 _FINE = 512.0
 
 
 class Spikes:
-    """All spikes of an area by time, put in order at their first use.
+    """All spikes of an area, which are sorted by time at their first use.
 
     Parameters
     ----------
     trains : Trains
-        Where they are.
+        The spike trains of the area.
     ordered : bool
-        By time; otherwise by time slice, whatever their order inside one.
+        If True, spikes are sorted by time; if False, they are only grouped by time slice.
     """
 
     def __init__(self, trains: Trains, ordered: bool):
@@ -58,7 +58,7 @@ class Spikes:
             return self._slices
 
     def forget(self) -> None:
-        """Let go of them; the next use puts them in order again."""
+        """Drop the sorted spikes; the next use sorts them again."""
         with self._lock:
             self._slices = None
 
@@ -66,33 +66,33 @@ class Spikes:
         return spikes_of, (self.trains, self.ordered)
 
 
-#: For all datasets of this process together: the sides of a split hold one copy.
+#: The spikes of all datasets of this process, so that the sides of a split share one copy.
 _spikes: state.Shared[Spikes] = state.Shared(Spikes.forget)
 
 
 def spikes_of(trains: Trains, ordered: bool) -> Spikes:
-    """The spikes of an area by time; one object for all who ask for the same in this process."""
-    # An array in memory is known by itself: whoever shares the object keeps it alive.
+    """Return the spikes of an area by time; all datasets of a process share them."""
+    # An array in memory is identified by its id, because the shared object keeps it alive.
     name = id(trains.data) if isinstance(trains.data, np.ndarray) else repr(trains.key)
     key = f"{name} {hash(trains.first.tobytes())} {hash(trains.last.tobytes())} {ordered}"
     return _spikes.get_or_make(key, lambda: Spikes(trains, ordered))
 
 
 class RecordedSamples(AreaSamples):
-    """Windows of the spikes of an area of a recording.
+    """A dataset of windows of a recording, with the spikes of one area.
 
     Parameters
     ----------
     area : DataTree node
         An area of a recording tree, with a `spikes` node.
     extent : (float, float, float), s
-        Length of a window, width of the bins in it, and from one start to the next one's.
+        Length of a window, width of its bins, and time from one start to the next.
     starts, window
         As for `SpikeWindowSamples`.
     labels, transform
         As for `TrialSamples`.
     ordered : bool
-        Whether the spikes have to be in order of time.
+        Whether the spikes must be sorted by time.
     """
 
     chosen_by = ("starts", "bins", "bin_width")
@@ -121,16 +121,22 @@ class RecordedSamples(AreaSamples):
         self._spikes = spikes_of(self.trains, ordered)
         self._observed = _shared(counted_time(node, area.parent))
         self.starts = self._starts(starts, length, self.stride, window)
-        if starts is None:  # `Jittered` moves windows about in their stretches
-            turns = (
-                np.flatnonzero(np.abs(np.diff(self.starts) - self.stride) > 0.5 * self.stride) + 1
-            )
-            #: Windows from one stretch's begin to the next one's.
-            self.bounds = np.concatenate([[0], turns, [self.starts.size]])
-            #: Windows to the next that does not overlap.
+        if starts is None:  # these attributes are for `Jittered`, which shifts windows in stretches
+            is_break = np.abs(np.diff(self.starts) - self.stride) > 0.5 * self.stride
+            first = np.flatnonzero(is_break) + 1
+            #: Number of the first window of each stretch, then the number of windows.
+            self.bounds = np.concatenate([[0], first, [self.starts.size]])
+            #: Number of windows from one window to the first one after it that does not overlap it.
             self.step = int(np.ceil(length / self.stride - 1e-6))
 
     def _starts(self, starts: Any, length: float, stride: float, window: Any) -> np.ndarray:
+        """Return the starts of windows, (n,) float64 in s, as given or one every `stride`.
+
+        Raises
+        ------
+        ValueError
+            If there is no window, or a given one has time in which not all units were recorded.
+        """
         shared = self._observed
         if starts is not None:
             begins = seconds(starts, "starts")
@@ -160,15 +166,14 @@ class RecordedSamples(AreaSamples):
             msg = (
                 f"{self.location}: {(~whole).sum():,} of {whole.size:,} windows have time in which "
                 f"not all units were recorded and valid; the first starts at "
-                f"{begins[~whole][0]:g} s. A count of 0 there does not mean silence; leave "
-                "these windows out, or "
-                "choose units with na.select_units"
+                f"{begins[~whole][0]:g} s. A count of 0 there does not mean silence; leave these "
+                "windows out, or choose units with na.select_units"
             )
             raise ValueError(msg)
         return begins
 
     def _whole(self, starts: np.ndarray) -> np.ndarray:
-        """Whether all bins of windows lie in the time in which all units were recorded."""
+        """Return whether all bins of each window lie in the time when all units were recorded."""
         from neuroarrays.kernels import grid
 
         edges = grid.bin_edges(0.0, self.bins, self.bin_width)
@@ -192,9 +197,9 @@ class RecordedSamples(AreaSamples):
 
 
 def _shared(observed: Sequence[Stretches]) -> Stretches:
-    """The time that all units have in common."""
-    each = list({id(stretches): stretches for stretches in observed}.values())
-    shared = each[0] if each else Stretches(np.empty((0, 2)), False)
-    for stretches in each[1:]:
+    """Return the time in which all units were recorded, from the stretches of each unit."""
+    distinct = list({id(stretches): stretches for stretches in observed}.values())
+    shared = distinct[0] if distinct else Stretches(np.empty((0, 2)), False)
+    for stretches in distinct[1:]:
         shared = stretches.within(shared.rows)
-    return Stretches(shared.rows, all(stretches.from_data for stretches in each))
+    return Stretches(shared.rows, all(stretches.from_data for stretches in distinct))

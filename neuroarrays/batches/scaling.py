@@ -1,4 +1,4 @@
-"""Normalisation as an explicit step: the numbers, their samples and the rule are stated."""
+"""`Scaling` normalises batches as an explicit step, and states its numbers, samples and rule."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class Scaling:
 
 
 def _scopes(area: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The stored statistics of an area, by the samples they were computed from."""
+    """Return the nodes of stored statistics of an area, by the stimuli they were computed from."""
     node = area.children.get(schema.STATISTICS)
     return {} if node is None else dict(node.children)
 
@@ -186,7 +186,8 @@ def scale(values: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> None:
     values : (...) float
         Values in the unit of `mean`; they are changed, and have no unit afterwards.
     mean, factor : (...) float
-        They broadcast against its last axes.
+        Mean in the unit of `values`, and factor in 1 over this unit; they broadcast against the
+        last axes of `values`.
     """
     np.subtract(values, mean.astype(values.dtype), out=values)
     np.multiply(values, factor.astype(values.dtype), out=values)

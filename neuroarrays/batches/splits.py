@@ -157,11 +157,11 @@ def folds(labels: Any, n_folds: int = 5, groups: Any = None, seed: int = 0) -> l
         msg = f"n_folds={n_folds}: expected 2 to {len(names)}, the number of {what}"
         raise ValueError(msg)
     first = np.full(len(names), -1)
-    first[group[::-1]] = stratum[::-1]  # the first presentation of a group decides
+    first[group[::-1]] = stratum[::-1]  # written backwards, so that a group's first one stays
     order = permutation(len(names), seed)
     order = order[np.argsort(first[order], kind="stable")]
     fold = np.empty(len(names), np.int64)
-    fold[order] = np.arange(len(names)) % n_folds  # distributed label by label
+    fold[order] = np.arange(len(names)) % n_folds  # deals out the groups of one label in turn
     fold_of = fold[group]
     return [
         {"train": np.flatnonzero(fold_of != k), "test": np.flatnonzero(fold_of == k)}
@@ -260,16 +260,16 @@ def by_clip(time: Any, clip_length: float, n_validation_clips: int, seed: int = 
 
 
 def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
-    """The intervals of the chosen validation clips, and of the remaining time.
+    """Return the intervals of the chosen validation clips, and those of the remaining time.
 
     Parameters
     ----------
     edges : (frame + 1,) float64, s
         Edges of the frames.
     frames : int
-        Frames of each clip.
+        Number of frames of each clip.
     validation : (n,) int
-        Numbers of the clips for validation, in the wanted order.
+        Numbers of the clips for validation, in the order of the result.
 
     Returns
     -------
@@ -289,7 +289,7 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
 
 
 def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
-    """Labels in order of appearance, and the number of the label of each presentation."""
+    """Return the labels in order of appearance, and the number of each presentation's label, (n,)."""
     values = np.asarray(labels).tolist()
     known: dict[Any, int] = {}
     codes = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
@@ -297,6 +297,7 @@ def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
 
 
 def _checked(fractions: Sequence[float]) -> np.ndarray:
+    """Return the shares of the sides as an array, after checking them."""
     shares = np.asarray([] if isinstance(fractions, Mapping) else fractions, float)
     if shares.shape not in ((2,), (3,)) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
         msg = (
@@ -308,6 +309,7 @@ def _checked(fractions: Sequence[float]) -> np.ndarray:
 
 
 def _shares(order: np.ndarray, fractions: Sequence[float], what: str) -> Split:
+    """Return the part of `order` that each side gets by its share; `what` names the items in errors."""
     shares = _checked(fractions)
     cuts = np.round(np.cumsum(shares) * order.size).astype(int)
     parts = {}
@@ -321,7 +323,7 @@ def _shares(order: np.ndarray, fractions: Sequence[float], what: str) -> Split:
 
 
 def _edges(time: Any) -> np.ndarray:
-    """Edges of the bins whose centres are `time`."""
+    """Return the edges of the bins whose centres are `time`: (time + 1,) float64 in s."""
     centres = np.asarray(time, np.float64)
     if centres.size < 2:
         msg = f"a clock of {centres.size} samples cannot be split; expected at least 2"

@@ -13,9 +13,9 @@ from neuroarrays import schema
 from neuroarrays.batches import fields
 from neuroarrays.batches.base import Batch
 from neuroarrays.batches.gathering import names
-from neuroarrays.batches.known import check_target
-from neuroarrays.batches.layouts import Layout, Pairs, empty, known
+from neuroarrays.batches.layouts import Layout, TimedSignal, all_known, filled
 from neuroarrays.batches.recorded import RecordedSamples
+from neuroarrays.batches.target_checks import check_target
 from neuroarrays.batches.vocabulary import Vocabulary
 from neuroarrays.errors import SchemaError
 from neuroarrays.lazy.arrays import LazyArray
@@ -149,7 +149,10 @@ class SpikeEventSamples(RecordedSamples):
         check(vocabulary, Vocabulary | None, expected, TypeError)
         self.vocabulary = Vocabulary.of(area) if vocabulary is None else vocabulary
         self.unit_index = self.vocabulary.unit_index(area)
-        self.numbers_of = self.vocabulary.session_index(area), self.vocabulary.subject_index(area)
+        self.session_and_subject = (
+            self.vocabulary.session_index(area),
+            self.vocabulary.subject_index(area),
+        )
         if ragged and width is not None:
             msg = "width= is for padded windows: leave out width= or ragged=True"
             raise ValueError(msg)
@@ -157,54 +160,52 @@ class SpikeEventSamples(RecordedSamples):
         self.width = None if width is None else whole_number(width, "width", 1)
         self.latents = None if latents is None else _latents(latents, self.length)
         fields.check_cache(cache)
-        self.targets = [Pairs(area, name, cache) for name in names(targets)]
+        self.targets = [TimedSignal(area, name, cache) for name in names(targets)]
 
     @property
     def ragged(self) -> dict[str, str]:
-        """Arrays of a batch that stand one after another, and the names of their offsets."""
+        """Names of the offsets of the arrays of a batch whose samples are concatenated."""
         if not self.is_ragged:
             return {}
         tokens = [schema.SPIKE_TIMES, UNIT_INDEX, *([TOKEN_TYPE] if self.unit_tokens else [])]
-        found = dict.fromkeys(tokens, TOKEN_OFFSETS)
-        for pairs in self.targets:
-            found |= dict.fromkeys([pairs.name, f"{pairs.name}_times"], f"{pairs.name}_offsets")
-        return found
+        offsets = dict.fromkeys(tokens, TOKEN_OFFSETS)
+        for signal in self.targets:
+            arrays = [signal.name, f"{signal.name}_times"]
+            offsets |= dict.fromkeys(arrays, f"{signal.name}_offsets")
+        return offsets
 
     @property
     def encodings(self) -> dict[str, str]:
-        """What the numbers of units mean; loaders keep it in their state."""
+        """A label of the vocabulary of unit numbers; loaders keep it in their state."""
         return {UNIT_INDEX: self.vocabulary.label}
 
     def load(self) -> None:
         super().load()
-        for pairs in self.targets:
-            pairs.field.load()
+        for signal in self.targets:
+            signal.field.load()
 
     def unread(self) -> list[LazyArray]:
-        return [array for pairs in self.targets for array in pairs.field.unread()]
+        return [array for signal in self.targets for array in signal.field.unread()]
 
     def shapes(self) -> dict[str, str]:
         width = "" if self.width is None else f"{self.width:,} "
         shown = {schema.SPIKE_TIMES: f"({width}token) float32", UNIT_INDEX: f"({width}token) int32"}
-        items = {
-            p.name: f"({', '.join(['item', *map(str, p.field.shape[1:])])}) float32"
-            for p in self.targets
-        }
-        return shown | items
+        for signal in self.targets:
+            sizes = ", ".join(["item", *map(str, signal.field.shape[1:])])
+            shown[signal.name] = f"({sizes}) float32"
+        return shown
 
     def batch(self, indices: Sequence[int]) -> Batch:
         numbers = self._numbers(indices)
-        return self._finish(
-            self.gather([Part(self, numbers, np.arange(numbers.size))], numbers.size)
-        )
+        part = Part(self, numbers, np.arange(numbers.size))
+        return self._finish(self.gather([part], numbers.size))
 
     def gather(self, parts: Sequence[Part], n: int) -> dict[str, np.ndarray]:
-        """The arrays of a batch of windows of several datasets, with the options of this one."""
+        """Gather n windows of several datasets into one batch, with the options of this dataset."""
         arrays = self._tokens(parts, n)
-        for i, pairs in enumerate(self.targets):
-            arrays |= self._items(
-                [(part, part.samples.targets[i]) for part in parts], pairs.name, n
-            )
+        for i, signal in enumerate(self.targets):
+            signals = [(part, part.samples.targets[i]) for part in parts]
+            arrays |= self._items(signals, signal.name, n)
         if self.latents is not None:
             index, times = self.latents
             arrays[LATENT_INDEX] = np.tile(index, (n, 1))
@@ -212,12 +213,12 @@ class SpikeEventSamples(RecordedSamples):
         session, subject = np.empty((2, n), np.int64)
         begins = np.empty(n)
         for samples, numbers, rows in parts:
-            session[rows], subject[rows] = samples.numbers_of
+            session[rows], subject[rows] = samples.session_and_subject
             begins[rows] = samples.starts[numbers]
         return arrays | {SESSION_INDEX: session, SUBJECT_INDEX: subject, schema.TIME: begins}
 
     def _tokens(self, parts: Sequence[Part], n: int) -> dict[str, np.ndarray]:
-        """Times and units of the tokens of a batch."""
+        """Return the times, units and masks or offsets of the tokens of a batch."""
         from neuroarrays.kernels import tokens
 
         needed, spans = np.empty(n, np.int64), []
@@ -244,8 +245,8 @@ class SpikeEventSamples(RecordedSamples):
         )
         for (samples, _, rows), (begin, end, starts) in zip(parts, spans, strict=True):
             windows = begin, end, starts, self.length
-            places = layout.at[rows], layout.room[rows]
-            tokens.write(samples.slices, windows, samples.unit_index, places, out)
+            positions = layout.first[rows], layout.capacity[rows]
+            tokens.write(samples.slices, windows, samples.unit_index, positions, out)
         arrays = {schema.SPIKE_TIMES: out.times, UNIT_INDEX: out.units}
         arrays |= {TOKEN_TYPE: out.kinds} if self.unit_tokens else {}
         if self.is_ragged:
@@ -253,48 +254,47 @@ class SpikeEventSamples(RecordedSamples):
         return {k: v.reshape(layout.shape) for k, v in {**arrays, TOKEN_MASK: out.known}.items()}
 
     def _items(
-        self, parts: Sequence[tuple[Part, Pairs]], name: str, n: int
+        self, parts: Sequence[tuple[Part, TimedSignal]], name: str, n: int
     ) -> dict[str, np.ndarray]:
-        """Times and values of a target in a batch."""
+        """Return the times, values and masks or offsets of a target in a batch."""
         counts, spans = np.zeros(n, np.int64), []
-        for (samples, numbers, rows), pairs in parts:
+        for (samples, numbers, rows), signal in parts:
             starts = samples.starts[numbers]
-            first, end = pairs.find(starts, starts + self.length)
+            first, end = signal.spans(starts, starts + self.length)
             counts[rows] = end - first
             spans.append((first, starts))
         layout = Layout.of(counts, self.is_ragged)
         rest = parts[0][1].field.shape[1:]
-        times = empty(self.buffers, layout, (), np.float32, 0)
-        values = empty(self.buffers, layout, rest, np.float32, np.nan)
-        for (part, pairs), (first, starts) in zip(parts, spans, strict=True):
-            of_part = counts[part.rows]
-            stamps, items = pairs.read(first, of_part)
-            check_target(part.samples, name, items, partial(part.samples.items, pairs))
-            places = layout.places(part.rows, of_part)
-            times[places] = stamps - np.repeat(starts, of_part)
-            values[places] = items
+        times = filled(self.buffers, layout, (), np.float32, 0)
+        values = filled(self.buffers, layout, rest, np.float32, np.nan)
+        for (part, signal), (first, starts) in zip(parts, spans, strict=True):
+            part_counts = counts[part.rows]
+            stamps, items = signal.read(first, part_counts)
+            check_target(part.samples, name, items, partial(part.samples.items, signal))
+            positions = layout.positions(part.rows, part_counts)
+            times[positions] = stamps - np.repeat(starts, part_counts)
+            values[positions] = items
         if self.is_ragged:
-            found = {name: values, f"{name}_times": times}
-            return found | {f"{name}_offsets": layout.offsets}
+            return {name: values, f"{name}_times": times, f"{name}_offsets": layout.offsets}
         return {
             name: values.reshape(*layout.shape, *rest),
             f"{name}_times": times.reshape(layout.shape),
-            f"{name}_mask": known(values).reshape(layout.shape),
+            f"{name}_mask": all_known(values).reshape(layout.shape),
         }
 
-    def items(self, pairs: Pairs, numbers: np.ndarray) -> np.ndarray:
-        """The values of a target in windows, one after another: (items, ...) float32 in its unit."""
+    def items(self, signal: TimedSignal, numbers: np.ndarray) -> np.ndarray:
+        """Return the values of a target in windows, concatenated: (item, ...) float32 in its unit."""
         starts = self.starts[numbers]
-        first, end = pairs.find(starts, starts + self.length)
-        return pairs.read(first, end - first)[1]
+        first, end = signal.spans(starts, starts + self.length)
+        return signal.read(first, end - first)[1]
 
     def check_alike(self, other: SpikeEventSamples) -> None:
-        """Refuse a dataset whose windows cannot be in one batch with those of this one.
+        """Check that windows of another dataset can be in one batch with those of this dataset.
 
         Raises
         ------
         SchemaError
-            If they cannot; the message has both datasets and the difference.
+            If they cannot; the message names both datasets and the difference.
         """
         if self.vocabulary != other.vocabulary:
             both = f"{self.location} and {other.location} have vocabularies of their own"
@@ -306,35 +306,38 @@ class SpikeEventSamples(RecordedSamples):
             raise SchemaError(f"{msg}: leave it out, or the session")
         if self.transform is not None or other.transform is not None:
             msg = (
-                f"{other.location}: the windows of a batch are of several datasets: set the "
-                "transform of the stack"
+                f"{other.location}: the windows of a batch come from several datasets: set the "
+                "transform of the stack, not of the datasets"
             )
             raise SchemaError(msg)
         for option in ("length", "is_ragged", "width", "unit_tokens", "labels"):
             if getattr(self, option) != getattr(other, option):
                 values = f"{getattr(other, option)} in {other.location}"
                 msg = f"{option} is {getattr(self, option)} in {self.location}, {values}"
-                raise SchemaError(f"{msg}: windows of one batch have the same")
-        for pairs, others in zip(self.targets, other.targets, strict=False):
+                raise SchemaError(f"{msg}: all windows of a batch need the same")
+        for first, second in zip(self.targets, other.targets, strict=False):
             for what, here, there in (
-                ("the target", pairs.name, others.name),
-                ("the shape of its values", pairs.field.shape[1:], others.field.shape[1:]),
-                ("its unit", pairs.unit, others.unit),
+                ("the target", first.name, second.name),
+                ("the shape of its values", first.field.shape[1:], second.field.shape[1:]),
+                ("its unit", first.unit, second.unit),
             ):
                 if here != there:
                     msg = (
-                        f"{pairs.location}: {what} is {here!r}, but {there!r} in {others.location}"
+                        f"{first.location}: {what} is {here!r}, but {there!r} in {second.location}"
                     )
-                    raise SchemaError(f"{msg}: windows of one batch have the same")
+                    raise SchemaError(f"{msg}: all windows of a batch need the same")
 
 
-def _latents(given: Any, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (latent,) int32 and times (latent,) float32 in s of POYO's latents in a window."""
+def _latents(latents: Any, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latents of POYO in a window of `length` s, from their step in s and their number.
+
+    They are indices (latent,) int32 and times (latent,) float32 in s from the start of the window.
+    """
     expected = "latents: expected the step in s and a number, as (0.125, 32)"
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise ValueError(f"{expected}, found {given!r:.60}")
-    step = duration(given[0], "latents: the step")
-    number = whole_number(given[1], "latents: the number at each step", 1)
+    if not isinstance(latents, tuple | list) or len(latents) != 2:
+        raise ValueError(f"{expected}, found {latents!r:.60}")
+    step = duration(latents[0], "latents: the step")
+    number = whole_number(latents[1], "latents: the number at each step", 1)
     times = np.arange(0, length, step) + step / 2
     index = np.tile(np.arange(number, dtype=np.int32), times.size)
     return index, np.repeat(times, number).astype(np.float32)

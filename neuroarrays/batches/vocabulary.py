@@ -18,7 +18,7 @@ from neuroarrays.schema.given import check
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Numbers of units, sessions and subjects, from 1 on; 0 is padding or has no name.
+    """Numbers of units, sessions and subjects, from 1 on; 0 is for padding and for missing names.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Vocabulary:
         Raises
         ------
         SchemaError
-            If there is no area with spikes, or two recordings have areas of the same name.
+            If there is no area with spikes, or two recordings have areas of the same path.
         """
         return cls((), (), ()).extended(areas)
 
@@ -75,8 +75,9 @@ class Vocabulary:
         Vocabulary
             A new vocabulary.
         """
-        units, sessions, subjects = set(self.units), set(self.sessions), set(self.subjects)
-        new: tuple[set[str], set[str], set[str]] = set(), set(), set()
+        units: set[str] = set()
+        sessions: set[str] = set()
+        subjects: set[str] = set()
         owners: dict[str, Any] = {}
         for area in _areas(areas):
             path = gathering.location(area)
@@ -85,18 +86,19 @@ class Vocabulary:
                     f"two recordings have an area {path}: open both as one tree, under other names"
                 )
                 raise SchemaError(msg)
-            new[0].update(unit_names(area))
-            new[1].add(session_name(area))
-            new[2].update(filter(None, [subject_name(area)]))
+            units.update(unit_names(area))
+            sessions.add(session_name(area))
+            if subject := subject_name(area):
+                subjects.add(subject)
         if not owners:
             msg = (
                 "no area with spikes: expected areas of a recording tree, as na.open_datatree gives"
             )
             raise SchemaError(msg)
         return Vocabulary(
-            (*self.units, *sorted(new[0] - units)),
-            (*self.sessions, *sorted(new[1] - sessions)),
-            (*self.subjects, *sorted(new[2] - subjects)),
+            (*self.units, *sorted(units - set(self.units))),
+            (*self.sessions, *sorted(sessions - set(self.sessions))),
+            (*self.subjects, *sorted(subjects - set(self.subjects))),
         )
 
     def unit_index(self, area: xr.DataTree) -> np.ndarray:
@@ -125,11 +127,11 @@ class Vocabulary:
         return np.array([known[name] for name in names], np.int32)
 
     def session_index(self, area: xr.DataTree) -> int:
-        """The number of the session of an area; 0 if it has none."""
+        """Return the number of the session of an area; 0 if the session has no number."""
         return _number(session_name(area), self.sessions)
 
     def subject_index(self, area: xr.DataTree) -> int:
-        """The number of the subject of an area; 0 if its session names none."""
+        """Return the number of the subject of an area; 0 if its session names no known subject."""
         return _number(subject_name(area), self.subjects)
 
     def __repr__(self) -> str:
@@ -138,44 +140,45 @@ class Vocabulary:
 
     @property
     def label(self) -> str:
-        """Its size and a digest of all names, for checkpoints."""
+        """The size of the vocabulary and a digest of all names, for checkpoints."""
         lists = (self.units, self.sessions, self.subjects)
         text = "\0".join("\n".join(names) for names in lists)
         return f"{self!r} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def unit_names(area: xr.DataTree) -> list[str]:
-    """``session/area/unit_id`` of the units of an area."""
+    """Return ``session/area/unit_id`` of each unit of an area."""
     ids = area[schema.SPIKES].coords[schema.UNIT].values
     return [f"{gathering.location(area)}/{unit}" for unit in np.atleast_1d(ids).tolist()]
 
 
 def session_name(area: xr.DataTree) -> str:
-    """The path of the session of an area."""
+    """Return the path of the session of an area; "" if the area has no session."""
     return "" if area.parent is None else gathering.location(area.parent)
 
 
 def subject_name(area: xr.DataTree) -> str:
-    """The subject of the session of an area; "" if it names none."""
+    """Return the subject of the session of an area; "" if the session names none."""
     return "" if area.parent is None else str(area.parent.attrs.get("subject", ""))
 
 
 def _number(name: str, names: tuple[str, ...]) -> int:
+    """Return the number of a name, from 1 on; 0 if it is not among the names."""
     return names.index(name) + 1 if name in names else 0
 
 
-def _areas(given: Any) -> Iterator[xr.DataTree]:
-    """The areas with spikes of trees, or those that are given."""
-    if isinstance(given, xr.DataTree):
-        if schema.SPIKES in given.children:
-            yield given
+def _areas(trees: Any) -> Iterator[xr.DataTree]:
+    """Yield the areas with spikes of a tree, of an area, or of several trees and areas."""
+    if isinstance(trees, xr.DataTree):
+        if schema.SPIKES in trees.children:
+            yield trees
             return
-        for path in schema.area_paths(given):
-            node = given[path]
+        for path in schema.area_paths(trees):
+            node = trees[path]
             if isinstance(node, xr.DataTree) and schema.SPIKES in node.children:
                 yield node
         return
-    check(given, Iterable, "expected recording trees, or areas of them", TypeError)
-    for each in given:
-        check(each, xr.DataTree, "expected recording trees, or areas of them", TypeError)
-        yield from _areas(each)
+    check(trees, Iterable, "expected recording trees, or areas of them", TypeError)
+    for tree in trees:
+        check(tree, xr.DataTree, "expected recording trees, or areas of them", TypeError)
+        yield from _areas(tree)

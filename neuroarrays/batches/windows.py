@@ -1,4 +1,4 @@
-"""`SpikeWindowSamples`: windows of spike counts from a recording."""
+"""`SpikeWindowSamples`, a dataset of windows of spike counts from a recording."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from neuroarrays.alignment import interpolation
 from neuroarrays.alignment.bins import check_bin_width
 from neuroarrays.batches import fields, gathering
 from neuroarrays.batches.base import Batch
-from neuroarrays.batches.known import check_target
 from neuroarrays.batches.recorded import RecordedSamples
+from neuroarrays.batches.target_checks import check_target
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.tree.columns import duration
 
@@ -100,6 +100,7 @@ class SpikeWindowSamples(RecordedSamples):
         self.series = {name: self._signal(area, name) for name in series}
 
     def _signal(self, area: xr.DataTree, name: str) -> fields.Field:
+        """Return the field of a signal, interpolated at the centres of the bins of each window."""
         from neuroarrays.kernels import grid
 
         variable = name.rpartition("/")[2]
@@ -114,7 +115,7 @@ class SpikeWindowSamples(RecordedSamples):
         return fields.LazyRows(lazy, 0, gathering.location(area, name))
 
     def _series(self, field: fields.Field, numbers: np.ndarray) -> np.ndarray:
-        """A signal at the bins of windows, (n, bins) float32."""
+        """Return a signal at the bins of windows, (n, bins) float32 in its unit."""
         values = np.empty((numbers.size, *field.shape[1:]), np.float32)
         field.rows(numbers, values)
         return values

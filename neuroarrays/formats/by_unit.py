@@ -1,4 +1,4 @@
-"""Spikes that a file has in the order of time, with the unit of each: unit after unit where they are indexed."""
+"""Spikes that a file stores in order of time with the unit of each, as lazy arrays unit after unit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import Computed
 from neuroarrays.lazy.views import Taken
 
-#: Numbers below which each is counted, whether it is there or not.
+#: Unit numbers below this limit are counted with `numpy.bincount`, without sorting.
 _FEW = 1 << 20
 
 
 @dataclass(frozen=True)
 class UnitOfSpikes:
-    """The unit (cluster) of each spike, in the order of the file, which is read to know whose they are.
+    """The unit (cluster) of each spike, in the order of the file; it is read when it is needed.
 
     Attributes
     ----------
     source : Source
-        Of the numbers of units.
+        The file with the numbers of units.
     array : str
-        Name of the array in it, (spike,) or (spike, 1) whole numbers.
+        Name of the array in the file, (spike,) or (spike, 1) whole numbers.
     """
 
     source: Source
@@ -34,20 +34,20 @@ class UnitOfSpikes:
 
     @property
     def spikes(self) -> int:
-        """How many there are."""
+        """Number of spikes."""
         return int(np.prod(self.source.known(self.array).shape, dtype=np.int64))
 
     def stored(self) -> np.ndarray:
-        """The unit of each spike as the file has it, (spike,) or (spike, 1)."""
+        """Read the unit of each spike as the file has it, (spike,) or (spike, 1)."""
         return self.source.read(self.array)
 
     def labels(self) -> np.ndarray:
-        """The unit of each spike, (spike,) int64.
+        """Read the unit of each spike, (spike,) int64.
 
         Raises
         ------
         FormatError
-            If they are no whole numbers.
+            If they are not whole numbers that fit into int64.
         """
         values = self.stored().ravel()
         if values.dtype.kind not in "iufb":
@@ -58,24 +58,24 @@ class UnitOfSpikes:
         if values.dtype.kind == "f" and not np.array_equal(whole, values):
             wrong = values[whole != values][0]
             raise FormatError(self.source.path, self.array, "whole numbers of units", f"{wrong}")
-        if values.dtype.kind == "u" and (whole < 0).any():  # of 64 bits, past those of int64
+        if values.dtype.kind == "u" and (whole < 0).any():  # a uint64 that int64 cannot hold
             wrong, expected = values[whole < 0][0], f"numbers of units below {1 << 63}"
             raise FormatError(self.source.path, self.array, expected, f"{wrong}")
         return whole
 
     def units(self) -> tuple[np.ndarray, np.ndarray]:
-        """The units that have spikes, (unit,) int64, ascending, and how many, (unit,) int64."""
+        """Return the units with spikes, (unit,) int64 ascending, and their spike counts, (unit,)."""
         return counted(self.labels())
 
     def order(self) -> np.ndarray:
-        """Places of the spikes unit after unit, each in the order of the file: (spike,) int64."""
+        """Return the positions of the spikes in the file, unit after unit: (spike,) int64."""
         token = "order of spikes by unit", self
         return cached(token, lambda: (np.argsort(self.labels(), kind="stable"),))[0]
 
 
 def counted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct ones of (n,) int64 numbers, (number,), ascending, and how often each is there, (number,) int64."""
-    if numbers.size and numbers.min() >= 0 and numbers.max() < _FEW:  # counted without sorting
+    """Return the distinct numbers of (n,) int64, ascending, and how often each occurs, both (m,) int64."""
+    if numbers.size and numbers.min() >= 0 and numbers.max() < _FEW:
         counts = np.bincount(numbers)
         distinct = np.flatnonzero(counts)
         return distinct, counts[distinct]
@@ -84,23 +84,24 @@ def counted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_unit(values: LazyArray, of_spikes: UnitOfSpikes) -> LazyArray:
-    """Values of the spikes, which a file has in the order of time, unit after unit.
+    """Return values of spikes, which a file stores in order of time, unit after unit.
 
     Parameters
     ----------
     values : (spike, ...) LazyArray
-        In the order of the file, in any unit.
+        Values in the order of the file, in any unit of measurement.
     of_spikes : UnitOfSpikes
-        The unit of each.
+        The unit of each spike.
 
     Returns
     -------
     (spike, ...) LazyArray
-        In the same unit; the order is found when the first value is asked for.
+        The same values; the order is computed when the first value is read.
     """
     return Computed(_in_order, values.shape, values.dtype, (values, of_spikes))
 
 
 def _in_order(*arguments: Any) -> np.ndarray:
-    *picked, values, of_spikes = arguments
-    return Taken(values, of_spikes.order()).outer(tuple(picked))
+    """Compute a part of the values of `by_unit`; the index of the part comes first."""
+    *index, values, of_spikes = arguments
+    return Taken(values, of_spikes.order()).outer(tuple(index))

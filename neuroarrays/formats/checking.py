@@ -1,4 +1,4 @@
-"""What is done with a file in a child process (`neuroarrays.files.guard`): touched, or checked."""
+"""Check a recording in a child process (`neuroarrays.files.guard`), by a part or all of its values."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PathLike = str | os.PathLike[str]
 
 
 def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[str], list[str]]:
-    """Notes and faults of a recording, after reading all of its values.
+    """Read all values of a recording in a child process, and return its notes and faults.
 
     Parameters
     ----------
     path : str, path or list of these
-        Of the recording.
+        The recording.
     **options
         As for `neuroarrays.open_datatree`.
 
     Returns
     -------
     notes, faults : list of str
-        Of the readers and of the values.
+        Notes of the readers and about the values, and faults of the values.
 
     Raises
     ------
@@ -42,17 +42,19 @@ def checked(path: PathLike | Sequence[PathLike], **options: Any) -> tuple[list[s
     """
     probe = probe_of(path)
     nbytes = sum(size_of(member) for member in probe.paths if "://" not in member)
-    given = {name: value for name, value in options.items() if value is not None}
+    options = {name: value for name, value in options.items() if value is not None}
     with naming_as_given(probe):
-        done = guard.in_child(f"{__name__}:check", probe.addresses, nbytes=nbytes, options=given)
-    return done["notes"], done["faults"]
+        result = guard.in_child(
+            f"{__name__}:check", probe.addresses, nbytes=nbytes, options=options
+        )
+    return result["notes"], result["faults"]
 
 
 # ----------------------------------------------------------------------------------- in the child
 
 
 def touch(path: str | list[str], options: dict[str, Any]) -> None:
-    """Open and read the first and the last value of every variable along its first dimension."""
+    """Open a recording and read the first and the last value of each variable along its first axis."""
     tree = door.open_datatree(path, **options)
     for node in tree.subtree:
         for variable in node.to_dataset(inherit=False).variables.values():
@@ -62,7 +64,7 @@ def touch(path: str | list[str], options: dict[str, Any]) -> None:
 
 
 def check(path: str | list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Open a recording, read all values and check them."""
+    """Open a recording, read and check all values, and return its "notes" and "faults"."""
     tree = door.open_datatree(path, **options)
     notes = list(_notes(tree))
     try:
@@ -74,7 +76,7 @@ def check(path: str | list[str], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:
-    """What the readers say about the sessions: what is not in the tree, and why."""
+    """Yield the notes of the readers, which tell what is not in the tree and why, with their node."""
     for node_path, node in tree.subtree_with_keys:
         notes = node.attrs.get("notes", [])
         for note in [notes] if isinstance(notes, str) else notes:

@@ -1,4 +1,4 @@
-"""Clocks as files have them: samples of a counter, to be divided by its rate."""
+"""Times of clocks that files store as sample numbers, or as times of some samples."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from neuroarrays.lazy.computed import Computed, Elementwise
 
 
 def seconds(samples: LazyArray, rate: float) -> LazyArray:
-    """The times of samples of a clock, float64, s.
+    """Return the times of samples of a clock, float64 in s.
 
-    Divided, as ``n / 30000``: ``n * (1 / 30000)`` rounds twice and moves spikes across edges of bins.
+    Sample numbers are divided by the rate, as ``n / 30000``. The product ``n * (1 / 30000)`` is
+    rounded twice, which moves spikes across the edges of bins.
 
     Parameters
     ----------
-    samples : LazyArray
-        Numbers of samples, of any shape.
-    rate : float, 1/s
+    samples : (...) LazyArray
+        Sample numbers.
+    rate : float, Hz
         Samples per second.
+
+    Returns
+    -------
+    (...) LazyArray of float64, s
+        The times.
 
     Raises
     ------
@@ -33,35 +39,34 @@ def seconds(samples: LazyArray, rate: float) -> LazyArray:
 
 
 def knots(path: str, where: str, rows: np.ndarray, length: int) -> LazyArray:
-    """A clock as the Open Neurophysiology Environment (ALF) writes it: rows of (sample, time).
+    """Return the times of a clock that is stored as rows (sample, time), as ALF does.
+
+    The Open Neurophysiology Environment describes such files:
+    https://int-brain-lab.github.io/ONE/alf_intro.html.
 
     Parameters
     ----------
     path, where : str
-        The file, and the place in it, for messages.
+        The file, and the position in it, for messages.
     rows : (n, 2) float64
-        Numbers of samples, the first 0 and the last that of the last sample; times in s.
+        Sample numbers from 0 to ``length - 1``, ascending, and times in s.
     length : int
         Number of samples.
 
     Returns
     -------
     (length,) LazyArray of float64, s
-        On straight lines between the times that are given.
+        Times, interpolated linearly between the rows.
 
     Raises
     ------
     FormatError
-        If the rows are not such.
+        If the rows are of another kind.
     """
     samples, times = rows.T
-    good = samples.size > 0 and samples[0] == 0 and (np.diff(samples) > 0).all()
-    if (
-        not good
-        or (samples % 1 != 0).any()
-        or samples[-1] != length - 1
-        or not np.isfinite(times).all()
-    ):
+    spans_signal = samples.size > 0 and samples[0] == 0 and samples[-1] == length - 1
+    are_numbers = (np.diff(samples) > 0).all() and (samples % 1 == 0).all()
+    if not (spans_signal and are_numbers and np.isfinite(times).all()):
         raise FormatError(
             path,
             where,
@@ -72,5 +77,5 @@ def knots(path: str, where: str, rows: np.ndarray, length: int) -> LazyArray:
 
 
 def _between(wanted: np.ndarray, samples: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Times of samples, (n,) float64, s: on straight lines between those that are given."""
+    """Interpolate the times of samples, (n,) float64 in s, between those that are given."""
     return np.asarray(np.interp(wanted, samples, times))

@@ -1,4 +1,4 @@
-"""The door: find the reader of a path, open it, check what comes out."""
+"""`open_datatree`, which finds the reader of a path, opens the path and checks the tree."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from neuroarrays.errors import (
 from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER, OTHER
 from neuroarrays.files.openings import opening
-from neuroarrays.files.probe import Probe, naming_as_given, probe_of
-from neuroarrays.files.probe import asked as answered
+from neuroarrays.files.probe import Probe, asked, naming_as_given, probe_of
 from neuroarrays.formats import members, registry, rows
 from neuroarrays.lazy.chunking import chunked
 from neuroarrays.lazy.labels import show_labels
@@ -60,45 +59,46 @@ def open_datatree(
     Parameters
     ----------
     path_or_url : str, path, list of these, or DataFrame
-        A file, a folder, or several files. Of a table of `neuroarrays.units`, or any rows of it, just
-        the sessions, areas and units in its rows are opened, as one tree; see the page "Large archives".
+        A file, a folder, or several files. If it is a table of `neuroarrays.units`, or some rows of
+        one, only the sessions, areas and units of its rows are opened, as one tree; see the page
+        "Large archives".
     engine : str or type of Reader, optional
-        Name of the format (``neuroarrays formats`` lists them, those of other packages too), a
-        reader's class, or where that is, ``"package.module:Class"``; found by looking when not given.
+        Name of the format (``neuroarrays formats`` lists them, with those of other packages), the
+        class of a reader, or its address ``"package.module:Class"`` (default: the reader that
+        recognises the path).
     chunks : None, {}, "auto" or dict, optional
         None gives lazily indexed arrays, anything else dask arrays, as in xarray.
     sessions, areas : str or list of str, optional
-        Names or globs (``"VIS*"``) of what to open; the rest is not built. Of a folder in which
-        sessions are called as their files, those asked for by name are opened and no other file.
+        Names or globs (``"VIS*"``) of the sessions and areas to open. For sessions given by name, a
+        folder whose files have the names of sessions is not searched further.
     probe : bool
-        Open it in another process first, with bounds of time and memory, and read something of every
-        variable: a file that would hang this process or end it is a `FormatError` instead.
+        If True, another process with limits of time and memory opens the path first, and reads a
+        part of every variable. A file that would hang or end this process then raises `FormatError`.
     cache : bool
-        Keep on disk what opening reads from behind an address, for the next opening, and use what is
-        kept; see the page "Recordings on servers and in buckets".
+        If True, what opening reads from a remote address is stored on disk for the next time; see
+        the page "Recordings on servers and in buckets".
     **options
         Options of the reader.
 
     Returns
     -------
     xr.DataTree
-        A recording tree (raw clocks) or an aligned tree; see the page "What a tree is". Its `close`
-        closes the files; they are opened again when something more is read.
+        A recording or an aligned tree; see the page "What a tree is". Its `close` closes the files.
 
     Raises
     ------
     MissingPath
         If there is nothing at the path.
     UnknownFormat
-        If no reader recognises it, or several do.
+        If no reader recognises the path, or several do.
     BrokenReader
-        If the reader asked for belongs to another package and cannot be imported.
+        If the reader of `engine` belongs to another package and cannot be imported.
     FormatError
-        If it is damaged.
+        If a file is damaged.
     NotInTree
-        If a session or area asked for is not there.
+        If a session or area does not exist.
     TypeError
-        On an option that the reader does not have, or an engine that is neither name nor reader.
+        If the reader does not have an option, or `engine` is neither a name nor a reader.
 
     Examples
     --------
@@ -112,17 +112,18 @@ def open_datatree(
     if rows.is_table(path_or_url):
         return _of_rows(path_or_url, engine, chunks, cache, options)
     with opening(cache):
-        asked = checked_probe(path_or_url)
-        member = members.named(asked, sessions, partial(_is_known, engine=engine))
+        target = checked_probe(path_or_url)
+        member = members.named(target, sessions, partial(_is_known, engine=engine))
         if member is not None:
-            with suppress(UnknownFormat, NotInTree):  # then the whole folder is looked at
+            with suppress(UnknownFormat, NotInTree):  # if so, the whole folder is searched
                 reader = reader_of(member, engine)
                 if reader.opens_members:
                     return _opened(member, reader, chunks, probe, options)
-        return _opened(asked, reader_of(asked, engine), chunks, probe, options)
+        return _opened(target, reader_of(target, engine), chunks, probe, options)
 
 
 def _is_known(probe: Probe, engine: str | type[Reader] | None) -> bool:
+    """Whether the given reader, or any reader, recognises a path."""
     try:
         return reader_of(probe, engine).claims(probe)
     except UnknownFormat:
@@ -130,23 +131,24 @@ def _is_known(probe: Probe, engine: str | type[Reader] | None) -> bool:
 
 
 def _opened(
-    asked: Probe, reader: Reader, chunks: Any, probe: bool, options: dict[str, Any]
+    target: Probe, reader: Reader, chunks: Any, probe: bool, options: dict[str, Any]
 ) -> xr.DataTree:
-    """The tree of a path whose reader is known, checked."""
+    """Open a path with a reader, and check the tree."""
     reader._checked(options)
     if probe:
-        known = {"engine": registry.address(type(reader)), **options}
-        with naming_as_given(asked):
-            guard.in_child("neuroarrays.formats.checking:touch", asked.addresses, options=known)
-    # Readers make every index themselves; xarray looking for more costs as much as opening.
-    with safety.named(asked.given):
+        touch = "neuroarrays.formats.checking:touch"
+        child_options = {"engine": registry.address(type(reader)), **options}
+        with naming_as_given(target):
+            guard.in_child(touch, target.addresses, options=child_options)
+    # Readers make all indexes themselves; if xarray looked for more, it would double the time.
+    with safety.named(target.given):
         tree = xr.open_datatree(
-            asked,  # type: ignore[arg-type]  # passed on to the reader
+            target,  # type: ignore[arg-type]  # passed on to the reader
             engine=type(reader),
             create_default_indexes=False,
             **options,
         )
-    return _finished(tree, asked, chunks, asked.paths, options.get("drop_variables"), reader)
+    return _finished(tree, target, chunks, target.paths, options.get("drop_variables"), reader)
 
 
 def _of_rows(
@@ -156,13 +158,13 @@ def _of_rows(
     cache: bool,
     options: dict[str, Any],
 ) -> xr.DataTree:
-    """The tree of the sessions, areas and units of a table."""
+    """Open the sessions, areas and units of the rows of a table."""
 
     def open_groups(path: str, format_: str, wanted: dict[str, Any]) -> dict[str, xr.Dataset]:
-        asked = checked_probe(path)
-        reader = reader_of(asked, engine or format_ or None)
-        with safety.named(asked.given):
-            return reader.open_groups_as_dict(asked, **reader._checked(options | wanted))
+        target = checked_probe(path)
+        reader = reader_of(target, engine or format_ or None)
+        with safety.named(target.given):
+            return reader.open_groups_as_dict(target, **reader._checked(options | wanted))
 
     with opening(cache):
         tree, paths = rows.open_rows(table, open_groups, options)
@@ -177,7 +179,7 @@ def _finished(
     dropped: Any = None,
     reader: Reader | None = None,
 ) -> xr.DataTree:
-    """A tree that fits the schema, with dask arrays if asked for; closing it closes its files."""
+    """Check a tree, make dask arrays if `chunks` is given, and let its `close` close `paths`."""
     try:
         validate(tree)
     except SchemaError as error:
@@ -186,7 +188,7 @@ def _finished(
             msg += f"\n{option('drop_variables', dropped)} left out variables; "
             msg += f"xr.open_datatree(path, engine={reader.name!r}) opens such a tree without this check"
         raise SchemaError(msg) from error
-    for node in tree.subtree:  # xarray wrapped what the reader gave
+    for node in tree.subtree:  # the arrays of the reader, which xarray has wrapped
         show_labels(node)
     opened = tree if chunks is None else chunked(tree, chunks)
     opened.set_close(partial(state.close, paths))
@@ -194,24 +196,24 @@ def _finished(
 
 
 def checked_probe(path_or_url: object) -> Probe:
-    """The probe of a path, or of the paths of a list.
+    """Return the probe of a path, or of the paths of a list, after checking that all exist.
 
     Raises
     ------
     TypeError
-        If it is neither.
+        If the argument is neither a path nor a list of paths.
     MissingPath
-        If there is nothing.
+        If there is nothing at a path.
     FormatError
-        If a list has one path twice.
+        If a list has a path twice.
     """
     if not isinstance(path_or_url, str | os.PathLike | list | tuple | Probe):
         hint = "; it is open already" if isinstance(path_or_url, xr.DataTree) else ""
         msg = f"expected a path, or a list of paths, found {given.described(path_or_url)}{hint}"
         raise TypeError(msg)
-    asked = probe_of(path_or_url)
+    probe = probe_of(path_or_url)
     listed: dict[str, str] = {}
-    for member in asked.children if asked.is_list else (asked,):
+    for member in probe.children if probe.is_list else (probe,):
         member.check_pointer()
         if member.kind == OTHER and member.status.hint:
             member.check()
@@ -236,58 +238,56 @@ def checked_probe(path_or_url: object) -> Probe:
                 f"it twice, as {listed[member.path]!r} too",
             )
         listed[member.path] = member.given
-    return asked
+    return probe
 
 
-def reader_of(asked: Probe, engine: str | type[Reader] | None) -> Reader:
-    """The reader asked for, or the one that recognises the path.
+def reader_of(probe: Probe, engine: str | type[Reader] | None) -> Reader:
+    """Return the reader of `engine`, or the one that recognises the path if `engine` is None.
 
     Raises
     ------
     UnknownFormat
-        If no reader recognises it, or several do, or it does not open lists.
+        If no reader recognises the path, several do, or the reader does not open lists.
     BrokenReader
-        If the reader asked for belongs to another package and cannot be imported.
+        If the reader of `engine` belongs to another package and cannot be imported.
     TypeError
-        If the engine is neither name nor reader.
+        If `engine` is neither a name nor a reader.
     """
-    reader = _found(asked) if engine is None else _asked(asked, engine)
-    if asked.is_list and not reader.takes_lists:
+    reader = _recognising(probe) if engine is None else _of_engine(probe, engine)
+    if probe.is_list and not reader.takes_lists:
         raise UnknownFormat(
-            asked.given,
+            probe.given,
             expected=f"one path for the engine {reader.name!r}",
-            found=asked.described(),
+            found=probe.described(),
             hint=_each_alone(reader.name),
         )
     return reader
 
 
 def _each_alone(engine: str = "") -> str:
-    """How to open several paths that are no one tree, in Python or on the command line."""
+    """Return how to open several paths one by one, in Python or on the command line."""
     if "engine" in typed_options():
         return "give each path to a command of its own"
     options = f", engine={engine!r}" if engine else ""
     return f"open each: [na.open_datatree(path{options}) for path in paths]"
 
 
-def _asked(asked: Probe, engine: object) -> Reader:
-    """The reader of a name, a class or where the class is."""
+def _of_engine(probe: Probe, engine: object) -> Reader:
+    """Return the reader of a name, a class, or the address of a class; `probe` is for errors."""
     from neuroarrays.formats.reader import Reader
 
     if isinstance(engine, type) and issubclass(engine, Reader):
         return engine()
     if not isinstance(engine, str):
-        msg = (
-            "engine: expected the name of a format or a subclass of "
-            f"neuroarrays.formats.reader.Reader, found {given.described(engine)}"
-        )
+        expected = "engine: expected the name of a format or a subclass of"
+        msg = f"{expected} neuroarrays.formats.reader.Reader, found {given.described(engine)}"
         raise TypeError(msg)
     format_ = registry.named(engine)
     if format_ is None:
         names = [known.name for known in registry.formats() if not known.fault]
         similar = difflib.get_close_matches(engine, names, 3, cutoff=0.5)
         raise UnknownFormat(
-            asked.given,
+            probe.given,
             expected="the name of a format, which `neuroarrays formats` lists",
             found=option("engine", engine),
             hint=f"did you mean {' or '.join(map(repr, similar))}?" if similar else "",
@@ -295,57 +295,57 @@ def _asked(asked: Probe, engine: object) -> Reader:
     return format_.load()
 
 
-def readers_of(asked: Probe) -> list[Reader]:
-    """The readers, of this package or another, that recognise a path: usually one, or none."""
+def readers_of(probe: Probe) -> list[Reader]:
+    """Return the readers, of this package or another, that recognise a path: usually one, or none."""
     readers = list(registry.readers())
     for format_, reader in readers:
-        if not (asked.is_list or format_.package) and answered(reader.is_marked, asked):
+        if not (probe.is_list or format_.package) and asked(reader.is_marked, probe):
             return [reader]
-    return [reader for format_, reader in readers if _claims(format_, reader, asked)]
+    return [reader for format_, reader in readers if _claims(format_, reader, probe)]
 
 
-def _found(asked: Probe) -> Reader:
-    """The one reader that recognises the path."""
-    claimed = readers_of(asked)
-    if len(claimed) == 1:
-        return claimed[0]
-    if claimed:
+def _recognising(probe: Probe) -> Reader:
+    """Return the one reader that recognises a path."""
+    readers = readers_of(probe)
+    if len(readers) == 1:
+        return readers[0]
+    if readers:
         raise UnknownFormat(
-            asked.given,
+            probe.given,
             expected="one reader",
-            found=f"{shorten([reader.name for reader in claimed])}, all claim it",
-            hint=f"say which: {option('engine', claimed[0].name)}{_all_of(asked)}",
+            found=f"{shorten([reader.name for reader in readers])}, all claim it",
+            hint=f"say which: {option('engine', readers[0].name)}{_all_of(probe)}",
         )
-    first = asked
-    if asked.is_list:
-        names = {member: _names_of(member) for member in asked.children}
+    unknown = probe
+    if probe.is_list:
+        names = {member: _names_of(member) for member in probe.children}
         if all(names.values()):
-            found = ", ".join(
-                f"{member.given} ({' or '.join(names[member])})" for member in asked.children[:12]
-            )
+            described = [
+                f"{member.given} ({' or '.join(names[member])})" for member in probe.children[:12]
+            ]
             raise UnknownFormat(
-                asked.given,
+                probe.given,
                 expected="a list of paths that one reader opens as one tree",
-                found=found,
+                found=", ".join(described),
                 hint=_each_alone(),
             )
-        first = next(member for member in asked.children if not names[member])
-    for child in first.children if first.kind == FOLDER else ():
+        unknown = next(member for member in probe.children if not names[member])
+    for child in unknown.children if unknown.kind == FOLDER else ():
         child.check_pointer()
-    if first.denied:
-        raise first.unknown("a file or folder that may be read")
+    if unknown.denied:
+        raise unknown.unknown("a file or folder that may be read")
     raise UnknownFormat(
-        first.given,
+        unknown.given,
         expected="a recording in a format that can be read",
-        found=first.described() + _inside(first),
-        hint=f"{_candidates(first)}`neuroarrays formats` lists all formats, "
+        found=unknown.described() + _inside(unknown),
+        hint=f"{_candidates(unknown)}`neuroarrays formats` lists all formats, "
         f"{option('engine', 'NAME')} forces one; arrays in a layout of your own open by a mapping, "
         "and `neuroarrays info` on them prints one to start from",
     )
 
 
 def _candidates(probe: Probe) -> str:
-    """The formats whose description names the kind of these files, and those of other packages."""
+    """Return the formats whose description has the kind of these files, and those of other packages."""
     names = [probe.name, *(probe.listing if probe.kind == FOLDER else ())][:100]
     endings = {name.rpartition(".")[2].lower() for name in names if "." in name}
     kinds = {_KINDS.get(ending, ending) for ending in {*endings, probe.container} if ending}
@@ -358,27 +358,27 @@ def _candidates(probe: Probe) -> str:
     return f"formats that may fit: {shorten(candidates)}; " if candidates else ""
 
 
-def _all_of(asked: Probe) -> str:
-    """How to open recordings of several formats that lie in one folder as one tree."""
-    if not asked.is_folder or "engine" in typed_options():
+def _all_of(probe: Probe) -> str:
+    """Return how to open recordings of several formats in one folder as one tree, for a hint."""
+    if not probe.is_folder or "engine" in typed_options():
         return ""
-    call = f"na.open_datatree(na.sessions({asked.given!r}))"
+    call = f"na.open_datatree(na.sessions({probe.given!r}))"
     return f"; or {call} opens the recordings of all, each with its reader"
 
 
 def _names_of(probe: Probe) -> list[str]:
-    """Names of the readers that recognise one path."""
+    """Return the names of the readers that recognise one path."""
     return [
         reader.name for format_, reader in registry.readers() if _claims(format_, reader, probe)
     ]
 
 
 def _inside(probe: Probe) -> str:
-    """What the root of a file of arrays, or a zip, holds, in words for messages; "" of any other."""
+    """Return what the root of a file of arrays, or a zip, contains, for messages; "" for others."""
     if probe.container == "hdf5":
         return f" with {shorten(probe.names)} at its root"
     if probe.container == "zip" and probe.suffix != ".npz":
-        with contextlib.suppress(FormatError):  # it only begins like a zip
+        with contextlib.suppress(FormatError):  # the file begins like a zip, but is none
             if probe.names:
                 return f" of {shorten(probe.names)}; unpack it and give what was in it"
         return ""
@@ -388,12 +388,12 @@ def _inside(probe: Probe) -> str:
         return names_inside(probe)
 
 
-def _claims(format_: registry.Format, reader: Reader, asked: Probe) -> bool:
-    """Whether a reader recognises the path; one of another package may fail without harm to ours."""
+def _claims(format_: registry.Format, reader: Reader, probe: Probe) -> bool:
+    """Whether a reader recognises a path; a reader of another package that fails gives a warning."""
     if not format_.package:
-        return reader.guess_can_open(asked)
+        return reader.guess_can_open(probe)
     try:
-        return bool(reader.guess_can_open(asked))
+        return bool(reader.guess_can_open(probe))
     except Exception as error:
         msg = f"the reader {format_.name!r} of {format_.package} fails while looking at a path: {error!r}"
         warnings.warn(msg, UserWarning, stacklevel=2)

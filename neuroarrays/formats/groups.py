@@ -1,4 +1,4 @@
-"""What is mended in the groups of a file before they become a tree: clocks that clash, odd characters."""
+"""Changes to the groups of a file before they become a tree: separate clocks, and printable text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from neuroarrays.errors import printable
 
 
 def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Groups with a series and an area of one name as two nodes.
+    """Rename series that have the name of an area with another clock.
 
-    A node shares its clock with the nodes below it, which two recordings cannot. The series is
-    called ``<name>_series``, and the session's `notes` say so.
+    In a tree a node shares its coordinates with the nodes below it, so a series and an area of one
+    name would share a clock. The series becomes ``<name>_series``, and the session's `notes` tell it.
     """
     recording = schema.kind_of(groups["/"].attrs) == schema.RECORDING
     clashes: dict[str, str] = {}
@@ -47,28 +47,27 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 
 
 def plain(node: xr.Dataset) -> xr.Dataset:
-    """A node without control characters in names and attributes.
+    """Return a node without control characters in names and attributes.
 
-    They come from a file and could steer a terminal.
+    Text of a file could otherwise send control sequences to a terminal.
     """
-    everything: list[Any] = [node, *node.variables.values()]
-    for labelled in everything:
-        if not all(map(_is_plain, (*labelled.attrs, *labelled.attrs.values()))):
-            labelled.attrs = {
-                _cleaned(key): _cleaned(value) for key, value in labelled.attrs.items()
-            }
+    owners: list[Any] = [node, *node.variables.values()]
+    for owner in owners:
+        if not all(map(_is_plain, (*owner.attrs, *owner.attrs.values()))):
+            owner.attrs = {_cleaned(key): _cleaned(value) for key, value in owner.attrs.items()}
     odd = {name: printable(name) for name in node.variables if not str(name).isprintable()}
     return node.rename(odd) if odd else node
 
 
 def _is_plain(value: Any) -> bool:
+    """Whether a value, or a list of values, has no text with control characters."""
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return not isinstance(value, str) or value.isprintable()
 
 
 def _cleaned(value: Any) -> Any:
-    """A text, or a list with texts, without control characters but line ends and tabs."""
+    """Return a text, or a list with texts, without control characters except line ends and tabs."""
     if isinstance(value, list):
         return [_cleaned(entry) for entry in value]
     return printable(value, keep="\n\t") if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""The files of a folder that hold the sessions asked for by name, found by their names alone.
+"""Find the files of sessions that are given by name, by the names of the files alone.
 
-A folder of a thousand sessions is looked through, file by file, to know which sessions there are. Who
-asks for one session by its name needs only the file that is called so.
+To list the sessions of a folder, each of its files is opened. For one session that is given by its
+name, only the file of that name is needed, even in a folder of a thousand.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from neuroarrays.files.probe import Probe
 
 #: Characters that make a name a glob.
 _GLOB = set("*?[")
-#: Endings of files that may stand behind the name of a session, longest first.
+#: Endings of files that may follow the name of a session, longest first.
 _ENDINGS = (".nwb.zarr", ".nwb.h5", ".nwb", ".zarr")
-#: The most members called as one session that are looked at.
+#: The most files with the name of one session that are opened to see which is the session.
 _MOST = 8
-#: The number at the end of a session's name that files of other names carry too.
+#: A number at the end of a session's name, which may also be in file names of another form.
 _NUMBER = re.compile(r"\d{6,}$")
 
 
 def named(
     folder: Probe, sessions: str | Sequence[str] | None, is_session: Callable[[Probe], bool]
 ) -> Probe | None:
-    """The members of a folder that are called as the sessions asked for; no other is opened.
+    """Return the files of a folder that have the names of the wanted sessions.
 
     Parameters
     ----------
     folder : Probe
-        Of what the user gave.
+        The path that the user gave.
     sessions : str or list of str, optional
-        As given to `neuroarrays.open_datatree`.
+        The argument of `neuroarrays.open_datatree`.
     is_session : callable
-        Whether a reader recognises a member; asked only where several are called as one session.
+        Whether a reader recognises a file; called only if several files have the name of a session.
 
     Returns
     -------
     Probe or None
-        One member, or a list of them in the order of the folder. None where it is no folder, where
-        all sessions or a glob are asked for, or where not exactly one member is called so.
+        One file, or a list of files in the order of the folder. None if the path is no folder, if
+        sessions are not given by name, or if a name does not belong to exactly one file.
     """
     wanted = [sessions] if isinstance(sessions, str) else list(sessions or ())
     if not wanted or folder.kind != FOLDER or folder.container:
@@ -55,25 +55,25 @@ def named(
                 by_name.setdefault(name, []).append(member)
     members: set[str] = set()
     for name in wanted:
-        called = by_name.get(name) or _with_number(name, folder)
-        if 1 < len(called) <= _MOST:  # a file of notes beside it, say
-            called = [member for member in called if is_session(folder.child(member))]
-        if len(called) != 1:
+        candidates = by_name.get(name) or _with_number(name, folder)
+        if 1 < len(candidates) <= _MOST:  # such as a session and a file of notes beside it
+            candidates = [member for member in candidates if is_session(folder.child(member))]
+        if len(candidates) != 1:
             return None
-        members.add(called[0])
-    picked = [folder.child(member) for member in folder.listing if member in members]
-    return picked[0] if len(picked) == 1 else Probe(picked[0].location, members=picked)
+        members.add(candidates[0])
+    files = [folder.child(member) for member in folder.listing if member in members]
+    return files[0] if len(files) == 1 else Probe(files[0].location, members=files)
 
 
 def _names(member: str) -> set[str]:
-    """What a session in a file or folder of this name may be called."""
+    """Return the names that a session in a file or folder of this name may have."""
     names = {member, member.rpartition(".")[0] or member}
     names |= {member.removesuffix(ending) for ending in _ENDINGS if member.endswith(ending)}
     return {schema.node_name(name) for name in names}
 
 
 def _with_number(name: str, folder: Probe) -> list[str]:
-    """Members whose names carry the number of a session: "sub-1_ses-715093703.nwb"."""
+    """Return files whose names have the number of a session, as in "sub-1_ses-715093703.nwb"."""
     number = _NUMBER.search(name)
     if number is None:
         return []

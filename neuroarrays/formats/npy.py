@@ -1,4 +1,4 @@
-"""npy files as readers want them: lazy arrays of numbers with so many axes, and small objects."""
+"""Read npy files as readers need them: lazy arrays of numbers, and small Python objects."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from neuroarrays.files.probe import Probe
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.views import Taken
 
-#: The most bytes of a file of Python objects.
+#: The largest file of Python objects that is read, bytes.
 LARGEST = 1 << 30
 
 
 def source_of(file: Probe) -> ArraySource:
-    """The source of an npy file of numbers; only its header is read.
+    """Return the source of an npy file of numbers; only its header is read.
 
     Raises
     ------
     FormatError
-        If it is no npy file of numbers, or is cut short.
+        If the file is not an npy file of numbers, or is cut short.
     """
     source = npy_source(file)
     if source.member.dtype.kind not in "iufb":
@@ -33,12 +33,14 @@ def source_of(file: Probe) -> ArraySource:
 
 
 def npy(file: Probe, axes: int) -> LazyArray:
-    """The array of an npy file; a column of numbers, as MATLAB writes them, has one axis.
+    """Return the array of an npy file as a lazy array with a number of axes.
+
+    An array of one column or one row, as MATLAB writes them, also counts as an array of one axis.
 
     Raises
     ------
     FormatError
-        If it is no npy file of numbers with so many axes.
+        If the file is not an npy file of numbers, or its array has another number of axes.
     """
     source = source_of(file)
     stored = file_array(source, source.name)
@@ -50,24 +52,24 @@ def npy(file: Probe, axes: int) -> LazyArray:
 
 
 def objects(file: Probe) -> Any:
-    """What an npy file of Python objects holds, as plain values; nothing in it is run.
+    """Read the Python objects of an npy file as plain values; no code in the file is run.
 
     Parameters
     ----------
     file : Probe
-        What ``numpy.save`` made of a dict, or of an array of objects.
+        A file that ``numpy.save`` wrote from a dict or an array of objects.
 
     Returns
     -------
     object
-        A dict, a list, an (n,) object array, ...; what is of another class is an inert `Record`.
+        A dict, a list, an (n,) object array, ...; objects of other classes become inert `Record`s.
 
     Raises
     ------
     MissingPath
-        If there is no such file.
+        If the file does not exist.
     FormatError
-        If it is no npy file of objects, is damaged, or has more than 1 GiB.
+        If the file is not an npy file of objects, is damaged, or has more than 1 GiB.
     """
     data = file.read_bytes(LARGEST)
     header = npy_format.header(

@@ -1,6 +1,6 @@
-"""What a caller wants of a path, and what is to be done with what cannot be read.
+"""`Request`: the sessions and areas that a caller wants, and whether damaged ones are skipped.
 
-Every reader asks here, so that globs mean one thing, and a damaged session is treated in one way.
+All readers use it, so that globs and damaged sessions are treated in one way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, option
 from neuroarrays.files import safety
 from neuroarrays.schema.names import chosen, matches
@@ -21,14 +22,14 @@ class Request:
     Parameters
     ----------
     sessions, areas : str or list of str, optional
-        As given to `neuroarrays.open_datatree`; None is all.
+        The arguments of `neuroarrays.open_datatree`; None means all.
     skip_damaged : bool
-        Whether a session that cannot be read is left out, and said so in `notes`.
+        Whether a session that cannot be read is left out, with a note, instead of an error.
 
     Attributes
     ----------
     notes : list of str
-        What was left out, and why: the attribute ``notes`` of the tree.
+        What was left out and why; they become the attribute ``notes`` of the tree.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Request:
         skip_damaged: bool = False,
     ):
         self._sessions, self._areas, self.skip_damaged = sessions, areas, skip_damaged
-        self._there: dict[str, None] = {}
+        self._known_areas: dict[str, None] = {}
         self.notes: list[str] = []
 
     @property
@@ -48,7 +49,7 @@ class Request:
 
     @property
     def by_name(self) -> bool:
-        """Whether the sessions are named one by one, without a glob."""
+        """Whether the sessions are given by name, without a glob."""
         if self._sessions is None:
             return False
         names = [self._sessions] if isinstance(self._sessions, str) else self._sessions
@@ -60,60 +61,60 @@ class Request:
         return self._areas is None
 
     def sessions(self, names: Iterable[str]) -> list[str]:
-        """The wanted ones among all sessions.
+        """Return the wanted sessions among the names of all sessions.
 
         Raises
         ------
         NotInTree
-            If a session asked for is not among them.
+            If a wanted session is not among them.
         """
         return chosen(names, self._sessions, "session")
 
     def area(self, name: str) -> bool:
-        """Whether an area of some session is wanted."""
-        self._there[name] = None
+        """Whether an area of a session is wanted; `check` later knows that the area exists."""
+        self._known_areas[name] = None
         return self._areas is None or matches(name, self._areas)
 
     def areas(self, names: Iterable[str]) -> list[str]:
-        """The wanted ones among the areas of one or several sessions."""
+        """Return the wanted areas among the names of areas of one or several sessions."""
         return [name for name in names if self.area(name)]
 
     def rows(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows of a catalogue that belong to the wanted sessions and areas.
+        """Return the rows of a catalogue that belong to the wanted sessions and areas.
 
         Raises
         ------
         NotInTree
-            If a session or area asked for is in none of them.
+            If no row is of a wanted session or area.
         """
         rows = list(rows)
-        picked = set(self.sessions(dict.fromkeys(row.get("session", "") for row in rows)))
-        of_sessions = [row for row in rows if row.get("session", "") in picked]
-        kept = [row for row in of_sessions if not row.get("area") or self.area(row["area"])]
+        sessions = set(self.sessions(dict.fromkeys(row.get(schema.SESSION, "") for row in rows)))
+        rows = [row for row in rows if row.get(schema.SESSION, "") in sessions]
+        rows = [row for row in rows if not row.get(schema.AREA) or self.area(row[schema.AREA])]
         self.check()
-        return kept
+        return rows
 
     @contextmanager
     def sparing(
         self, name: str, path: object, several: bool = True, notes: list[str] | None = None
     ) -> Iterator[None]:
-        """Open one session of several: what is wrong with it is an error, or a note if so asked.
+        """Open one session in this context: with `skip_damaged`, an error becomes a note.
 
         Parameters
         ----------
         name : str
-            Of the session, or of a part of it.
+            Name of the session, or of a part of it.
         path : str, path or Probe
-            Where it lies, for messages.
+            Path of the session, for messages.
         several : bool
-            Whether there are others: only then the option is worth a hint.
+            Whether there are other sessions; only then an error gets a hint about `skip_damaged`.
         notes : list of str, optional
-            Takes the note in place of `notes` of the tree.
+            The list that gets the note (default: the notes of the tree).
 
         Raises
         ------
         FormatError, MissingPath
-            Whatever goes wrong, unless `skip_damaged`.
+            If the session cannot be read, unless `skip_damaged`.
         """
         try:
             with safety.named(os.fspath(path) if isinstance(path, os.PathLike) else str(path)):
@@ -130,16 +131,16 @@ class Request:
                 raise
 
     def check(self) -> None:
-        """Check that every area asked for was in some session; called by the base of readers.
+        """Check that each wanted area was in some session; the base class of readers calls it.
 
         Raises
         ------
         NotInTree
-            If one was in none.
+            If an area was in no session.
         """
-        chosen(self._there, self._areas, "area")
+        chosen(self._known_areas, self._areas, schema.AREA)
 
 
 def _hint() -> str:
-    """The hint to open all sessions that are not damaged."""
+    """Return the hint to open all sessions that are not damaged."""
     return f"{option('skip_damaged', True)} opens the other sessions"

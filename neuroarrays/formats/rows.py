@@ -1,6 +1,6 @@
-"""From rows to a tree: just the sessions, areas and units that a table names, of as many files as it names.
+"""Open the sessions, areas and units that the rows of a table name, from all files in it, as one tree.
 
-Which columns say where a row lies stands here; `neuroarrays.collection` makes such tables.
+`neuroarrays.collection` makes such tables; the columns that locate a row are defined here.
 """
 
 from __future__ import annotations
@@ -28,63 +28,63 @@ from neuroarrays.tree.selection import take_units
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns that say where a row lies: the file, the reader of it, the group of sessions in it, the session,
-#: the area, the path of the area's node, the position of the unit in the area, and the stamp of the file.
+#: Columns that locate a row: the file, its reader, the block of sessions in it, the session, the area,
+#: the path of the area's node, the position of the unit in the area, and the stamp of the file.
 PATH, FORMAT, BLOCK, SESSION, AREA = "path", "format", "block", "session", "area"
 NODE, ROW, STAMP = "node", "row", "stamp"
-#: Attributes of a root that say how one file was opened, not what is in it.
+#: Attributes of a root that tell how a file was opened, not what it contains.
 _OF_OPENING = ("source", "notes", schema.SESSIONS_ASKED)
 #: Attribute of a session that has another name in the tree than in its file.
 NAME_IN_FILE = "name_in_file"
-#: Path, format, what to open of it -> the nodes by path.
+#: A function that opens a path: it gets the path, the format and the options, and returns the nodes.
 OpenGroups = Callable[[str, str, dict[str, Any]], dict[str, xr.Dataset]]
 
 
-def is_table(given: object) -> bool:
-    """Whether it is a DataFrame of pandas, which is loaded if it is."""
+def is_table(value: object) -> bool:
+    """Whether a value is a DataFrame of pandas; pandas is not imported for the answer."""
     pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(given, pandas.DataFrame)
+    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def open_rows(
     table: pd.DataFrame, open_groups: OpenGroups, options: dict[str, Any]
 ) -> tuple[xr.DataTree, list[str]]:
-    """The sessions, areas and units of the rows of a table as one lazy tree.
+    """Open the sessions, areas and units of the rows of a table as one lazy tree.
 
-    Units stand in the order of their file, whatever the order of the rows, so that what is read lies
-    together; a row that is there twice counts once.
+    Units are in the order of their file, not of the rows, so that neighbouring values are read
+    together. A row that occurs twice counts once.
 
     Parameters
     ----------
     table : DataFrame
-        With the columns ``path`` and ``session``, and as far as they are there ``format``, ``block``,
-        ``area``, ``unit_id`` and ``row``. Without areas whole sessions are opened, without units whole
-        areas; so are those of rows where it is missing.
+        A table with the columns ``path`` and ``session``, and optionally ``format``, ``block``,
+        ``area``, ``unit_id`` and ``row``. Whole sessions are opened if there is no area, and whole
+        areas if there is no unit, in the table or in a row of it.
     open_groups : callable
-        Opens some sessions and areas of one path.
+        A function that opens sessions and areas of one path.
     options : dict
-        Options of the reader; ``sessions`` and ``areas`` are taken out, and choose rows.
+        Options of the reader; ``sessions`` and ``areas`` are removed from it, and choose rows.
 
     Returns
     -------
     tree : DataTree
-        Sessions of one name and several files are called by the folder of each too, or else by its
-        file; their attribute ``name_in_file`` is the name.
+        The tree. If several files have a session of one name, the folder of each file, or else its
+        file name, is put before the name; the attribute ``name_in_file`` has the original name.
     paths : list of str
-        The files.
+        The paths of the files.
 
     Raises
     ------
     ValueError
-        If a column is missing, there is no row, or the files hold trees of both kinds.
+        If a column is missing, there is no row, or the files have trees of both kinds.
     NotInTree
         If a file has no such session, area or unit.
     FormatError
         If a file changed since its rows were made.
     """
-    named = _named(_checked(table, options))
+    rows_of = _rows_by_path(_wanted_rows(table, options))
     opened: dict[str, groups.Groups] = {}
-    for path, rows in named.items():
+    for path, rows in rows_of.items():
         _check_unchanged(path, rows.stamps)
         wanted: dict[str, Any] = {"sessions": list(dict.fromkeys(rows.names))}
         if rows.areas and all(rows.areas):
@@ -101,15 +101,19 @@ def open_rows(
         raise ValueError(msg)
     root = _root(list(roots.values()))
     merged = {"/": xr.Dataset(attrs=root)}
-    sessions = {path: set(rows.sessions) for path, rows in named.items()}
-    names = _names({p: [n for n in nodes if n in sessions[p]] for p, nodes in opened.items()})
+    sessions = {
+        path: [name for name in nodes if name in set(rows_of[path].sessions)]
+        for path, nodes in opened.items()
+    }
+    names = _names(sessions)
     for path, nodes in opened.items():
-        apart = {k: v for k, v in roots[path].items() if k not in (*root, *_OF_OPENING)}
+        # Attributes of this root that the other roots do not share become those of its sessions.
+        attrs = {k: v for k, v in roots[path].items() if k not in (*root, *_OF_OPENING)}
         for name, node in nodes.items():
             new, session = _renamed(name, names[path])
             if session and name == session:
-                own = apart | ({NAME_IN_FILE: _leaf(session)} if new != name else {})
-                node = node.assign_attrs(own | node.attrs)
+                original = {NAME_IN_FILE: _leaf(session)} if new != name else {}
+                node = node.assign_attrs(attrs | original | node.attrs)
             merged[f"/{new}"] = node
     return tree_of(merged), list(opened)
 
@@ -117,7 +121,7 @@ def open_rows(
 def _opened(
     open_groups: OpenGroups, path: str, source: str, wanted: dict[str, Any]
 ) -> dict[str, xr.Dataset]:
-    """The nodes of one file; a relative path that leads nowhere is often that of an index."""
+    """Open one file; the error for a missing relative path explains the paths of an index."""
     try:
         return open_groups(path, source, wanted)
     except MissingPath as error:
@@ -131,7 +135,7 @@ def _opened(
 
 
 def _check_unchanged(path: str, stamps: Sequence[str]) -> None:
-    """Refuse rows of a file that is another one now: they may name other units than they did."""
+    """Raise an error if a file changed since its rows were made, as they may name other units now."""
     today = stamp_text(stamp_of(locate(path))) if stamps else ""
     if today and any(stamp != today for stamp in stamps):
         raise FormatError(
@@ -145,17 +149,17 @@ def _check_unchanged(path: str, stamps: Sequence[str]) -> None:
 
 
 def check(table: pd.DataFrame) -> None:
-    """Refuse a table that does not say where its rows lie.
+    """Check that a table has rows, and that it locates all of them.
 
     Raises
     ------
     ValueError
-        If a column is missing, a row says nothing in it, or there is no row.
+        If a column or one of its values is missing, or there is no row.
     """
     for name in (PATH, SESSION):
         if name not in table:
             msg = (
-                f"a table without the column {name!r}, which says where its rows lie; keep the columns "
+                f"a table without the column {name!r}, which locates its rows; keep the columns "
                 f"{PATH}, {FORMAT}, {SESSION}, {AREA} and {schema.UNIT} of na.units"
             )
             raise ValueError(msg)
@@ -163,7 +167,7 @@ def check(table: pd.DataFrame) -> None:
         msg = "a table without rows: there is nothing to open"
         raise ValueError(msg)
     if not _known(table[PATH]).all() or not _known(table[SESSION]).all():
-        msg = f"a row without {PATH} or {SESSION}: it says not where it lies"
+        msg = f"a row has no {PATH} or no {SESSION}, so that it cannot be located"
         raise ValueError(msg)
     if AREA in table and schema.UNIT in table:
         lost = np.asarray(table[AREA].isna()) & _known(table[schema.UNIT])
@@ -175,8 +179,8 @@ def check(table: pd.DataFrame) -> None:
             raise ValueError(msg)
 
 
-def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
-    """The rows that are asked for."""
+def _wanted_rows(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of the wanted sessions and areas, which are removed from the options."""
     check(table)
     for option, column in (("sessions", SESSION), ("areas", AREA)):
         wanted = options.pop(option, None)
@@ -187,7 +191,7 @@ def _checked(table: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
 
 
 def _known(column: pd.Series) -> np.ndarray:
-    """Where a column of names has one."""
+    """Return whether each entry of a column of names has a name, (row,) bool."""
     known: np.ndarray = np.asarray(column.notna()) & np.asarray(column.astype(str) != "")
     return known
 
@@ -199,15 +203,15 @@ class _Rows:
     Attributes
     ----------
     format : str
-        The reader, "" where the table does not say.
+        Name of the reader, or "" if the table does not have it.
     names, areas : list of str
-        The session and the area of each; no areas where the table has none.
+        Session and area of each row; `areas` is empty if the table has none.
     sessions : list of str
-        The path of the session of each: with its block.
+        Path of the session of each row, with its block.
     ids, rows : list
-        The unit (None for all of the area) and its position of each, where the table has them.
+        Unit of each row (None for the whole area) and its position; empty if the table has none.
     stamps : list of str
-        The stamps that the rows have of the file, each once.
+        The different stamps of the file in the rows.
     """
 
     format: str
@@ -219,65 +223,66 @@ class _Rows:
     stamps: list[str] = field(default_factory=list)
 
     def by_area(self) -> dict[str, _Rows]:
-        """The rows of each area by its path in the tree."""
-        areas: dict[str, list[int]] = {}
-        for at, (session, area) in enumerate(zip(self.sessions, self.areas, strict=True)):
-            areas.setdefault(_key(session, area), []).append(at)
-        return {path: self._units(places) for path, places in areas.items()}
+        """Return the units of each area, by the path of the area in the tree."""
+        positions: dict[str, list[int]] = {}
+        for i, (session, area) in enumerate(zip(self.sessions, self.areas, strict=True)):
+            positions.setdefault(_joined(session, area), []).append(i)
+        return {path: self._units(of_area) for path, of_area in positions.items()}
 
-    def _units(self, places: Sequence[int]) -> _Rows:
-        """The units of some rows; those of an area that a row names as a whole are all."""
-        ids = [self.ids[at] for at in places] if self.ids else []
-        rows = [self.rows[at] for at in places] if self.rows else []
+    def _units(self, positions: Sequence[int]) -> _Rows:
+        """Return the units at some positions; no ids, for all units, if one row is a whole area."""
+        ids = [self.ids[i] for i in positions] if self.ids else []
+        rows = [self.rows[i] for i in positions] if self.rows else []
         return _Rows(self.format, [], [], [], [] if None in ids else ids, rows)
 
 
-def _named(table: pd.DataFrame) -> dict[str, _Rows]:
-    """The rows of each file."""
+def _rows_by_path(table: pd.DataFrame) -> dict[str, _Rows]:
+    """Return the rows of each file, by its path."""
 
-    def column(name: str, of_file: np.ndarray) -> list[Any]:
-        return values[name][of_file].tolist() if name in values else []
+    def column(name: str, positions: list[int]) -> list[Any]:
+        return values[name][positions].tolist() if name in values else []
 
-    wanted = (PATH, FORMAT, STAMP, BLOCK, SESSION, AREA, schema.UNIT, ROW)
-    values = {name: table[name].to_numpy(object) for name in wanted if name in table}
+    columns = (PATH, FORMAT, STAMP, BLOCK, SESSION, AREA, schema.UNIT, ROW)
+    values = {name: table[name].to_numpy(object) for name in columns if name in table}
     if schema.UNIT in values:
         values[schema.UNIT] = np.where(_known(table[schema.UNIT]), values[schema.UNIT], None)
-    places: dict[str, list[int]] = {}
-    for at, path in enumerate(values[PATH].tolist()):
-        places.setdefault(str(path), []).append(at)
-    named = {}
-    for path, positions in places.items():
-        of_file = np.array(positions)
-        sessions = [str(name) for name in column(SESSION, of_file)]
-        blocks = column(BLOCK, of_file) or [""] * len(sessions)
-        formats = column(FORMAT, of_file)
-        named[path] = _Rows(
+    positions_of: dict[str, list[int]] = {}
+    for i, path in enumerate(values[PATH].tolist()):
+        positions_of.setdefault(str(path), []).append(i)
+    by_path = {}
+    for path, positions in positions_of.items():
+        sessions = [str(name) for name in column(SESSION, positions)]
+        blocks = column(BLOCK, positions) or [""] * len(sessions)
+        formats = column(FORMAT, positions)
+        by_path[path] = _Rows(
             formats[0] if formats and isinstance(formats[0], str) else "",
             sessions,
-            [area if isinstance(area, str) else "" for area in column(AREA, of_file)],
-            [_key(block, name) for block, name in zip(blocks, sessions, strict=True)],
-            column(schema.UNIT, of_file),
-            column(ROW, of_file),
-            [s for s in dict.fromkeys(column(STAMP, of_file)) if isinstance(s, str) and s],
+            [area if isinstance(area, str) else "" for area in column(AREA, positions)],
+            [_joined(block, name) for block, name in zip(blocks, sessions, strict=True)],
+            column(schema.UNIT, positions),
+            column(ROW, positions),
+            [s for s in dict.fromkeys(column(STAMP, positions)) if isinstance(s, str) and s],
         )
-    return named
+    return by_path
 
 
-def _key(*names: object) -> str:
+def _joined(*names: object) -> str:
+    """Return a path of the names that are text and not empty."""
     return "/".join(name for name in names if isinstance(name, str) and name)
 
 
 def _leaf(path: str) -> str:
+    """Return the last name of a path."""
     return path.rpartition("/")[2]
 
 
 def _cut(path: str, nodes: groups.Groups, rows: _Rows) -> groups.Groups:
-    """The nodes of the sessions, areas and units of some rows, which are all of one file."""
+    """Return the nodes of a file with just the sessions, areas and units of some rows."""
     sessions = dict.fromkeys(rows.sessions)
     for session in sessions:
         if session not in nodes:
             raise NotInTree("session", session, [name for name in nodes if name], f"in {path}")
-    kept = {
+    in_sessions = {
         name: node
         for name, node in nodes.items()
         if any(
@@ -286,59 +291,55 @@ def _cut(path: str, nodes: groups.Groups, rows: _Rows) -> groups.Groups:
         )
     }
     if not rows.areas:
-        return kept
-    wanted = rows.by_area()
+        return in_sessions
+    by_area = rows.by_area()
     masks: dict[str, np.ndarray] = {}
-    unseen = {area: set(of_area.ids) for area, of_area in wanted.items()}
-    for owner in groups.owners(kept, schema.UNIT):
-        size = kept[owner].sizes[schema.UNIT]
-        area = next((a for a in wanted if owner == a or groups.below(owner, a)), None)
-        if area is None or area in sessions:  # of a session that is wanted whole, or not at all
+    missing = {area: set(units.ids) for area, units in by_area.items()}
+    for owner in groups.owners(in_sessions, schema.UNIT):
+        size = in_sessions[owner].sizes[schema.UNIT]
+        area = next((a for a in by_area if owner == a or groups.below(owner, a)), None)
+        if area is None or area in sessions:  # no unit is wanted, or all of a whole session
             masks[owner] = np.full(size, area is not None)
             continue
-        has_ids = schema.UNIT in kept[owner].variables
-        ids = kept[owner].variables[schema.UNIT].values if has_ids else np.arange(size)
-        masks[owner] = _mask(ids.tolist(), wanted[area])
-        unseen[area] -= set(_same_kind(ids[masks[owner]].tolist(), wanted[area].ids))
-    for area, missing in unseen.items():
-        if missing and area not in sessions:
-            _refuse(path, area, sorted(missing, key=str))
-    return groups.keep_rows(kept, masks, schema.UNIT, take_units)
+        has_ids = schema.UNIT in in_sessions[owner].variables
+        ids = in_sessions[owner].variables[schema.UNIT].values if has_ids else np.arange(size)
+        masks[owner] = _unit_mask(ids.tolist(), by_area[area])
+        missing[area] -= set(_same_type(ids[masks[owner]].tolist(), by_area[area].ids))
+    for area, ids in missing.items():
+        if ids and area not in sessions:
+            raise FormatError(
+                path,
+                area,
+                f"the units of the table, {shorten(sorted(ids, key=str), 6)} among them",
+                f"{many(len(ids), 'unit')} that it does not have",
+                "it changed since the table was made: make it again with na.units; or the table was "
+                "made with options of the reader: give them here too",
+            )
+    return groups.keep_rows(in_sessions, masks, schema.UNIT, take_units)
 
 
-def _same_kind(ids: list[Any], wanted: Sequence[Any]) -> list[Any]:
-    """Ids as text where those of the table are: a column of several files has one type."""
-    return [str(one) for one in ids] if wanted and isinstance(wanted[0], str) else ids
+def _same_type(ids: list[Any], table_ids: Sequence[Any]) -> list[Any]:
+    """Return ids as text if those of the table are: a column of several files has one type."""
+    return [str(unit) for unit in ids] if table_ids and isinstance(table_ids[0], str) else ids
 
 
-def _mask(ids: list[Any], rows: _Rows) -> np.ndarray:
-    """Which units of an area stand in some rows: (unit,) bool; all where the rows name none."""
+def _unit_mask(ids: list[Any], rows: _Rows) -> np.ndarray:
+    """Return which units of an area some rows name, (unit,) bool; all if the rows name none."""
     if not rows.ids:
         return np.ones(len(ids), bool)
-    known = _same_kind(ids, rows.ids)
-    if len(set(known)) == len(known) or not rows.rows:
-        asked = set(rows.ids)
-        return np.array([one in asked for one in known], bool)
-    mask = np.zeros(len(ids), bool)  # a file that gives one id twice: by position
-    for one, row in zip(rows.ids, rows.rows, strict=True):
-        if 0 <= row < len(known) and known[int(row)] == one:
+    ids = _same_type(ids, rows.ids)
+    if len(set(ids)) == len(ids) or not rows.rows:
+        wanted = set(rows.ids)
+        return np.array([unit in wanted for unit in ids], bool)
+    mask = np.zeros(len(ids), bool)  # the file has an id twice, so units are located by position
+    for unit, row in zip(rows.ids, rows.rows, strict=True):
+        if 0 <= row < len(ids) and ids[int(row)] == unit:
             mask[int(row)] = True
     return mask
 
 
-def _refuse(path: str, area: str, missing: Sequence[Any]) -> None:
-    raise FormatError(
-        path,
-        area,
-        f"the units of the table, {shorten(missing, 6)} among them",
-        f"{many(len(missing), 'unit')} that it does not have",
-        "it changed since the table was made: make it again with na.units; or the table was made with "
-        "options of the reader: give them here too",
-    )
-
-
 def _root(roots: list[dict[str, Any]]) -> dict[str, Any]:
-    """Attributes of the root: those that all files have; notes of all."""
+    """Return the attributes of the root: those that all files share, and the notes of all files."""
     notes = [note for attrs in roots for note in np.atleast_1d(attrs.get("notes", [])).tolist()]
     first = roots[0]
     common = {
@@ -353,7 +354,7 @@ def _root(roots: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _names(sessions: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
-    """For each file the path of each session in it -> its path in the tree of all, each another."""
+    """Return, for each file, a different path in the merged tree for the path of each of its sessions."""
     count = Counter(name for names in sessions.values() for name in names)
 
     def distinct(prefix: Callable[[str], str]) -> dict[str, dict[str, str]]:
@@ -363,17 +364,17 @@ def _names(sessions: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
             for name in names:
                 block, _, leaf = name.rpartition("/")
                 new = schema.node_name(f"{prefix(path)}_{leaf}") if count[name] > 1 else leaf
-                named[path][name] = _key(block, new)
+                named[path][name] = _joined(block, new)
         return named
 
     numbers = {path: str(number) for number, path in enumerate(sessions)}
-    ways = (
+    prefixes = (
         lambda path: locate(path).parent.name,
         lambda path: locate(path).name.partition(".")[0],
         lambda path: numbers[path],
     )
-    for way in ways:
-        named = distinct(way)
+    for prefix in prefixes:
+        named = distinct(prefix)
         all_names = [new for names in named.values() for new in names.values()]
         if len(set(all_names)) == len(all_names):
             break
@@ -381,6 +382,6 @@ def _names(sessions: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
 
 
 def _renamed(name: str, sessions: Mapping[str, str]) -> tuple[str, str]:
-    """The path of a node in the tree of all, and the session that it belongs to, "" for none."""
+    """Return the path of a node in the merged tree, and the session that it belongs to, or ""."""
     session = next((s for s in sessions if name == s or groups.below(name, s)), "")
     return (sessions[session] + name[len(session) :] if session else name), session

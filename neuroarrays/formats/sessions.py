@@ -1,7 +1,7 @@
-"""Which sessions a path holds: those that are read, those that are damaged, and what else lies there.
+"""Find the sessions at a path: those that can be read, damaged ones, and files that are passed over.
 
-What looks like a session, by its suffix or its siblings, and cannot be read is an error unless the
-caller says ``skip_damaged=True``; whatever is not taken is said in `notes`.
+A file that looks like a session, by its suffix or its siblings, and cannot be read is an error,
+unless the caller gives ``skip_damaged=True``. `notes` name everything that is passed over.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, Unkno
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.probe import Probe, asked
 
-#: Indexes of the recordings of a folder, as `neuroarrays.index` calls them: they are used, not passed over.
+#: Files of `neuroarrays.index` in a folder of recordings; they are in use, so no note names them.
 INDEXES = tuple(f"{name}.parquet" for name in ("units", "presentations", "sessions", "catalog"))
 Question = Callable[[Probe], bool]
 
 
 class Sessions(dict[str, Any]):
-    """Name of each session -> what `Reader.open_session` is given: its `Probe`, mostly.
+    """Sessions by name, each as the argument of `Reader.open_session`, which usually is its `Probe`.
 
-    In the place of a session that cannot be read stands the `FormatError` that says why.
+    A session that cannot be read has the `FormatError` that tells why.
 
     Attributes
     ----------
     notes : list of str
-        What else lies there and was passed over, in words.
+        Sentences that name the files that were passed over.
     """
 
     def __init__(self, sessions: Any = (), notes: Iterable[str] = ()):
@@ -50,28 +50,33 @@ def find(
     called: Callable[[Probe], str] = lambda probe: probe.stem,
     shared: str = "",
 ) -> Sessions:
-    """The sessions that a path stands for: itself, the members of a list, or those in a folder.
+    """Find the sessions of a path: the path itself, the members of a list, or those in a folder.
 
     Parameters
     ----------
     probe : Probe
-        Of what the user gave.
+        The path, list or folder that the user gave.
     accepts : callable
-        Whether a file or folder is a session of the reader; an error is a no.
+        Whether a file or folder is a session of the reader; an error counts as no.
     meant : callable, optional
-        Whether what is not accepted is meant to be a session, by its name, say; the endings of
-        those that were accepted say so of what cannot be read at all.
+        Whether a file that is not accepted is meant to be a session, for example by its name; such
+        a file is damaged. So is an unreadable file with the suffix of an accepted one.
     sound : callable, optional
-        Whether what is not accepted is a good file of another kind: it is passed over.
+        Whether a file that is not accepted is a good file of another kind, which is passed over.
     called : callable, optional
-        The name of a session; where two are equal, that of its folder is put before.
+        The name of a session. If two are equal, the name of the folder is put before each.
     shared : str, optional
-        The name of what sessions in a folder read together, and which is none.
+        Name of a member of the folder that all sessions read, and that is no session itself.
+
+    Returns
+    -------
+    Sessions
+        The sessions by name, in order of the folder or list.
 
     Raises
     ------
     UnknownFormat
-        If a member of a list is no session: what was asked for by its name is not passed over.
+        If a member of a list is not a session; a path that the user gave is not passed over.
     """
     if not probe.is_list and (not probe.is_folder or asked(accepts, probe)):
         return Sessions({schema.node_name(called(probe)): probe})
@@ -82,25 +87,25 @@ def find(
     ]
     answers = {child: _answer(accepts, child) for child in children}
     kinds = {(child.suffix, child.is_file) for child, answer in answers.items() if answer is True}
-    taken: dict[Probe, Any] = {}
-    plain: list[Probe] = []
+    sessions: dict[Probe, Any] = {}
+    others: list[Probe] = []
     notes: list[str] = []
     for child, answer in answers.items():
         if answer is True:
-            taken[child] = child
+            sessions[child] = child
         elif child.pointer:
             notes.append(f"{child.name} passed over: {child.pointer}")
         elif isinstance(answer, FormatError) and (child.suffix, child.is_file) in kinds:
-            taken[child] = answer
+            sessions[child] = answer
         elif not asked(sound, child) and (asked(meant, child) or _is_broken(child, kinds)):
-            taken[child] = child.unknown("a session, as its name says")
+            sessions[child] = child.unknown("a session, as its name says")
         else:
-            plain.append(child)
-    if plain and probe.is_list:
-        raise plain[0].unknown("a session, as each path of a list", "leave it out")
-    if plain:
-        notes.append(f"passed over: {shorten([child.name for child in plain])}")
-    return Sessions(zip(_distinct(list(taken), called), taken.values(), strict=True), notes)
+            others.append(child)
+    if others and probe.is_list:
+        raise others[0].unknown("a session, as each path of a list", "leave it out")
+    if others:
+        notes.append(f"passed over: {shorten([child.name for child in others])}")
+    return Sessions(zip(_distinct(list(sessions), called), sessions.values(), strict=True), notes)
 
 
 def recognised(
@@ -109,9 +114,9 @@ def recognised(
     meant: Question = lambda _: False,
     sound: Question = lambda _: False,
 ) -> bool:
-    """Whether a path is a session, a folder in which there is one, or a list of sessions only.
+    """Whether a path is a session, a folder with at least one session, or a list of sessions only.
 
-    What is meant to be a session and is damaged counts: it is the reader's to report.
+    A damaged session counts as well, because the reader has to report it.
     """
     if not probe.is_list and not probe.is_folder:
         return asked(accepts, probe)
@@ -123,7 +128,7 @@ def recognised(
 
 
 def _distinct(probes: list[Probe], called: Callable[[Probe], str]) -> list[str]:
-    """A name for each, made unique by its folder where two are equal, else by a number."""
+    """Return a name for each session; equal names get the name of the folder, or else a number."""
     names = [called(probe) for probe in probes]
     unique = [
         f"{probe.parent.name}_{name}" if names.count(name) > 1 else name
@@ -135,7 +140,7 @@ def _distinct(probes: list[Probe], called: Callable[[Probe], str]) -> list[str]:
 
 
 def _answer(question: Question, child: Probe) -> bool | FormatError:
-    """The answer to a question about a path, or the error if the path cannot be read."""
+    """Return the answer to a question about a path, or the error if the path cannot be read."""
     try:
         return bool(question(child))
     except FormatError as error:
@@ -145,14 +150,9 @@ def _answer(question: Question, child: Probe) -> bool | FormatError:
 
 
 def _is_broken(child: Probe, kinds: Container[tuple[str, bool]]) -> bool:
-    """Whether it has the suffix of sessions, and nothing in it can be read.
+    """Whether a path that is no session has the suffix of sessions, and nothing in it can be read.
 
-    Parameters
-    ----------
-    child : Probe
-        What is no session.
-    kinds : container of (str, bool)
-        Suffixes of the sessions beside it, and whether they are files.
+    `kinds` are the suffixes of the sessions beside it, and whether they are files.
     """
     if child.suffix and (child.suffix, True) in kinds and not _is_readable(child):
         return True
@@ -162,6 +162,7 @@ def _is_broken(child: Probe, kinds: Container[tuple[str, bool]]) -> bool:
 
 
 def _can_be_listed(folder: Probe) -> bool:
+    """Whether the names in a folder can be read."""
     try:
         return folder.names is not None
     except (FormatError, MissingPath):
@@ -169,7 +170,7 @@ def _can_be_listed(folder: Probe) -> bool:
 
 
 def _is_readable(child: Probe) -> bool:
-    """Whether the path holds a file of some other readable kind."""
+    """Whether a path has a readable file or folder of any kind, judged by its suffix."""
     if not child.is_file:
         return child.kind == FOLDER
     if child.suffix in (".h5", ".hdf5", ".nwb"):

@@ -68,7 +68,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-#: What `loaders` is asked for.
+#: The keyword arguments of `loaders` itself.
 _ARGUMENTS = (
     "batch_size",
     "length",
@@ -80,7 +80,7 @@ _ARGUMENTS = (
     "options",
     "prefetch",
 )
-#: What `loaders` makes of an area.
+#: The classes of datasets, and the normalisation, that `loaders` uses.
 _KINDS = Kinds(TrialDataset, ClipDataset, RepeatDataset, Normalize.fit, Normalize.stored)
 
 
@@ -107,7 +107,8 @@ def loaders(  # noqa: PLR0913
     tree : xr.DataTree
         An aligned tree, from its root.
     inputs, targets : sequence of str
-        Variables of each area; see `TrialDataset`. Areas without any of them are left out.
+        Variables of each area; see `TrialDataset`. Areas that lack one of them are left out, with a
+        warning.
     batch_size : int, optional
         Samples per batch (default: 64, or that of the library of `compat`).
     length : float, s, optional
@@ -146,7 +147,7 @@ def loaders(  # noqa: PLR0913
     Raises
     ------
     NotInTree, SchemaError, ValueError
-        If something is missing or empty; the message has the session and area.
+        If something is missing or empty; the message names the session and area.
 
     Examples
     --------
@@ -160,26 +161,30 @@ def loaders(  # noqa: PLR0913
     from neuroarrays.torch import dropin
 
     if compat is not None:
-        chosen: dict[str, Any] = {
+        not_taken: dict[str, Any] = {
             "length": length,
             "repeats": repeats,
             "normalize": normalize or None,
+            "split": None if split == "tier" else split,
         }
-        chosen["split"] = None if split == "tier" else split
-        if unused := [name for name, value in chosen.items() if value is not None]:
+        if unused := [name for name, value in not_taken.items() if value is not None]:
             msg = f"compat={compat!r} does not take {', '.join(unused)}: that library decides it"
             raise ValueError(msg)
         check(options, Mapping | None, f"options of compat={compat!r}: expected a dict", TypeError)
-        given: dict[str, Any] = {"inputs": inputs, "targets": targets}
-        asked = {"batch_size": batch_size, "seed": seed}
-        given |= {name: value for name, value in asked.items() if value is not None}
-        theirs = {**(options or {}), **loading}
+        arguments = {
+            "inputs": inputs,
+            "targets": targets,
+            "batch_size": batch_size,
+            "seed": seed,
+        }
+        library_options = {**(options or {}), **loading}
         if prefetch is not None:
-            theirs["prefetch"] = prefetch
-        if twice := [name for name in theirs if name in (*asked, *given)]:
+            library_options["prefetch"] = prefetch
+        if twice := [name for name in library_options if name in arguments]:
             msg = f"options: {twice[0]} is an argument of loaders, give it there"
             raise ValueError(msg)
-        return dropin.loaders(tree, compat, **given, **theirs)
+        arguments = {name: value for name, value in arguments.items() if value is not None}
+        return dropin.loaders(tree, compat, **arguments, **library_options)
     dropin.check_loading(loading, _ARGUMENTS, "na.torch.loaders")
     plan = LoaderPlan(
         gathering.names(inputs),

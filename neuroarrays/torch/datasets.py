@@ -1,4 +1,4 @@
-"""The datasets of `neuroarrays.batches` with tensors, as torch's own loaders take them."""
+"""The datasets of `neuroarrays.batches` with tensors, for torch's loaders."""
 
 from __future__ import annotations
 
@@ -18,39 +18,45 @@ from neuroarrays.torch.transfer import page_locked
 
 
 class Tensors(Samples, Dataset[Batch]):
-    """Samples whose arrays are tensors: of the memory that was gathered into, no copy."""
+    """The base of datasets whose batches have tensors, which use the gathered memory without a copy."""
 
     def delivered(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values)
 
     def pin(self) -> None:
-        """Gather into memory that a GPU reads by itself, from the next batch on."""
+        """Gather into page-locked memory, which a GPU reads directly, from the next batch on."""
         for gatherer in self.gatherers():
             gatherer.buffers.allocate_by(page_locked)
 
     def gather_into(self, memory: Callable[[int], np.ndarray]) -> None:
-        """Gather into memory, (size,) uint8 of so many bytes, from the next batch on."""
+        """Gather into the memory that `memory(size)` returns, (size,) uint8, from the next batch on."""
         for gatherer in self.gatherers():
             gatherer.buffers.elsewhere = memory
 
 
 def each(dataset: Any, method: str, *arguments: Any) -> list[Any]:
-    """What a method of our datasets returns, also of those that torch's `Subset` and others hold."""
+    """Call a method of a dataset, or of the datasets inside torch's `Subset` and others.
+
+    Returns
+    -------
+    list
+        The result of each call.
+    """
     if hasattr(dataset, method):
         return [getattr(dataset, method)(*arguments)]
     parts = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", [])
     return [result for part in parts for result in each(part, method, *arguments)]
 
 
-def check_dataset(given: Any) -> None:
-    """Refuse what is no dataset of this module.
+def check_dataset(dataset: Any) -> None:
+    """Check that an argument is a dataset of this module.
 
     Raises
     ------
     TypeError
-        Says what to make.
+        If it is not; the message shows how to make one.
     """
-    check_samples(given, Tensors, "na.torch.TrialDataset(area, ['spike_data'])")
+    check_samples(dataset, Tensors, "na.torch.TrialDataset(area, ['spike_data'])")
 
 
 class TrialDataset(Tensors, TrialSamples):  # noqa: D101

@@ -1,19 +1,21 @@
-"""Loaders that deliver what two other libraries' loaders do, for models written for them.
+"""Loaders with the batches of open-retina or neuralpredictors, for models written for these libraries.
 
 ``na.torch.loaders(tree, compat="openretina")``
-    `DataPoint(inputs (B, C, T, H, W), targets (B, T, N))` float32: that library's validation clips
-    (`RandomState(seed)`, 42 unless given), its chunks across clip joins and removed clips, and its starts: those of
-    an epoch equal what ``np.random.seed(seed)`` gives its sampler, one session by itself.
+    Batches are `DataPoint(inputs (B, C, T, H, W), targets (B, T, N))` float32. Validation clips are
+    those of open-retina (drawn by `RandomState(seed)`, 42 unless given), and chunks run across clips
+    and removed clips as there. The starts of chunks in an epoch equal those that its sampler draws
+    after ``np.random.seed(seed)``, for one session alone.
 ``na.torch.loaders(tree, compat="neuralpredictors")``
-    Its `DataPoint(images, responses[, behavior[, pupil_center]])` with its normalisation: images
-    z-scored by one mean and deviation, responses divided by each neuron's deviation (by 1 % of the
-    mean deviation where that is larger), behaviour divided, pupil position z-scored; by the
-    statistics that are stored beside the data, which are of the train tier. Of movies, `videos`
-    instead of `images`, whole or in windows. `loader.dataset` has `neurons`, `trial_info` and
-    `tiers`, which SENSORIUM's models and scores read.
+    Batches are `DataPoint(images, responses[, behavior[, pupil_center]])`; for movies, `videos`,
+    whole or in windows, instead of `images`. They are normalised as in neuralpredictors, by the
+    statistics that are stored beside the data, which are those of the train tier: images are
+    z-scored by one mean and deviation; responses are divided by the deviation of each neuron, or by
+    1 % of the mean deviation if that is larger; behaviour is divided by its deviation; the pupil
+    position is z-scored. `loader.dataset` has `neurons`, `trial_info` and `tiers`, which the models
+    and scores of SENSORIUM read.
 
-Some of what they do is not what one would choose: a window may run across a removed clip. Without
-`compat` none of it happens.
+Some rules of these libraries are not what one would choose: a window may run across a removed clip.
+Without `compat` no such rule is used.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.torch.neuralpredictors import neuralpredictors
 from neuroarrays.torch.openretina import openretina
 
-#: The two libraries.
+#: The function that makes the loaders, by the library of `compat`.
 WAYS: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {
     "openretina": openretina,
     "neuralpredictors": neuralpredictors,
@@ -76,7 +78,7 @@ _INSTEAD = {
         "to_cut": "leave out frames= for whole movies",
     },
 }
-#: Options of our loader, and those of torch's DataLoader that are not made here.
+#: Options of `Loader`, and those of torch's DataLoader that `Loader` does not set itself.
 _LOADING = {"prefetch", *inspect.signature(DataLoader).parameters} - {
     "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last",
 }  # fmt: skip
@@ -88,14 +90,17 @@ def check_loading(
     where: str,
     instead: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Refuse options that are neither known nor of a loader.
+    """Check that all options are known, or are options of a loader.
+
+    `instead` tells, for options that only the other library has, what to do in their place.
 
     Raises
     ------
     NotInTree
-        Names the first, those there are, and the library of `compat` that has it.
+        If an option is not known; the message names it, the known ones, and the library of `compat`
+        that has it.
     ValueError
-        If the first is one that only that library has: says what to do `instead`.
+        If an option is in `instead`; the message tells what to do.
     """
     for name in options:
         if name not in {*known, *_LOADING}:
@@ -108,26 +113,27 @@ def check_loading(
 
 
 def loaders(tree: xr.DataTree, compat: str, **options: Any) -> dict[str, dict[str, Any]]:
-    """The loaders of one of the two libraries; see `openretina` and `neuralpredictors`.
+    """Make the loaders for one of the two libraries; see `openretina` and `neuralpredictors`.
 
     Parameters
     ----------
     tree : xr.DataTree
         An aligned tree, from its root.
     compat : {"openretina", "neuralpredictors"}
-        Which.
+        Name of the library.
     **options
-        Theirs, and those of `torch.utils.data.DataLoader`.
+        Options of its function, and those of `torch.utils.data.DataLoader`.
 
     Returns
     -------
     dict of dict of Loader
-        By side and session.
+        Loaders by side and session.
     """
     if compat not in WAYS:
         msg = f"compat={compat!r}: expected one of {tuple(WAYS)}"
         raise ValueError(msg)
     known = set(inspect.signature(WAYS[compat]).parameters) - {"tree", "loading"}
     check_loading(options, known, f"compat={compat!r}", _INSTEAD[compat])
-    given = {k: v for k, v in options.items() if k not in ("inputs", "targets") or v}
-    return WAYS[compat](tree, **given)
+    # Empty inputs or targets mean the defaults of the library.
+    arguments = {k: v for k, v in options.items() if k not in ("inputs", "targets") or v}
+    return WAYS[compat](tree, **arguments)

@@ -1,4 +1,4 @@
-"""Spike counts as events on a device, and spread out there."""
+"""`DeviceEvents`, which keeps spike counts as events on a device and expands them there."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from neuroarrays.kernels.stretches import STRETCH, stretches
 
 
 class DeviceEvents:
-    """Counts of rows as events on a device: two bytes a spike; see `neuroarrays.kernels.events`.
+    """Spike counts as events on a device, two bytes per spike; see `neuroarrays.kernels.events`.
 
     Parameters
     ----------
     events : Events
-        Counts of (row, ...), in memory.
+        Counts (row, ...), in memory.
     dtype : torch.dtype
-        Of the counts when they are spread out.
+        Dtype of the expanded counts.
     device : torch.device
-        Where to keep them.
+        Where to keep the events.
     """
 
     def __init__(self, events: fields.Events, dtype: torch.dtype, device: torch.device):
         self.shape, self.dtype = torch.Size(events.shape), dtype
-        #: Where the events of each stretch begin: on the host, which so knows how many there are.
+        #: First event of each stretch; kept on the host, which needs the number of events.
         self.first = events.first
-        # As int16: most of what one does with uint16 is missing on devices.
+        # Stored as int16, because torch lacks most operations on uint16.
         self.places = torch.from_numpy(events.places.view(np.int16)).to(device)
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the device."""
+        """Size on the device, bytes."""
         return self.places.nbytes
 
     def rows(self, rows: np.ndarray) -> torch.Tensor:
-        """Counts of some rows.
+        """Expand the counts of some rows.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class DeviceEvents:
         Returns
         -------
         (n, ...) tensor on the device
-            Spikes of each place.
+            Spike counts.
         """
         width = math.prod(self.shape[1:])
         per_row = stretches(width)
@@ -56,12 +56,14 @@ class DeviceEvents:
         counts = ends - begins
         total = int(counts.sum())
         bases = (np.arange(rows.size)[:, None] * width + np.arange(per_row) * STRETCH).ravel()
-        # One copy of a small table: where each stretch is read from, and what is added to its places.
-        reading = begins - (np.cumsum(counts) - counts)
-        table = torch.from_numpy(np.stack([counts, reading, bases])).to(self.places.device)
-        each = torch.repeat_interleave(table[1:], table[0], dim=1, output_size=total)
-        numbers = torch.arange(total, device=self.places.device) + each[0]
-        places = self.places[numbers].to(torch.int64).bitwise_and_(STRETCH - 1).add_(each[1])
+        # One small table is copied to the device: for each stretch the number of events, the shift
+        # from the output to the stored events, and the position of its first count in the output.
+        shifts = begins - (np.cumsum(counts) - counts)
+        table = torch.from_numpy(np.stack([counts, shifts, bases])).to(self.places.device)
+        per_event = torch.repeat_interleave(table[1:], table[0], dim=1, output_size=total)
+        numbers = torch.arange(total, device=self.places.device) + per_event[0]
+        in_stretch = self.places[numbers].to(torch.int64).bitwise_and_(STRETCH - 1)
+        positions = in_stretch.add_(per_event[1])
         out = torch.zeros(rows.size * width, dtype=self.dtype, device=self.places.device)
-        out.index_add_(0, places, out.new_ones(1).expand(total))
+        out.index_add_(0, positions, out.new_ones(1).expand(total))
         return out.reshape(rows.size, *self.shape[1:])

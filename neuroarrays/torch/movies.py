@@ -1,4 +1,4 @@
-"""A movie and the responses to it as a dataset that open-retina's programs can use."""
+"""`MovieDataset`, a movie and the responses to it, which open-retina's programs can use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from neuroarrays.errors import SchemaError, many
 
 DataPoint = namedtuple("DataPoint", ["inputs", "targets"])
 BY_TRIAL = "responses_by_trial"
-#: Sides that are no test.
+#: Names of the sides of a split that are not tests.
 SIDES = ("train", "validation", "val")
 
 
 class MovieDataset(MovieChunks, Dataset[Any]):
-    """A movie and responses to it, in chunks: that library's `MovieDataSet`.
+    """A movie and responses to it, in chunks, like open-retina's `MovieDataSet`.
 
     ``data[k]`` is the chunk that begins at frame k, ``data[a:b]`` the frames from a to b, as a
     `DataPoint` of inputs (channel, time, y, x) and targets (time, unit_id).
@@ -33,11 +33,11 @@ class MovieDataset(MovieChunks, Dataset[Any]):
     Attributes
     ----------
     chunk_size : int
-        Frames of a chunk.
+        Number of frames of a chunk.
     test_responses_by_trial : (trial, unit_id, time) float32 tensor or None
-        Repeats, of a test, in counts or Hz.
+        Responses to each repeat of a test, in counts or Hz.
     session_info : dict
-        What is said of the session and its units.
+        Facts about the session and its units.
     """
 
     test_responses_by_trial: torch.Tensor | None = None
@@ -49,7 +49,7 @@ class MovieDataset(MovieChunks, Dataset[Any]):
 
     @property
     def movies(self) -> torch.Tensor:
-        """The whole movie (channel, time, y, x) float32, as it is delivered."""
+        """The whole movie (channel, time, y, x) float32, normalised as in batches."""
         whole: torch.Tensor = self[:].inputs
         return whole
 
@@ -62,7 +62,7 @@ class MovieDataset(MovieChunks, Dataset[Any]):
 
     @property
     def mean_response(self) -> torch.Tensor:
-        """The mean of each unit (unit_id,) float32, in counts or Hz."""
+        """The mean response of each unit, (unit_id,) float32, in counts or Hz."""
         return self.responses.mean(0)
 
     def __getattr__(self, name: str) -> Any:
@@ -71,7 +71,7 @@ class MovieDataset(MovieChunks, Dataset[Any]):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def batch(self, indices: Sequence[int]) -> DataPoint:
-        """Chunks by their first frames."""
+        """Gather chunks by their first frames."""
         return DataPoint(*map(torch.from_numpy, self.chunks(indices)))
 
     def __getitem__(self, index: int | slice) -> DataPoint:
@@ -91,7 +91,7 @@ class MovieDataset(MovieChunks, Dataset[Any]):
 
 
 def by_trial(area: xr.DataTree, source: MovieFields) -> torch.Tensor | None:
-    """Repeats of an area (trial, unit, time); None where it has none."""
+    """Return the responses to each repeat, (trial, unit, time) float32, or None if there are none."""
     if BY_TRIAL not in area.data_vars:
         return None
     repeats: Any = area[BY_TRIAL]
@@ -101,29 +101,49 @@ def by_trial(area: xr.DataTree, source: MovieFields) -> torch.Tensor | None:
 
 
 def movie_fields(area: xr.DataTree, movie: str, response: str, cache: bool | str) -> MovieFields:
-    """A movie and its responses, which have as many frames; none is NaN."""
+    """Return a movie and the responses to it.
+
+    Raises
+    ------
+    SchemaError
+        If they differ in their number of frames, or a response is NaN.
+    """
     arrays = [gathering.find(area, name) for name in (movie, response)]
     dim = frame_dim(arrays[0])
     for name, array in zip((movie, response), arrays, strict=True):
         if dim not in array.dims:
             msg = f"{gathering.location(area, name)} is not along {dim}: it has dims {array.dims}"
             raise SchemaError(msg)
-    frames, others = (array.sizes[dim] for array in arrays)
-    if frames != others:
-        msg = (
-            f"{gathering.location(area)}: {movie} has {many(frames, 'frame')}, {response} {others}"
-        )
+    frames, n_responses = (array.sizes[dim] for array in arrays)
+    if frames != n_responses:
+        shown = many(frames, "frame")
+        msg = f"{gathering.location(area)}: {movie} has {shown}, {response} {n_responses}"
         raise SchemaError(msg)
     if np.isnan(arrays[1].values).any():
         msg = f"{gathering.location(area, response)} has NaN, which open-retina cannot train on"
         raise SchemaError(msg)
-    shown, answers = (gathering.field(area, name, dim, cache) for name in (movie, response))
-    return MovieFields(gathering.location(area), shown, answers)
+    return MovieFields(
+        gathering.location(area),
+        gathering.field(area, movie, dim, cache),
+        gathering.field(area, response, dim, cache),
+    )
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """How batches are drawn: chunks in one, frames of a chunk, the seed, and whether chunks run across clips."""
+class ChunkPlan:
+    """How chunks are drawn for batches.
+
+    Attributes
+    ----------
+    batch_size : int
+        Number of chunks of a batch.
+    chunk : int
+        Number of frames of a training chunk.
+    seed : int
+        Seed of the starts of training chunks.
+    over : bool
+        Whether chunks may run across clips.
+    """
 
     batch_size: int
     chunk: int
@@ -133,18 +153,18 @@ class Drawn:
     def side(
         self, source: MovieFields, side: str, order: np.ndarray, length: int
     ) -> tuple[MovieDataset, MovieStarts]:
-        """The data of "train", "validation" or a test block, and the chunks of its batches.
+        """Make the dataset and the sampler of "train", "validation" or a test block.
 
         Parameters
         ----------
         source : MovieFields
-            Of one area.
+            Movie and responses of one area.
         side : str
-            Which it is.
+            Name of the side.
         order : (frame,) int64
-            The frames of the side, in their order.
+            The frames of the side, in order.
         length : int, frames
-            Of a clip.
+            Length of a clip.
         """
         is_test = side not in SIDES
         chunk, size = self.chunk if side == "train" else length, self.batch_size

@@ -1,4 +1,4 @@
-"""Loaders that deliver what neuralpredictors' loaders do; see `neuroarrays.torch.dropin`."""
+"""Loaders with the batches of neuralpredictors; see `neuroarrays.torch.dropin`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from neuroarrays.schema.given import check, whole_number, yes_or_no
 from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.points import BatchesOf, MoviePoints, Points, PupilPoint, WindowsOf
 
-#: Variables of the tree in the two fields of signals, in the order of the files.
+#: Variables of the tree in the two fields of signals, in the order of SENSORIUM's files.
 SIGNALS = {
     "behavior": ("pupil/dilation", "pupil/dilation_derivative", "speed"),
     "pupil_center": ("pupil/x", "pupil/y"),
 }
 
 
-def neuralpredictors(  # noqa: PLR0913  its own options
+def neuralpredictors(  # noqa: PLR0913  the options of that library
     tree: xr.DataTree,
     inputs: Sequence[str] = ("stimulus",),
     targets: Sequence[str] = ("responses",),
@@ -46,63 +46,69 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     cache: bool | str = "auto",
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
-    """`static_loaders` of neuralpredictors and sensorium on a tree.
+    """Make the loaders of `static_loaders` of neuralpredictors and sensorium from a tree.
 
     Parameters
     ----------
     tree : xr.DataTree
-        Areas along presentations, with a column `tier`.
+        An aligned tree whose areas are along presentations, with a column `tier`.
     inputs, targets : sequence of one str
         The images ``(presentation_id, channel, y, x)`` and the responses
-        ``(presentation_id, unit_id)``; of movies with `time`.
+        ``(presentation_id, unit_id)``; movies and their responses also have the axis `time`.
     include_behavior, include_eye_position : bool
-        Whether samples have the fields `behavior` and `pupil_center`: dilation of the pupil, its
-        derivative and speed; horizontal and vertical place of the pupil. None is False, as there.
+        Whether samples have the fields `behavior` (dilation of the pupil, its derivative, speed)
+        and `pupil_center` (horizontal and vertical position of the pupil). None means False, as in
+        that library.
     behavior, pupil_center : sequence of str
-        Other variables ``(presentation_id,)`` for these fields, which samples then have.
+        Other variables ``(presentation_id,)`` for these fields; samples then have the fields.
     add_behavior_as_channels : bool
-        With `include_behavior`, each of its values is a channel of the images as well.
+        With `include_behavior`, each value of `behavior` is also a channel of the images.
     add_eye_pos_as_channels : bool
-        Each value of `pupil_center` is a channel of the images as well, the last ones.
+        Each value of `pupil_center` is also a channel of the images, after those of `behavior`.
     scale : float, optional
-        Size of the images that are delivered over that of those stored, at most 1: 0.25 makes
-        36 x 64 pixels of 144 x 256. Interpolated linearly, without antialiasing, as there.
+        Size of the images in batches divided by the stored size, at most 1: 0.25 makes 36 x 64
+        pixels of 144 x 256. Images are interpolated linearly without antialiasing, as in that
+        library.
     exclude : str or sequence of str
-        Fields that are not normalised; "images" are movies as well.
-    frames, offset, max_frame : int, optional
-        Of movies, in frames: the length of windows, whole ones unless given; where they begin: -1
-        draws it anew for each epoch of training, and is 0 elsewhere; the frame before which movies
-        end. Where they are normalised, they end with the stored statistics at the latest.
+        Fields that are not normalised; "images" also stands for movies.
+    frames : int, frames, optional
+        Length of windows of movies (default: whole movies). Normalised movies end where the stored
+        statistics end.
+    offset : int, frames
+        First frame of windows; -1 draws it for each epoch of training, and is 0 for other tiers.
+    max_frame : int, frames, optional
+        Movies end before this frame.
     batch_size : int
-        Presentations per batch; a last smaller one is delivered.
+        Presentations per batch; the last batch may be smaller.
     seed : int
-        Of the order of training presentations, which that library takes from torch.
+        Seed of the order of training presentations, which that library takes from torch.
     normalize : {True, "train", False}
-        True: by the statistics that are stored beside the data, as that library does. "train":
-        by those of the train tier (ddof=1, without what is withheld), where none are stored.
+        True normalises by the statistics that are stored beside the data, as that library does.
+        "train" normalises by those of the train tier (ddof=1, without withheld values), if none are
+        stored.
     cache : {"auto", True, False}
         As for `TrialDataset`.
     **loading
-        For `torch.utils.data.DataLoader`.
+        Options of `torch.utils.data.DataLoader`.
 
     Returns
     -------
     dict of dict of Loader
-        By tier and session. What a competition withheld is zero, as there. ``loader.dataset`` has
-        the presentations of all tiers, and `neurons`, `trial_info`, `tiers`, as there.
+        Loaders by tier and session. Values that a competition withholds are 0, as in that library.
+        ``loader.dataset`` has the presentations of all tiers, `neurons`, `trial_info` and `tiers`.
 
     Raises
     ------
     NotInTree
         If there is no column `tier`, or a statistic or signal is missing.
     ValueError
-        If options do not fit each other.
+        If options contradict each other.
     """
     for what, names in (("inputs", inputs), ("targets", targets)):
         if isinstance(names, str) or len(names) != 1:
             msg = f"{what}: expected a list of one variable, found {names!r}"
             raise ValueError(msg)
-    asked = {
+    signal_options = {
         "behavior": (include_behavior, behavior),
         "pupil_center": (include_eye_position, pupil_center),
     }
@@ -120,17 +126,19 @@ def neuralpredictors(  # noqa: PLR0913  its own options
     for key, area in gathering.areas(tree, [*inputs, *targets]):
         groups = {"images": list(inputs), "responses": list(targets)}
         groups |= {
-            field: gathering.names(given) or _signals(area, field)
-            for field, (included, given) in asked.items()
-            if included or given
+            field: gathering.names(variables) or _signals(area, field)
+            for field, (is_included, variables) in signal_options.items()
+            if is_included or variables
         }
         trials = TrialSamples(area, [n for group in groups.values() for n in group], cache=cache)
         scales = _scales(area, groups, excluded, normalize, cache)
         parts = (trials, groups, scales, as_channels, scale)
         movies = schema.TIME in gathering.find(area, inputs[0]).dims
         if not movies and (frames, offset, max_frame) != (None, -1, None):
-            told = "frames, offset and max_frame are of movies, not of images"
-            msg = f"{gathering.location(area)}: {told}; leave them out"
+            msg = (
+                f"{gathering.location(area)}: frames, offset and max_frame are for movies, not for "
+                "images; leave them out"
+            )
             raise ValueError(msg)
         data = MoviePoints(*parts, frames=frames, most=max_frame) if movies else Points(*parts)
         for tier, rows in splits.by_tier(gathering.column(area, "tier")).items():
@@ -141,7 +149,7 @@ def neuralpredictors(  # noqa: PLR0913  its own options
 
 
 def _check_windows(frames: int | None, offset: int, max_frame: int | None) -> None:
-    """Refuse windows of movies that cannot be."""
+    """Check the options of windows of movies."""
     for name, value in (("frames", frames), ("max_frame", max_frame)):
         if value is not None:
             whole_number(value, name, 1)
@@ -153,7 +161,7 @@ def _check_windows(frames: int | None, offset: int, max_frame: int | None) -> No
 def _batches(
     data: Points, rows: np.ndarray, offset: int, batch_size: int, train: bool, seed: int
 ) -> BatchesOf:
-    """The batches of a tier; of movies, with the first frames of their windows."""
+    """Make the sampler of a tier; for movies, it also chooses the first frames of windows."""
     if not isinstance(data, MoviePoints) or data.frames is None:
         return BatchesOf(rows, batch_size, shuffle=train, seed=seed)
     room = data.lengths(rows) - data.frames
@@ -168,7 +176,7 @@ def _batches(
 
 
 def _fields(exclude: str | Sequence[str]) -> set[str]:
-    """The fields that are not normalised, checked."""
+    """Return the fields that are not normalised, after checking that they exist."""
     check(exclude, str | Sequence, "exclude: expected fields", ValueError)
     excluded = {exclude} if isinstance(exclude, str) else set(exclude)
     if unknown := sorted(excluded - set(PupilPoint._fields)):
@@ -177,7 +185,7 @@ def _fields(exclude: str | Sequence[str]) -> set[str]:
 
 
 def _signals(area: xr.DataTree, field: str) -> list[str]:
-    """The variables of a field that an area has."""
+    """Return the variables of a field of signals that an area has."""
     known = []
     for name in SIGNALS[field]:
         try:
@@ -198,23 +206,22 @@ def _scales(
     normalize: bool | str,
     cache: bool | str,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What is subtracted from each field, and what it is multiplied by then: float32.
+    """Return, for each field, the mean to subtract and the factor to multiply by after that, float32.
 
-    What is constant is divided by 0, as there.
+    Constant values are divided by 0, as neuralpredictors does.
     """
     groups = {field: names for field, names in groups.items() if field not in excluded}
     if not normalize or not groups:
         return {}
-    by = _statistics(area, groups, normalize, cache)
+    statistics = _statistics(area, groups, normalize, cache)
     scales = {}
     for field, names in groups.items():
-        deviations = by.std if field == "responses" else by.raw
-        mean, std = (
-            np.stack([np.squeeze(table[name]) for name in names])
-            if field in SIGNALS
-            else table[names[0]]
-            for table in (by.mean, deviations)
-        )
+        deviations = statistics.std if field == "responses" else statistics.raw
+        if field in SIGNALS:
+            mean = np.stack([np.squeeze(statistics.mean[name]) for name in names])
+            std = np.stack([np.squeeze(deviations[name]) for name in names])
+        else:
+            mean, std = statistics.mean[names[0]], deviations[names[0]]
         if field == "behavior":
             mean = np.zeros_like(mean)
         with np.errstate(divide="ignore"):
@@ -225,16 +232,16 @@ def _scales(
 def _statistics(
     area: xr.DataTree, groups: Mapping[str, list[str]], normalize: bool | str, cache: bool | str
 ) -> Scaling:
-    """The statistics to normalise by: those stored, or those of the train tier."""
+    """Return the statistics to normalise by: the stored ones, or those of the train tier."""
     if normalize is True:
         if schema.STATISTICS not in area.children:
-            hint = 'normalize="train" takes those of the train tier, normalize=False none'
+            hint = 'normalize="train" computes those of the train tier, normalize=False uses none'
             raise NotInTree(
                 "node", schema.STATISTICS, area.children, hint, gathering.location(area)
             )
         return Scaling.stored(area, [name for names in groups.values() for name in names])
     if schema.TIME in gathering.find(area, groups[next(iter(groups))][0]).dims:
-        msg = f"normalize={normalize!r} is of images: of movies expected True or False"
+        msg = f"normalize={normalize!r} is for images: for movies expected True or False"
         raise ValueError(msg)
     if normalize != "train":
         msg = f'normalize={normalize!r}: expected True, "train" or False'
@@ -242,14 +249,15 @@ def _statistics(
     tiers = splits.by_tier(gathering.column(area, "tier"))
     if "train" not in tiers:
         raise NotInTree("tier", "train", tiers, "to normalise by", gathering.location(area))
-    by = Scaling({}, {}, "train tier, ddof=1; responses not centred")
+    statistics = Scaling({}, {}, "train tier, ddof=1; responses not centred")
     for field, names in groups.items():
+        is_response = field == "responses"
         for name in names:
-            known = TrialSamples(area, (), [name], rows=tiers["train"], cache=cache)
-            responses = field == "responses"
-            fit = Scaling.fit(known, [name], per_unit=responses, center=not responses)
+            # As a target the variable is NaN where it is withheld, so the fit leaves that out.
+            trials = TrialSamples(area, (), [name], rows=tiers["train"], cache=cache)
+            fit = Scaling.fit(trials, [name], per_unit=is_response, center=not is_response)
             deviation = fit.raw[name]
-            by.mean[name], by.raw[name] = fit.mean[name], deviation
-            least = 0.01 * np.nanmean(deviation) if responses else 0.0
-            by.std[name] = np.maximum(deviation, least)
-    return by
+            least = 0.01 * np.nanmean(deviation) if is_response else 0.0
+            statistics.mean[name], statistics.raw[name] = fit.mean[name], deviation
+            statistics.std[name] = np.maximum(deviation, least)
+    return statistics

@@ -1,7 +1,7 @@
-"""Loaders that deliver what open-retina's loaders do; see `neuroarrays.torch.dropin`.
+"""Loaders with the batches of open-retina; see `neuroarrays.torch.dropin`.
 
-`multiple_movies_dataloaders` and `get_movie_dataloader` are called as there, with its containers or
-with bare arrays: for its training and evaluation a line of their configuration changes.
+`multiple_movies_dataloaders` and `get_movie_dataloader` take the arguments of open-retina's functions
+of the same names, so that its training and evaluation need only one changed line of configuration.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.batches import fields, gathering
-from neuroarrays.batches.clips import split_clips
 from neuroarrays.batches.movies import MovieStarts, pixel_statistics
+from neuroarrays.batches.validation_clips import split_clips
 from neuroarrays.errors import NotInTree, SchemaError, many, option
 from neuroarrays.formats.retina.session_info import session_info
 from neuroarrays.lazy.trees import tree_of
@@ -25,8 +25,8 @@ from neuroarrays.torch.loading import Loader
 from neuroarrays.torch.movies import (
     BY_TRIAL,
     SIDES,
+    ChunkPlan,
     DataPoint,
-    Drawn,
     MovieDataset,
     by_trial,
     movie_fields,
@@ -40,13 +40,13 @@ __all__ = [
     "openretina",
 ]
 
-#: Datasets whose movies that library's readers normalise by default.
+#: Datasets whose movies the readers of open-retina normalise by default.
 _NORMALIZED = ("maheswaranathan_2023", "karamanlis_2024", "goldin_2022")
-#: Seconds that its reader of a dataset divides counts by.
-_COUNTED_IN = {"goldin_2022": 0.3}
+#: Duration by which the reader of open-retina divides the counts of a dataset, s.
+_COUNT_DURATION = {"goldin_2022": 0.3}
 
 
-def openretina(  # noqa: PLR0913  its own options
+def openretina(  # noqa: PLR0913  the options of that library
     tree: xr.DataTree,
     inputs: Sequence[str] = ("stimulus",),
     targets: Sequence[str] = (schema.RESPONSES,),
@@ -63,52 +63,58 @@ def openretina(  # noqa: PLR0913  its own options
     cache: bool | str = "auto",
     **loading: Any,
 ) -> dict[str, dict[str, Any]]:
-    """`openretina.data_io.base_dataloader.multiple_movies_dataloaders` on a tree.
+    """Make the loaders of open-retina's `multiple_movies_dataloaders` from a tree.
 
     Parameters
     ----------
     tree : xr.DataTree
-        Areas on one clock, or with flashed images. In blocks, ``train/...`` is the training movie
-        and every other block a test; without blocks all of it trains and validates.
+        An aligned tree whose areas are on one clock, or have flashed images. If it has blocks,
+        ``train/...`` is the training movie and each other block is a test; without blocks the whole
+        movie is for training and validation.
     inputs, targets : sequence of one str
         The movie ``(time, channel, y, x)`` and the responses ``(time, unit_id)``; images have
         `presentation_id` in place of `time`.
     batch_size : int
-        Chunks per batch; fewer for whole test movies, as there.
+        Chunks per batch; fewer for whole test movies, as in open-retina.
     seed : int
-        Of the draw of validation clips, as there, and of the starts of training chunks.
-    train_chunk_size, clip_length : int, frames
-        Length of a chunk and of a clip: 100, or that of clips that the tree labels by `clip_id`.
+        Seed of the draw of validation clips and of the starts of training chunks.
+    train_chunk_size : int, frames
+        Length of a training chunk.
+    clip_length : int, frames, optional
+        Length of a clip (default: that of the clips that the tree labels by `clip_id`, or 100).
     num_val_clips : int, optional
-        How many clips validate, drawn at random; 10. Without it, and without `val_clip_indices`,
-        those that the tree labels `validation`: the published ones of Hoefling et al. 2024.
+        Number of validation clips, drawn at random. If neither this nor `val_clip_indices` is
+        given, they are the clips that the tree labels `validation` (those published by Hoefling et
+        al. 2024), or 10 drawn clips.
     val_clip_indices : sequence of int, optional
-        The clips that validate, in this order.
+        The validation clips, in this order.
     allow_over_boundaries : bool
         Whether training chunks may run across clips.
     normalize_stimuli : bool, optional
-        Subtract the mean of all pixels of the session's training movie, and divide by their
-        deviation (ddof=1). Unless given, as that library's own reader of the dataset does: of
-        maheswaranathan_2023, karamanlis_2024 and goldin_2022.
+        Whether to subtract the mean of all pixels of the session's training movie and to divide by
+        their standard deviation (ddof=1). Default: as the reader of open-retina does, which is True
+        for maheswaranathan_2023, karamanlis_2024 and goldin_2022.
     fr_normalization : float, optional
-        What responses are divided by. Unless given, as that library's own reader does: counts of
-        goldin_2022 by 0.3 s.
+        A number to divide the responses by (default: as the reader of open-retina does, which is
+        0.3 s for counts of goldin_2022).
     cache : {"auto", True, False}
         As for `TrialDataset`.
     **loading
-        For `torch.utils.data.DataLoader`.
+        Options of `torch.utils.data.DataLoader`.
 
     Returns
     -------
     dict of dict of Loader
-        "train", "validation" and each test block, by session; their datasets are `MovieDataset`.
+        Loaders of "train", "validation" and each test block, by session; their datasets are of
+        `MovieDataset`.
 
     Raises
     ------
     SchemaError
-        If responses are NaN (there, the session is lost without an error), which session and area.
+        If a response is NaN; the message names session and area. open-retina loses such a session
+        without an error.
     NotInTree
-        If there are blocks, but none that trains; or no such clip.
+        If there are blocks, but none is for training; or a clip does not exist.
     ValueError
         If a side gets no clip, or an option is out of range.
     """
@@ -125,7 +131,7 @@ def openretina(  # noqa: PLR0913  its own options
     by_side: dict[str, dict[str, Any]] = {"train": {}, "validation": {}}
     areas = [area for _, area in gathering.areas(tree, [movie, response])]
     dataset = tree.root.attrs.get("source")
-    drawn = Drawn(batch_size, train_chunk_size, seed, allow_over_boundaries)
+    plan = ChunkPlan(batch_size, train_chunk_size, seed, allow_over_boundaries)
     if normalize_stimuli is None:
         normalize_stimuli = dataset in _NORMALIZED
     scales = {
@@ -135,13 +141,11 @@ def openretina(  # noqa: PLR0913  its own options
     }
     for area in areas:
         block, session = _block(area), _session(area)
-        counted_in = _counted_in(dataset, area, response) if fr_normalization is None else None
+        divisor = fr_normalization
+        if divisor is None:
+            divisor = _count_duration(dataset, area, response)
         source = movie_fields(area, movie, response, cache)
-        source = replace(
-            source,
-            scale=scales.get(session),
-            fr_normalization=float(counted_in or fr_normalization or 1),
-        )
+        source = replace(source, scale=scales.get(session), fr_normalization=float(divisor))
         frames = source.movie.shape[0]
         sides: dict[str, np.ndarray] = {block: np.arange(frames)}
         length = 100 if clip_length is None else clip_length
@@ -156,80 +160,79 @@ def openretina(  # noqa: PLR0913  its own options
             )
             sides, length = {"train": clips.training, "validation": clips.validation}, clips.length
         for side, order in sides.items():
-            data, starts = drawn.side(source, side, order, length)
+            data, starts = plan.side(source, side, order, length)
             data.session_info = session_info(area.parent, area)
             if side not in SIDES:
                 data.test_responses_by_trial = by_trial(area, source)
             by_side.setdefault(side, {})[session] = Loader(data, starts, **loading)
     if not by_side["train"]:
         blocks = [name for name in by_side if by_side[name]]
-        raise NotInTree("block", "train", blocks, hint="that is where its training movie is")
+        raise NotInTree("block", "train", blocks, hint="the training movie must be in it")
     return by_side
 
 
 def multiple_movies_dataloaders(
     neuron_data_dictionary: Mapping[str, Any], movies_dictionary: Any, **options: Any
 ) -> dict[str, dict[str, Any]]:
-    """That library's function of this name, on its containers, with our loaders.
+    """Make the loaders of open-retina's function of this name from its containers.
 
     Parameters
     ----------
     neuron_data_dictionary : mapping of session to ResponsesTrainTestSplit
-        Responses (unit, time), in counts or Hz; also dicts of what these hold.
+        Responses (unit, time), in counts or Hz. Dicts with the same parts are also accepted.
     movies_dictionary : mapping of session to MoviesTrainTestSplit
-        Movies (channel, time, y, x); the same sessions and tests.
+        Movies (channel, time, y, x) in any unit, with the same sessions and tests.
     **options
-        Of `openretina`: ``train_chunk_size``, ``batch_size``, ``seed``, ``clip_length``,
+        Options of `openretina`: ``train_chunk_size``, ``batch_size``, ``seed``, ``clip_length``,
         ``num_val_clips``, ``val_clip_indices``, ``allow_over_boundaries``, and those of
         `torch.utils.data.DataLoader`.
 
     Returns
     -------
     dict of dict of Loader
-        "train", "validation" and each test, by session.
+        Loaders of "train", "validation" and each test, by session.
 
     Raises
     ------
     NotInTree
-        If a session or a test has responses but no movie, or a session no responses.
+        If a session or a test has responses but no movie, or a session has no responses.
     SchemaError
-        If shapes do not fit, or responses are NaN.
+        If shapes do not fit, or a response is NaN.
     TypeError
-        If something else stands in the place of a container.
+        If an argument has something else than containers.
     """
-    both = {"responses": neuron_data_dictionary, "movie": movies_dictionary}
-    for what, given in both.items():
-        check(given, Mapping, f"{what}: expected containers by session", TypeError)
-    if not any(both.values()):
+    containers = {"responses": neuron_data_dictionary, "movie": movies_dictionary}
+    for what, by_session in containers.items():
+        check(by_session, Mapping, f"{what}: expected containers by session", TypeError)
+    if not any(containers.values()):
         msg = "expected containers of at least one session, found none"
         raise SchemaError(msg)
     nodes = {"/": xr.Dataset(attrs=schema.root_attrs(schema.ALIGNED, source="open-retina"))}
-    for session in dict.fromkeys(name for given in both.values() for name in given):
-        for what, given in both.items():
-            if session not in given:
-                raise NotInTree(f"{what} of session", session, given)
-            if _member(given[session], "train") is None:
+    for session in dict.fromkeys([*neuron_data_dictionary, *movies_dictionary]):
+        for what, by_session in containers.items():
+            if session not in by_session:
+                raise NotInTree(f"{what} of session", session, by_session)
+            if _member(by_session[session], "train") is None:
                 msg = f"{what} of session {session!r}: expected a container with `train`"
-                check(given[session], (), msg, TypeError)
-        answers, shown = neuron_data_dictionary[session], movies_dictionary[session]
-        nodes |= _nodes(
-            f"train/{session}", _member(shown, "train"), _member(answers, "train"), None
-        )
-        tests = _member(shown, "test_dict") or {}
-        repeats = _member(answers, "test_by_trial_dict") or {}
-        for name, responses in (_member(answers, "test_dict") or {}).items():
+                check(by_session[session], (), msg, TypeError)
+        responses, movies = neuron_data_dictionary[session], movies_dictionary[session]
+        train = _member(movies, "train"), _member(responses, "train")
+        nodes |= _nodes(f"train/{session}", *train, None)
+        tests = _member(movies, "test_dict") or {}
+        repeats = _member(responses, "test_by_trial_dict") or {}
+        for name, mean in (_member(responses, "test_dict") or {}).items():
             if name not in tests:
                 raise NotInTree("movie of test", name, tests, where=f"session {session!r}")
-            nodes |= _nodes(f"{name}/{session}", tests[name], responses, repeats.get(name))
+            nodes |= _nodes(f"{name}/{session}", tests[name], mean, repeats.get(name))
     by_side = openretina(tree_of(nodes), **options)
     for loaders in by_side.values():
         for session, loader in loaders.items():
-            told = _member(neuron_data_dictionary[session], "session_kwargs")
-            loader.dataset.session_info = dict(told or {})
+            facts = _member(neuron_data_dictionary[session], "session_kwargs")
+            loader.dataset.session_info = dict(facts or {})
     return by_side
 
 
-def get_movie_dataloader(  # noqa: PLR0913  its own options
+def get_movie_dataloader(  # noqa: PLR0913  the options of that library
     movie: Any,
     responses: Any,
     *,
@@ -244,56 +247,56 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
     session_info: Mapping[str, Any] | None = None,
     **loading: Any,
 ) -> Loader:
-    """That library's function of this name: a loader of one movie and responses in memory.
+    """Make the loader of open-retina's function of this name from a movie and responses in memory.
 
     Parameters
     ----------
     movie : (channel, time, y, x) array or tensor
-        What was shown, in grey levels.
+        The movie, in grey levels.
     responses : (time, unit) array or tensor, or dict of these
-        What the units did, in counts or Hz; of a test also ``{"avg": ..., "by_trial": ...}`` with
+        The responses, in counts or Hz; for a test also ``{"avg": ..., "by_trial": ...}`` with the
         repeats (trial, unit, time).
     split : {"train", "validation", "val", "test"}
-        Training chunks begin anywhere, in another order every epoch; others come in order.
+        Training chunks begin anywhere, in another order in each epoch; others come in order.
     scene_length, chunk_size : int, frames
         Length of a clip and of a chunk.
     batch_size : int
         Chunks per batch.
     start_indices : sequence of int, optional
-        Frames at which chunks begin; every chunk in training, every clip in validation, and of a
-        test the begin, or every clip without `allow_over_boundaries`.
+        First frames of chunks. Default: one chunk after another in training, the start of each clip
+        in validation, and the start of the movie in a test, or of each clip if
+        `allow_over_boundaries` is False.
     drop_last : bool
-        In training, leave out a last batch that is smaller.
+        If True, a last training batch that is not full is left out.
     allow_over_boundaries : bool
         Whether training chunks may run across clips.
     seed : int
-        Of the training starts, which that library draws from numpy's own state.
+        Seed of the training starts, which open-retina draws from the global state of numpy.
     session_info : mapping, optional
-        What is said of the session and its units (`roi_ids`, `roi_coords`, `group_assignment`).
+        Facts about the session and its units (`roi_ids`, `roi_coords`, `group_assignment`).
     **loading
-        For `torch.utils.data.DataLoader`.
+        Options of `torch.utils.data.DataLoader`.
 
     Returns
     -------
     Loader
-        Its dataset is a `MovieDataset`.
+        A loader whose dataset is a `MovieDataset`.
 
     Raises
     ------
     SchemaError
-        If shapes do not fit, or responses are NaN (there, no loader is made).
+        If shapes do not fit, or a response is NaN.
     ValueError
-        On another split, or chunks that do not fit.
+        If the split is unknown, or chunks do not fit.
     """
     if split not in (*SIDES, "test"):
         msg = f"split={split!r}: expected one of 'train', 'validation', 'val', 'test'"
         raise ValueError(msg)
-    both = responses if isinstance(responses, Mapping) else {"avg": responses}
-    if "avg" not in both:
-        raise NotInTree("responses", "avg", both)
-    shown, answers = np.asarray(movie), np.asarray(both["avg"])
-    nodes = _nodes(f"{split}/session", shown, answers.T, both.get("by_trial"))
-    frames = shown.shape[1]
+    parts = responses if isinstance(responses, Mapping) else {"avg": responses}
+    if "avg" not in parts:
+        raise NotInTree("responses", "avg", parts)
+    nodes = _nodes(f"{split}/session", movie, np.asarray(parts["avg"]).T, parts.get("by_trial"))
+    frames = np.asarray(movie).shape[1]
     area: Any = tree_of(nodes)[f"{split}/session/retina"]
     source = movie_fields(area, "stimulus", schema.RESPONSES, False)
     order, train = np.arange(frames), split == "train"
@@ -316,23 +319,25 @@ def get_movie_dataloader(  # noqa: PLR0913  its own options
 
 
 def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.Dataset]:
-    """A session of a block: a movie (channel, time, y, x), responses (unit, time) and repeats."""
-    shown, answers = np.asarray(movie), np.asarray(responses)
-    if shown.ndim != 4 or answers.ndim != 2:
+    """Return the nodes of one session in a block, at `path`.
+
+    `movie` is (channel, time, y, x), `responses` (unit, time), `trials` (trial, unit, time) or None.
+    """
+    movie, responses = np.asarray(movie), np.asarray(responses)
+    if movie.ndim != 4 or responses.ndim != 2:
         msg = (
             f"{path}: expected a movie (channel, time, y, x) and responses of units along time, "
-            f"found shapes {shown.shape} and {answers.shape}"
+            f"found shapes {movie.shape} and {responses.shape}"
         )
         raise SchemaError(msg)
-    frames = shown.shape[1]
-    if answers.shape[1] < frames:
-        msg = f"{path}: the movie has {many(frames, 'frame')}, the responses {answers.shape[1]}"
+    frames, units = movie.shape[1], responses.shape[0]
+    if responses.shape[1] < frames:
+        msg = f"{path}: the movie has {many(frames, 'frame')}, the responses {responses.shape[1]}"
         raise SchemaError(msg)
-    dims = (schema.TIME, "channel", "y", "x")
-    area: dict[str, Any] = {schema.RESPONSES: ((schema.TIME, schema.UNIT), answers[:, :frames].T)}
+    dims = (schema.TIME, schema.CHANNEL, "y", "x")
+    area: dict[str, Any] = {schema.RESPONSES: ((schema.TIME, schema.UNIT), responses[:, :frames].T)}
     if trials is not None:
         repeats = np.asarray(trials)
-        units = answers.shape[0]
         if repeats.ndim != 3 or repeats.shape[1] != units or repeats.shape[2] < frames:
             msg = (
                 f"{path}: expected repeats (trial, unit, time) of {units} units and {frames} frames, "
@@ -341,18 +346,18 @@ def _nodes(path: str, movie: Any, responses: Any, trials: Any) -> dict[str, xr.D
             raise SchemaError(msg)
         area[BY_TRIAL] = ((schema.TRIAL, schema.UNIT, schema.TIME), repeats[..., :frames])
     return {
-        path: xr.Dataset({"stimulus": (dims, np.moveaxis(shown, 1, 0))}),
-        f"{path}/retina": xr.Dataset(area, {schema.UNIT: np.arange(answers.shape[0])}),
+        path: xr.Dataset({schema.STIMULUS: (dims, np.moveaxis(movie, 1, 0))}),
+        f"{path}/retina": xr.Dataset(area, {schema.UNIT: np.arange(units)}),
     }
 
 
 def _member(container: Any, name: str) -> Any:
-    """A part of a container, or of a dict in its place; None where it has none."""
+    """Return a part of a container, or of a dict in its place; None if it has no such part."""
     return container.get(name) if isinstance(container, Mapping) else getattr(container, name, None)
 
 
 def _check_numbers(seed: Any, fr_normalization: Any) -> None:
-    """Refuse a seed that draws nothing twice, and a divisor that makes no rates."""
+    """Check that the seed is a whole number, and the divisor of responses is positive."""
     if not isinstance(seed, int | np.integer):
         msg = f"{option('seed', seed)}: expected a whole number; it draws the validation clips"
         raise ValueError(msg)
@@ -363,7 +368,7 @@ def _check_numbers(seed: Any, fr_normalization: Any) -> None:
 
 
 def _one(what: str, names: Sequence[str]) -> str:
-    """The one variable of a list."""
+    """Return the only variable of a list."""
     if isinstance(names, str) or len(names) != 1:
         msg = f"{what}: expected a list of one variable, found {names!r}"
         raise ValueError(msg)
@@ -371,17 +376,17 @@ def _one(what: str, names: Sequence[str]) -> str:
 
 
 def _block(area: xr.DataTree) -> str:
-    """The block that an area is in; "train" in a tree without blocks."""
+    """Return the name of the block of an area; "train" in a tree without blocks."""
     parts = area.path.strip("/").split("/")
     return parts[0] if len(parts) > 2 else "train"
 
 
 def _session(area: xr.DataTree) -> str:
-    """The session that an area is of."""
+    """Return the name of the session of an area."""
     return area.path.split("/")[-2]
 
 
-def _counted_in(dataset: str | None, area: xr.DataTree, response: str) -> float | None:
-    """Seconds that that library's reader divides counts of a dataset by."""
-    counts = gathering.find(area, response).attrs.get("units") == "1"
-    return _COUNTED_IN.get(str(dataset)) if counts else None
+def _count_duration(dataset: str | None, area: xr.DataTree, response: str) -> float:
+    """Return the duration in s that open-retina's reader divides counts of a dataset by, or 1."""
+    are_counts = gathering.find(area, response).attrs.get("units") == "1"
+    return _COUNT_DURATION.get(str(dataset), 1.0) if are_counts else 1.0

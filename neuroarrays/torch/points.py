@@ -1,4 +1,4 @@
-"""Presentations as neuralpredictors' datasets deliver them: namedtuples of tensors, with labels."""
+"""Datasets of presentations whose batches are the namedtuples of tensors of neuralpredictors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VideoPoint = namedtuple("VideoPoint", ["videos", "responses"])
 BehaviorVideo = namedtuple("BehaviorVideo", ["videos", "responses", "behavior"])
 CenterVideo = namedtuple("CenterVideo", ["videos", "responses", "pupil_center"])
 PupilVideo = namedtuple("PupilVideo", ["videos", "responses", "behavior", "pupil_center"])
-#: That library's batches by their fields. Here, so that batches can go to and from workers.
+#: The namedtuples of neuralpredictors by their fields; workers can pickle classes of a module only.
 POINTS: dict[tuple[str, ...], Any] = {
     point._fields: point
     for point in (
@@ -38,14 +38,14 @@ POINTS: dict[tuple[str, ...], Any] = {
 
 
 class BatchesOf(Batches):
-    """Batches of some of a dataset's samples.
+    """A sampler of some samples of a dataset.
 
     Parameters
     ----------
     rows : (n,) int64
         Numbers of the samples.
     batch_size, **options
-        Of `Batches`.
+        Arguments of `Batches`.
     """
 
     def __init__(self, rows: np.ndarray, batch_size: int, **options: Any):
@@ -60,18 +60,18 @@ class BatchesOf(Batches):
 
 
 class WindowsOf(BatchesOf):
-    """Batches of windows of movies, from another frame each epoch; see `MoviePoints`.
+    """A sampler of windows of movies, which begin at another frame in each epoch; see `MoviePoints`.
 
     Parameters
     ----------
     rows : (n,) int64
         Numbers of the movies.
     room : (n,) int64
-        Frames that a window may begin with: 0 to this, included.
+        The last frame at which a window may begin; the first is 0.
     total : int
         Number of movies of the dataset.
     batch_size, **options
-        Of `Batches`.
+        Arguments of `Batches`.
     """
 
     def __init__(
@@ -91,29 +91,29 @@ class WindowsOf(BatchesOf):
 
 
 class Points(Dataset[Any]):
-    """Presentations of all tiers as that library's namedtuples of tensors.
+    """A dataset of the presentations of all tiers, as namedtuples of tensors.
 
     Parameters
     ----------
     trials : TrialSamples
-        Of the variables in `groups`.
+        The presentations, with the variables in `groups`.
     groups : mapping of str to list of str
-        Field -> its variables.
+        The variables of each field.
     scales : mapping of str to (array, array)
-        Field -> what is subtracted, and what it is multiplied by then.
+        For each field the mean to subtract, and the factor to multiply by after that.
     as_channels : sequence of str
         Fields whose values become channels of the images.
     size : float, optional
-        Of the images that are delivered over that of those stored.
+        Size of the images in batches divided by the stored size.
 
     Attributes
     ----------
     neurons, trial_info : Labels
-        Columns of (unit_id,) and of (presentation_id,): ``neurons.cell_motor_coordinates``.
+        Columns of (unit_id,) and of (presentation_id,), such as ``neurons.cell_motor_coordinates``.
     tiers : (presentation_id,) str
-        The tier of each.
+        The tier of each presentation.
     data_keys : tuple of str
-        The fields.
+        The names of the fields.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Points(Dataset[Any]):
         self.as_channels, self.size = list(as_channels), size
         self.data_keys = tuple(self.groups)
         self.neurons, self.trial_info = trials.neurons, trials.trial_info
-        if size is not None:
+        if size is not None:  # raises an error if images cannot have this size
             shrink(np.zeros(trials.fields[groups["images"][0]].shape[-2:], np.float32), size)
 
     @property
@@ -147,15 +147,15 @@ class Points(Dataset[Any]):
 
     @property
     def img_shape(self) -> tuple[int, ...]:
-        """Shape of a batch of one image, as it is delivered: (1, channel, y, x)."""
+        """Shape of a batch of one image: (1, channel, y, x)."""
         return (1, *self[0].images.shape)
 
     def identity(self) -> Identity:
-        """What tells these presentations from others."""
+        """Return what identifies these presentations."""
         return self.trials.identity()
 
     def load(self) -> None:
-        """Read now what is kept in memory."""
+        """Read now what is kept in memory, not with the first batch."""
         self.trials.load()
 
     def __len__(self) -> int:
@@ -171,7 +171,7 @@ class Points(Dataset[Any]):
         return Gathered(self.batch(indices), len(indices))
 
     def batch(self, indices: Sequence[int]) -> Any:
-        """Presentations by number."""
+        """Gather presentations by number."""
         values = self._values(indices)
         images = values["images"]
         if self.size is not None:
@@ -180,7 +180,7 @@ class Points(Dataset[Any]):
         return POINTS[self.data_keys](*map(torch.from_numpy, values.values()))
 
     def _values(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
-        """The fields of presentations, normalised."""
+        """Return the fields of presentations, (n, ...) each, normalised."""
         arrays = self.trials.batch(indices)
         values = {}
         for field, group in self.groups.items():
@@ -192,11 +192,11 @@ class Points(Dataset[Any]):
         return values
 
     def _with_planes(self, images: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Images or movies ``(n, channel, ..., y, x)`` with signals as more channels."""
+        """Return images or movies ``(n, channel, ..., y, x)`` with signals as further channels."""
         if not self.as_channels:
             return images
         planes = np.concatenate([values[field] for field in self.as_channels], axis=1)
-        shape = (*planes.shape, *images.shape[-2:])  # one value for all pixels
+        shape = (*planes.shape, *images.shape[-2:])  # a plane has the same value in all pixels
         return np.concatenate([images, np.broadcast_to(planes[..., None, None], shape)], axis=1)
 
     def __repr__(self) -> str:
@@ -205,18 +205,19 @@ class Points(Dataset[Any]):
 
 
 class MoviePoints(Points):
-    """Movies of all tiers as that library's namedtuples of tensors, time after channels and units.
+    """A dataset of the movies of all tiers, as namedtuples of tensors.
 
-    A window is asked for by its movie's number plus the number of movies times its first frame.
+    In a batch, the axis of time follows that of channels or units. The number of a window is the
+    number of its movie plus the number of movies times the first frame of the window.
 
     Parameters
     ----------
     trials, groups, scales, as_channels, size
         As for `Points`; `groups` has the movies as "images".
     frames : int, optional
-        Length of a window; whole movies, without their padding, unless given.
+        Length of a window (default: whole movies, without their padding).
     most : int, optional
-        The frame before which movies end.
+        Movies end before this frame.
     """
 
     def __init__(self, *arguments: Any, frames: int | None = None, most: int | None = None):
@@ -225,7 +226,7 @@ class MoviePoints(Points):
         self.data_keys = ("videos", *self.data_keys[1:])
         ends = [self.trials.fields[self.groups["images"][0]].shape[1]]
         ends += [] if most is None else [most]
-        if "images" in self.scales:  # statistics are NaN where no training movie reaches
+        if "images" in self.scales:  # statistics are NaN for frames that no training movie has
             mean = np.atleast_1d(self.scales["images"][0])
             unknown = np.isnan(mean).reshape(len(mean), -1).any(1)
             ends += np.flatnonzero(unknown)[:1].tolist()
@@ -237,11 +238,11 @@ class MoviePoints(Points):
 
     @property
     def img_shape(self) -> tuple[int, ...]:
-        """Shape of a batch of one movie, as it is delivered: (1, channel, time, y, x)."""
+        """Shape of a batch of one movie: (1, channel, time, y, x)."""
         return (1, *self[0].videos.shape)
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
-        """Frames of movies that are delivered, without padding: (n,) int64."""
+        """Return the number of frames of each movie in batches, without padding: (n,) int64."""
         mask = self.trials.masks.get(schema.VALID)
         if mask is None:
             return np.full(rows.size, self._length, np.int64)
@@ -251,7 +252,7 @@ class MoviePoints(Points):
         return np.minimum(ends, self._length)
 
     def batch(self, indices: Sequence[int]) -> Any:
-        """Windows by number."""
+        """Gather windows by number."""
         start, rows = np.divmod(np.asarray(indices, np.int64), len(self))
         start = np.maximum(start, 0)  # negative numbers count movies from the end
         if self.frames is None and start.any():
@@ -260,8 +261,10 @@ class MoviePoints(Points):
         lengths = self.lengths(rows) - start
         frames = int(lengths[0]) if self.frames is None else self.frames
         if (lengths < frames).any() or (self.frames is None and (lengths != frames).any()):
-            told = f"{sorted(set(lengths.tolist()))} frames"
-            msg = f"{self.trials.location}: movies of a batch have {told}; say frames= or batch_size=1"
+            msg = (
+                f"{self.trials.location}: movies of a batch have {sorted(set(lengths.tolist()))} "
+                "frames; give frames= or batch_size=1"
+            )
             raise ValueError(msg)
         values = self._values(rows.tolist())
         times = (start[:, None] + np.arange(frames))[:, None]

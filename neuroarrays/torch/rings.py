@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from neuroarrays.batches.fields import rounded
+from neuroarrays.batches.buffers import rounded
 from neuroarrays.files import state
 from neuroarrays.torch.datasets import each
 

@@ -1,4 +1,4 @@
-"""Normalisation of tensors; the statistics are those of `neuroarrays.batches.scaling`."""
+"""`Normalize`, the normalisation of tensors by the statistics of `neuroarrays.batches.Scaling`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Normalize:
     Attributes
     ----------
     mean, std : dict of str to () or (last axis,) float64 tensor
-        Of each variable, in its unit; they broadcast against its last axes.
+        Values for each variable in its unit; they broadcast against its last axes.
     stated : str
-        Of which samples they are, and by which rule.
+        The samples of the statistics, and the rule.
     raw : dict of str to () or (last axis,) float64 tensor
-        The standard deviations before those of 0 became 1, in the unit of the variable.
+        The standard deviations, before values of 0 became 1, in the unit of the variable.
 
     Examples
     --------
@@ -63,27 +63,33 @@ class Normalize:
         ddof: int = 1,
         split: str = "train",
     ) -> Normalize:
-        """The statistics of a dataset, one batch at a time and in float64; NaN is left out.
+        """Compute the statistics of a dataset in float64, batch by batch; NaN is left out.
 
         Parameters
         ----------
         samples : dataset
-            Those to take the statistics of, usually one side of a split; without a transform.
+            The samples for the statistics, usually one side of a split, without a transform.
         names : sequence of str
-            Variables, each normalised by itself.
+            Variables; each is normalised separately.
         per_unit : bool
-            One mean and deviation for each place on the last axis, instead of one for all.
+            If True, one mean and deviation for each position on the last axis, instead of one for
+            all.
         center : bool
-            Subtract the mean.
+            If True, subtract the mean.
         ddof : int
             Divide the sum of squares by the number of values minus this.
         split : str
-            Name of the samples, to be stated.
+            Name of the samples, for `stated`.
 
         Returns
         -------
         Normalize
-            What is constant is divided by 1.
+            The transform; constant values are divided by 1.
+
+        Raises
+        ------
+        ValueError
+            If a variable is NaN in all samples.
         """
         return cls._of(
             Scaling.fit(samples, names, per_unit=per_unit, center=center, ddof=ddof, split=split)
@@ -91,34 +97,35 @@ class Normalize:
 
     @classmethod
     def stored(cls, area: xr.DataTree, names: Sequence[str], scope: str = "all") -> Normalize:
-        """The statistics that stand beside the data, by the rule of neuralpredictors.
+        """Use the statistics that are stored with the data, by the rule of neuralpredictors.
 
         Parameters
         ----------
         area : DataTree node
-            With the node ``statistics/<scope>`` (SENSORIUM).
+            An area with the node ``statistics/<scope>`` (SENSORIUM).
         names : sequence of str
             Variables, as in a batch: ``responses``, ``speed``, ``pupil/dilation``, ``stimulus``.
         scope : str
-            What they are over: "all" kinds of stimuli, or one.
+            The stimuli of the statistics: "all" kinds, or one kind.
 
         Returns
         -------
         Normalize
-            Responses are divided and not centred; a deviation of less than 1 % of the mean one (a
-            silent unit) counts as that, the mean being over the units of all areas of the session.
-            Of other variables one of 0 counts as 1. NaN where a statistic is NaN.
+            The transform. Responses are divided and not centred. A deviation below 1 % of the mean
+            deviation (a silent unit) is replaced by that value; the mean is over all units of the
+            session, selected or not. For other variables a deviation of 0 becomes 1. NaN where a
+            statistic is NaN.
 
         Raises
         ------
         NotInTree
-            If there is no such statistic.
+            If the statistic does not exist.
         """
         return cls._of(Scaling.stored(area, names, scope))
 
     @classmethod
     def _of(cls, scaling: Scaling) -> Normalize:
-        """The same as tensors."""
+        """Return the same normalisation with tensors."""
         mean, std, raw = (
             {name: torch.as_tensor(values) for name, values in table.items()}
             for table in (scaling.mean, scaling.std, scaling.raw)
@@ -127,16 +134,17 @@ class Normalize:
 
 
 def scale(values: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> None:
-    """Subtract and multiply in place: the memory is the batch's own, written anew for each.
+    """Subtract and multiply in place, in the memory of the batch.
 
     Parameters
     ----------
     values : (...) float tensor
-        In the unit of `mean`; changed, and without a unit after it.
+        Values in the unit of `mean`; they are changed, and have no unit afterwards.
     mean, factor : (...) tensor
-        In the unit of `values`, and one over it; they broadcast against its last axes.
+        Mean in the unit of `values`, and factor in 1 over this unit; they broadcast against the
+        last axes of `values`.
     """
-    if values.device.type == "cpu":  # torch's threads would wait for work longer than this takes
+    if values.device.type == "cpu":  # numpy: to start the threads of torch takes longer than this
         scale_array(values.numpy(), mean.numpy(), factor.numpy())
     else:
         values.sub_(mean.to(values)).mul_(factor.to(values))

@@ -1,4 +1,4 @@
-"""Batches on their way to a device, while the model computes."""
+"""`Transfer` sends batches to a device while the model computes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 
 
 class Transfer:
-    """Batches to a device: sent by the thread that gathers them, received by the loop.
+    """Sends batches to a device: the thread that gathers them calls `send`, the loop `receive`.
 
-    On a GPU copies run on a stream of their own, from memory that a GPU reads by itself; that of a
-    batch is held until its copy has ended, and the loop's stream waits for the copy.
+    On a GPU, copies run on a separate stream, from page-locked memory. The memory of a batch is kept
+    until its copy has ended, and the stream of the loop waits for the copy.
 
     Parameters
     ----------
     device : str or torch.device
-        Where to.
+        The device to send batches to.
     """
 
     def __init__(self, device: str | torch.device):
@@ -28,7 +28,7 @@ class Transfer:
         self._copying: deque[tuple[Any, Any]] = deque()
 
     def send(self, batch: Any) -> tuple[Any, Any]:
-        """A batch on its way, and the event of its arrival; None where it is there."""
+        """Start the copy of a batch; return it with the CUDA event of its end, or None if it ended."""
         if self.device.type != "cuda":
             return mapped(batch, lambda tensor: tensor.to(self.device)), None
         if self._stream is None:
@@ -43,7 +43,7 @@ class Transfer:
         return moved, arrived
 
     def receive(self, sent: tuple[Any, Any]) -> Any:
-        """A batch that was sent; what the loop computes next on the device waits for it."""
+        """Return a batch that was sent; what the loop computes on the device next waits for its copy."""
         moved, arrived = sent
         if arrived is not None:
             current = torch.cuda.current_stream(self.device)
@@ -53,14 +53,14 @@ class Transfer:
 
 
 def page_locked(size: int) -> np.ndarray:
-    """Memory that a GPU, if there is one, reads by itself: (size,) uint8."""
+    """Allocate page-locked memory, which a GPU reads directly, (size,) uint8; plain memory without one."""
     pin = torch.cuda.is_available()
     memory: np.ndarray = torch.empty(size, dtype=torch.uint8, pin_memory=pin).numpy()
     return memory
 
 
 def mapped(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """A batch with its tensors changed, in dicts, lists, tuples and namedtuples."""
+    """Return a batch with `change` applied to all tensors in its dicts, lists, tuples, namedtuples."""
     if isinstance(batch, torch.Tensor):
         return change(batch)
     if isinstance(batch, Mapping):

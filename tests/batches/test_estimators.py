@@ -80,7 +80,7 @@ def test_what_an_estimator_cannot_take_is_named(trials):
         na.batches.xy(make(trials, ["spike_data"], ["speed", "pupil"]))
     with pytest.raises(NotInTree, match="sped"):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), "sped")
-    with pytest.raises(SchemaError, match="the dataset has targets and no inputs"):
+    with pytest.raises(SchemaError, match="the dataset has targets but no inputs"):
         na.batches.xy(make(trials, [], ["speed"]))
     with pytest.raises(NotInTree, match="blok"):
         na.batches.xy(make(trials, ["spike_data"], ["speed"]), groups="blok")

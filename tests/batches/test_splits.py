@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroarrays.batches import splits
-from neuroarrays.batches.sides import intervals, positions
+from neuroarrays.batches.split_checks import check_intervals, check_positions
 from neuroarrays.errors import SchemaError
 
 
@@ -107,14 +107,14 @@ def test_neighbouring_clips_that_validate_are_two():
 )
 def test_splits_of_presentations_are_checked(given, message):
     with pytest.raises(SchemaError, match=message):
-        positions(given, 5, "s/A")
+        check_positions(given, 5, "s/A")
 
 
 def test_splits_of_a_clock_are_checked():
     with pytest.raises(SchemaError, match="s/A: splits 'train' and 'test' share 4 to 5 s"):
-        intervals({"train": [[0, 5]], "test": [[4, 6]]}, "s/A")
+        check_intervals({"train": [[0, 5]], "test": [[4, 6]]}, "s/A")
     with pytest.raises(SchemaError, match="split 'test' is empty"):
-        intervals({"train": [[0, 5]], "test": [[6, 6]]}, "s/A")
+        check_intervals({"train": [[0, 5]], "test": [[6, 6]]}, "s/A")
     with pytest.raises(
         ValueError, match="expected the shares of train, validation, test, two or three"
     ):

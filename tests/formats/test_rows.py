@@ -136,7 +136,7 @@ def test_rows_that_open_nothing(table):
         na.open_datatree(table.drop(columns="session"))
     with pytest.raises(ValueError, match="a table without rows"):
         na.open_datatree(table[:0])
-    with pytest.raises(ValueError, match="a row without path or session"):
+    with pytest.raises(ValueError, match="a row has no path or no session"):
         na.open_datatree(table.assign(session=None))
     with pytest.raises(ValueError, match="rows with unit_id and without area"):
         na.open_datatree(table.assign(area=np.nan))

@@ -121,7 +121,7 @@ def kinds(data):
 def test_auto_is_bounded_for_all_sessions_together(tmp_path, monkeypatch):
     opened = [na.open_datatree(na.save(tree(), tmp_path / f"{i}.h5")) for i in range(3)]
     nbytes = opened[0][PLACE]["speed"].nbytes
-    used = fields._bytes_kept()  # of masks, and what other tests have not let go of yet
+    used = fields._cached_bytes()  # of masks, and what other tests have not let go of yet
     monkeypatch.setattr(fields, "CACHE_BYTES", used + 2 * nbytes + 1000)
     data = [TrialDataset(one[PLACE], ["speed"]) for one in opened]
     assert [kinds(one) for one in data] == [["Dense"], ["Dense"], ["LazyRows"]]

@@ -321,7 +321,7 @@ def test_neuralpredictors_errors():
         ({"train_chunk_size": 3}, NotInTree, "compat='openretina' has it"),
         ({"scale": 0.01}, ValueError, "scale=0.01 leaves no pixel of 4"),
         ({"exclude": "image"}, NotInTree, "no field 'image' in exclude; .*did you mean 'images'"),
-        ({"normalize": True}, NotInTree, 'm1/V1; there are .*normalize="train" takes'),
+        ({"normalize": True}, NotInTree, 'm1/V1; there are .*normalize="train" computes'),
         ({"normalize": "test"}, ValueError, "normalize='test': expected True"),
     ):
         with pytest.raises(error, match=message):
@@ -548,7 +548,7 @@ def test_windows_of_movies_begin_anywhere_in_training(movies):
     [
         ({"frames": 37}, "frames=37 from frame 0, but a movie has 36"),
         ({"frames": 30, "offset": 10}, "frames=30 from frame 10, but a movie has"),
-        ({"normalize": "train"}, "normalize='train' is of images"),
+        ({"normalize": "train"}, "normalize='train' is for images"),
         ({"offset": 5}, "offset=5 is the first frame of windows: say how long they are, frames="),
         ({"offset": -2}, "offset=-2: expected at least -1"),
         ({"frames": 0}, "frames=0: expected at least 1"),
@@ -567,11 +567,11 @@ def test_movies_of_other_lengths_are_no_batch(movies):
     lengths = data.lengths(np.arange(len(data)))
     pair = [int(lengths.argmin()), int(lengths.argmax())]
     assert lengths[pair[0]] < lengths[pair[1]]
-    with pytest.raises(ValueError, match=r"have \[30, 36\] frames; say frames= or batch_size=1"):
+    with pytest.raises(ValueError, match=r"have \[30, 36\] frames; give frames= or batch_size=1"):
         data.batch(pair)
-    with pytest.raises(ValueError, match="frames, offset and max_frame are of movies"):
+    with pytest.raises(ValueError, match="frames, offset and max_frame are for movies"):
         of_images({"frames": 3})
-    with pytest.raises(ValueError, match="frames, offset and max_frame are of movies"):
+    with pytest.raises(ValueError, match="frames, offset and max_frame are for movies"):
         of_images({"frames": 3, "offset": 0})
 
 

@@ -50,11 +50,13 @@ def test_what_a_test_withholds_is_no_mistake(area):
 
 
 def test_only_the_first_batches_are_looked_at(area, monkeypatch):
-    from neuroarrays.batches import known
+    from neuroarrays.batches import target_checks
 
     looked = []
-    original = known._two_values
-    monkeypatch.setattr(known, "_two_values", lambda arrays: looked.append(1) or original(arrays))
+    original = target_checks._two_values
+    monkeypatch.setattr(
+        target_checks, "_two_values", lambda arrays: looked.append(1) or original(arrays)
+    )
     samples = data(area)
     for i in range(0, 40, 8):
         samples.batch(range(i, i + 8))

@@ -1,4 +1,4 @@
-"""Which clips of a training movie validate, as open-retina draws them or as a tree labels them."""
+"""Choose the validation clips of a training movie, by chance as open-retina does or by labels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from neuroarrays.errors import NotInTree, SchemaError, many
 
 @dataclass(frozen=True)
 class ClipSplit:
-    """Which frames of a training movie train, and which validate.
+    """The frames of a training movie that are for training, and those for validation.
 
     Attributes
     ----------
     training, validation : (frame,) int64
-        Numbers of frames, in the order in which they follow one another. Those after the last
-        whole clip are in neither.
+        Frame numbers, in the order in which they are used. Frames after the last whole clip are in
+        neither.
     length : int, frames
-        Of a clip.
+        Length of a clip.
     """
 
     training: np.ndarray
@@ -39,31 +39,38 @@ def split_clips(
     clips: Sequence[int] | None = None,
     seed: int = 42,
 ) -> ClipSplit:
-    """Validation clips as open-retina has them.
+    """Split the frames of a movie into clips for training and for validation, as open-retina does.
 
     Parameters
     ----------
     area : DataTree node
-        An area on one clock. Where its labels `clip_id` and `validation` along time say which
-        clips there are and which of them validate (Hoefling et al. 2024), these count, in the
-        order of `clip_id`, unless `number` or `clips` asks for others.
+        An area on one clock. If it has the labels `clip_id` and `validation` along time (Hoefling
+        et al. 2024), they tell the clips and which of them are for validation, in the order of
+        `clip_id`, unless `number` or `clips` is given.
     frames : int
-        Of the movie.
+        Number of frames of the movie.
     length : int, frames, optional
-        Of a clip; that of the labelled clips, or 100.
+        Length of a clip (default: that of the labelled clips, or 100).
     number : int, optional
-        How many clips validate, drawn by ``RandomState(seed)`` as there; 10 unless given.
+        Number of validation clips, drawn by ``RandomState(seed)`` as open-retina does (default: 10).
     clips : sequence of int, optional
-        The clips that validate: by `clip_id` where clips have one, else their numbers from 0.
+        The validation clips: their `clip_id` if clips have one, otherwise their numbers from 0 on.
     seed : int
-        Of the draw.
+        Seed of the draw.
+
+    Returns
+    -------
+    ClipSplit
+        The frames of both sides.
 
     Raises
     ------
     ValueError
-        If a side gets no clip, or a clip is there twice.
+        If a side gets no clip, or a clip is given twice.
     NotInTree
-        If there is no such clip.
+        If a clip does not exist.
+    SchemaError
+        If clips differ in length.
     """
     where = gathering.location(area)
     validates, ids = (_label(area, name, frames) for name in ("validation", "clip_id"))
@@ -105,7 +112,7 @@ def split_clips(
 
 
 def _label(area: xr.DataTree, name: str, frames: int) -> np.ndarray | None:
-    """A label of the frames of an area; None if it has none."""
+    """Return a label of each frame of an area, (frame,), or None if the area has none."""
     label = area.coords.get(name)
     if label is None or label.ndim != 1 or label.size != frames:
         return None
@@ -115,7 +122,7 @@ def _label(area: xr.DataTree, name: str, frames: int) -> np.ndarray | None:
 def _numbers(
     where: str, frames: int, length: int | None, ids: np.ndarray | None
 ) -> tuple[int, np.ndarray]:
-    """Frames of a clip, and the number of each clip."""
+    """Return the length of a clip in frames, and the number of each clip, (clip,) int64."""
     if length is not None and length < 1:
         msg = f"clip_length={length}: expected at least one frame"
         raise ValueError(msg)
@@ -134,15 +141,15 @@ def _numbers(
 
 
 def _positions(where: str, numbers: np.ndarray, clips: Sequence[int]) -> np.ndarray:
-    """Where clips stand that are asked for by number."""
+    """Return the positions, (n,) int64, of clips that are given by number."""
     wanted = np.asarray(clips)
     if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
         msg = f"val_clip_indices: expected a list of clip numbers, found {clips!r:.60}"
         raise ValueError(msg)
-    at = {int(number): position for position, number in enumerate(numbers.tolist())}
-    if unknown := [clip for clip in wanted.tolist() if clip not in at]:
-        raise NotInTree("clip", unknown[0], at, "as val_clip_indices asks for", where)
+    position_of = {int(number): position for position, number in enumerate(numbers.tolist())}
+    if unknown := [clip for clip in wanted.tolist() if clip not in position_of]:
+        raise NotInTree("clip", unknown[0], position_of, "as val_clip_indices asks for", where)
     if np.unique(wanted).size < wanted.size:
         msg = f"val_clip_indices: expected each clip once, found {wanted.tolist()}"
         raise ValueError(msg)
-    return np.array([at[clip] for clip in wanted.tolist()], np.int64)
+    return np.array([position_of[clip] for clip in wanted.tolist()], np.int64)

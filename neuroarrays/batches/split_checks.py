@@ -1,4 +1,4 @@
-"""The sides of a split as somebody gave them, checked: positions of presentations, intervals of a clock."""
+"""Check the sides of a split that a user gives: positions of presentations, or intervals of a clock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from neuroarrays.errors import SchemaError, many
 from neuroarrays.tree.columns import seconds
 
 
-def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
-    """Check a split of presentations: positions that exist, none on two sides, none of them empty.
+def check_positions(split: Mapping[str, Any], n: int, where: str) -> Split:
+    """Check that a split has existing positions of presentations, on one side each, and no empty side.
 
     Parameters
     ----------
@@ -23,56 +23,54 @@ def positions(split: Mapping[str, Any], n: int, where: str) -> Split:
     n : int
         Number of presentations.
     where : str
-        Session and area, for errors.
+        Session and area, for error messages.
 
     Returns
     -------
     dict of (n,) int64
-        Positions.
+        Positions of the presentations of each side.
 
     Raises
     ------
     SchemaError
-        Which session, area and split is at fault.
+        If the split is not valid; the message names the session, area and side.
     """
     owner = np.full(n, "", object)
     sides: Split = {}
-    for name, given in split.items():
-        rows = chosen(given, n, f"{where}: split {name!r}")
-        taken = [other for other in owner[rows] if other]
-        if taken:
-            msg = (
-                f"{where}: {many(len(taken), 'presentation')} both in {taken[0]!r} and in {name!r}"
-            )
+    for name, selection in split.items():
+        rows = check_rows(selection, n, f"{where}: split {name!r}")
+        if others := [other for other in owner[rows] if other]:
+            presentations = many(len(others), "presentation")
+            msg = f"{where}: {presentations} both in {others[0]!r} and in {name!r}"
             raise SchemaError(msg)
         owner[rows] = name
         sides[name] = rows
     return sides
 
 
-def chosen(given: Any, n: int, what: str) -> np.ndarray:
-    """Check a choice of presentations.
+def check_rows(selection: Any, n: int, what: str) -> np.ndarray:
+    """Check a selection of presentations.
 
     Parameters
     ----------
-    given : (n,) int or (presentation_id,) bool
+    selection : (n,) int or (presentation_id,) bool
         Positions, or a mask.
     n : int
         Number of presentations.
     what : str
-        What the choice is, for errors.
+        Name of the selection, for error messages.
 
     Returns
     -------
     (n,) int64
-        Positions.
+        Positions of the selected presentations.
 
     Raises
     ------
     SchemaError
-        If there is none, or one that does not exist.
+        If the selection is empty, or has a position that does not exist.
     """
-    rows = np.asarray(given if np.size(given) else np.empty(0, int))
+    rows = np.asarray(selection if np.size(selection) else np.empty(0, int))
     if rows.ndim != 1 or rows.dtype.kind not in "biu" or (rows.dtype == bool and rows.size != n):
         kind = f"{rows.dtype} of shape {rows.shape}"
         msg = f"{what}: expected positions of presentations or a mask of {n}, found {kind}"
@@ -88,35 +86,37 @@ def chosen(given: Any, n: int, what: str) -> np.ndarray:
     return rows
 
 
-def intervals(split: Mapping[str, Any], where: str) -> Split:
-    """Check a split of a clock: intervals with a length, none on two sides.
+def check_intervals(split: Mapping[str, Any], where: str) -> Split:
+    """Check that a split of a clock has intervals with a length, and no time on two sides.
 
     Parameters
     ----------
     split : mapping of str to (n, 2) float, s
-        Begin and end of the stretches of each side.
+        Start and end of the stretches of each side.
     where : str
-        Session and area, for errors.
+        Session and area, for error messages.
 
     Returns
     -------
     dict of (n, 2) float64, s
-        The same as arrays.
+        Start and end of the stretches of each side, as arrays.
 
     Raises
     ------
     SchemaError
-        Which session, area and split is at fault.
+        If the split is not valid; the message names the session, area and side.
     """
-    sides = {name: seconds(part, f"split {name!r}").reshape(-1, 2) for name, part in split.items()}
-    every = []
-    for name, part in sides.items():
-        if part.shape[0] == 0 or not (part[:, 1] > part[:, 0]).all():
+    sides = {
+        name: seconds(spans, f"split {name!r}").reshape(-1, 2) for name, spans in split.items()
+    }
+    stretches = []
+    for name, spans in sides.items():
+        if spans.shape[0] == 0 or not (spans[:, 1] > spans[:, 0]).all():
             msg = f"{where}: split {name!r} is empty"
             raise SchemaError(msg)
-        every += [(begin, end, name) for begin, end in part.tolist()]
-    every.sort()
-    for (_, end, side), (begin, _, other) in pairwise(every):
+        stretches += [(begin, end, name) for begin, end in spans.tolist()]
+    stretches.sort()
+    for (_, end, side), (begin, _, other) in pairwise(stretches):
         if side != other and begin < end - 1e-9 * max(1.0, abs(end)):
             msg = f"{where}: splits {side!r} and {other!r} share {begin:g} to {end:g} s"
             raise SchemaError(msg)

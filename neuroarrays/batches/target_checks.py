@@ -1,4 +1,4 @@
-"""Targets that cannot be trained on: known in no sample of a dataset, or the same in all of them."""
+"""Check that targets can be trained on: known in some sample of a dataset, and not the same in all."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from neuroarrays.batches.masks import BEHAVIOR_WITHHELD, WITHHELD
 from neuroarrays.errors import SchemaError, many, warn
 
-#: Samples that are read together.
+#: Number of samples that are read together.
 _TOGETHER = 256
 
 
 def check_targets(samples: Any, batch: Mapping[str, np.ndarray]) -> None:
-    """See to it that the targets of trials or clips are known and vary, as `check_target` does.
+    """Check each target of trials or clips with `check_target`.
 
     Parameters
     ----------
     samples : AlignedSamples
         The dataset.
     batch : dict of str to array
-        Of this dataset, after masks.
+        A batch of this dataset, after its masks were applied.
 
     Raises
     ------
     SchemaError
-        If a target is NaN in all samples, and not because a test withholds it.
+        If a target is NaN in all samples, unless a competition withholds it.
     """
     for name in sorted(samples.targets - samples.varied):
         alone = copy.copy(samples)
@@ -53,29 +53,33 @@ def check_target(
     read: Callable[[np.ndarray], Any],
     withheld: Callable[[], bool] = lambda: False,
 ) -> None:
-    """See to it that a target is known and varies, in a batch or elsewhere; asked once per target.
+    """Check once that a target is known and varies, in a batch or in other samples of the dataset.
 
-    Usually the first batch shows two different values, and nothing else is read. Otherwise samples
-    are read until there are two.
+    Usually the first batch has two different values, and nothing else is read. Otherwise samples
+    are read until two values are seen.
 
     Parameters
     ----------
     samples : AreaSamples
-        The dataset; its `varied` keeps the targets that need not be looked at again.
+        The dataset; its `varied` has the names of targets that need no further check.
     name : str
-        The target.
+        Name of the target.
     values : (n, ...) array
-        The target in a batch; NaN where it is not known.
+        The target in a batch, in any unit; NaN where it is not known.
     read : callable
-        From numbers of samples to the target in these.
+        A function from sample numbers to the values of the target in these samples.
     withheld : callable
-        Whether a test withholds all of it, which is no mistake.
+        A function that returns whether a competition withholds the target; then NaN is no mistake.
 
     Raises
     ------
     SchemaError
-        If it is NaN in all samples; which, where, and what to do. A target of one value in all
-        samples is warned of.
+        If the target is NaN in all samples; the message names the target and area.
+
+    Warns
+    -----
+    UserWarning
+        If the target has the same value in all samples.
     """
     if name in samples.varied:
         return
@@ -83,12 +87,12 @@ def check_target(
     if not varies:
         value, varies = _two_values(map(read, _numbers(samples)))
     if not varies and len(samples) > 1 and not withheld():
-        _say(samples, name, value)
+        _report(samples, name, value)
     samples.varied.add(name)
 
 
 def _numbers(samples: Any) -> list[np.ndarray]:
-    """The numbers of samples that have all values; of windows those that do not overlap."""
+    """Return numbers of samples that together have all values; windows among them do not overlap."""
     numbers = np.arange(0, len(samples), getattr(samples, "step", 1))
     if hasattr(samples, "bounds"):
         numbers = np.union1d(numbers, np.asarray(samples.bounds)[1:] - 1)
@@ -96,7 +100,7 @@ def _numbers(samples: Any) -> list[np.ndarray]:
 
 
 def _two_values(arrays: Iterable[Any]) -> tuple[Any, bool]:
-    """The first known value of some arrays (None if there is none), and whether another one differs."""
+    """Return the first known value of some arrays (or None), and whether another value differs."""
     first = None
     for array in arrays:
         values = np.asarray(array).ravel()
@@ -109,8 +113,8 @@ def _two_values(arrays: Iterable[Any]) -> tuple[Any, bool]:
     return first, False
 
 
-def _say(samples: Any, name: str, value: Any) -> None:
-    """Say that a target is known nowhere (an error), or has one value (a warning)."""
+def _report(samples: Any, name: str, value: Any) -> None:
+    """Raise an error for a target that is known nowhere, or warn of one that is always `value`."""
     side = f" of {samples.side!r}" if samples.side else ""
     where = f"{samples.location}: the target {name} is"
     every = f"in all of {many(len(samples), 'sample')}{side}: nothing can be learnt from it"
