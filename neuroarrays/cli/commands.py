@@ -241,10 +241,10 @@ def create(arguments: argparse.Namespace) -> int:
     """Write small synthetic files."""
     from neuroarrays.cli.creation import create
 
-    asked = {
+    limits = {
         name: getattr(arguments, name) for name in ("colors", "stimuli", "sessions", "clip_length")
     }
-    options = {name: number for name, number in asked.items() if number is not None}
+    options = {name: number for name, number in limits.items() if number is not None}
     path = create(arguments.layout, arguments.output, arguments.seed, **options)
     printing.say(f"wrote {path}; open it with na.open_datatree({str(path)!r})")
     return FINE

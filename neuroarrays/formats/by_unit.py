@@ -51,8 +51,8 @@ class UnitOfSpikes:
         """
         values = self.stored().ravel()
         if values.dtype.kind not in "iufb":
-            expected, found = "numbers of units", f"values of dtype {values.dtype}"
-            raise FormatError(self.source.path, self.array, expected, found)
+            expected, other = "numbers of units", f"values of dtype {values.dtype}"
+            raise FormatError(self.source.path, self.array, expected, other)
         with np.errstate(invalid="ignore"):
             whole: np.ndarray = values.astype(np.int64)
         if values.dtype.kind == "f" and not np.array_equal(whole, values):

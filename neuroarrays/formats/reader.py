@@ -1,4 +1,4 @@
-"""The base of every reader: an xarray backend whose options are stated once."""
+"""`Reader`, the base class of all readers, which is an xarray backend."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from neuroarrays.tree.observed import add_observed
 
 
 class Reader(BackendEntrypoint):
-    """Base of every reader: an xarray backend for one family of datasets.
+    """The base class of readers: an xarray backend for one family of datasets.
 
-    A reader says three things: whether a path is its own (`recognise`), which sessions there are
-    (`list_sessions`), and what one session holds (`open_session`). Options of its own are
-    keyword-only parameters of the last two, each with a default; they are stated nowhere else.
+    A reader has three methods: `recognise` tells whether it reads a path, `list_sessions` lists the
+    sessions, and `open_session` opens one of them. The keyword-only parameters of the last two, each
+    with a default, are the options of the reader.
 
-    The base does the rest: it assembles the tree with its root, opens the ``sessions=`` and
-    ``areas=`` that are asked for, leaves out ``drop_variables=`` and, with ``skip_damaged=True``,
-    sessions that cannot be read, finds when sessions were recorded, and makes the catalogue.
+    The base class does the rest: it assembles the tree with its root, opens only the ``sessions=``
+    and ``areas=`` that the caller wants, leaves out ``drop_variables=`` and, with
+    ``skip_damaged=True``, sessions that cannot be read, finds when sessions were recorded, and makes
+    the catalogue.
     """
 
     name: ClassVar[str]
@@ -39,17 +40,18 @@ class Reader(BackendEntrypoint):
     url: ClassVar[str] = ""
     #: The kind of tree: `schema.RECORDING` or `schema.ALIGNED`.
     kind: ClassVar[str] = schema.RECORDING
-    #: Whether it opens a list of paths as one tree, where it lists its sessions itself.
+    #: Whether a reader with its own `list_sessions` opens a list of paths as one tree.
     several: ClassVar[bool] = False
-    #: Whether a path holds one session, so that there is none to skip.
+    #: Whether a path always has one session, so that there are no others to skip.
     one_session: ClassVar[bool] = False
-    #: Whether sessions in a folder lie in files or folders of their own, each of which opens by itself
-    #: under the same name. It is so where the reader leaves `list_sessions` to the base.
+    #: Whether each session of a folder has its own file or folder, which opens alone under the same
+    #: name. This is always so if the reader leaves `list_sessions` to the base class.
     by_file: ClassVar[bool] = False
-    #: The area of all its sessions, where there is no other.
+    #: The area of all sessions, if the format has no other.
     only_area: ClassVar[str] = ""
-    #: Names of the nodes above the sessions, where there are: `open_session` gives paths that begin
-    #: with them, or with others, and the session's name is put after. Others stand after these.
+    #: Names of the blocks, which are nodes above the sessions, if there are any. The paths that
+    #: `open_session` returns begin with a block, and the base class puts the name of the session
+    #: after it. Blocks with other names follow these in the tree.
     blocks: ClassVar[tuple[str, ...]] = ()
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[Any]
@@ -61,7 +63,7 @@ class Reader(BackendEntrypoint):
 
     @classmethod
     def options(cls) -> dict[str, Any]:
-        """The reader's options and their defaults."""
+        """Return the options of the reader and their defaults."""
         base: dict[str, Any] = {"sessions": None, "areas": None}
         if not cls.one_session:
             base["skip_damaged"] = False
@@ -75,76 +77,84 @@ class Reader(BackendEntrypoint):
         Parameters
         ----------
         probe : Probe
-            Of what is at the path; looked at once for all readers. What it raises is a no.
+            The path; what the probe reads of it is read once for all readers. An error means no.
         """
         raise NotImplementedError
 
     def is_marked(self, probe: Probe) -> bool:
-        """Whether a path carries a mark that only this reader's files have: no other reader is asked then.
+        """Whether a path has a mark that only files of this reader have.
 
-        Of what is behind an address, each reader that looks inside a file costs requests.
+        No other reader is then asked, because each reader that looks inside a remote file costs
+        requests.
 
         Parameters
         ----------
         probe : Probe
-            Of what is at the path. What it raises is a no.
+            The path. An error means no.
         """
         return False
 
     def list_sessions(self, probe: Probe) -> Mapping[str, Any]:
-        """Name of each session -> what `open_session` is given for it; cheap.
+        """List the sessions of a path by name, each with the first argument of `open_session`.
 
-        By default what `recognise` says yes to: the path itself, those in a folder, or the members
-        of a list, named as the files without suffix. A reader that writes its own is asked by
-        `recognise` about folders and lists too.
+        By default sessions are the paths that `recognise` accepts: the path itself, the members of a
+        folder, or those of a list. They have the names of their files, without suffix. If a reader
+        overrides this method, its `recognise` is also asked about folders and lists. The method must
+        be cheap.
 
         Parameters
         ----------
         probe : Probe
-            Of what the user gave.
+            The path, folder or list that the user gave.
 
         Returns
         -------
-        mapping of str to Probe or anything
-            `Sessions` has notes too, and an error in the place of a session that cannot be read.
+        mapping of str to Probe or object
+            The sessions. A `Sessions` mapping also has notes, and errors in place of sessions that
+            cannot be read.
         """
         return find(probe, self.recognise)
 
     def open_session(self, session: Any, name: str, request: Request) -> Mapping[str, xr.Dataset]:
-        """The nodes of one session by their path below it, lazy; "" has its attributes.
-
-        Areas that were not asked for may be left out (`Request.area`); the base leaves them out
-        else. Of a recording, the base adds when it was recorded, unless a node ``observed`` says it.
+        """Open one session lazily.
 
         Parameters
         ----------
-        session : Probe or anything
-            What `list_sessions` has for it.
+        session : Probe or object
+            The value of `list_sessions` for this session.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open of it.
+            The areas that the caller wants.
+
+        Returns
+        -------
+        mapping of str to Dataset
+            The nodes of the session by their paths below it; "" has its attributes. The base class
+            removes areas that the caller does not want; the method may skip them (`Request.area`).
+            The base class also adds when the session was recorded, unless there is a node
+            ``observed``.
         """
         raise NotImplementedError
 
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
-        """All of a tree at once, in place of `list_sessions` and `open_session`.
+        """Open a whole tree at once, in place of `list_sessions` and `open_session`.
 
-        Written by a reader only whose files hold many sessions with what they share, so that they
-        cannot be opened one by one: an archive with its index, arrays with a mapping. Such a reader
-        takes out `drop_variables` and checks the areas as the others; the rest it does itself.
+        A reader overrides this method only if its files have many sessions with common parts, which
+        cannot be opened one by one: an archive with its index, or arrays with a mapping. For such a
+        reader the base class only removes `drop_variables` and checks the areas.
 
         Parameters
         ----------
         probe : Probe
-            Of what the user gave.
+            The path, folder or list that the user gave.
         request : Request
-            Which of the sessions and areas that there are to open; takes `notes`.
+            The sessions and areas that the caller wants; it collects `notes`.
 
         Returns
         -------
         dict of str to Dataset
-            Lazy, by path in the tree; "/" holds the attributes of the tree.
+            The nodes by path in the tree, lazy; "/" has the attributes of the tree.
         """
         raise NotImplementedError
 
@@ -169,11 +179,11 @@ class Reader(BackendEntrypoint):
         return self.by_file or not self._writes("list_sessions", "open_groups")
 
     def _writes(self, *methods: str) -> bool:
-        """Whether the reader has a method of its own in place of one of the base's."""
+        """Whether the reader overrides one of some methods of the base class."""
         return any(getattr(type(self), name) is not getattr(Reader, name) for name in methods)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether this reader reads a path; never raises. What xarray calls."""
+        """Whether this reader reads a path; xarray calls it, and it never raises an error."""
         try:
             return self.claims(probe_of(filename_or_obj))
         except (OSError, TypeError, ValueError, NeuroArraysError):
@@ -182,10 +192,10 @@ class Reader(BackendEntrypoint):
     def _assembled(
         self, probe: Probe, request: Request, options: dict[str, Any]
     ) -> dict[str, xr.Dataset]:
-        """The tree of the sessions that are asked for, opened one after another.
+        """Open the wanted sessions one after another, and return the nodes of the tree.
 
-        Threads would gain little: HDF5 is read under one lock, and the rest is Python, which has one
-        too. 12 NWB sessions took .38 s of CPU with one thread and .49 s with four.
+        Threads would gain little, because HDF5 and Python each have one lock: 12 NWB sessions took
+        0.38 s of CPU time with one thread and 0.49 s with four.
         """
         sessions = self.list_sessions(probe, **_those_of(self.list_sessions, options))
         if not sessions:
@@ -221,7 +231,7 @@ class Reader(BackendEntrypoint):
     def _placed(
         self, name: str, nodes: Mapping[str, xr.Dataset], request: Request
     ) -> dict[str, xr.Dataset]:
-        """The nodes of a session by their path in the tree, without areas that nobody asked for."""
+        """Return the nodes of a session by their paths in the tree, without unwanted areas."""
         if self.kind == schema.RECORDING and schema.OBSERVED not in nodes:
             nodes = add_observed(nodes)
         areas = _areas(self.kind, nodes)
@@ -236,16 +246,16 @@ class Reader(BackendEntrypoint):
     def open_groups_as_dict(
         self, filename_or_obj: Any, *, drop_variables: Any = None, **options: Any
     ) -> dict[str, xr.Dataset]:
-        """Node path -> dataset, lazy, with what every reader has: what xarray calls.
+        """Open a path lazily as nodes by path; xarray calls it.
 
         Parameters
         ----------
         filename_or_obj : str, path, list of these, or Probe
-            What to open.
+            The path to open.
         drop_variables : str or iterable of str, optional
-            Variables and coordinates to leave out, where there are such.
+            Variables and coordinates to leave out, if they exist.
         **options
-            Of the reader.
+            Options of the reader.
         """
         probe = probe_of(filename_or_obj)
         with naming_as_given(probe), named(probe.given), opening():
@@ -258,7 +268,7 @@ class Reader(BackendEntrypoint):
             else:
                 groups = self._assembled(probe, request, reader_options)
             request.check()
-            if request.by_name:  # what `align` does with one that lacks a table
+            if request.by_name:  # `align` treats a session that lacks a table differently then
                 groups["/"].attrs[schema.SESSIONS_ASKED] = "by name"
             drop = [drop_variables] if isinstance(drop_variables, str) else drop_variables
             if drop is not None:
@@ -267,13 +277,13 @@ class Reader(BackendEntrypoint):
             return apart(groups)
 
     def _request(self, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
-        """What is asked for, and the options that are the reader's own."""
+        """Return the request of the caller, and the options of this reader."""
         checked = self._checked(options)
         base = {k: checked.pop(k) for k in ("sessions", "areas", "skip_damaged") if k in checked}
         return Request(**base), checked
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
-        """The whole tree."""
+        """Open a path as a tree; xarray calls it."""
         probe = probe_of(filename_or_obj)
         with named(probe.given):
             groups = self.open_groups_as_dict(probe, **options)
@@ -283,7 +293,7 @@ class Reader(BackendEntrypoint):
     def open_dataset(
         self, filename_or_obj: Any, *, group: str | None = None, **options: Any
     ) -> xr.Dataset:
-        """One node; `group` is its path."""
+        """Open one node, whose path is `group`; xarray calls it."""
         groups = self.open_groups_as_dict(filename_or_obj, **options)
         wanted = "/" + (group or "").strip("/")
         by_path = {"/" + path.strip("/"): node for path, node in groups.items()}
@@ -292,6 +302,7 @@ class Reader(BackendEntrypoint):
         return by_path[wanted]
 
     def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return a copy of the options, after checking that the reader has all of them."""
         unknown = set(options) - set(self.options()) - {"drop_variables"}
         if unknown:
             msg = (
@@ -302,21 +313,21 @@ class Reader(BackendEntrypoint):
         return dict(options)
 
     def list_rows(self, probe: Probe, request: Request) -> Iterable[dict[str, Any]]:
-        """Rows of the catalogue of all sessions, where they can be had without opening them.
+        """Return the rows of the catalogue of all sessions without opening the sessions.
 
-        Written by a reader only whose files say what they hold.
+        A reader overrides this method only if its files have an index of their contents.
 
         Parameters
         ----------
         probe : Probe
-            Of what the user gave.
+            The path, folder or list that the user gave.
         request : Request
-            Says whether to leave out what is damaged; the base takes the rows that are asked for.
+            Tells whether to skip damaged sessions; the base class selects the wanted rows.
         """
         raise NotImplementedError
 
     def catalog(self, filename_or_obj: Any, **options: Any) -> list[dict[str, Any]]:
-        """A row per session and area, from metadata only."""
+        """Return a row for each session and area, from metadata only."""
         probe = probe_of(filename_or_obj)
         if not self._writes("list_rows"):
             return contents.of_groups(self.open_groups_as_dict(probe, **options)).rows()
@@ -326,23 +337,24 @@ class Reader(BackendEntrypoint):
 
 
 def _hooks(cls: type[Reader]) -> list[Callable[..., Any]]:
-    """The methods whose keyword-only parameters are options."""
+    """Return the methods whose keyword-only parameters are options."""
     return [cls.list_sessions, cls.open_session, cls.open_groups]
 
 
 def _keywords(method: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword-only parameters of a method, and their defaults."""
+    """Return the keyword-only parameters of a method, and their defaults."""
     parameters = inspect.signature(method).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _those_of(method: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a method has."""
     known = _keywords(method)
     return {name: value for name, value in options.items() if name in known}
 
 
 def _named_among(request: Request, sessions: Mapping[str, Any]) -> list[str]:
-    """Names of the sessions that are wanted; an error on a missing one lists what was passed over."""
+    """Return the names of the wanted sessions; the error for a missing one lists passed-over files."""
     try:
         return request.sessions(sessions)
     except NotInTree as error:
@@ -351,11 +363,12 @@ def _named_among(request: Request, sessions: Mapping[str, Any]) -> list[str]:
 
 
 def _below(block: str, nodes: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Return the nodes below a block."""
     return {path: node for path, node in nodes.items() if path.startswith(f"{block}/")}
 
 
 def _areas(kind: str, nodes: Mapping[str, xr.Dataset]) -> list[str]:
-    """Paths of the areas among the nodes of a session."""
+    """Return the paths of the areas among the nodes of a session."""
     areas: dict[str, None] = {}
     for path, node in nodes.items():
         role = schema.role_of(kind, path, node.data_vars, node.dims, has_children=False)

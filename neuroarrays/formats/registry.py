@@ -4,8 +4,9 @@ A format module reads one family of datasets; importing it loads nothing heavy. 
 the module, add its line here and its golden file (docs/adding_a_dataset.md).
 
 Another package names its readers by entry points in the group `neuroarrays.readers`, which are read
-without importing it. It is imported when its reader is asked for by name, or whether a path is its
-own. One that cannot be used is an error in the first case and a warning, once, in the second.
+without importing the package. It is imported when a caller names its reader, or when readers are
+asked whether they recognise a path. A reader that cannot be used is an error in the first case, and
+one warning in the second.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ class Format:
     reader : str
         ``module:class`` of its reader; the entry point is the same.
     status : {"stable", "beta", "installed"}
-        How much it has been tried; "installed" are those of other packages.
+        How well it is tested; formats of other packages are "installed".
     extra : str
-        The extra it needs for some of its files, or "".
+        The extra of this package that some files need, or "".
     description : str
-        One line; "" where only the reader, not loaded yet, knows.
+        One line; "" if it is known only once the reader is imported.
     package : str
-        The other package that it belongs to, with its version, or "".
+        The other package that has the reader, with its version, or "".
     fault : str
-        Why it cannot be used whatever its reader is, or "".
+        Why the format cannot be used, or "".
     """
 
     name: str
@@ -57,13 +58,13 @@ class Format:
     fault: str = ""
 
     def load(self) -> Reader:
-        """An instance of the reader.
+        """Return an instance of the reader.
 
         Raises
         ------
         BrokenReader
-            If it belongs to another package and cannot be imported, is not a `Reader`, or has
-            another name than its entry point.
+            If the reader belongs to another package and cannot be imported, is not a `Reader`, or
+            has another name than its entry point.
         """
         if not self.package:
             reader: Reader = EntryPoint(self.name, self.reader, GROUP).load()()
@@ -122,31 +123,35 @@ FORMATS: tuple[Format, ...] = (
 
 
 def formats() -> tuple[Format, ...]:
-    """All formats: those of this package, then those of others by name."""
+    """Return all formats: those of this package, then those of other packages by name."""
     return FORMATS + _installed.get_or_make(GROUP, _read)
 
 
 def named(engine: str) -> Format | None:
-    """The format of a name, or of a reader's address ``module:class``; None if there is none.
+    """Return the format of a name, or of a reader's address ``module:class``; None if there is none.
 
-    A name of this package is its own, whoever else claims it.
+    A format of this package wins over one of the same name in another package.
     """
     if ":" in engine:
         return Format(engine, engine, "installed", "", "", package=engine.partition(":")[0])
-    built_in = [format_ for format_ in FORMATS if format_.name == engine]
-    return next(
-        iter(built_in or (format_ for format_ in formats() if format_.name == engine)), None
-    )
+    # Entry points are read only if the name is not one of this package.
+    for format_ in FORMATS:
+        if format_.name == engine:
+            return format_
+    return next((format_ for format_ in formats() if format_.name == engine), None)
 
 
 def address(reader: type[Reader]) -> str:
-    """The text by which `named` finds a reader, also in another process: the name of a built-in one, else its address."""
+    """Return the text by which `named` finds a reader, also in another process.
+
+    It is the name of a reader of this package, and the address of another one.
+    """
     where = f"{reader.__module__}:{reader.__qualname__}"
     return next((format_.name for format_ in FORMATS if format_.reader == where), where)
 
 
 def readers() -> Iterator[tuple[Format, Reader]]:
-    """Every format that can be used, with its reader; a warning, once, for one that cannot."""
+    """Yield each usable format with its reader, and warn once of each format that cannot be used."""
     for format_ in formats():
         try:
             reader = format_.load()
@@ -157,7 +162,7 @@ def readers() -> Iterator[tuple[Format, Reader]]:
 
 
 def _read() -> tuple[Format, ...]:
-    """The formats of installed packages; a name that is claimed twice gives one format with a fault."""
+    """Return the formats of installed packages; one whose name is claimed twice has a fault."""
     claims: dict[str, dict[str, str]] = {}
     for point in entry_points(group=GROUP):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
@@ -179,14 +184,14 @@ def _read() -> tuple[Format, ...]:
 
 
 def _imported(format_: Format) -> type[Reader] | str:
-    """The class of a reader of another package, or what is wrong with it."""
+    """Return the reader class of another package, or a text that tells why it cannot be used."""
     from neuroarrays.formats.reader import Reader
 
     if format_.fault:
         return format_.fault
     try:
         loaded = EntryPoint(format_.name, format_.reader, GROUP).load()
-    except Exception as error:  # whatever another package does on import
+    except Exception as error:  # another package may raise anything on import
         return f"{format_.reader} cannot be imported: {type(error).__name__}: {error}"
     if not (isinstance(loaded, type) and issubclass(loaded, Reader)):
         return f"{format_.reader} is no subclass of neuroarrays.formats.reader.Reader"

@@ -305,13 +305,13 @@ def _cut(path: str, nodes: groups.Groups, rows: _Rows) -> groups.Groups:
         ids = in_sessions[owner].variables[schema.UNIT].values if has_ids else np.arange(size)
         masks[owner] = _unit_mask(ids.tolist(), by_area[area])
         missing[area] -= set(_same_type(ids[masks[owner]].tolist(), by_area[area].ids))
-    for area, ids in missing.items():
-        if ids and area not in sessions:
+    for area, absent in missing.items():
+        if absent and area not in sessions:
             raise FormatError(
                 path,
                 area,
-                f"the units of the table, {shorten(sorted(ids, key=str), 6)} among them",
-                f"{many(len(ids), 'unit')} that it does not have",
+                f"the units of the table, {shorten(sorted(absent, key=str), 6)} among them",
+                f"{many(len(absent), 'unit')} that it does not have",
                 "it changed since the table was made: make it again with na.units; or the table was "
                 "made with options of the reader: give them here too",
             )

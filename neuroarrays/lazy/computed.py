@@ -83,6 +83,16 @@ class Computed(LazyArray):
         return np.asarray(values[outer.left(key)], self.dtype)
 
 
+def missing(shape: tuple[int, ...]) -> LazyArray:
+    """Return an array of float32 NaN, for values that a file does not have."""
+    return Computed(_nans, shape, np.dtype(np.float32))
+
+
+def _nans(*indices: np.ndarray) -> np.ndarray:
+    """Return NaN for the requested positions of each axis."""
+    return np.full([positions.size for positions in indices], np.nan, np.float32)
+
+
 def averaged(trials: LazyArray) -> LazyArray:
     """The mean over the first axis (trials), in the floating-point type of the array."""
     return Computed(_mean_of_trials, trials.shape[1:], trials.dtype, (trials,))

@@ -61,7 +61,7 @@ def write_nlb(
     onset = start + np.round(rng.uniform(0.3, 0.4, trials), 3)
     angle = rng.integers(0, 8, trials) * np.pi / 4
     heldout = np.arange(units) % 4 == 3
-    kept = np.flatnonzero(~heldout) if test else np.arange(units)
+    held_in = np.flatnonzero(~heldout) if test else np.arange(units)
     trains = [_train(rng, unit, angle, onset) for unit in range(units)]
     split = ["test" if test else "val" if n % 4 == 3 else "train" for n in range(trials)]
     with new_hdf5(path, replaced=True) as (file, _):
@@ -72,20 +72,20 @@ def write_nlb(
         file["identifier"], file["general/session_id"] = "made", "full"
         file["session_start_time"] = "2009-09-18T00:00:00+00:00"
         file["general/subject/subject_id"], file["general/subject/species"] = "J", "Macaca mulatta"
-        place = "general/extracellular_ephys/electrodes"
-        pieces.table(place, "DynamicTable", {"location": _AREAS}, np.arange(2))
-        sizes = [trains[unit].size for unit in kept]
+        electrodes = "general/extracellular_ephys/electrodes"
+        pieces.table(electrodes, "DynamicTable", {"location": _AREAS}, np.arange(2))
+        sizes = [trains[unit].size for unit in held_in]
         stretches = np.stack([start, start + LENGTH], axis=1)
         columns: dict[str, Any] = {
-            "spike_times": np.concatenate([trains[unit] for unit in kept]),
+            "spike_times": np.concatenate([trains[unit] for unit in held_in]),
             "spike_times_index": pieces.index(sizes),
-            "obs_intervals": np.tile(stretches, (kept.size, 1)),
-            "obs_intervals_index": pieces.index([trials] * kept.size),
-            "heldout": heldout[kept],
-            "electrodes": kept % 2,
-            "electrodes_index": pieces.index([1] * kept.size),
+            "obs_intervals": np.tile(stretches, (held_in.size, 1)),
+            "obs_intervals_index": pieces.index([trials] * held_in.size),
+            "heldout": heldout[held_in],
+            "electrodes": held_in % 2,
+            "electrodes_index": pieces.index([1] * held_in.size),
         }
-        pieces.table("units", "Units", columns, 1000 + kept)
+        pieces.table("units", "Units", columns, 1000 + held_in)
         rows: dict[str, Any] = {
             "start_time": start,
             "stop_time": start + LENGTH,
@@ -108,14 +108,18 @@ def _train(rng: np.random.Generator, unit: int, angle: np.ndarray, onset: np.nda
 
 
 def _behaviour(pieces: NWBPieces, onset: np.ndarray, angle: np.ndarray, stop: float) -> None:
-    """Velocity and place of the hand, and the place of the cursor."""
+    """Write the velocity and position of the hand, and the position of the cursor."""
     times = np.arange(round(stop * RATE)) / RATE
     velocity = np.zeros((times.size, 2))
-    for begin, way in zip(onset, angle, strict=True):
+    for begin, direction in zip(onset, angle, strict=True):
         speed = np.exp(-(((times - begin - 0.25) / 0.08) ** 2))
-        velocity += speed[:, None] * [np.cos(way), np.sin(way)]
-    place = np.cumsum(velocity, axis=0) / RATE
-    for name, values in {"hand_vel": velocity, "hand_pos": place, "cursor_pos": place}.items():
+        velocity += speed[:, None] * [np.cos(direction), np.sin(direction)]
+    position = np.cumsum(velocity, axis=0) / RATE
+    for name, values in {
+        "hand_vel": velocity,
+        "hand_pos": position,
+        "cursor_pos": position,
+    }.items():
         group = pieces.series(f"processing/behavior/{name}", "TimeSeries", values, "m")
         group["timestamps"] = times
         group.attrs["comments"] = "columns=[x,y]"

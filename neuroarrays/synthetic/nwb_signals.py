@@ -111,7 +111,7 @@ def _pose(writer: NWBPieces) -> None:
     import h5py
 
     names, size = ("snout", "left ear", "pupil_top"), int(30 * writer.options.duration)
-    place = writer.random.normal(300, 20, (size, len(names), 2)).astype(np.float32)
+    positions = writer.random.normal(300, 20, (size, len(names), 2)).astype(np.float32)
     sure = writer.random.uniform(0.5, 1, (size, len(names))).astype(np.float32)
     container = "processing/behavior/LeftCamera"
     group = writer.group(container, "PoseEstimation", namespace="ndx-pose")
@@ -125,7 +125,7 @@ def _pose(writer: NWBPieces) -> None:
     times = np.empty(0)
     for column, name in enumerate(names):
         path = f"{container}/{name}"
-        part = writer.series(path, "PoseEstimationSeries", place[:, column], "pixels")
+        part = writer.series(path, "PoseEstimationSeries", positions[:, column], "pixels")
         part.attrs["namespace"] = "ndx-pose"
         part["reference_frame"] = "upper left corner"
         part["confidence"] = sure[:, column]
@@ -135,7 +135,7 @@ def _pose(writer: NWBPieces) -> None:
         else:
             times = 0.2 + np.arange(size) / 30.0
             part["timestamps"] = times
-    writer.truth |= {"pose": place, "pose_confidence": sure, "pose_time": times}
+    writer.truth |= {"pose": positions, "pose_confidence": sure, "pose_time": times}
 
 
 def _empty(writer: NWBPieces) -> None:

@@ -76,8 +76,8 @@ def write_temporaldata(
         names = np.array([f"probe/unit_{number}" for number in range(units)], "S")
         _object(file.create_group("units"), "ArrayDict", {"id": names, "location": areas})
         times = np.arange(int(seconds * CURSOR_RATE)) / CURSOR_RATE
-        place = np.stack([np.cos(phase(times)), np.sin(phase(times))], axis=1)
-        _series(file, "cursor", {"timestamps": times, "pos": place}, whole)
+        position = np.stack([np.cos(phase(times)), np.sin(phase(times))], axis=1)
+        _series(file, "cursor", {"timestamps": times, "pos": position}, whole)
         field = rng.normal(size=(int(seconds * FIELD_RATE), 3)).astype(np.float32)
         _series(file, "lfp", {"raw": field}, whole, FIELD_RATE)
         channels = {"id": np.array([b"a", b"b", b"c"]), "depth": np.array([0.0, 20.0, 40.0])}

@@ -69,8 +69,8 @@ def assert_same_trees(a: xr.DataTree, b: xr.DataTree, but: Sequence[str] = ()) -
     nodes_a, nodes_b = dict(a.subtree_with_keys), dict(b.subtree_with_keys)
     assert set(nodes_a) == set(nodes_b)
     for path, node in nodes_a.items():
-        kept = [{k: v for k, v in n.attrs.items() if k not in but} for n in (node, nodes_b[path])]
-        assert kept[0] == kept[1], path
+        attrs = [{k: v for k, v in n.attrs.items() if k not in but} for n in (node, nodes_b[path])]
+        assert attrs[0] == attrs[1], path
     of_a, of_b = dict(variables(a)), dict(variables(b))
     assert set(of_a) == set(of_b)
     for path, expected in of_a.items():

@@ -27,9 +27,9 @@ def crash(path: str) -> None:
 
 def grow(path: str) -> None:
     """Take memory without end."""
-    taken = []
+    blocks = []
     while path:
-        taken.append(bytearray(1 << 26))
+        blocks.append(bytearray(1 << 26))
 
 
 def again(path: str) -> str:

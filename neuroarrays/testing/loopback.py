@@ -237,14 +237,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(412, path)
                 return
         start, stop, code = 0, status.st_size, 200
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if asked and how.ranges:
+        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if match and how.ranges:
             code = 206
-            if asked[1]:
-                start = int(asked[1])
-                stop = min(stop, int(asked[2]) + 1) if asked[2] else stop
+            if match[1]:
+                start = int(match[1])
+                stop = min(stop, int(match[2]) + 1) if match[2] else stop
             else:
-                start = max(0, stop - int(asked[2]))
+                start = max(0, stop - int(match[2]))
             if start >= stop:
                 self._say(416, path, {"Content-Range": f"bytes */{status.st_size}"})
                 return

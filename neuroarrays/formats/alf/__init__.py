@@ -2,7 +2,7 @@
 
 https://int-brain-lab.github.io/ONE/alf_intro.html (MIT); ONE is not imported. A session is a folder
 ``[lab/Subjects/]subject/date/number`` with files ``[_namespace_]object.attribute[_timescale].extension``
-in collections of ``alf``, each in as many revisions as it has::
+in collections of ``alf``, alf_file in as many revisions as it has::
 
     alf/probe00/pykilosort/#2024-05-06#/spikes.times.npy, spikes.clusters.npy     (spike,) s, row of clusters
     alf/probe00/pykilosort/clusters.*, clusters.metrics.pqt, channels.*           a row each
@@ -30,12 +30,12 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import Sessions
 
-#: Objects of a sorting that are read, or of which nothing is.
+#: Objects of a sorting. They are read, except "templates".
 _OF_SORTINGS = {"spikes", "clusters", "channels", "templates"}
 
 
 class ALFReader(Reader):
-    """Reads sessions in ALF: the folder of one, of a day, of a subject, of a lab."""
+    """Reads sessions in ALF: the folder of a session, a day, a subject or a lab."""
 
     name = "alf"
     description = "IBL and other sessions in ALF, as ONE lays them out"
@@ -43,11 +43,11 @@ class ALFReader(Reader):
     several = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is a session, or a folder of sessions by date and number."""
+        """Whether a path is a session, or a folder of sessions by date and number."""
         return next(sessions_in(probe), None) is not None
 
     def list_sessions(self, probe: Probe) -> Mapping[str, Probe]:
-        """Every session that the folder is or has: ``subject_date_number``, else the folder's name."""
+        """List all sessions of a folder as ``subject_date_number``, or by the names of their folders."""
         sessions = Sessions()
         for folder in sessions_in(probe):
             name = name_of(folder)
@@ -65,21 +65,22 @@ class ALFReader(Reader):
         revision: str | None = None,
         sorter: str | None = None,
     ) -> dict[str, xr.Dataset]:
-        """Open a session: areas of the brain, trials, behaviour.
+        """Open a session with its brain areas, trials and behaviour.
 
         Parameters
         ----------
         session : Probe
-            Its folder, or the folder ``alf`` in it.
+            Folder of the session, or the folder ``alf`` in it.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open of it.
+            The areas that the caller wants.
         revision : str, optional
-            Of each file the newest revision up to this one ("2024-05-06"); by default the newest.
+            Each file is read in its newest revision up to this one, such as "2024-05-06" (default:
+            the newest).
         sorter : str, optional
-            Folder of the sorting to take of each probe. By default "iblsorter", else
-            "pykilosort", else that with the shortest path.
+            Folder of the sorting to read of each probe (default: "iblsorter", else "pykilosort", else
+            the one with the shortest path).
         """
         notes: list[str] = []
         datasets = datasets_of(session, revision, notes)
@@ -88,12 +89,12 @@ class ALFReader(Reader):
             read_sorting(probe, collection, datasets, notes) for probe, collection in chosen.items()
         ]
         others, unread = [], []
-        for each in datasets:
-            probe = each.collection.partition("/")[0]
-            if probe not in chosen or (not probe and each.object not in _OF_SORTINGS):
-                others.append(each)
-            elif each.object not in _OF_SORTINGS or each.object == "templates":
-                unread.append(each.file.name)
+        for alf_file in datasets:
+            probe = alf_file.collection.partition("/")[0]
+            if probe not in chosen or (not probe and alf_file.object not in _OF_SORTINGS):
+                others.append(alf_file)
+            elif alf_file.object not in _OF_SORTINGS or alf_file.object == "templates":
+                unread.append(alf_file.file.name)
         notes += [f"not read: {shorten(sorted(set(unread)))}"] if unread else []
         nodes = area_nodes(sortings) | nodes_of(others, notes)
         attrs = {"session_id": name} | about(session)

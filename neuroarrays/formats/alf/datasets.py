@@ -1,4 +1,4 @@
-"""Names of files by the convention of the Open Neurophysiology Environment (ALF), and what is in them."""
+"""Files named by the convention of the Open Neurophysiology Environment (ALF), and their columns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from neuroarrays.files import safety
 from neuroarrays.files.parquet import parquet_source
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.texts import read_csv
+from neuroarrays.formats.labels import label_column
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.views import InMemory, Taken
 from neuroarrays.schema import node_name
-from neuroarrays.tree.columns import plain_column
 
 _NAME = re.compile(
     r"(?:_(?P<namespace>[a-zA-Z0-9]+)_)?(?P<object>[a-zA-Z]\w*)"
@@ -24,26 +24,26 @@ _NAME = re.compile(
     r"(?:_(?P<timescale>\w+))?(?:\.(?P<extra>.+))?\.(?P<extension>[a-zA-Z]\w*)"
 )
 _REVISION = re.compile(r"#(.+)#")
-#: What separates the columns of tables of text; files that are read, the preferred first.
+#: Separators of the columns of text tables; extensions of files that are read, the preferred first.
 _SEPARATORS = {"csv": ",", "tsv": "\t", "htsv": "\t", "ssv": " "}
 _READ = ("pqt", "npy", *_SEPARATORS)
-#: Levels of folders below a session that are looked into; columns of an array that become labels.
+#: Levels of folders below a session that are searched; the most columns of an array that are read.
 _DEPTH, _COLUMNS = 5, 16
 _TIMES = ("times", "timestamps", "intervals")
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ALFFile:
     """One file of a session.
 
     Attributes
     ----------
     collection, revision : str
-        Folders that it is in: "probe00/pykilosort", "2024-05-06"; "" for none.
+        Folders of the file, such as "probe00/pykilosort" and "2024-05-06"; "" for none.
     object, attribute, timescale, extension : str
-        Parts of its name, as in ``object.attribute_timescale.extension``.
+        Parts of the file name ``object.attribute_timescale.extension``.
     file : Probe
-        Where it lies.
+        The path of the file.
     """
 
     collection: str
@@ -56,30 +56,31 @@ class Dataset:
 
     @property
     def label(self) -> str:
-        """The attribute with what is after it: "brainLocationIds_ccf_2017"."""
+        """The attribute with the timescale after it, such as "brainLocationIds_ccf_2017"."""
         return "_".join(filter(None, (self.attribute, self.timescale)))
 
     @property
     def on_another_clock(self) -> bool:
-        """Whether it has times that are not those of the session."""
+        """Whether the file has times of another clock than that of the session."""
         last = self.attribute.rpartition("_")[2]
         return bool(self.timescale) and last in _TIMES
 
     def array(self) -> LazyArray:
-        """The array of an npy file; a column of numbers has one axis."""
+        """Return the array of an npy file; an array of one column becomes one of one axis."""
         stored = file_array(self.file.source, self.file.stem)
         flat = len(stored.shape) == 2 and stored.shape[1] == 1
         return Taken(stored, 0, 1) if flat else stored
 
     def columns(self) -> dict[str, LazyArray]:
-        """Its columns, (row,) each: of an array of several `<attribute>_0`, `<attribute>_1`, ...
+        """Return the columns of the file by name, (row,) each.
 
-        {} of an array of other than one or two axes, or of more than 16 columns.
+        The columns of an array are called `<attribute>_0`, `<attribute>_1`, ... if there are several.
+        An array with more than two axes or more than 16 columns gives no column.
 
         Raises
         ------
         FormatError
-            If it is damaged.
+            If the file is damaged.
         """
         if self.extension == "npy":
             array = self.array()
@@ -95,51 +96,45 @@ class Dataset:
         return {name: InMemory(values) for name, values in self.table().items()}
 
     def table(self) -> dict[str, np.ndarray]:
-        """The columns of a table of text."""
+        """Read the columns of a text table, (row,) each."""
         text = self.file.read_text()
         with safety.readable(self.file.given, "", "a table of text"):
             table = read_csv(text, sep=_SEPARATORS[self.extension])
-        columns = {str(name): plain_column(table[name]) for name in table}
-        return {
-            node_name(name): values
-            if values.dtype.kind in "biuf"
-            else np.array(["" if text is None else str(text) for text in values], object)
-            for name, values in columns.items()
-        }
+        return {node_name(str(name)): label_column(table[name]) for name in table}
 
 
-def readable(each: Dataset, notes: list[str]) -> dict[str, LazyArray]:
-    """The columns of a file, with a note on one that has none."""
-    columns = each.columns()
+def readable(alf_file: ALFFile, notes: list[str]) -> dict[str, LazyArray]:
+    """Return the columns of a file; a note is added if it has none, or some are not read."""
+    columns = alf_file.columns()
     if not columns:
-        shape = f", of shape {each.array().shape}" if each.extension == "npy" else ""
-        notes.append(f"not read: {each.file.name}{shape}")
-    unread = parquet_source(each.file).left_out() if each.extension == "pqt" else {}
+        shape = f", of shape {alf_file.array().shape}" if alf_file.extension == "npy" else ""
+        notes.append(f"not read: {alf_file.file.name}{shape}")
+    unread = parquet_source(alf_file.file).left_out() if alf_file.extension == "pqt" else {}
     if unread:
-        notes.append(f"{each.file.name}: columns not read, of another kind: {shorten(unread)}")
+        notes.append(f"{alf_file.file.name}: columns not read, of another kind: {shorten(unread)}")
     return columns
 
 
 def parsed(name: str) -> Mapping[str, str] | None:
-    """The parts of the name of a file, "" for those that it does not have; None if it is none of these."""
+    """Return the parts of a file name by ALF, "" for missing ones; None if the name is not one of ALF."""
     match = _NAME.fullmatch(name)
     return None if match is None else {key: part or "" for key, part in match.groupdict().items()}
 
 
-def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[Dataset]:
-    """The files of a session; of several revisions of one the newest, or the newest up to one.
+def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[ALFFile]:
+    """Return the files of a session, each in its newest revision, or the newest up to `revision`.
 
     Parameters
     ----------
     session : Probe
         The folder of the session, or its folder ``alf``.
     revision : str, optional
-        The revision that the others may not be after, in the order of text.
+        The last revision that is read; revisions are ordered as text.
     notes : list of str
-        Takes the revisions that are taken, and what is not read.
+        Notes are added about the revisions that are read, and the files that are not.
     """
     inside = session.child("alf") if session.child("alf").is_folder else session
-    by_name: dict[tuple[str, ...], list[Dataset]] = {}
+    by_name: dict[tuple[str, ...], list[ALFFile]] = {}
     other: list[str] = []
     clocks: list[str] = []
     later: list[str] = []
@@ -155,26 +150,28 @@ def datasets_of(session: Probe, revision: str | None, notes: list[str]) -> list[
         else:
             key = dataset.collection, dataset.object, dataset.label
             by_name.setdefault(key, []).append(dataset)
-    taken: list[Dataset] = []
-    chosen: dict[str, list[str]] = {}
+    newest_files: list[ALFFile] = []
+    by_revision: dict[str, list[str]] = {}
     for datasets in by_name.values():
-        newest = max(datasets, key=lambda each: (each.revision, -_READ.index(each.extension)))
+        newest = max(
+            datasets, key=lambda alf_file: (alf_file.revision, -_READ.index(alf_file.extension))
+        )
         if newest.revision:
-            chosen.setdefault(newest.revision, []).append(newest.file.name)
-        same = {each.file.name for each in datasets if each.revision == newest.revision}
+            by_revision.setdefault(newest.revision, []).append(newest.file.name)
+        same = {alf_file.file.name for alf_file in datasets if alf_file.revision == newest.revision}
         other += same - {newest.file.name}
-        taken.append(newest)
-    for name, files in chosen.items():
+        newest_files.append(newest)
+    for name, files in by_revision.items():
         notes.append(f"revision {name} of {shorten(sorted(files), 4)} is taken")
-    if missing := set(later) - {each.file.name for each in taken}:
+    if missing := set(later) - {alf_file.file.name for alf_file in newest_files}:
         notes.append(f"not read: {shorten(sorted(missing))}: only in revisions after {revision}")
     notes += [f"not read: {shorten(sorted(set(other)))}"] if other else []
     notes += [f"on another clock, not read: {shorten(sorted(set(clocks)))}"] if clocks else []
-    return taken
+    return newest_files
 
 
-def _walk(folder: Probe, collection: str, revision: str, depth: int) -> Iterator[Dataset | str]:
-    """The files in a folder and those below it; the names of those that are called otherwise."""
+def _walk(folder: Probe, collection: str, revision: str, depth: int) -> Iterator[ALFFile | str]:
+    """Yield the files in and below a folder, and the names of files that are not named by ALF."""
     for child in folder.children:
         marked = _REVISION.fullmatch(child.name)
         if child.is_folder:
@@ -186,7 +183,7 @@ def _walk(folder: Probe, collection: str, revision: str, depth: int) -> Iterator
         if parts is None:
             yield child.name
             continue
-        yield Dataset(
+        yield ALFFile(
             collection,
             revision,
             parts["object"],

@@ -1,4 +1,4 @@
-"""Where sessions in ALF lie: ``[lab/Subjects/]subject/date/number``, or any folder with such files."""
+"""Find ALF sessions in folders ``[lab/Subjects/]subject/date/number``, or in any folder of such files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neuroarrays.formats.alf.datasets import parsed
 
 _DATE, _NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"\d{1,3}")
 _SUBJECTS = "Subjects"
-#: Objects and attributes by which a folder is known: any of them in ``alf``, of the first also elsewhere.
+#: Objects and attributes that mark a session in any folder. In a folder ``alf`` all objects do.
 _MARKS = {
     ("spikes", "times"),
     ("trials", "intervals"),
@@ -30,7 +30,7 @@ _OBJECTS = {
 
 
 def is_session(folder: Probe) -> bool:
-    """Whether a folder holds files of ALF, in ``alf`` or by themselves."""
+    """Whether a folder is a session, with ALF files in its folder ``alf`` or in itself."""
     if not folder.is_folder:
         return False
     inside = folder.child("alf")
@@ -44,7 +44,7 @@ def is_session(folder: Probe) -> bool:
 
 
 def sessions_in(probe: Probe) -> Iterator[Probe]:
-    """The sessions that a path is, or that are below it, by date and number."""
+    """Yield the session at a path, or the sessions below it by date and number."""
     if probe.is_list:
         for member in probe.children:
             yield from sessions_in(member)
@@ -56,7 +56,7 @@ def sessions_in(probe: Probe) -> Iterator[Probe]:
 
 
 def _below(folder: Probe) -> list[Probe]:
-    """The folders in one that may be sessions, or hold some."""
+    """Return the folders in a folder that may be sessions, or contain some."""
     names = folder.names
     if _DATE.fullmatch(folder.name):
         return [folder.child(name) for name in names if _NUMBER.fullmatch(name)]
@@ -71,14 +71,14 @@ def _below(folder: Probe) -> list[Probe]:
 
 
 def name_of(session: Probe) -> str:
-    """The name of a session: ``subject_date_number``, or that of its folder."""
+    """Return the name of a session: ``subject_date_number``, or the name of its folder."""
     known = about(session)
     parts = [known[key] for key in ("subject", "session_date", "session_number") if key in known]
     return schema.node_name("_".join(parts) if parts else session.name)
 
 
 def about(session: Probe) -> dict[str, str]:
-    """What the path of a session says of it; {} where it is another."""
+    """Return subject, date, number and lab of a session from its path; {} if it has another form."""
     folder = session.location.parent if session.name == "alf" else session.location
     date = folder.parent
     if not (_NUMBER.fullmatch(folder.name) and _DATE.fullmatch(date.name)):

@@ -1,4 +1,4 @@
-"""The units of a session in ALF: clusters of the sortings of its probes, by their area of the brain."""
+"""The units of an ALF session: the clusters of the sortings of its probes, by brain area."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
-from neuroarrays.formats.alf.datasets import Dataset, readable
+from neuroarrays.formats.alf.datasets import ALFFile, readable
 from neuroarrays.formats.by_unit import UnitOfSpikes, by_unit
+from neuroarrays.formats.labels import label_column
 from neuroarrays.lazy.arrays import LazyArray, wrap
-from neuroarrays.lazy.computed import Computed, as_dtype
+from neuroarrays.lazy.computed import as_dtype, missing
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Joined, Segments
-from neuroarrays.tree.columns import plain_column
 from neuroarrays.tree.observed import OF_UNITS
 
-#: Sorters whose output is preferred where there are several, as IBL's own loader does.
+#: Sorters whose output is preferred if there are several, as in IBL's own loader.
 _SORTERS = ("iblsorter", "pykilosort")
-#: Units of numbers of spikes and clusters, where IBL says them.
+#: Units of measurement of spike and cluster attributes that IBL documents.
 _UNITS = {"depths": "um", "amps": "V", "mlapdv": "um", "localCoordinates": "um"}
 #: Names that a label may not have.
 _RESERVED = {
@@ -46,19 +46,19 @@ class Sorting:
     Attributes
     ----------
     probe : str
-        "probe00", or "" where there is one without a name.
+        Name of the probe, such as "probe00", or "" if it has none.
     spikes : UnitOfSpikes
         The cluster of each spike.
-    times : LazyArray
-        (spike,) s, in the order of the file.
-    of_spikes : dict of str to LazyArray
-        Other numbers of the spikes, (spike,).
-    labels : dict of str to array
-        Of the clusters, (cluster,).
+    times : (spike,) LazyArray, s
+        Spike times, in the order of the file.
+    of_spikes : dict of str to (spike,) LazyArray
+        Other values of each spike.
+    labels : dict of str to (cluster,) array
+        Labels of the clusters.
     areas : (cluster,) str
-        Of each cluster.
+        Brain area of each cluster.
     sizes : (cluster,) int64
-        Spikes of each cluster.
+        Number of spikes of each cluster.
     """
 
     probe: str
@@ -70,25 +70,25 @@ class Sorting:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
 
     def picked(self, values: LazyArray, rows: np.ndarray) -> LazyArray:
-        """Values of the spikes of some clusters, cluster after cluster."""
+        """Return values of the spikes of some clusters, cluster after cluster."""
         starts = np.cumsum(self.sizes) - self.sizes
         return Segments(by_unit(values, self.spikes), starts[rows], self.sizes[rows])
 
 
 def sorted_collections(
-    datasets: Iterable[Dataset], sorter: str | None, notes: list[str]
+    datasets: Iterable[ALFFile], sorter: str | None, notes: list[str]
 ) -> dict[str, str]:
-    """The probes that have spikes, and the collection that those are taken from.
+    """Return the probes that have spikes, and the collection (folder) of the sorting of each.
 
     Raises
     ------
     FormatError
-        If a probe has none of the sorter that is asked for.
+        If a probe has no sorting by `sorter`.
     """
     with_spikes = dict.fromkeys(
-        each.collection
-        for each in datasets
-        if each.object == "spikes" and each.label in ("times", "clusters")
+        alf_file.collection
+        for alf_file in datasets
+        if alf_file.object == "spikes" and alf_file.label in ("times", "clusters")
     )
     by_probe: dict[str, list[str]] = {}
     for collection in with_spikes:
@@ -101,10 +101,8 @@ def sorted_collections(
         order = [sorter] if sorter else list(_SORTERS)
         named = [c for name in order for c in collections if name in c.split("/")]
         if sorter and not named:
-            found = shorten(collections)
-            raise FormatError(
-                probe or ".", "spikes", f"a collection of the sorter {sorter!r}", found
-            )
+            expected = f"a collection of the sorter {sorter!r}"
+            raise FormatError(probe or ".", "spikes", expected, shorten(collections))
         chosen[probe] = named[0] if named else min(collections, key=len)
         others = [c for c in collections if c != chosen[probe]]
         if others:
@@ -113,23 +111,23 @@ def sorted_collections(
 
 
 def read_sorting(
-    probe: str, collection: str, datasets: Sequence[Dataset], notes: list[str]
+    probe: str, collection: str, datasets: Sequence[ALFFile], notes: list[str]
 ) -> Sorting:
-    """The spikes and clusters of a probe.
+    """Read the spikes and clusters of a probe.
 
     Raises
     ------
     FormatError
-        If times or clusters of spikes are missing, or lengths disagree.
+        If times or clusters of spikes are missing, or lengths differ.
     """
-    inside = [each for each in datasets if each.collection == collection]
-    spikes = {each.label: each for each in inside if each.object == "spikes"}
+    inside = [alf_file for alf_file in datasets if alf_file.collection == collection]
+    spikes = {alf_file.label: alf_file for alf_file in inside if alf_file.object == "spikes"}
     for name, other in (("times", "clusters"), ("clusters", "times")):
         if name not in spikes:
             beside = spikes[other].file
             expected = f"spikes.{name}.npy beside it"
             raise FormatError(beside.given, "", expected, "nothing of that name")
-    clusters = {each.label: each for each in inside if each.object == "clusters"}
+    clusters = {alf_file.label: alf_file for alf_file in inside if alf_file.object == "clusters"}
     source = spikes["clusters"].file.source
     of_spikes = UnitOfSpikes(source, spikes["clusters"].file.stem)
     values = _of_spikes(spikes, of_spikes.spikes, notes)
@@ -148,50 +146,50 @@ def read_sorting(
     return Sorting(probe, of_spikes, times, sizes, areas, values, labels)
 
 
-def _of_spikes(spikes: Mapping[str, Dataset], count: int, notes: list[str]) -> dict[str, LazyArray]:
-    """The numbers of spikes, (spike,) each; of files with several columns `<attribute>_0`, `<attribute>_1`, ...
+def _of_spikes(spikes: Mapping[str, ALFFile], count: int, notes: list[str]) -> dict[str, LazyArray]:
+    """Return the values of spikes, (spike,) each, as `<attribute>_0`, ... for files of several columns.
 
     Raises
     ------
     FormatError
-        If the times are no numbers along one axis, or one has another number of rows.
+        If the times are not numbers along one axis, or a file has another number of rows.
     """
     values: dict[str, LazyArray] = {}
-    for name, each in spikes.items():
+    for name, alf_file in spikes.items():
         if name == "clusters":
             continue
-        columns = readable(each, notes)
+        columns = readable(alf_file, notes)
         stored = columns.get(name)
         if name == "times" and (stored is None or stored.dtype.kind not in "iuf"):
             found = "nothing of the kind" if stored is None else f"values of dtype {stored.dtype}"
-            raise FormatError(each.file.given, "", "times along one axis, s", found)
+            raise FormatError(alf_file.file.given, "", "times along one axis, s", found)
         for label, array in columns.items():
             if array.shape != (count,):
                 expected = f"{count:,} values, one for each of spikes.clusters"
                 hint = "of two revisions?"
-                raise FormatError(each.file.given, "", expected, f"shape {array.shape}", hint)
+                raise FormatError(alf_file.file.given, "", expected, f"shape {array.shape}", hint)
             if array.dtype.kind in "biuf":
                 values[label] = array
             else:
-                notes.append(f"not read: {label} of {each.file.name}, no numbers")
+                notes.append(f"not read: {label} of {alf_file.file.name}, no numbers")
     return values
 
 
 def _labels_of_clusters(
-    clusters: Mapping[str, Dataset], notes: list[str]
+    clusters: Mapping[str, ALFFile], notes: list[str]
 ) -> tuple[dict[str, np.ndarray], int | None]:
-    """The columns of the clusters, and how many these are; None if nothing says so."""
+    """Return the labels of the clusters, and the number of clusters, or None if no file tells it."""
     labels: dict[str, np.ndarray] = {}
     count: int | None = None
-    for name, each in clusters.items():
+    for name, alf_file in clusters.items():
         if name == "metrics":
             continue
-        columns = {label: array.load() for label, array in readable(each, notes).items()}
+        columns = {label: array.load() for label, array in readable(alf_file, notes).items()}
         rows = {values.shape[0] for values in columns.values()}
         count = next(iter(rows)) if count is None and rows else count
         if rows - {count}:
             expected = f"{count} rows, as the other files of clusters"
-            raise FormatError(each.file.given, "", expected, shorten(sorted(rows)))
+            raise FormatError(alf_file.file.given, "", expected, shorten(sorted(rows)))
         labels |= columns
     if "metrics" in clusters:
         labels |= _metrics(clusters["metrics"], labels, count, notes)
@@ -199,93 +197,104 @@ def _labels_of_clusters(
 
 
 def _metrics(
-    each: Dataset, known: Mapping[str, Any], count: int | None, notes: list[str]
+    alf_file: ALFFile, known: Mapping[str, Any], count: int | None, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """The columns of clusters.metrics, each row put to its cluster."""
+    """Return the columns of clusters.metrics, (cluster,) each, with each row at its cluster."""
     import pandas as pd
 
-    table = pd.DataFrame({name: array.load() for name, array in readable(each, notes).items()})
+    table = pd.DataFrame({name: array.load() for name, array in readable(alf_file, notes).items()})
     if "cluster_id" in table:
         ids = table.pop("cluster_id")
-        whole = ids % 1 == 0 if ids.dtype.kind in "iuf" else np.zeros(len(ids), bool)  # NaN is not
+        # False for NaN
+        whole = ids % 1 == 0 if ids.dtype.kind in "iuf" else np.zeros(len(ids), bool)
         if not whole.all():
             wrong = f"{ids[~whole].iloc[0]!r}"
-            raise FormatError(each.file.given, "cluster_id", "whole numbers of clusters", wrong)
+            raise FormatError(alf_file.file.given, "cluster_id", "whole numbers of clusters", wrong)
         if ids.duplicated().any():
             twice = ids[ids.duplicated()].iloc[0]
-            raise FormatError(each.file.given, "cluster_id", "each cluster once", f"{twice} twice")
+            raise FormatError(
+                alf_file.file.given, "cluster_id", "each cluster once", f"{twice} twice"
+            )
         rows = range(count if count is not None else int(ids.max(initial=-1)) + 1)
-        missing = sorted(set(rows) - set(ids))
-        notes += (
-            [f"{each.file.name}: no row for the clusters {shorten(missing)}"] if missing else []
-        )
-        more = sorted({int(cluster) for cluster in ids} - set(rows))
-        notes += [f"{each.file.name}: rows of no cluster, {shorten(more)}"] if more else []
+        file = alf_file.file.name
+        if without_row := sorted(set(rows) - set(ids)):
+            notes.append(f"{file}: no row for the clusters {shorten(without_row)}")
+        if others := sorted({int(cluster) for cluster in ids} - set(rows)):
+            notes.append(f"{file}: rows of no cluster, {shorten(others)}")
         table = table.set_index(pd.Index(ids)).reindex(rows)
     elif count is not None and len(table) != count:
-        raise FormatError(each.file.given, "", f"{count} rows, or a cluster_id", f"{len(table)}")
-    columns = {str(name): plain_column(table[name]) for name in table if name not in known}
-    return {
-        name: values
-        if values.dtype.kind in "biuf"
-        else np.array(["" if text is None else str(text) for text in values], object)
-        for name, values in columns.items()
-    }
+        raise FormatError(
+            alf_file.file.given, "", f"{count} rows, or a cluster_id", f"{len(table)}"
+        )
+    return {str(name): label_column(table[name]) for name in table if name not in known}
 
 
 def _labels_of_channels(
-    labels: Mapping[str, np.ndarray], collection: str, datasets: Sequence[Dataset], notes: list[str]
+    labels: Mapping[str, np.ndarray], collection: str, datasets: Sequence[ALFFile], notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """What is known of the channel of each cluster: of the sorting, else of its probe."""
+    """Return the labels of the channel of each cluster, from the channels of its sorting or probe."""
     rows = labels.get("channels", labels.get("peakChannel"))
     if rows is None or rows.dtype.kind not in "iuf":
         notes.append(
-            f"{collection or 'alf'}: no clusters.channels, so nothing is known of the places of clusters"
+            f"{collection or 'alf'}: no clusters.channels, so the positions of clusters are unknown"
         )
         return {}
     columns: dict[str, np.ndarray] = {}
-    where = collection
+    folder = collection
     while True:
-        for each in datasets:
-            if each.collection == where and each.object == "channels" and each.label not in columns:
-                for name, array in readable(each, notes).items():
+        for alf_file in datasets:
+            is_channels = alf_file.collection == folder and alf_file.object == "channels"
+            if is_channels and alf_file.label not in columns:
+                for name, array in readable(alf_file, notes).items():
                     values = array.load()
-                    there = (rows >= 0) & (rows < values.shape[0]) & (rows % 1 == 0)  # NaN is not
-                    if not there.all():
-                        expected = (
-                            f"rows that clusters.channels number, {rows[~there][0]} one of them"
+                    # False for NaN
+                    is_row = (rows >= 0) & (rows < values.shape[0]) & (rows % 1 == 0)
+                    if not is_row.all():
+                        expected = f"the rows of clusters.channels, such as {rows[~is_row][0]}"
+                        raise FormatError(
+                            alf_file.file.given, "", expected, f"{values.shape[0]} rows"
                         )
-                        raise FormatError(each.file.given, "", expected, f"{values.shape[0]} rows")
                     columns.setdefault(name, values[rows.astype(np.int64)])
-        if not where:
+        if not folder:
             break
-        where = where.rpartition("/")[0]
+        folder = folder.rpartition("/")[0]
     if not columns:
-        notes.append(f"{collection}: no channels, so nothing is known of the places of clusters")
+        notes.append(f"{collection}: no channels, so the positions of clusters are unknown")
     return {name: values for name, values in columns.items() if name not in labels}
 
 
 def _areas(labels: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-    """The acronym of the structure of the brain that each cluster is in: (cluster,) str."""
+    """Return the acronym of the brain structure of each cluster: (cluster,) str."""
     acronyms = next((labels[name] for name in _ACRONYMS if name in labels), None)
     if acronyms is None:
         numbers = next((labels[name] for name in _STRUCTURES if name in labels), None)
         if numbers is None:
             return np.full(count, schema.UNKNOWN_AREA, object)
-        known = _structures()
+        acronym_of = _structures()
         is_number = np.isfinite(numbers)
-        whole = np.where(is_number, numbers, 0).astype(np.int64)
-        wanted = zip(np.abs(whole).tolist(), is_number, strict=True)  # of the left side negative
-        found = [known.get(number, f"ccf_{number}") if has else "" for number, has in wanted]
-        acronyms = np.array([*found, None], object)[:-1]
-    names = [schema.node_name(str(name)) if str(name) else schema.UNKNOWN_AREA for name in acronyms]
-    return np.array([*names, None], object)[:-1]
+        # Numbers of structures on the left side are negative.
+        ids = np.abs(np.where(is_number, numbers, 0).astype(np.int64)).tolist()
+        acronyms = _texts(
+            acronym_of.get(number, f"ccf_{number}") if known else ""
+            for number, known in zip(ids, is_number, strict=True)
+        )
+    return _texts(
+        schema.node_name(str(name)) if str(name) else schema.UNKNOWN_AREA for name in acronyms
+    )
+
+
+def _texts(texts: Iterable[str]) -> np.ndarray:
+    """Return texts as an object array, (n,)."""
+    values = list(texts)
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def _structures() -> dict[int, str]:
-    """Acronyms of structures of the Allen atlas of 2017 by their numbers.
+    """Read the acronyms of structures of the Allen atlas of 2017 by their numbers.
 
-    The table is of `iblatlas` (MIT licence): columns `id` and `acronym` of allen_structure_tree.csv.
+    The table comes from `iblatlas` (MIT licence): columns `id`, `acronym` of allen_structure_tree.csv.
     """
     text = resources.files(__package__).joinpath("structures.csv").read_text("utf-8")
     lines = (line.partition(",") for line in text.splitlines()[1:])
@@ -293,15 +302,20 @@ def _structures() -> dict[int, str]:
 
 
 def area_nodes(sortings: Sequence[Sorting]) -> dict[str, xr.Dataset]:
-    """A node of spikes for each area, with the units of all probes in it."""
+    """Return a node of spikes for each area, with the units of all probes in it."""
     nodes: dict[str, xr.Dataset] = {}
-    firsts = np.cumsum([0, *(each.sizes.size for each in sortings)])
-    for area in sorted({area for each in sortings for area in each.areas}):
-        parts = [(each, np.flatnonzero(each.areas == area)) for each in sortings]
-        ids = [first + rows for first, (_, rows) in zip(firsts, parts, strict=False)]
-        there = [(each, rows) for each, rows in parts if rows.size]
-        times = _joined([each.picked(as_dtype(each.times, np.dtype("f8")), r) for each, r in there])
-        sizes = np.concatenate([each.sizes[rows] for each, rows in there])
+    firsts = np.cumsum([0, *(sorting.sizes.size for sorting in sortings)])
+    for area in sorted({area for sorting in sortings for area in sorting.areas}):
+        all_parts = [(sorting, np.flatnonzero(sorting.areas == area)) for sorting in sortings]
+        ids = [first + rows for first, (_, rows) in zip(firsts, all_parts, strict=False)]
+        parts = [(sorting, rows) for sorting, rows in all_parts if rows.size]
+        times = _joined(
+            [
+                sorting.picked(as_dtype(sorting.times, np.dtype("f8")), rows)
+                for sorting, rows in parts
+            ]
+        )
+        sizes = np.concatenate([sorting.sizes[rows] for sorting, rows in parts])
         variables = {
             schema.SPIKE_TIMES: schema.var("spikes", schema.SPIKE_TIMES, wrap(times)),
             schema.ROW_SIZE: schema.var(
@@ -311,51 +325,40 @@ def area_nodes(sortings: Sequence[Sorting]) -> dict[str, xr.Dataset]:
         coords: dict[str, xr.Variable] = {
             schema.UNIT: xr.Variable(schema.UNIT, np.concatenate(ids))
         }
-        coords["probe"] = xr.Variable(
-            schema.UNIT, _of_each([each.probe for each, _ in there], there)
-        )
-        coords["cluster"] = xr.Variable(schema.UNIT, np.concatenate([rows for _, rows in there]))
-        for name in {name: None for each, _ in there for name in each.labels}:
+        probes = _texts(sorting.probe for sorting, rows in parts for _ in rows)
+        coords["probe"] = xr.Variable(schema.UNIT, probes)
+        coords["cluster"] = xr.Variable(schema.UNIT, np.concatenate([rows for _, rows in parts]))
+        for name in {name: None for sorting, _ in parts for name in sorting.labels}:
             label = f"{name}_" if name in _RESERVED or name in coords else name
             unit = _UNITS.get(name.partition("_")[0])
-            values = [_or_nothing(each.labels.get(name), rows) for each, rows in there]
+            values = [
+                sorting.labels[name][rows] if name in sorting.labels else np.full(rows.size, np.nan)
+                for sorting, rows in parts
+            ]
             attrs = {"units": unit} if unit else {}
-            coords[label] = xr.Variable(schema.UNIT, _together(values), attrs)
-        for name in {name: None for each, _ in there for name in each.of_spikes}:
-            array = _joined([_picked(each, name, rows) for each, rows in there])
+            coords[label] = xr.Variable(schema.UNIT, _joined_labels(values), attrs)
+        for name in {name: None for sorting, _ in parts for name in sorting.of_spikes}:
+            array = _joined([_spike_values(sorting, name, rows) for sorting, rows in parts])
             attrs = {"units": _UNITS[name]} if name in _UNITS else {}
             coords[f"spike_{name}"] = array.variable([schema.SPIKE], attrs)
         nodes[f"{area}/{schema.SPIKES}"] = dataset(variables, coords)
     return nodes
 
 
-def _picked(sorting: Sorting, name: str, rows: np.ndarray) -> LazyArray:
-    """Values of the spikes of some clusters; NaN where the probe has none."""
+def _spike_values(sorting: Sorting, name: str, rows: np.ndarray) -> LazyArray:
+    """Return values of the spikes of some clusters, or NaN if the sorting has no such values."""
     if name in sorting.of_spikes:
         return sorting.picked(sorting.of_spikes[name], rows)
-    return Computed(_nothing, (int(sorting.sizes[rows].sum()),), np.dtype("f4"))
-
-
-def _nothing(spikes: np.ndarray) -> np.ndarray:
-    return np.full(spikes.size, np.nan, np.float32)
+    return missing((int(sorting.sizes[rows].sum()),))
 
 
 def _joined(arrays: list[LazyArray]) -> LazyArray:
+    """Concatenate lazy arrays along their first axis."""
     return arrays[0] if len(arrays) == 1 else Joined(tuple(arrays))
 
 
-def _of_each(names: list[str], there: list[tuple[Sorting, np.ndarray]]) -> np.ndarray:
-    repeated = [name for name, (_, rows) in zip(names, there, strict=True) for _ in rows]
-    return np.array([*repeated, None], object)[:-1]
-
-
-def _or_nothing(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
-    return np.full(rows.size, np.nan) if values is None else values[rows]
-
-
-def _together(parts: list[np.ndarray]) -> np.ndarray:
-    """Labels of several probes; text where one of them has text, "" where another has none."""
+def _joined_labels(parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate labels of several probes; as text, with "" for NaN, if one of them has text."""
     if any(part.dtype.kind in "OU" for part in parts):
-        texts = ["" if value != value else str(value) for part in parts for value in part]
-        return np.array([*texts, None], object)[:-1]
+        return _texts("" if value != value else str(value) for part in parts for value in part)
     return np.concatenate(parts)

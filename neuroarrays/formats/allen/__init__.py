@@ -48,7 +48,7 @@ class AllenReader(Reader):
         return dialects.recognise_allen(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """``session_<id>`` -> its file; files of LFP beside them are passed over."""
+        """List the files as ``session_<id>``; files of LFP beside them are passed over."""
         return by_session_id(dialects.find_allen(probe))
 
     def open_session(  # noqa: PLR0913  options, all by name
@@ -64,7 +64,7 @@ class AllenReader(Reader):
         valid_channels: bool | str | None = "auto",
         structures_only: bool | str | None = "auto",
     ) -> dict[str, xr.Dataset]:
-        """Open an Allen session; its areas are structures of the brain.
+        """Open an Allen session, whose areas are structures of the brain.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class AllenReader(Reader):
 
 
 def by_session_id(files: Sessions) -> Sessions:
-    """Sessions by the ids that their files say; one that cannot be read by the name of its file.
+    """Return the sessions by the ids in their files; an unreadable one has the name of its file.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def by_session_id(files: Sessions) -> Sessions:
 
 
 def session_id(source: Source) -> str:
-    """The id of a session: what the file says, else the last number in its name."""
+    """Return the id of a session: that in the file, or else the last number in its name."""
     for path in ("general/session_id", "identifier"):
         if source.info(path) is not None:
             text = str(source.read(path))
@@ -136,7 +136,7 @@ def session_id(source: Source) -> str:
 def session_groups(
     source: Source, wanted: Callable[[str], bool], filters: dict[str, Any]
 ) -> dict[str, xr.Dataset]:
-    """Node path below the session -> dataset; "" holds the session's attributes.
+    """Return the nodes by path below the session; "" has the attributes of the session.
 
     Parameters
     ----------
@@ -190,12 +190,12 @@ def session_groups(
         for name, node in (("running", schema.RUNNING), ("eye tracking", schema.PUPIL))
         if not any(path.partition("/")[0] == node for path in groups)
     ]
-    attrs |= account.told(notes) | {"units_filter": _as_text(used)}
+    attrs |= account.summary(notes) | {"units_filter": _as_text(used)}
     return {"": xr.Dataset(attrs=attrs)} | groups
 
 
 def _kind(source: Source) -> str:
-    """The session type: as stated for Visual Coding; Visual Behavior by the columns of its tables."""
+    """Return the session type: as stated for Visual Coding, or by the columns of Visual Behavior."""
     stated = str(source.read("general/stimulus")) if source.info("general/stimulus") else ""
     if stated in dialects.ALLEN_SESSION_TYPES:
         return stated
@@ -206,5 +206,6 @@ def _kind(source: Source) -> str:
 
 
 def _as_text(filters: dict[str, Any]) -> str:
+    """Return the filters as text."""
     used = [f"{name}={value}" for name, value in filters.items() if value not in (None, False)]
     return ", ".join(used) or "none"

@@ -51,14 +51,14 @@ def _middle(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def running(account: Account) -> dict[str, xr.Dataset]:
-    """``running``: `speed` in cm/s at the middle of each sample, with its start and end."""
+    """Return ``running``: `speed` in cm/s at the middle of each sample, with its start and end."""
     with account.step(_SPEED):
         return _running(account)
     return {}
 
 
 def _running(account: Account) -> dict[str, xr.Dataset]:
-    """The node, if values and clock fit."""
+    """Return the node, if values and clock fit."""
     source, data = account.source, f"{_SPEED}/data"
     shape = _shape(source, data)
     if not shape or len(shape) > 1 or _shape(source, f"{_SPEED}/timestamps") != shape:
@@ -87,7 +87,7 @@ def _running(account: Account) -> dict[str, xr.Dataset]:
 
 
 def gaze(account: Account) -> dict[str, xr.Dataset]:
-    """``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
+    """Return ``pupil`` as measured and ``pupil_filtered`` without blinks; NaN where the fit failed."""
     source, nodes = account.source, {}
     for node, module in _GAZE.items():
         with account.step(module):
@@ -117,7 +117,7 @@ def gaze(account: Account) -> dict[str, xr.Dataset]:
 
 
 def _ellipses(account: Account) -> dict[str, xr.Dataset]:
-    """``ellipses/pupil``, ...: what was fitted to the camera's picture; axes whole, not half."""
+    """Return ``ellipses/pupil``, ...: the ellipses fitted to the camera's image, with whole axes."""
     source, nodes = account.source, {}
     clock = "processing/raw_gaze_mapping/eye_area/timestamps"
     for node, table in _ELLIPSES.items():

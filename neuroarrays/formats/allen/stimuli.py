@@ -51,7 +51,7 @@ FRAMES = "_frames"
 
 @dataclass(frozen=True)
 class Interval:
-    """A row of ``/intervals/invalid_times``: start, stop and what it applies to ("" is everything)."""
+    """A row of ``/intervals/invalid_times``: start, stop, and what it applies to ("" for everything)."""
 
     start: float
     stop: float
@@ -59,7 +59,7 @@ class Interval:
 
     @property
     def label(self) -> str:
-        """What the file calls it: stimulus, all_probes, probeA, optotagging, ..."""
+        """The label in the file: stimulus, all_probes, probeA, optotagging, ..."""
         return self.tags[-1] if self.tags else ""
 
     @property
@@ -74,7 +74,7 @@ def is_movie(name: str) -> bool:
 
 
 def tables(account: Account) -> dict[str, xr.Dataset]:
-    """Every interval table below `presentations`, by its name in the tree."""
+    """Return all interval tables below `presentations`, by their names in the tree."""
     source = account.source
     names = source.names("intervals")
     names = [name for name in names if source.info(f"intervals/{name}/start_time")]
@@ -121,7 +121,7 @@ def tables(account: Account) -> dict[str, xr.Dataset]:
 
 
 def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Ids as AllenSDK gives them: (n,) int64 per table, the rank of each start among all.
+    """Return ids as AllenSDK does: (n,) int64 per table, the rank of each start among all.
 
     Equal starts keep the order of the tables.
     """
@@ -137,7 +137,7 @@ def presentation_ids(starts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _stimulus_table(
     account: Account, path: str, start: np.ndarray, ids: np.ndarray, masked: list[Interval]
 ) -> xr.Dataset:
-    """One table: times, parameters and block at hand, other columns lazy."""
+    """Return one table, with times, parameters and block in memory and other columns lazy."""
     source, stimulus = account.source, path.rpartition("/")[2].removesuffix(SUFFIX)
     table = columns.read_table(account, path)
     names = table.names
@@ -166,7 +166,7 @@ def _stimulus_table(
 def _stimulus_column(
     account: Account, table: columns.Table, name: str, shape: tuple[int, ...], wanted: Sequence[str]
 ) -> dict[str, xr.Variable]:
-    """One column under its name, if it has a value per row."""
+    """Return one column with its name, if it has a value per row."""
     source, path = account.source, f"{table.path}/{name}"
     info = source.info(path)
     if info is None:
@@ -196,7 +196,7 @@ _MEANING = {
 
 
 def as_numbers(text: np.ndarray) -> np.ndarray | None:
-    """Text as (n,) float64, "N/A" and the like as NaN; None if it is not all numbers."""
+    """Return text as (n,) float64, with NaN for "N/A" and the like; None if it is not all numbers."""
     out = np.full(text.size, np.nan)
     cache: dict[str, float] = {}
     for i, value in enumerate(text.tolist()):
@@ -212,7 +212,7 @@ def as_numbers(text: np.ndarray) -> np.ndarray | None:
 
 
 def blanks(stimulus: str, columns: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Where nothing was shown, (n,) bool; None for a stimulus that has no blanks."""
+    """Return which presentations showed nothing, (n,) bool; None for a stimulus without blanks."""
     if stimulus == "natural_scenes" and "frame" in columns:
         return np.asarray(columns["frame"] == -1)
     if "gratings" not in stimulus and stimulus != "dot_motion":
@@ -223,7 +223,7 @@ def blanks(stimulus: str, columns: dict[str, np.ndarray]) -> np.ndarray | None:
 
 
 def overlaps(start: np.ndarray, stop: np.ndarray, intervals: list[Interval]) -> np.ndarray:
-    """Whether each closed span meets any of the closed intervals; touching counts."""
+    """Return whether each closed span meets one of the closed intervals; touching counts."""
     out = np.zeros(start.size, bool)
     for interval in intervals:
         out |= (start <= interval.stop) & (stop >= interval.start)
@@ -231,7 +231,7 @@ def overlaps(start: np.ndarray, stop: np.ndarray, intervals: list[Interval]) -> 
 
 
 def whole_movies(frames: xr.Dataset) -> xr.Dataset:
-    """The showings of a movie from the rows of its frames.
+    """Return the showings of a movie, from the rows of its frames.
 
     A showing ends where the frame number decreases, where the next frame is late by more than a
     frame, and where the block changes: a gap in the table never joins two showings.
@@ -263,7 +263,7 @@ def whole_movies(frames: xr.Dataset) -> xr.Dataset:
 
 
 def invalid_times(source: Source) -> list[Interval]:
-    """The rows of ``/intervals/invalid_times`` in order of time."""
+    """Return the rows of ``/intervals/invalid_times`` in order of time."""
     path = "intervals/invalid_times"
     start, stop = source.read(f"{path}/start_time"), source.read(f"{path}/stop_time")
     tags: list[tuple[str, ...]] = [()] * start.size

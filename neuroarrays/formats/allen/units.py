@@ -1,4 +1,4 @@
-"""Units of an Allen session: where they are, which pass the filters, in which order.
+"""Units of an Allen session: their positions, the filters that they pass, and their order.
 
 A unit is placed by its `peak_channel_id`, which is the id of a row of the electrodes, not its
 number; the structure of that row is the unit's area. Facts: the files of June 2020 (DANDI 000021
@@ -45,7 +45,7 @@ _SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
 
 @dataclass(frozen=True)
 class Units:
-    """The units of a session that a tree holds.
+    """The units of a session that the tree has.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Units:
 
 
 def read_units(source: Source, filters: dict[str, Any]) -> Units:
-    """The units of a session.
+    """Read the units of a session.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
 
 
 def check_filters(source: Source, filters: dict[str, Any]) -> None:
-    """Refuse thresholds that are none, and a quality that no unit has.
+    """Check the thresholds of filters, and that a unit has the wanted quality.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def check_filters(source: Source, filters: dict[str, Any]) -> None:
 
 
 def _of_units(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The value of each unit's channel; of a unit without one NaN, "" or False.
+    """Return the value of each unit's channel; a unit without one has NaN, "" or False.
 
     Integers become float64 where a unit has no channel, and stay what they are otherwise.
     """
@@ -152,7 +152,7 @@ def _of_units(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _counts(channel: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Attributes of a session that count its probes and channels."""
+    """Return attributes of a session with the numbers of its probes and channels."""
     sound = channel["valid_data"].astype(bool)
     names = (str(name).strip() for name in channel["structure"][sound])
     names = ("nan" if name.lower() in _OUTSIDE else name for name in names)
@@ -164,7 +164,7 @@ def _counts(channel: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def check_electrodes(source: Source) -> None:
-    """Refuse a file whose electrodes have no structures.
+    """Raise an error if the electrodes of a file have no structures.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def check_electrodes(source: Source) -> None:
 
 
 def _channels(source: Source) -> dict[str, np.ndarray]:
-    """What the electrodes say, a value per channel."""
+    """Return the columns of the electrodes, with a value per channel."""
     names = source.names(ELECTRODES)
     ids = source.read(f"{ELECTRODES}/id")
     size = ids.size
@@ -205,7 +205,7 @@ def _channels(source: Source) -> dict[str, np.ndarray]:
 
 
 def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
-    """Where each channel is, as far as the file says: on its probe, and in the brain.
+    """Return the position of each channel on its probe and in the brain, as far as the file has it.
 
     The number of the channel, the id of its probe, and positions in um; a coordinate of -1 in the
     file is a channel outside the brain, and becomes NaN.
@@ -227,7 +227,7 @@ def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
 def _passing(
     source: Source, filters: dict[str, Any], inside: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """Which units pass every filter, and how many each filter dropped of those still there."""
+    """Return which units pass all filters, and how many each filter dropped of those left."""
     keep = np.ones(inside.size, bool)
     dropped: list[str] = []
     notes: list[str] = []
@@ -261,7 +261,7 @@ def _passing(
 
 
 def _as_labels(columns: dict[str, np.ndarray], size: int) -> dict[str, xr.Variable]:
-    """Columns along unit_id, positions in micrometres."""
+    """Return columns along unit_id, with positions in micrometres."""
     if not size:
         return {}
     attrs = {

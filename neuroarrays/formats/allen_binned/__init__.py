@@ -55,14 +55,14 @@ class AllenBinnedReader(Reader):
     several = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether the first session has areas with spikes; of a folder, whether any file has."""
+        """Whether the first session has areas with spikes; for a folder, whether any file has."""
         if probe.is_list:
             return all(asked(_is_archive, file) for file in probe.children)
         if separate.sessions(probe) or presented.table_of(probe):
             return True
         if any(asked(_is_archive, file) for file in _files(probe)):
             return True
-        is_clone = probe.is_folder and any(probe.child(place).is_folder for place in _IN_CLONE)
+        is_clone = probe.is_folder and any(probe.child(folder).is_folder for folder in _IN_CLONE)
         return is_clone and any(file.pointer for file in _files(probe))
 
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
@@ -90,7 +90,7 @@ class AllenBinnedReader(Reader):
         return {"/": xr.Dataset(attrs=root)} | nodes
 
     def _combined(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
-        """The nodes of files of stimuli."""
+        """Return the nodes of files of stimuli."""
         archives = _archives(probe, request.notes)
         listed: dict[Probe, dict[str, list[str]]] = {}
         for file in archives:
@@ -102,10 +102,10 @@ class AllenBinnedReader(Reader):
         picked = set(request.sessions(_distinct(listed.values())))
         pairs = [pair for content in listed.values() for pair in content.items()]
         names = dict.fromkeys(a for session, areas in pairs if session in picked for a in areas)
-        kept = set(request.areas(names))
+        wanted_areas = set(request.areas(names))
         groups: dict[str, xr.Dataset] = {}
         for file, content in listed.items():
-            wanted = {s: [a for a in areas if a in kept] for s, areas in content.items()}
+            wanted = {s: [a for a in areas if a in wanted_areas] for s, areas in content.items()}
             wanted = {s: n for s, n in wanted.items() if s in picked and (n or request.every_area)}
             if wanted:
                 block = _block(probe, file)
@@ -121,7 +121,7 @@ class AllenBinnedReader(Reader):
         return groups
 
     def list_rows(self, probe: Probe, request: Request) -> list[dict[str, Any]]:
-        """The catalogue, from the sizes that stand in the files."""
+        """Return the catalogue, from the sizes that are stored in the files."""
         if separate.sessions(probe) or presented.table_of(probe):
             return contents.of_groups(self.open_groups(probe, request)).rows()
         archives = _archives(probe, request.notes)
@@ -137,11 +137,12 @@ class AllenBinnedReader(Reader):
 
 
 def _block(probe: Probe, file: Probe) -> str:
-    """The name of the node above the sessions of a file; "" where only that file was given."""
+    """Return the name of the node above the sessions of a file; "" if only that file was given."""
     return "" if file is probe else schema.node_name(file.stem)
 
 
 def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the catalogue of one session."""
     for area in walk.areas(session):
         path = f"{session}/{area}"
         with safety.readable(walk.path, path, "readable HDF5"):
@@ -162,21 +163,21 @@ def _rows(walk: Walk, block: str, session: str) -> Iterator[dict[str, Any]]:
 
 
 def _files(probe: Probe) -> list[Probe]:
-    """The files that a path, folder or list stands for, whatever they hold."""
+    """Return the files of a path, folder or list, whatever their contents."""
     if probe.is_folder:
-        inside = (probe.child(place) for place in _IN_CLONE)
-        folder = next((place for place in inside if place.is_folder), probe)
+        inside = (probe.child(path) for path in _IN_CLONE)
+        folder = next((child for child in inside if child.is_folder), probe)
         return [file for file in folder.children if file.suffix in _SUFFIXES]
     return list(probe.children) if probe.is_list else [probe]
 
 
 def _is_archive(probe: Probe) -> bool:
-    """By its groups; an archive of our own is not one, whatever its sessions are called."""
+    """Whether the groups of a file are those of the archive; archives of `na.save` are not."""
     return files.claims(probe) and "neuroarrays_schema" not in probe.attrs
 
 
 def _archives(probe: Probe, notes: list[str]) -> list[Probe]:
-    """The archive files; pointers in a folder are noted, elsewhere refused."""
+    """Return the archive files; pointers in a folder become notes, other pointers are errors."""
     archives = []
     for file in _files(probe):
         if not probe.is_folder:
@@ -202,14 +203,14 @@ def _distinct(contents: Any) -> dict[str, None]:
 
 
 class _BinnedFile:
-    """One file of the archive on its way to the groups of a tree."""
+    """One file of the archive, and the groups of its tree."""
 
     def __init__(self, probe: Probe, request: Request):
         self.probe, self.request, self.notes = probe, request, request.notes
         self.source: Source = probe.source
 
     def groups(self, wanted: dict[str, list[str]], block: str) -> dict[str, xr.Dataset]:
-        """The nodes of the sessions and areas wanted, below the block's name."""
+        """Return the nodes of the wanted sessions and areas, below the name of the block."""
         nodes: dict[str, xr.Dataset] = {}
         shown = self._frames()
         if block:
@@ -232,6 +233,7 @@ class _BinnedFile:
         node: str,
         shown: tuple[xr.Variable, xr.Variable] | None,
     ) -> dict[str, xr.Dataset]:
+        """Return the nodes of a session with the wanted areas."""
         contents = {area: self._area(walk, f"{session}/{area}") for area in areas}
         labels = [groups[files.SPIKES].labels for groups in contents.values()]
         shared = {
@@ -250,7 +252,7 @@ class _BinnedFile:
         return nodes
 
     def _area(self, walk: Walk, path: str) -> dict[str, BinnedGroup]:
-        """The groups of an area, checked to be on one clock."""
+        """Return the groups of an area, after checking that they share one clock."""
         names = walk.groups(path)
         for needed in (files.SPIKES, files.TRIALS):
             if needed not in names:
@@ -274,7 +276,7 @@ class _BinnedFile:
     def _nodes(
         self, node: str, groups: dict[str, BinnedGroup], shared: set[str]
     ) -> dict[str, xr.Dataset]:
-        """The nodes of one area."""
+        """Return the nodes of one area."""
         labels = groups[files.SPIKES].labels
         variables = {}
         for name, array in groups[files.SPIKES].arrays.items():
@@ -300,6 +302,7 @@ class _BinnedFile:
         return {node: dataset(variables, coords | views)} | below
 
     def _variable(self, role: str, name: str, array: Array) -> xr.Variable:
+        """Return one dataset as a lazy variable, with dimensions in the order of the tree."""
         stored = FileArray(self.source, array.path, array.shape, array.dtype)
         known = [dim for dim in _ORDER if dim in array.dims]
         dims = (*known, *(dim for dim in array.dims if dim not in known))
@@ -310,7 +313,7 @@ class _BinnedFile:
         return schema.var(role, name, wrap(lazy), dims, tree=schema.ALIGNED, **attrs)
 
     def _frames(self) -> tuple[xr.Variable, xr.Variable] | None:
-        """What was shown, from the file beside this one: image_id and (image_id, channel, y, x)."""
+        """Return image_id and the images (image_id, channel, y, x) from the file beside this one."""
         name = f"{self.probe.stem}{_FRAMES}.h5"
         path = next(
             (

@@ -1,4 +1,4 @@
-"""Bins closed at both ends: whether any spike is in them, as the published Allen archive counts.
+"""Spikes in bins that are closed at both ends, as the published Allen archive counts them.
 
 A spike on an inner edge is in both bins; a bin of no width holds a spike exactly there. For
 everything else use `neuroarrays.kernels.counts`, whose bins share nothing.
@@ -18,7 +18,7 @@ def any_in_closed_bins(
     stops: np.ndarray,
     offsets: np.ndarray,
 ) -> np.ndarray:
-    """Whether each unit has a spike in each closed bin of each presentation.
+    """Return whether each unit has a spike in each closed bin of each presentation.
 
     Bin k of a presentation is ``[min(offsets[k] + start, stop), min(offsets[k+1] + start, stop)]``.
 

@@ -1,4 +1,4 @@
-"""The published binned archive of Visual Coding, made again from session files, cell for cell.
+"""Make the published binned archive of Visual Coding again from session files, value for value.
 
 `published` is for code that was written for that archive; `neuroarrays.align` is what new work
 wants. Written from a description of the pipeline (its repository has no licence; no code of it is
@@ -48,7 +48,7 @@ NEVER = ("spontaneous", "shuffled", "invalid")
 
 @dataclass(frozen=True)
 class PublishedRows:
-    """Presentations of one stimulus in one session, float64 until they are written."""
+    """Presentations of one stimulus in one session, as float64 until they are written."""
 
     ids: np.ndarray
     start: np.ndarray
@@ -66,7 +66,7 @@ class PublishedRows:
 def published(
     tree: xr.DataTree, stimulus: str, medians: Mapping[str, float] | None = None
 ) -> xr.DataTree:
-    """Make what the published archive has of one stimulus, with its bins, names and types.
+    """Return what the published archive has of one stimulus, with its bins, names and dtypes.
 
     Parameters
     ----------
@@ -129,17 +129,17 @@ def published(
 
 
 def stored_with(stimulus: str) -> tuple[str, ...]:
-    """The stimuli that the published file of one holds, in their order."""
+    """Return the stimuli in the published file of a stimulus, in order."""
     return _TOGETHER.get(stimulus, (stimulus,))
 
 
 def stored_as(stimulus: str) -> str:
-    """The name of the published file that a stimulus is stored in."""
+    """Return the name of the published file that has a stimulus."""
     return next((first for first, names in _TOGETHER.items() if stimulus in names), stimulus)
 
 
 def durations_of(session: xr.DataTree, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Durations of the presentations that `published` counts.
+    """Return durations of the presentations that `published` counts.
 
     Parameters
     ----------
@@ -154,11 +154,14 @@ def durations_of(session: xr.DataTree, names: Sequence[str]) -> dict[str, np.nda
         By stimulus; one that another takes along into its file is left out.
     """
     rows = rows_of(session, tuple(names))
-    taken = {name for name in rows if stored_as(name) != name and stored_as(name) in rows}
-    return {name: part.duration for name, part in rows.items() if name not in taken}
+    stored_with_another = {
+        name for name in rows if stored_as(name) != name and stored_as(name) in rows
+    }
+    return {name: part.duration for name, part in rows.items() if name not in stored_with_another}
 
 
 def _number(name: str) -> tuple[int, str]:
+    """Return a key that sorts sessions by their number."""
     digits = name.rpartition("_")[2]
     return (int(digits) if digits.isdigit() else 0, name)
 
@@ -167,7 +170,7 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, PublishedRows]:
-    """Rows of the stimuli that the session showed, before any is dropped for its duration."""
+    """Return the presentations of stimuli in a session, before any is left out for its duration."""
     tables = dict(session[schema.PRESENTATIONS].children)
     movies = _whole_movies(tables) if any(stimuli.is_movie(name) for name in names) else {}
     rows: dict[str, PublishedRows] = {}
@@ -182,11 +185,13 @@ def rows_of(session: xr.DataTree, names: tuple[str, ...]) -> dict[str, Published
 
 
 def _column(table: xr.Dataset, name: str) -> np.ndarray:
+    """Return a column of a table as float64, NaN if the table does not have it."""
     size = table.sizes[schema.PRESENTATION]
     return table[name].values.astype(float) if name in table else np.full(size, np.nan)
 
 
 def _still(table: xr.Dataset, name: str) -> PublishedRows:
+    """Return the presentations of a stimulus that is not a movie."""
     start, stop = _column(table, schema.START_TIME), _column(table, schema.STOP_TIME)
     rows = PublishedRows(
         ids=table[schema.PRESENTATION].values,
@@ -202,7 +207,7 @@ def _still(table: xr.Dataset, name: str) -> PublishedRows:
 
 
 def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, PublishedRows]:
-    """All movies of a session from their frames, told apart as the pipeline does.
+    """Return all movies of a session from their frames, separated as the pipeline does.
 
     In order of their ids, a new showing begins where the frame number decreases, whatever the
     movie; it lasts as long as its frames together.
@@ -244,7 +249,7 @@ def _whole_movies(tables: Mapping[str, xr.DataTree]) -> dict[str, PublishedRows]
 
 
 def medians_of(sessions: Any) -> dict[str, float]:
-    """Median duration by stimulus over sessions, s, blank presentations among them."""
+    """Return the median duration of each stimulus over sessions in s, including blanks."""
     pooled: dict[str, list[np.ndarray]] = {}
     for parts in sessions:
         for name, rows in parts.items():
@@ -253,7 +258,7 @@ def medians_of(sessions: Any) -> dict[str, float]:
 
 
 def _of_usual_length(name: str, rows: PublishedRows, median: float) -> PublishedRows:
-    """The rows near the median duration, without blanks."""
+    """Return the rows near the median duration, without blanks."""
     movie = "natural_movie" in name
     limit = stimuli.MAX_DEVIATION_OF_MOVIES if movie else stimuli.MAX_DEVIATION
     keep = np.abs(rows.duration - median) < limit
@@ -269,7 +274,7 @@ def _of_usual_length(name: str, rows: PublishedRows, median: float) -> Published
 
 
 def bin_edges(rows: PublishedRows) -> np.ndarray:
-    """Edges relative to onset, s: (bin + 1,) float64, with the extra one that floats give."""
+    """Return the edges relative to onset, (bin + 1,) float64 in s, with the extra one from rounding."""
     n = int(np.ceil(rows.duration.max() / BIN_WIDTH))
     edges: np.ndarray = np.arange(0, (n + 1) * BIN_WIDTH, BIN_WIDTH)
     return edges
@@ -278,6 +283,7 @@ def bin_edges(rows: PublishedRows) -> np.ndarray:
 def _session(
     name: str, session: xr.DataTree, parts: dict[str, PublishedRows]
 ) -> dict[str, xr.Dataset]:
+    """Return the nodes of a session, from the rows of the stimuli that are stored together."""
     edges = {stimulus: bin_edges(rows) for stimulus, rows in parts.items()}
     sizes = {stimulus: each.size - 1 for stimulus, each in edges.items()}
     if len(set(sizes.values())) > 1:
@@ -304,8 +310,8 @@ def _session(
         spikes = session[area][schema.SPIKES].to_dataset()
         trains = trains_of(spikes)
         shape = (start.size, offsets.size - 1, trains.first.size)
-        given = (trains, start, np.concatenate(stops), offsets)
-        lazy = Computed(_closed_counts, shape, np.dtype(np.int8), given)
+        arguments = (trains, start, np.concatenate(stops), offsets)
+        lazy = Computed(_closed_counts, shape, np.dtype(np.int8), arguments)
         dims = (schema.PRESENTATION, schema.TIME, schema.UNIT)
         variables = {
             schema.SPIKE_DATA: schema.var(
@@ -329,7 +335,7 @@ def _session(
 
 
 def _table(parts: dict[str, PublishedRows]) -> xr.Dataset:
-    """The published table: parameters, block, start, stop and duration, all float32."""
+    """Return the published table: parameters, block, start, stop and duration, all float32."""
     rows = list(parts.values())
     columns = {
         parameter: np.concatenate([part.parameters[parameter] for part in rows])
@@ -362,7 +368,7 @@ def _closed_counts(
     stops: np.ndarray,
     offsets: np.ndarray,
 ) -> np.ndarray:
-    """Presentations x closed bins x units: int8, 1 where there is any spike."""
+    """Return whether there is a spike, (presentation, closed bin, unit) int8."""
     from neuroarrays.formats.allen_binned import closed
 
     times, first, last = trains.load(units), trains.first[units], trains.last[units]

@@ -1,4 +1,4 @@
-"""The published tables of presentations: with whole movies, without odd durations, and two summaries."""
+"""The published tables of presentations: whole movies, usual durations, and two summaries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ID, NAME, SESSION = "stimulus_presentation_id", "stimulus_name", "session_id"
 
 
 def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with whole movies in the place of their frames: ``02_presentations_whole_movies.csv``.
+    """Return rows with whole movies in place of frames: ``02_presentations_whole_movies.csv``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows near the median duration: ``03_presentations_filtered_by_duration.csv``.
+    """Return rows near the median duration: ``03_presentations_filtered_by_duration.csv``.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
     stimulus = rows[NAME].map({name: i for i, name in enumerate(rows[NAME].unique())})
     session = rows[SESSION].map({name: i for i, name in enumerate(rows[SESSION].unique())})
     order = np.lexsort([stimulus, session])
-    kept = ((rows["duration"] - median).abs() < limit).to_numpy()
-    return rows.iloc[order[kept[order]]].reset_index(drop=True)
+    is_usual = ((rows["duration"] - median).abs() < limit).to_numpy()
+    return rows.iloc[order[is_usual[order]]].reset_index(drop=True)
 
 
 def filter_summary(rows: pd.DataFrame, filtered: pd.DataFrame) -> pd.DataFrame:
-    """How many presentations have an odd duration: ``presentations_filtered_summary.csv``.
+    """Count presentations of unusual duration: ``presentations_filtered_summary.csv``.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def filter_summary(rows: pd.DataFrame, filtered: pd.DataFrame) -> pd.DataFrame:
 
 
 def median_durations(rows: pd.DataFrame) -> pd.DataFrame:
-    """The median duration of each stimulus, s: ``presentations_median_durations.csv``.
+    """Return median durations in s: ``presentations_median_durations.csv``.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def median_durations(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Frames one below the other; a column that one lacks is missing in its rows."""
+    """Concatenate frames; a column that a frame lacks is missing in its rows."""
     import pandas as pd
 
     several = [frame for frame in frames if len(frame)]

@@ -1,4 +1,4 @@
-"""The tables of presentations of the published archive: one csv of all sessions, as a tree.
+"""The tables of presentations of the published archive, a csv of all sessions, as a tree.
 
 ``01_presentations_original.csv`` has a row per presentation, of movies per frame;
 ``02_presentations_whole_movies.csv`` a row per showing of a movie;
@@ -37,7 +37,7 @@ _FILES = (
 
 
 def table_of(probe: Probe) -> Probe | None:
-    """The table that a path is, or the one of a folder that was binned; None if it is neither."""
+    """Return the table at a path, or that of a folder that was binned; None if there is none."""
     if probe.is_folder:
         inside = [probe.child(name) for name in _FILES if name in probe.listing]
         return next((file for file in inside if not file.pointer), next(iter(inside), None))
@@ -48,7 +48,7 @@ def table_of(probe: Probe) -> Probe | None:
 
 
 def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
-    """The nodes ``session_<id>/presentations/<stimulus>``.
+    """Return the nodes ``session_<id>/presentations/<stimulus>``.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
 
 
 def _frame(table: Probe) -> pd.DataFrame:
-    """The rows of all sessions: those that tell presentations are there, times are numbers (s)."""
+    """Read the rows of all sessions, after checking columns and times (s)."""
     table.check_pointer()
     with safety.readable(table.path, "", "a table of presentations"):
         frame = read_csv(table.read_bytes(_LARGEST), ("null",))
@@ -86,7 +86,7 @@ def _frame(table: Probe) -> pd.DataFrame:
 
 
 def _table(rows: pd.DataFrame) -> xr.Dataset:
-    """The columns that a stimulus has, numbers where all are."""
+    """Return the columns of a stimulus, as numbers if all values are."""
     ids = xr.Variable(schema.PRESENTATION, rows[_ID].to_numpy(np.int64))
     variables = {}
     for name, column in rows.drop(columns=_ID).dropna(axis="columns", how="all").items():

@@ -1,4 +1,4 @@
-"""The published archive before it was combined: four files for each session and stimulus.
+"""The published archive before it was combined, with four files per session and stimulus.
 
 In ``01_sessions_presentations/session_<id>`` of the repository, netCDF-3::
 
@@ -47,14 +47,14 @@ FOLDER = "01_sessions_presentations"
 
 @dataclass
 class Parts:
-    """The files of one session: stimulus -> kind -> file."""
+    """The files of one session, by stimulus and kind."""
 
     session: Probe
     stimuli: dict[str, dict[str, Probe]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Probe) -> Parts:
-        """By the names of the files."""
+        """Return the files of a folder, sorted by their names."""
         parts = cls(session)
         for child in session.children if session.is_folder else ():
             if match := _FILE.fullmatch(child.name):
@@ -63,17 +63,17 @@ class Parts:
 
 
 def sessions(probe: Probe) -> dict[str, Parts]:
-    """The sessions in a folder, or the one that it is; {} of anything else."""
+    """Return the session at a path, or those in a folder; {} if there are none."""
     if not probe.is_folder:
         return {}
     folders = [probe] if files.SESSION.fullmatch(probe.name) else probe.children
     named = (folder for folder in folders if files.SESSION.fullmatch(folder.name))
-    found = {folder.name: Parts.of(folder) for folder in named}
-    return {name: parts for name, parts in found.items() if parts.stimuli}
+    parts_of = {folder.name: Parts.of(folder) for folder in named}
+    return {name: parts for name, parts in parts_of.items() if parts.stimuli}
 
 
 def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
-    """The nodes ``<stimulus>/<session>/<area>``; files that are pointers are left out and noted.
+    """Return the nodes ``<stimulus>/<session>/<area>``; pointers are left out, with notes.
 
     A stimulus of a session without its spikes or its presentations is left out and noted.
 
@@ -130,7 +130,7 @@ def _few(names: list[str]) -> str:
 
 
 class _Areas:
-    """The areas of units, as ``units.csv`` of the repository says; none without it.
+    """The areas of units by ``units.csv`` of the repository; empty if it is missing.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class _Areas:
             self.of_units[str(number), int(unit)] = schema.node_name(str(area))
 
     def of(self, session: str, units: np.ndarray) -> np.ndarray:
-        """The area of each unit of a session ``session_<number>``: (unit,) object."""
+        """Return the area of each unit of a session ``session_<number>``, (unit,) object."""
         number = session.removeprefix("session_")
         names = [self.of_units.get((number, int(u)), schema.UNKNOWN_AREA) for u in units]
         return np.array(names, object)
@@ -163,7 +163,7 @@ class _Areas:
 def _session(
     node: str, kinds: dict[str, Probe], areas: _Areas, request: Request
 ) -> dict[str, xr.Dataset]:
-    """The nodes of one session and stimulus."""
+    """Return the nodes of one session and stimulus."""
     counts = _File(kinds[_SPIKES])
     labels = {dim: counts.label(name) for name, dim in _DIMS.items()}
     spikes = counts.variables(_DIMS.values(), "area")
@@ -216,13 +216,13 @@ class _File:
         self.source = cast(NetCDF3Source, probe.source)
 
     def label(self, name: str) -> np.ndarray:
-        """The values of a coordinate: (entry,) each, times in s after onset."""
+        """Return the values of a coordinate, (entry,); times are in s after onset."""
         if pieces := self.source.left_out().get(name):
             raise FormatError(self.probe.given, name, "an array that lies in one piece", pieces)
         return self.source.read(name)
 
     def variables(self, dims: Iterable[str], role: str) -> dict[str, xr.Variable]:
-        """The arrays along all of these dims, lazy, in this order."""
+        """Return the arrays along all of these dimensions, lazy and in their order."""
         wanted = list(dims)
         variables = {}
         for name in self.source.names():
@@ -242,5 +242,5 @@ class _File:
         return variables
 
     def fault(self, expected: str, found: str) -> FormatError:
-        """An error that names the file."""
+        """Return an error that names the file."""
         return FormatError(self.probe.given, "", expected, found)

@@ -1,4 +1,4 @@
-"""Running speed and gaze at the published bins: continued flat beyond their ends, NaN beside any NaN."""
+"""Running speed and gaze at the published bins, constant beyond their ends, NaN beside a NaN."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAZE = {
 
 
 def signals_at(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dict[str, xr.Variable]:
-    """Speed and gaze at the bins, (time, presentation_id) float32, by published name."""
+    """Return speed and gaze at the bins, (time, presentation_id) float32, by published name."""
     signals: dict[str, xr.Variable] = {}
     dims = (schema.TIME, schema.PRESENTATION)
     if schema.RUNNING in session.children:
@@ -44,10 +44,10 @@ def signals_at(session: xr.DataTree, time: np.ndarray, start: np.ndarray) -> dic
 def _interpolated(
     series: xr.DataArray, clock: xr.DataArray, offsets: np.ndarray, origins: np.ndarray
 ) -> LazyArray:
-    """A series at offsets x origins, flat beyond its ends, NaN beside any NaN: ``np.interp``."""
+    """Return a series at offsets x origins by ``np.interp``, constant beyond its ends."""
     shape = (offsets.size, origins.size)
-    given = (as_lazy(series.variable), as_lazy(clock.variable), offsets, origins)
-    return Computed(_at_times, shape, np.dtype(np.float32), given)
+    arguments = (as_lazy(series.variable), as_lazy(clock.variable), offsets, origins)
+    return Computed(_at_times, shape, np.dtype(np.float32), arguments)
 
 
 def _at_times(

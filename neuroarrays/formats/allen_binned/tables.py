@@ -1,4 +1,4 @@
-"""The tables of the published binned archive, made again from session files.
+"""Make the tables of the published binned archive again from session files.
 
 ``units.csv`` and ``sessions.csv`` are AllenSDK's `get_units` and `get_session_table`;
 ``01_presentations_original.csv`` its `stimulus_presentations` of all sessions (what is made of that
@@ -111,7 +111,7 @@ _NO_PARAMETERS = (
 
 
 def units_of(tree: xr.DataTree) -> pd.DataFrame:
-    """The units of a tree with the columns of ``units.csv``.
+    """Return the units of a tree with the columns of ``units.csv``.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def units_of(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def sessions_of(tree: xr.DataTree) -> pd.DataFrame:
-    """The sessions of a tree with the columns of ``sessions.csv``.
+    """Return the sessions of a tree with the columns of ``sessions.csv``.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def sessions_of(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def presentations_of(tree: xr.DataTree) -> pd.DataFrame:
-    """The presentations of a tree with the rows and columns of ``01_presentations_original.csv``.
+    """Return the presentations of a tree as in ``01_presentations_original.csv``.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def presentations_of(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
-    """All rows of a session in the order of their ids, then those that the archive has."""
+    """Return the rows of a session in the order of their ids that the archive has."""
     import pandas as pd
 
     frames, parameters = [], set()
@@ -236,13 +236,13 @@ def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
         rows["color"] = pd.to_numeric(rows["color"], errors="coerce")
     shown = sorted(parameters - set(_DETAILS))
     first = [SESSION, ID, "stimulus_block", schema.START_TIME, schema.STOP_TIME]
-    kept = ~rows["invalid"].astype(bool) & ~rows[NAME].str.contains("|".join(NEVER))
+    is_published = ~rows["invalid"].astype(bool) & ~rows[NAME].str.contains("|".join(NEVER))
     last = [NAME, "duration", "stimulus_condition_id"]
-    return rows.loc[kept, [*first, *shown, *last]].reset_index(drop=True)
+    return rows.loc[is_published, [*first, *shown, *last]].reset_index(drop=True)
 
 
 def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The sessions, by the number of each.
+    """Return the sessions in order of their numbers.
 
     Raises
     ------
@@ -265,7 +265,7 @@ def _number(name: str) -> int:
 
 
 def _about(name: str, session: xr.DataTree) -> dict[str, Any]:
-    """What the table of sessions says of the animal."""
+    """Return the columns of the table of sessions about the animal."""
     attrs = session.attrs
     specimen, age = str(attrs.get("subject", "")), str(attrs.get("age", ""))
     days = age.removeprefix("P").removesuffix("D")

@@ -1,4 +1,4 @@
-"""What lies in a file of the published binned archive, by h5py's low-level calls. No xarray.
+"""Read the structure of a file of the binned archive with h5py's low-level calls, without xarray.
 
 Dimensions are told by their sizes, and by object references only where two sizes are the same: the
 name of an object opened by reference costs HDF5 a search of the whole file, which is why other
@@ -33,7 +33,7 @@ _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 
 @dataclass(frozen=True)
 class Array:
-    """One dataset: where it stands, and its dims."""
+    """One dataset: its path and its dimensions."""
 
     path: str
     dims: tuple[str, ...]
@@ -62,25 +62,25 @@ class Walk:
         self._held: dict[str, Any] = {}
 
     def sessions(self) -> list[str]:
-        """Names of the sessions."""
+        """Return the names of the sessions."""
         return [name for name in self._names(self.file) if SESSION.fullmatch(name)]
 
     def areas(self, session: str) -> list[str]:
-        """Names of the areas of a session."""
+        """Return the names of the areas of a session."""
         return self._names(self._open(session))
 
     def groups(self, area: str) -> list[str]:
-        """Names of the groups of an area, given by its path."""
+        """Return the names of the groups of an area, which is given by its path."""
         return self._names(self._open(area))
 
     def shapes(self, area: str) -> dict[str, int]:
-        """Presentations, units and times of an area, from the sizes of its coordinates."""
+        """Return presentations, units and times of an area, from the sizes of its coordinates."""
         group = self._open(f"{area}/{SPIKES}")
         names = ("presentation_id", "unit_id", "time")
         return {name: int(self._child(group, name, area).shape[0]) for name in names}
 
     def group(self, path: str) -> BinnedGroup:
-        """A group with its variables and labels."""
+        """Return a group with its variables and labels."""
         from h5py import h5a, h5ds
 
         parent = self._open(path)
@@ -107,7 +107,7 @@ class Walk:
         return group
 
     def fault(self, where: str, expected: str, found: str, hint: str = "") -> FormatError:
-        """An error that names the file and the place."""
+        """Return an error that names the file and the path in it."""
         hint = hint or "the file is damaged or was not written to its end"
         return FormatError(self.path, where, expected, found, hint)
 
@@ -115,7 +115,7 @@ class Walk:
         return sorted(name.decode() for name in group)
 
     def _open(self, path: str) -> Any:
-        """A group by its path; the session and area last opened stay open."""
+        """Open a group by its path; the session and area that were opened last stay open."""
         if path in self._held:
             return self._held[path]
         above, _, name = path.rpartition("/")
@@ -148,7 +148,7 @@ class Walk:
         return values
 
     def _by_reference(self, dataset: Any, scales: dict[str, Any], group: str) -> tuple[str, ...]:
-        """Names of the dims where sizes do not tell, from the addresses references point to."""
+        """Return the names of dimensions by the addresses that references point to."""
         import h5py
         from h5py import h5o, h5r
 
@@ -162,7 +162,7 @@ class Walk:
 
 
 def _by_size(shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
-    """Names of the dims if sizes tell them apart; () if not."""
+    """Return the names of the dimensions if sizes tell them apart; () if not."""
     names = {size: name for name, size in sizes.items()}
     if len(names) < len(sizes) or len(set(shape)) < len(shape) or not set(shape) <= set(names):
         return ()
@@ -171,7 +171,7 @@ def _by_size(shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
 
 @contextmanager
 def walking(source: Source) -> Iterator[Walk]:
-    """An open file; errors of h5py are raised with its name.
+    """Open a file in a ``with`` block; errors of h5py are raised with its name.
 
     Raises
     ------

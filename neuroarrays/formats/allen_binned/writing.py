@@ -1,4 +1,4 @@
-"""Layouts of others, written exactly: the published binned archive of Allen Visual Coding.
+"""Write the published binned archive of Allen Visual Coding in its exact layout.
 
 `write_allen_binned` makes the files that its pipeline made: a netCDF-4 group per session, area and
 kind of signal, coordinates repeated in each, int8 and float32, neither compressed nor chunked,
@@ -37,7 +37,7 @@ Report = Callable[[int], None]
 
 @dataclass
 class PublishedArea:
-    """What is written of one area.
+    """The contents of one area that are written.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class PublishedArea:
 
 
 class LeftOut(UserWarning):
-    """What the layout has no place for: `left` has it, and the first place where it was."""
+    """Contents for which the layout has no place, each with the first path where it was."""
 
     def __init__(self, left: dict[str, str]):
         super().__init__(left)  # so that it is the same after it came from another process
@@ -111,7 +111,7 @@ def write_allen_binned(
 
 
 def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[PublishedArea]:
-    """The areas of a tree in the order of the file, refused or listed where they do not fit."""
+    """Return the areas of a tree in the order of the file, after checking that they fit."""
     if schema.kind_of(tree) != schema.ALIGNED:
         msg = "the layout allen_binned holds aligned trees; na.align makes one of a recording tree"
         raise SchemaError(msg)
@@ -146,7 +146,7 @@ def _place(path: str) -> str:
 
 
 def _leave(left: dict[str, str], what: str, where: str) -> None:
-    """Note what is left out, with the first place where it was."""
+    """Record what is left out, with the first path where it was."""
     if what:
         left.setdefault(what, where)
 
@@ -201,7 +201,7 @@ def _int32(values: np.ndarray, path: str, name: str) -> np.ndarray:
 def _fitting(
     signals: Mapping[Hashable, xr.DataArray], dims: tuple[str, ...], path: str, left: dict[str, str]
 ) -> dict[str, xr.Variable]:
-    """The signals that have these dims; the others are left out."""
+    """Return the signals with these dimensions; the others are left out."""
     fit = {}
     for name, signal in signals.items():
         if set(signal.dims) == set(dims) and signal.dtype.kind in "fiub":
@@ -212,7 +212,7 @@ def _fitting(
 
 
 def _numbers(rows: xr.Dataset, path: str, left: dict[str, str]) -> dict[str, xr.Variable]:
-    """Columns of the table as numbers; text that is none is left out."""
+    """Return the columns of the table as numbers; other text is left out."""
     columns = {}
     for name, column in rows.data_vars.items():
         if column.dims != (PRESENTATION,):
@@ -227,7 +227,7 @@ def _numbers(rows: xr.Dataset, path: str, left: dict[str, str]) -> dict[str, xr.
 
 
 def _as_numbers(texts: np.ndarray) -> np.ndarray | None:
-    """Text as numbers, NaN where it is missing; None if it is something else."""
+    """Return text as numbers, NaN if it is missing; None if it is something else."""
     missing = [value is None or value != value or str(value) in _MISSING for value in texts]
     try:
         return np.array([np.nan if m else float(v) for v, m in zip(texts, missing, strict=True)])
@@ -248,7 +248,7 @@ class _PublishedWriter:
         self.computed: dict[Hashable, np.ndarray] = {}
 
     def forget(self, but: str) -> None:
-        """Drop signals kept for the areas of other sessions."""
+        """Drop the signals that were kept for the areas of other sessions."""
         if but != self.session:
             self.session, self.computed = but, {}
 
@@ -297,7 +297,7 @@ class _PublishedWriter:
         return dataset
 
     def _spikes(self, dataset: h5py.Dataset, variable: xr.Variable) -> None:
-        """Counts in blocks of presentations; only what int8 holds."""
+        """Write counts in blocks of presentations, after checking that int8 can hold them."""
         whole = (1, *variable.shape[1:])
         for key in blocks(variable.shape, whole, variable.dtype.itemsize):
             with interruptible():
@@ -314,7 +314,7 @@ class _PublishedWriter:
             self.add(values.nbytes)
 
     def _signal(self, variable: xr.Variable, order: tuple[str, ...]) -> np.ndarray:
-        """A signal as stored; computed once for all areas of a session that share it."""
+        """Write a signal as stored; areas of a session that share it compute it once."""
         key = identity(variable), order
         if key not in self.computed:
             self.computed[key] = variable.transpose(*order).values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Stimuli of the Brain Observatory: a table of presentations each, whose stops are frames of the imaging."""
+"""Stimuli of the Brain Observatory: tables of presentations that end at frames of the imaging."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BEGINS, _ENDS = 1, -1
 
 
 def presentation_nodes(source: Source, clock: LazyArray, notes: list[str]) -> dict[str, xr.Dataset]:
-    """The tables of presentations.
+    """Return the tables of presentations.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def presentation_nodes(source: Source, clock: LazyArray, notes: list[str]) -> di
 
 
 def _columns(source: Source, path: str, called: str, clock: LazyArray) -> dict[str, LazyArray]:
-    """The columns of a table: times, frames of the imaging, and what was shown."""
+    """Return the columns of a table: times, frames of the imaging, and the stimulus."""
     data = file_array(source, f"{path}/data")
     frames = file_array(source, f"{path}/frame_duration")
     count = data.shape[0] if data.ndim else 0
@@ -72,8 +72,8 @@ def _columns(source: Source, path: str, called: str, clock: LazyArray) -> dict[s
         marks = np.asarray(data.load()).ravel()
         begins, ends = (np.flatnonzero(marks == mark) for mark in (_BEGINS, _ENDS))
         if begins.size != ends.size or (begins > ends).any():
-            found = f"{begins.size} of {_BEGINS} and {ends.size} of {_ENDS}"
-            raise FormatError(source.path, f"/{path}/data", "a -1 after each 1", found)
+            counts = f"{begins.size} of {_BEGINS} and {ends.size} of {_ENDS}"
+            raise FormatError(source.path, f"/{path}/data", "a -1 after each 1", counts)
         starts, stops = Taken(starts, begins), Taken(starts, ends)
     columns = {
         schema.START_TIME: _times(clock, starts),
@@ -87,7 +87,7 @@ def _columns(source: Source, path: str, called: str, clock: LazyArray) -> dict[s
 
 
 def _shown(source: Source, path: str, data: LazyArray) -> dict[str, LazyArray]:
-    """What was shown: a column for each feature, or the number of a frame of the template."""
+    """Return the stimulus of each row: a column for each feature, or the number of a template frame."""
     if len(data.shape) == 1:
         blank = Elementwise(np.equal, (data,), np.dtype(bool), (-1,))
         return {"frame": data} | ({"blank": blank} if "natural_scenes" in path else {})
@@ -117,7 +117,7 @@ def _as_whole(frames: np.ndarray) -> np.ndarray:
 
 
 def _times(clock: LazyArray, frames: LazyArray) -> LazyArray:
-    """The times of frames, (row,) s; that of the frame after the last is not known, NaN."""
+    """Return the times of frames, (row,) s; that of the frame after the last is unknown, NaN."""
     return Computed(_times_at, frames.shape, np.dtype("f8"), (frames, clock))
 
 
@@ -133,7 +133,7 @@ def _times_at(rows: np.ndarray, frames: LazyArray, clock: LazyArray) -> np.ndarr
 
 
 def template_nodes(source: Source, notes: list[str]) -> dict[str, xr.Dataset]:
-    """Pictures and movies that were shown, (frame, y, x); others are a note."""
+    """Return the pictures and movies that were shown, (frame, y, x); others become notes."""
     nodes: dict[str, Any] = {}
     for name in source.names(_TEMPLATES):
         path = f"{_TEMPLATES}/{name}/data"

@@ -30,7 +30,7 @@ _TRACES = (
 
 
 def trace_nodes(source: Source, area: str) -> dict[str, xr.Dataset]:
-    """The traces of the ROIs, those of one container in one node."""
+    """Return the traces of the ROIs, with those of one container in one node."""
     where = f"{PIPELINE}/DfOverF/imaging_plane_1"
     length = _length(source, f"{where}/timestamps")
     shape = source.known(f"{where}/data").shape
@@ -52,7 +52,7 @@ def trace_nodes(source: Source, area: str) -> dict[str, xr.Dataset]:
 
 
 def _labels(source: Source, count: int) -> dict[str, xr.Variable]:
-    """What is known of each ROI; `unit_id` is its cell specimen, or the number of its row where two have one."""
+    """Return labels of ROIs; `unit_id` is the cell specimen, or the row if two ROIs share one."""
     segmentation, fluorescence = (
         f"{PIPELINE}/ImageSegmentation",
         f"{PIPELINE}/Fluorescence/imaging_plane_1",
@@ -81,7 +81,7 @@ def _labels(source: Source, count: int) -> dict[str, xr.Variable]:
 
 
 def series_node(source: Source, path: str, columns: tuple[str, ...], unit: str) -> xr.Dataset:
-    """A series of one value or two for each time; a column of numbers has one axis."""
+    """Return a series of one or two values for each time; one column becomes one axis."""
     length, stored = _length(source, f"{path}/timestamps"), file_array(source, f"{path}/data")
     width = stored.shape[1] if stored.ndim == 2 else 1
     if stored.shape[:1] != (length,) or width != len(columns) or stored.dtype.kind not in "iuf":
@@ -101,7 +101,7 @@ def series_node(source: Source, path: str, columns: tuple[str, ...], unit: str) 
 
 
 def _length(source: Source, path: str) -> int:
-    """The length of a clock.
+    """Return the length of a clock.
 
     Raises
     ------
@@ -110,6 +110,6 @@ def _length(source: Source, path: str) -> int:
     """
     info = source.info(path)
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        found = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
-        raise FormatError(source.path, f"/{path}", "(frame,) numbers, s", found)
+        other = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
+        raise FormatError(source.path, f"/{path}", "(frame,) numbers, s", other)
     return info.shape[0]

@@ -1,4 +1,4 @@
-"""Arrays people have lying about: MATLAB, npy, npz, HDF5, Zarr, csv, parquet, by a short mapping.
+"""Arrays of any layout (MATLAB, npy, npz, HDF5, Zarr, csv, parquet), described by a short mapping.
 
 A mapping (a dict, or a TOML file) says which array is what, which axis is time, and in which units;
 see `mapping` for its form and ``neuroarrays info FILE`` for one to start from. A TOML file with a
@@ -51,7 +51,7 @@ class ArraysReader(Reader):
     one_session = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is a TOML file with our mark; arrays alone do not say what they are."""
+        """Whether a path is a TOML file with the mark of a mapping; arrays alone are not recognised."""
         return probe.is_file and probe.suffix == ".toml" and _MARK in read_mapping(probe)
 
     def open_groups(
@@ -61,7 +61,7 @@ class ArraysReader(Reader):
         *,
         mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     ) -> dict[str, xr.Dataset]:
-        """Open what a mapping describes.
+        """Open the arrays that a mapping describes.
 
         Not session by session: the mapping says the kind of tree and the name of the one session.
 
@@ -96,7 +96,7 @@ class ArraysReader(Reader):
 
 
 def _data_of(probe: Probe, named: Any) -> Probe:
-    """The data that a mapping names, by a path from the folder it is in."""
+    """Return the data that a mapping names, by a path relative to its folder."""
     expected = "the path of the data, from this folder"
     if not isinstance(named, str):
         raise FormatError(probe.given, "file", expected, f"{named!r}")
@@ -107,12 +107,12 @@ def _data_of(probe: Probe, named: Any) -> Probe:
 
 
 def _chart(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The mapping in a TOML file that was given beside the arrays."""
+    """Return the mapping in a TOML file that was given together with the arrays."""
     return read_mapping(probe_of(path))
 
 
 def read_mapping(probe: Probe) -> dict[str, Any]:
-    """A mapping from a TOML file.
+    """Read a mapping from a TOML file.
 
     Raises
     ------
@@ -132,20 +132,20 @@ def read_mapping(probe: Probe) -> dict[str, Any]:
 def tree_groups(
     arrays: Arrays, mapping: Mapping[str, Any], request: Request
 ) -> dict[str, xr.Dataset]:
-    """The groups of a tree, as a mapping describes them."""
+    """Return the groups of a tree, as a mapping describes them."""
     path = arrays.source.path
     kind, session, attrs = _settings(path, mapping)
     request.sessions([session])
     nodes = _nodes(path, mapping)
-    asked = _of_areas(nodes, kind, request)
-    opened = {name: node(arrays, kind, name, nodes[name]) for name in asked}
+    wanted = _of_areas(nodes, kind, request)
+    opened = {name: node(arrays, kind, name, nodes[name]) for name in wanted}
     opened = {_of_area(kind, name, contents): contents for name, contents in opened.items()}
     shared = opened.pop("", xr.Dataset())
     groups = {
         "/": xr.Dataset(attrs=schema.root_attrs(kind)),
         session: shared.assign_attrs({"session_id": session, **attrs}),
     }
-    hidden = [name for name in nodes if name and name not in asked]  # areas not asked for
+    hidden = [name for name in nodes if name and name not in wanted]  # areas not asked for
     every = {name: node(arrays, kind, name, nodes[name]) for name in hidden}
     notes = [*arrays.notes, *arrays.left_out()]
     if notes:
@@ -162,14 +162,14 @@ def tree_groups(
 
 
 def _of_area(kind: str, name: str, dataset: xr.Dataset) -> str:
-    """Where a node of a recording stands: series of units are of an area, "unknown" if none is said."""
+    """Return the path of a node; series of units go below an area, "unknown" if none is given."""
     if kind == schema.ALIGNED or not name or "/" in name or schema.UNIT not in dataset.dims:
         return name
     return f"{schema.UNKNOWN_AREA}/{name}"
 
 
 def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Kind of tree, name of the session and its attributes."""
+    """Return the kind of tree, the name of the session and its attributes."""
     kind = mapping.get("tree", schema.RECORDING)
     if kind not in (schema.RECORDING, schema.ALIGNED):
         raise FormatError(path, "tree", "'recording' or 'aligned'", f"{kind!r:.80}")
@@ -183,7 +183,7 @@ def _settings(path: str, mapping: Mapping[str, Any]) -> tuple[str, str, dict[str
 
 
 def _nodes(path: str, mapping: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The nodes of a mapping by path below the session; "" is the session itself."""
+    """Return the nodes of a mapping by path below the session; "" is the session itself."""
     nodes = {key: value for key, value in mapping.items() if key not in SETTINGS}
     wrong = [key for key, value in nodes.items() if not isinstance(value, Mapping)]
     if wrong or not nodes:
@@ -205,7 +205,7 @@ def _nodes(path: str, mapping: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
-    """Refuse a node whose sizes are not those of the nodes above it: it would share their clock."""
+    """Raise an error if sizes of a node differ from those of nodes above it, with a shared clock."""
     for name, dataset in groups.items():
         parent = name
         while "/" in parent:
@@ -230,7 +230,7 @@ def _check_parents(path: str, groups: Mapping[str, xr.Dataset]) -> None:
 
 
 def _of_areas(nodes: Mapping[str, Any], kind: str, request: Request) -> list[str]:
-    """The nodes that belong to the areas asked for, or to none."""
+    """Return the nodes of the wanted areas, and those of no area."""
     if kind == schema.ALIGNED:
         of = {n: n.partition("/")[0] for n in nodes if n}
     else:
@@ -249,7 +249,7 @@ def _of_areas(nodes: Mapping[str, Any], kind: str, request: Request) -> list[str
 
 
 def node(arrays: Arrays, kind: str, name: str, entries: Mapping[str, Any]) -> xr.Dataset:
-    """One node of the tree."""
+    """Return one node of the tree."""
     role = _role(kind, name, entries)
     if role == "spikes":
         return spikes(arrays, name, entries)
@@ -279,10 +279,10 @@ def node(arrays: Arrays, kind: str, name: str, entries: Mapping[str, Any]) -> xr
 
 
 def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) -> None:
-    """Warn of a matrix that looks like it is the other way round, where no clock would tell."""
+    """Warn of a matrix whose axes seem to be exchanged, if no clock would show it."""
     units, times = sizes.get(schema.UNIT, 0), sizes.get(schema.TIME, 0)
-    told = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
-    if units > times > 0 and not told:
+    has_clock = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
+    if units > times > 0 and not has_clock:
         warnings.warn(
             f"{arrays.source.path}: {name or '/'} has {many(units, 'unit')} and {times:,} times; if these are "
             "exchanged, say dims= the other way round",

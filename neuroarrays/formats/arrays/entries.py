@@ -1,4 +1,4 @@
-"""What a mapping says of one array, checked: a name, or a table of what is known about it."""
+"""Entries of a mapping, each the name of an array or a table of its properties, after checking."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Entry:
 
 
 def read_entry(stated: Any, path: str, where: str) -> Entry:
-    """An entry of a mapping.
+    """Return an entry of a mapping, after checking it.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def read_entry(stated: Any, path: str, where: str) -> Entry:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A question whether the most similar name was meant, "" if none is similar."""
+    """Return a question whether the most similar name was meant; "" if none is similar."""
     folded = {n.lower(): n for n in names}
     near = difflib.get_close_matches(name.lower(), folded, 1, 0.4)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def number(value: Any) -> float | None:
-    """A finite number, None if it is none."""
+    """Return a finite number; None for anything else."""
     good = isinstance(value, int | float) and not isinstance(value, bool)
     try:
         return float(value) if good and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Arrays of records (HDF5 compound types, the tables of pandas and PyTables) as an array per field."""
+"""Arrays of records (HDF5 compound types, tables of pandas and PyTables) as one array per field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neuroarrays.tree.columns import seconds
 def _record_field(
     base: FileArray, field: str, column: int | None, scale: float, offset: float
 ) -> LazyArray:
-    """One field of an array of records, or one place along its last axis; whole records are read."""
+    """Return one field of records, or one column of it; whole records are read."""
     stored = np.dtype(base.dtype[field])
     shape = (*base.shape, *(stored.shape if column is None else ()))
     scaled = (scale, offset) != (1.0, 0.0)
@@ -41,7 +41,7 @@ def _scaled_seconds(values: np.ndarray, scale: float, offset: float) -> np.ndarr
 
 
 def cast(array: LazyArray, dtype: np.dtype, path: str) -> LazyArray:
-    """An array in another dtype that holds its values exactly; to read others is an error."""
+    """Return an array in another dtype that must hold its values exactly."""
     return Elementwise(_exactly, (array,), dtype, (dtype, path))
 
 
@@ -60,7 +60,7 @@ def _exactly(values: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
 
 
 def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int | None]]:
-    """The arrays of an array of records: name -> field, and place along it where it has names."""
+    """Return the fields of an array of records by name, with a column if columns have names."""
     by_name: dict[str, tuple[str, int | None]] = {}
     for field in info.dtype.names or ():
         shape = np.dtype(info.dtype[field]).shape
@@ -73,7 +73,7 @@ def fields_of(source: Source, name: str, info: Info) -> dict[str, tuple[str, int
 
 
 def _columns(source: Source, name: str, field: str) -> list[str]:
-    """Names of the columns of a block of a table of pandas, [] if it does not say them."""
+    """Return the names of the columns of a block of a pandas table; [] if it has none."""
     stated = source.attr(name, f"{field}_kind")
     if not isinstance(stated, str):
         return []
@@ -92,22 +92,22 @@ def _columns(source: Source, name: str, field: str) -> list[str]:
 
 
 def joined(levels: list[list[str]]) -> list[str]:
-    """Names of columns from their levels: "nose/x"; levels that are the same for all are left out."""
+    """Return names of columns, such as "nose/x", from their levels; levels equal for all are left out."""
     telling = [len(set(level)) > 1 for level in zip(*levels, strict=False)]
     if not any(telling):
         telling = [True] * len(telling)
     return [
         "/".join(
             part.replace("/", "_")
-            for part, kept in zip(parts, telling, strict=False)
-            if kept and part
+            for part, differs in zip(parts, telling, strict=False)
+            if differs and part
         )
         for parts in levels
     ]
 
 
 def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) -> LazyArray:
-    """The lazy array of a name, also of a field of an array of records.
+    """Return the lazy array of a name, also of a field of an array of records.
 
     Raises
     ------

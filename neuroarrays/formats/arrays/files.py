@@ -31,7 +31,7 @@ _SUFFIXES = (*TABLES, ".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".nc")
 
 
 def arrays_source(path: str | os.PathLike[str] | Probe) -> Source:
-    """The source of a file or folder of arrays.
+    """Return the source of a file or folder of arrays.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def is_matlab(probe: Probe) -> bool:
 
 
 def names_inside(probe: Probe) -> str:
-    """What an NPZ or MATLAB file holds, in words for messages; "" of any other.
+    """Return the members of an NPZ or MATLAB file as text for messages; "" for other files.
 
     Raises
     ------
@@ -94,11 +94,11 @@ class FolderSource(Source):
         return list(dict.fromkeys(name.partition("/")[0] for name in inside))
 
     def files(self) -> list[str]:
-        """Files of arrays below the folder, Zarr stores as one."""
+        """The files of arrays below the folder; a Zarr store counts as one."""
         return list(self._stamps())
 
     def _stamps(self) -> dict[str, tuple[int, ...]]:
-        """The files as they were when the folder was opened."""
+        """The stamps of the files when the folder was opened."""
         stamps = _stamps.get((self.location, self.stamp))
         if stamps is None:
             known, stamps = _known(Probe(self.location))
@@ -107,7 +107,7 @@ class FolderSource(Source):
         return stamps
 
     def _inside(self, name: str) -> tuple[Source, str] | None:
-        """The source of the file that a name is in, and the rest of the name."""
+        """Return the source of the file that has a name, and the rest of the name."""
         parts = name.strip("/").split("/")
         for i in range(1, len(parts) + 1):
             inner, rest = "/".join(parts[:i]), "/".join(parts[i:])
@@ -143,7 +143,7 @@ _stamps: state.Cache[dict[str, tuple[int, ...]]] = state.Cache(64 << 20, state.e
 
 
 def _known(folder: Probe) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
-    """What tells one content of a folder from another, and the stamp of each file of arrays."""
+    """Return what identifies the content of a folder, and the stamp of each file of arrays."""
     stamps = {inner: file.content for inner, file in _files(folder).items()}
     total, digest = sum(status[1] for status in stamps.values()), folders.digest(stamps)
     known = folder.stamp[0], total, digest
@@ -151,7 +151,7 @@ def _known(folder: Probe) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
 
 
 def _files(top: Probe) -> dict[str, Probe]:
-    """Files of arrays and Zarr stores below a folder by name; links to folders are not followed."""
+    """Return files of arrays and Zarr stores below a folder by name, without following links."""
     by_name: dict[str, Probe] = {}
     todo = [("", top, 0)]
     while todo:
@@ -174,7 +174,7 @@ def _files(top: Probe) -> dict[str, Probe]:
 
 
 def by_number(names: list[str]) -> list[str]:
-    """Names in alphabetical order with 2 before 10; in any other order as they are."""
+    """Return names with 2 before 10 if they are in alphabetical order; otherwise as they are."""
     if any(name > other for name, other in pairwise(names)):
         return names
     split = {name: re.split(r"(\d+)", name) for name in names}
@@ -187,7 +187,7 @@ def by_number(names: list[str]) -> list[str]:
 
 
 def listing(file: Source, broken: dict[str, NeuroArraysError] | None = None) -> dict[str, Info]:
-    """Every array of a source by name.
+    """Return all arrays of a source by name.
 
     They are in the order of the file; where that is the alphabet's, numbers in names count.
 

@@ -1,4 +1,4 @@
-"""Spike trains of a mapping that is guessed, and what every guess is made of."""
+"""Guess the spike trains of a mapping; the base of all guesses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TAKEN = (
 
 
 class SpikeGuess:
-    """Nodes of a mapping as they are guessed; here those of spikes."""
+    """Guessed nodes of a mapping; this class guesses those of spikes."""
 
     def __init__(self, source: Source, groups: list[Group]):
         self.source, self.left = source, list(groups)
@@ -50,7 +50,7 @@ class SpikeGuess:
         self.time = self._rate()
 
     def _rate(self) -> str:
-        """The line that says what the clock is of nodes that have none, from a rate in the file."""
+        """Return the line with the clock of nodes without one, from a rate in the file."""
         for group in self.left:
             if not group.many and group.numbers and _RATE.search(group.leaf):
                 values = self._values(group) if not group.long else np.empty(0)
@@ -61,7 +61,7 @@ class SpikeGuess:
         return "# time = {rate = 30.0}  # Hz, or the array that holds the times"
 
     def _values(self, group: Group, name: str = "") -> np.ndarray:
-        """The values of a single array, those of its beginning if it is long."""
+        """Return the values of a single array, or the first of a long one."""
         array = lazy_of(self.source, name or group.pattern)
         if math.prod(array.shape) > _VALUES:
             axis = int(np.argmax(array.shape))
@@ -71,18 +71,20 @@ class SpikeGuess:
         return np.asarray(array.load(), float).ravel()
 
     def _take(self, groups: Iterable[Group]) -> list[Group]:
+        """Remove groups from those that are left, and return them as a list."""
         taken = list(groups)
         self.left = [group for group in self.left if group not in taken]
         return taken
 
     def _node(self, wanted: str, entries: list[str]) -> None:
+        """Add a node with its lines, under another name if its name is in use."""
         name, i = wanted, 2
         while any(n == name or n.startswith(f"{name}/") for n in self.nodes):
             name, i = f"{wanted}_{i}", i + 1
         self.nodes[name] = entries
 
     def _spikes(self) -> None:
-        """Spike times by name, and what says whose they are."""
+        """Add spike times by name, with the labels that tell the unit of each."""
         trains = [g for g in self.left if self._may_be_spikes(g)]
         if not trains:
             return
@@ -115,7 +117,7 @@ class SpikeGuess:
         self._node("unknown/spikes", entries)
 
     def _lists_units(self, group: Group, labels: Group) -> bool:
-        """Whether row i of an array is of the unit that labels of spikes call i: "clusters.depths"."""
+        """Whether row i of an array belongs to unit i of the labels of spikes, as "clusters.depths"."""
         kind = object_of(labels.pattern)
         rows_of = object_of(group.pattern)
         rows = group.per_row
@@ -130,7 +132,7 @@ class SpikeGuess:
         return kind.rpartition("/")[0] == rows_of.rpartition("/")[0] and bool(values.max() < rows)
 
     def _table_of_units(self, labels: Group) -> list[Group]:
-        """Of tables that list every unit of the labels, the widest: its identifiers, then the rest."""
+        """Return the widest table with all units of the labels: its identifiers, then other columns."""
         widest: list[Group] = []
         for ids in [g for g in self.left if _IDS.search(g.leaf) and g.info.dtype.kind in "iu"]:
             file = file_of(ids.pattern)
@@ -142,7 +144,7 @@ class SpikeGuess:
         return widest
 
     def _of_each_spike(self, group: Group, train: Group) -> bool:
-        """Whether an array has a value for each spike: as long, and of no other object or clock."""
+        """Whether an array has a value for each spike, and belongs to no other object or clock."""
         if not group.numbers or group.length != train.length or CLOCK.search(group.leaf):
             return False
         if object_of(group.pattern) != object_of(train.pattern):
@@ -151,7 +153,7 @@ class SpikeGuess:
         return bool(object_of(group.pattern)) or not alike
 
     def _may_be_spikes(self, group: Group) -> bool:
-        """By the name of the array; that of its file counts only beside labels."""
+        """Whether an array may be spike times, by its name, or by that of its file beside labels."""
         name = inside(group.pattern)
         if not group.numbers or not (group.many or group.length) or _NO_SPIKES.search(name):
             return False
@@ -163,7 +165,7 @@ class SpikeGuess:
         return bool(_SPIKES.search(name) or (by_file and self._labels(group)))
 
     def _labels(self, train: Group) -> list[Group]:
-        """What is as long as the spikes and says whose each is."""
+        """Return an array that is as long as the spikes and has the unit of each."""
         return [
             g
             for g in self.left
@@ -180,7 +182,7 @@ class SpikeGuess:
         return group.length <= 100_000 and int(self._values(group).sum()) == total
 
     def _impossible(self, train: Group, labels: list[Group], counts: list[Group]) -> str:
-        """Why an array cannot be the spike times of units in seconds; "" if it can."""
+        """Return why an array cannot be spike times of units in seconds; "" if it can."""
         before = train.pattern.partition("*")[0]
         if train.many and TRIALS.search(before):
             return (
@@ -209,7 +211,7 @@ class SpikeGuess:
 
 
 def entries_of(groups: list[Group], more: str = "") -> list[str]:
-    """Lines of a mapping, one for each array, all with `more` said of them."""
+    """Return lines of a mapping, one for each array, all with the properties `more`."""
     names = Names()
     return [
         f"{names.of(g.pattern)} = "
@@ -219,13 +221,13 @@ def entries_of(groups: list[Group], more: str = "") -> list[str]:
 
 
 class Names:
-    """Names of variables in one node, each once, none that the tree uses otherwise."""
+    """Unique names of variables in one node, none of which the tree uses otherwise."""
 
     def __init__(self) -> None:
         self.used = set(_TAKEN)
 
     def of(self, pattern: str, matrix: bool = False) -> str:
-        """A name for an array."""
+        """Return a new name for an array."""
         parent, _, leaf = pattern.rpartition("/")
         name = name_of(pattern)
         if name in self.used and parent and name_of(leaf) == name:
@@ -237,7 +239,7 @@ class Names:
 
 
 def name_of(pattern: str) -> str:
-    """A bare TOML key from the name of an array: its last part that says something."""
+    """Return a bare TOML key from the name of an array: its last meaningful part."""
     for part in reversed(
         re.sub(r"\.(npy|csv|tsv|txt|npz|parquet|mat|h5)(?=/|$)", "", pattern).split("/")
     ):

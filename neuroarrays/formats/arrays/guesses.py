@@ -1,4 +1,4 @@
-"""A mapping guessed from the names, lengths and values of arrays; what cannot be right is a comment."""
+"""Guess a mapping from names, lengths and values of arrays; impossible lines become comments."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _STOP = re.compile(r"(^|[_. ])(stop|end|offset|off)", re.I)
 
 
 class Guess(SpikeGuess):
-    """Nodes of a mapping, guessed; `lines` gives them as TOML."""
+    """Guessed nodes of a mapping; `lines` returns them as TOML."""
 
     def lines(self) -> list[str]:
-        """The nodes as TOML; comments on what could not be guessed."""
+        """Return the nodes as TOML, with comments on arrays that could not be guessed."""
         self._spikes()
         self._tables()
         clocks = [g for g in self.left if g.length and g.numbers and CLOCK.search(g.leaf)]
@@ -51,12 +51,12 @@ class Guess(SpikeGuess):
         return [*self.words, *([""] if self.words and written else []), *written[:-1]]
 
     def _ticks(self, clock: Group) -> bool:
-        """Whether values go forward, as those of a clock do."""
+        """Whether values increase, as those of a clock do."""
         steps = np.diff(self._values(clock))
         return bool((steps < 0).sum() <= _BACKWARDS * steps.size) and not np.isnan(steps).all()
 
     def _tables(self) -> None:
-        """Tables of presentations: columns side by side, one of which says when they begin."""
+        """Add tables of presentations: neighbouring columns, one of which has the start times."""
         for pair in [g for g in self.left if g.info.shape[1:] == (2,)]:
             if object_of(pair.pattern) and pair.leaf.split(".")[1] == "intervals":
                 self._intervals(pair)
@@ -80,7 +80,7 @@ class Guess(SpikeGuess):
             self._node(self.rows[start.length], entries)
 
     def _intervals(self, pair: Group) -> None:
-        """A table of ALF: starts and stops side by side, and what else is of the same rows."""
+        """Add a table of ALF: starts and stops, and other columns with the same rows."""
         thing, rows = object_of(pair.pattern), pair.info.shape[0]
         names = Names()
         names.used |= {schema.START_TIME, schema.STOP_TIME}
@@ -99,7 +99,7 @@ class Guess(SpikeGuess):
         self._node(self.rows[rows], entries)
 
     def _along(self, clock: Group, alike: list[Group]) -> None:
-        """What is as long as a clock: matrices in nodes of units, signals together.
+        """Add arrays as long as a clock: matrices as nodes of units, signals together.
 
         Of several clocks of one length what lies beside a clock goes with it; what lies beside none
         goes with the first, and says so.
@@ -129,10 +129,11 @@ class Guess(SpikeGuess):
             self._node(name_of(clock.pattern), [time(signals), *entries_of(signals)])
 
     def _matrix(self, group: Group, time: str, length: int) -> None:
+        """Add a matrix as a node of units on a clock."""
         shape = group.info.shape
-        kept = [n for n in shape if n > 1]
-        dims = '["time", "unit_id"]' if kept[0] == length else '["unit_id", "time"]'
-        other = kept[1] if kept[0] == length else kept[0]
+        lengths = [n for n in shape if n > 1]
+        dims = '["time", "unit_id"]' if lengths[0] == length else '["unit_id", "time"]'
+        other = lengths[1] if lengths[0] == length else lengths[0]
         name = Names().of(group.pattern, matrix=True)
         entry = f"{name} = {{array = {quoted(group.pattern)}, dims = {dims}}}"
         if other in self.rows:
@@ -141,7 +142,7 @@ class Guess(SpikeGuess):
         self.units.setdefault(list(self.nodes)[-1], other)
 
     def _without_clock(self, clocks: Mapping[int, Group]) -> None:
-        """What is left: one array per unit, matrices whose longer axis may be time, series."""
+        """Add the rest: one array per unit, matrices whose longer axis may be time, series."""
         numbers = [g for g in self.left if g.numbers and 0 not in g.info.shape]
         matrices = [g for g in numbers if not g.many and len(g.long) == 2]
         traces = [g for g in matrices if min(g.long) * _TALL <= max(g.long)]
@@ -159,7 +160,7 @@ class Guess(SpikeGuess):
             self._node("series", [self.time, *entries_of(members)])
 
     def _describes_units(self, group: Group, traces: list[Group]) -> bool:
-        """Whether a small table has a row for each trace, as `iscell` of suite2p: no series."""
+        """Whether a small table has a row for each trace, as `iscell` of suite2p, and is no series."""
         rows, columns = group.info.shape[0], math.prod(group.info.shape[1:])
         return columns <= _FEW and any(
             g is not group
@@ -170,7 +171,7 @@ class Guess(SpikeGuess):
         )
 
     def _columns(self, group: Group) -> None:
-        """The columns of such a table as labels of the units of the first traces that have as many."""
+        """Return the columns of such a table as labels of the units of traces of the same number."""
         rows = group.info.shape[0]
         node = next(name for name, of in self.units.items() if of == rows)
         name = name_of(group.pattern)
@@ -179,7 +180,7 @@ class Guess(SpikeGuess):
             self.nodes[node].append(f"{name}{f'_{column}' * (column > 0)} = {entry}")
 
     def _grid(self, group: Group, time: str) -> None:
-        """One array per unit, or per unit and trial, if all have one shape and none is missing."""
+        """Add one array per unit, or per unit and trial, if all have one shape and none is missing."""
         before = group.pattern.split("*")[:-1]
         trials = [bool(TRIALS.search(text)) for text in before]
         lead = [schema.PRESENTATION if is_trial else schema.UNIT for is_trial in trials]
@@ -203,7 +204,7 @@ class Guess(SpikeGuess):
 
 
 def _nearest(group: Group, clocks: list[Group]) -> Group | None:
-    """The clock that an array lies beside, None if it lies beside several or none."""
+    """Return the only clock beside an array, or None."""
     if len(clocks) == 1:
         return clocks[0]
     folder = place_of(group.pattern)
@@ -213,7 +214,7 @@ def _nearest(group: Group, clocks: list[Group]) -> Group | None:
 
 
 def _shared(levels: list[str], other: list[str]) -> int:
-    """How many levels two places share."""
+    """Return how many levels two paths share."""
     return next(
         (i for i, (a, b) in enumerate(zip(levels, other, strict=False)) if a != b),
         min(len(levels), len(other)),
@@ -221,5 +222,5 @@ def _shared(levels: list[str], other: list[str]) -> int:
 
 
 def _time(clock: Group) -> str:
-    """The line of a mapping that says what the clock of a node is."""
+    """Return the line of a mapping with the clock of a node."""
     return f"time = {quoted(clock.pattern)}  # in seconds? else {{array = ..., scale = ...}}"

@@ -1,4 +1,4 @@
-"""A mapping says which array is what; here it becomes the nodes of a tree.
+"""Make the nodes of a tree from a mapping, which describes the arrays of a file.
 
 ::
 
@@ -64,7 +64,7 @@ class Arrays:
     used: set[str] = field(default_factory=set)
 
     def named_left_out(self) -> dict[str, str]:
-        """Arrays of the file that are of a kind which is not read: name -> kind."""
+        """Arrays of the file of kinds that are not read, with their kind, by name."""
         return self.source.left_out() if isinstance(self.source, MemberSource) else {}
 
     def left_out(self) -> list[str]:
@@ -78,7 +78,7 @@ class Arrays:
         return notes
 
     def missing(self, name: str, where: str) -> FormatError:
-        """The error for a name that is not there, with the nearest that is."""
+        """Return the error for a name that does not exist, with the most similar name."""
         left = self.named_left_out()
         if name in left:
             return FormatError(
@@ -97,7 +97,7 @@ class Arrays:
         )
 
     def matching(self, pattern: str, where: str) -> dict[tuple[str, ...], str]:
-        """Names that fit a pattern, by what each "*" stands for; in the order of the file."""
+        """Return the names that fit a pattern, by the text of each "*", in the order of the file."""
         pattern = pattern.strip("/")
         if pattern in self.infos:  # also where a "*" is part of the name
             self.used.add(pattern)
@@ -114,7 +114,7 @@ class Arrays:
         return names
 
     def _check_readable(self, pattern: str) -> None:
-        """Raise the error of a damaged file that the pattern matches, so that no unit is lost silently."""
+        """Raise the error of a damaged file that fits a pattern, so that no unit is lost silently."""
         for name, error in self.broken.items():
             inside = "/".join(pattern.split("/")[: name.count("/") + 1])
             if fitted(name, inside) is not None:
@@ -123,7 +123,7 @@ class Arrays:
     def lazy_array(
         self, name: str, where: str, scale: float = 1.0, offset: float = 0.0
     ) -> LazyArray:
-        """A lazy array by name."""
+        """Return a lazy array by name."""
         name = name.strip("/")
         if name not in self.infos:
             self._check_readable(name)
@@ -135,7 +135,7 @@ class Arrays:
 
 
 def told(error: NeuroArraysError) -> str:
-    """What is wrong, without the place."""
+    """Return the text of an error, without the path."""
     if isinstance(error, FormatError):
         return "; ".join(
             filter(None, (f"expected {error.expected}, found {error.found}", error.hint))
@@ -144,7 +144,7 @@ def told(error: NeuroArraysError) -> str:
 
 
 def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
-    """The array that an entry of a mapping names, all "*" as leading axes."""
+    """Return the array of an entry of a mapping, with each "*" as a leading axis."""
     factors = entry.scale, entry.offset
     if "*" not in entry.array or entry.array.strip("/") in arrays.infos:
         array: LazyArray = arrays.lazy_array(entry.array, where, *factors)
@@ -176,7 +176,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
 
 
 def check_stars(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> None:
-    """Refuse arrays per unit of which some are there for other units than the rest of the node."""
+    """Raise an error if arrays per unit exist for other units than the rest of the node."""
     first: tuple[str, set[tuple[str, ...]]] | None = None
     for name, value in entries.items():
         array = value.get("array") if isinstance(value, Mapping) else value
@@ -196,7 +196,7 @@ def check_stars(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> None:
 
 
 def squeezed(array: LazyArray, ndim: int) -> LazyArray:
-    """The array without axes of length 1, until it has at most `ndim` axes."""
+    """Return the array without axes of length 1, until it has at most `ndim` axes."""
     for axis in reversed(range(len(array.shape))):
         if len(array.shape) > ndim and array.shape[axis] == 1:
             array = Taken(array, 0, axis)
@@ -226,7 +226,7 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
 def variable(
     arrays: Arrays, tree: str, role: str, address: tuple[str, str], stated: Any
 ) -> xr.Variable:
-    """A variable of a node; `address` is the node and the name."""
+    """Return a variable of a node; `address` is the node and the name."""
     where, name = "/".join(address), address[1]
     entry = read_entry(stated, arrays.source.path, where)
     array, dims = array_of(arrays, entry, where), entry.dims
@@ -265,7 +265,7 @@ def variable(
 
 
 def _told(entry: Entry) -> dict[str, str]:
-    """Attributes that a mapping gives; the schema's own stand where it gives none."""
+    """Return the attributes in a mapping; the schema's attributes replace missing ones."""
     return {k: v for k, v in (("units", entry.units), ("long_name", entry.long_name)) if v}
 
 
@@ -284,7 +284,7 @@ def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray
 def _arranged(
     array: LazyArray, dims: tuple[str, ...], tree: str, role: str, name: str
 ) -> tuple[LazyArray, tuple[str, ...]]:
-    """The array with its axes in the order of the schema; a missing unit or channel axis has length 1."""
+    """Return the array with axes in the order of the schema, and length 1 for missing units or channels."""
     allowed = schema.spec(tree, role, name).dims
     wanted = None
     for new in ((), (schema.UNIT,), ("channel",)):
@@ -304,7 +304,7 @@ def _arranged(
 
 
 def _whole(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
-    """All values of an array along one axis."""
+    """Read all values of an array along one axis."""
     array = squeezed(array_of(arrays, read_entry(stated, arrays.source.path, where), where), 1)
     if len(array.shape) != 1 or array.dtype.kind not in "biuf":
         raise FormatError(
@@ -317,7 +317,7 @@ def _whole(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
 
 
 def integers(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
-    """All values of an array along one axis, as int64; labels and counts."""
+    """Read all values of an array along one axis, as int64 (labels and counts)."""
     values = _whole(arrays, stated, where)
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
@@ -332,7 +332,7 @@ def together(
     variables: Mapping[str, xr.Variable],
     coords: Mapping[str, xr.Variable],
 ) -> xr.Dataset:
-    """The dataset of a node, if its sizes agree."""
+    """Return the dataset of a node, after checking that sizes agree."""
     sizes: dict[str, tuple[int, str]] = {}
     for name, array in {**coords, **variables}.items():
         for dim, size in zip(array.dims, array.shape, strict=True):

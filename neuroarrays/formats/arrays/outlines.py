@@ -1,4 +1,4 @@
-"""What a file of arrays holds, and a mapping to start from, as TOML text."""
+"""Describe a file of arrays, with a mapping to start from, as TOML text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 def outline(path: str | os.PathLike[str] | Probe) -> str:
-    """The arrays of a file or folder, and a mapping to start from.
+    """Return the arrays of a file or folder, and a mapping to start from, as text.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The arrays of a file grouped by their names: "spikes/*/time" for one array per unit."""
+"""Group the arrays of a file by their names, such as "spikes/*/time" for one array per unit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTAINER = r"\.(csv|tsv|txt|npz|parquet|mat|h5|hdf5|nc|zarr)"
 
 @dataclass(frozen=True)
 class Group:
-    """Arrays that one pattern names: "spikes/*/time", or one array by its name.
+    """Arrays that one pattern names, such as "spikes/*/time", or one array by its name.
 
     `places` counts what each "*" stands for.
     """
@@ -67,7 +67,7 @@ class Group:
 
 
 def groups_of(infos: Mapping[str, Info]) -> list[Group]:
-    """Arrays whose names differ in numbers only, as one pattern each; the others by themselves."""
+    """Return arrays whose names differ in numbers only as one group each, others alone."""
     alike: dict[tuple[str, bool], list[str]] = {}
     for name, info in infos.items():
         alike.setdefault((re.sub(r"\d+", "#", name), info.text), []).append(name)
@@ -88,7 +88,7 @@ def groups_of(infos: Mapping[str, Info]) -> list[Group]:
 
 
 def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
-    """The arrays as one pattern, None if it means others too."""
+    """Return the arrays as one pattern; None if the pattern fits others too."""
     parts = [re.split(r"(\d+)", name) for name in names]
     pattern = "".join(
         column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True)
@@ -102,28 +102,28 @@ def _group(names: list[str], infos: Mapping[str, Info]) -> Group | None:
 
 
 def file_of(name: str) -> str:
-    """The file in a folder that an array is in; "" in a single file."""
+    """Return the file of an array in a folder; "" for a single file."""
     match = re.match(rf".*?({_CONTAINER}|\.npy)(?=/|$)", name)
     return match[0] if match else ""
 
 
 def place_of(name: str) -> str:
-    """The group or file that an array is in, "" for the top."""
+    """Return the group or file that contains an array; "" for the top."""
     return name.rpartition("/")[0]
 
 
 def inside(name: str) -> str:
-    """The name without the file that holds several arrays: a file's name is no array's."""
+    """Return a name without the file that has several arrays."""
     return re.sub(rf".*?{_CONTAINER}/", "", name, count=1)
 
 
 def quoted(text: str) -> str:
-    """A text as a TOML string."""
+    """Return a text as a TOML string."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shown(text: str) -> str:
-    """A text for a comment: control characters, and what is no Unicode, as escapes."""
+    """Return a text for a comment, with escapes for control characters and invalid Unicode."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
         for c in text
@@ -131,7 +131,7 @@ def shown(text: str) -> str:
 
 
 def sayable(text: str) -> bool:
-    """Whether TOML can hold a text: it is UTF-8."""
+    """Whether TOML can store a text, which must be valid UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -140,7 +140,7 @@ def sayable(text: str) -> bool:
 
 
 def object_of(pattern: str) -> str:
-    """The object of an array in an ALF folder, "spikes" in "probe00/spikes.times.npy"; else ""."""
+    """Return the object of an array of ALF: "spikes" for "probe00/spikes.times.npy"; else ""."""
     parts = pattern.split("/")[-1].split(".")
     return "/".join([*pattern.split("/")[:-1], parts[0]]) if _is_alf(parts) else ""
 

@@ -1,4 +1,4 @@
-"""Spike trains of a mapping: an array per unit, all with a label each, or with a count per unit.
+"""Spike trains of a mapping: an array per unit, or all spikes with a label each or counts per unit.
 
 What stands along `spike` is put in the order of the spikes, and units in the order of the table
 that lists them.
@@ -35,7 +35,7 @@ _OWN = (schema.SPIKE_TIMES, "unit", schema.ROW_SIZE, schema.UNIT)
 
 @dataclass(frozen=True)
 class Owners:
-    """Which unit each spike is of: ids and sizes (unit,), and the order (spike,) that sorts spikes by unit.
+    """The units of spikes: ids and sizes (unit,), and the order (spike,) that sorts spikes by unit.
 
     `order` is None where they lie unit after unit already.
     """
@@ -46,7 +46,7 @@ class Owners:
 
 
 def spikes(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> xr.Dataset:
-    """A node of spike trains."""
+    """Return a node of spike trains."""
     times, sizes = _times(arrays, node, entries)
     columns = {
         name: variable(arrays, schema.RECORDING, "spikes", (node, name), value)
@@ -75,7 +75,7 @@ def spikes(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> xr.Dataset:
 
 
 def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyArray, np.ndarray]:
-    """All spike times in the order of the file, and how many each array has."""
+    """Return all spike times in the order of the file, and the number of each array."""
     path, where = arrays.source.path, f"{node}/spike_times"
     entry = read_entry(entries.get(schema.SPIKE_TIMES), path, where)
     names = arrays.matching(entry.array, where)
@@ -88,11 +88,11 @@ def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyA
         if train.dtype.kind not in "biuf":
             raise FormatError(path, name, "spike times as numbers", f"{train.dtype}")
         trains.append(as_times(train, path))
-    kept = [train for train in trains if len(train.shape) == 1]
+    nonempty = [train for train in trains if len(train.shape) == 1]
     sizes = np.array([t.shape[0] if len(t.shape) == 1 else 0 for t in trains], np.int64)
-    if not kept:
+    if not nonempty:
         return InMemory(np.empty(0)), sizes
-    return kept[0] if len(trains) == 1 else Joined(tuple(kept)), sizes
+    return nonempty[0] if len(trains) == 1 else Joined(tuple(nonempty)), sizes
 
 
 def _owners(
@@ -103,7 +103,7 @@ def _owners(
     n_spikes: int,
     rows: int,
 ) -> Owners:
-    """The owners of the spikes, by the entries of the mapping; `rows` is the length of its columns."""
+    """Return the owners of the spikes by the entries of the mapping; `rows` is the length of its columns."""
     listed = (
         integers(arrays, entries[schema.UNIT], f"{node}/unit_id")
         if schema.UNIT in entries
@@ -131,7 +131,7 @@ def _owners(
 
 
 def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owners:
-    """Units in the order of their labels. Columns of another length can only be numbered by them."""
+    """Return units in order of their labels; columns of another length can be only those of ids."""
     ids, sizes = np.unique(labels, return_counts=True)
     order = np.argsort(labels, kind="stable")
     numbered = ids.size == 0 or bool(ids[0] >= 0 and ids[-1] < rows)
@@ -159,7 +159,7 @@ def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owner
 
 
 def _by_table(arrays: Arrays, node: str, labels: np.ndarray, listed: np.ndarray) -> Owners:
-    """Units in the order of a table; spikes of units that it does not list are left out."""
+    """Return units in the order of a table; spikes of units that it does not have are left out."""
     ranked = np.argsort(listed, kind="stable")
     if (twice := listed[ranked][1:] == listed[ranked][:-1]).any():
         raise FormatError(
@@ -186,7 +186,7 @@ def _by_table(arrays: Arrays, node: str, labels: np.ndarray, listed: np.ndarray)
 def _moved(
     arrays: Arrays, where: str, column: xr.Variable, order: np.ndarray, n_spikes: int
 ) -> xr.Variable:
-    """A column along `spike` in the order of the spikes."""
+    """Return a column along `spike` in the order of the spikes."""
     if schema.SPIKE not in column.dims:
         return column
     if column.dims[0] != schema.SPIKE or column.shape[0] != n_spikes:

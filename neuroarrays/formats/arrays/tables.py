@@ -1,4 +1,4 @@
-"""Text tables and parquet files as columns; what is a header is told by its shape."""
+"""Text tables and parquet files as columns; the header of a text table is detected."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ _ROW = "index"
 
 @dataclass(frozen=True)
 class TableLayout:
-    """What a text table looks like.
+    """The layout of a text table.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class TableLayout:
 
 
 def _layout(content: io.BytesIO) -> TableLayout:
-    """Look at the beginning of a table."""
+    """Detect the layout of a table from its first lines."""
     comments, comment = 0, ""
     lines: list[str] = []
     at: list[int] = []
@@ -176,7 +176,7 @@ def _layout(content: io.BytesIO) -> TableLayout:
 
 
 def _separator(lines: list[str]) -> str:
-    """The separator of cells: the one that the last lines have the same number of."""
+    """Return the separator that the last lines have in equal numbers."""
     body = lines[len(lines) // 2 :]
     for candidate in ("\t", ";", ","):
         counts = {line.count(candidate) for line in body}
@@ -202,7 +202,7 @@ def _is_number(cell: str, decimal: str) -> bool:
 
 
 def _headers(rows: list[list[str]], decimal: str) -> int:
-    """How many rows the header has: those of text above columns of numbers, as most columns say."""
+    """Return the number of rows of the header: those with text above columns of numbers."""
     if _counts(rows):
         return 1
     width = max(map(len, rows), default=0)
@@ -220,7 +220,7 @@ def _headers(rows: list[list[str]], decimal: str) -> int:
 
 
 def _counts(rows: list[list[str]]) -> bool:
-    """Whether the first row numbers the columns, as pandas does where they have no names."""
+    """Whether the first row numbers the columns, as pandas does if they have no names."""
     if len(rows) < 2 or len(rows[0]) < 2:
         return False
     labelled = rows[0][0] == ""
@@ -231,7 +231,7 @@ def _counts(rows: list[list[str]]) -> bool:
 
 
 def _names(rows: list[list[str]], headers: int, decimal: str) -> tuple[int, list[str]]:
-    """Rows of the header with one that names the row numbers, and the names of the columns."""
+    """Return the rows of the header, and the names of the columns."""
     width = max(map(len, rows[:headers]))
     padded = [row + [""] * (width - len(row)) for row in rows]
     levels = [list(column) for column in zip(*padded[:headers], strict=True)]

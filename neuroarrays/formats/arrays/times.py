@@ -1,4 +1,4 @@
-"""Times of a mapping: the clock of a node, and arrays taken for times."""
+"""Times of a mapping: the clock of a node, and arrays of times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuroarrays.lazy.computed import RegularClock
 
 
 def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
-    """The time coordinate of a node: an array, or {rate, start}."""
+    """Return the time coordinate of a node, from an array or from {rate, start}."""
     path, where = arrays.source.path, f"{node}/time"
     if isinstance(stated, Mapping) and "rate" in stated:
         rate, start = number(stated["rate"]), number(stated.get("start", 0.0))
@@ -51,7 +51,7 @@ def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
 
 
 def as_times(array: LazyArray, path: str) -> LazyArray:
-    """Times in float64, also where the file has smaller numbers and a mapping scales them."""
+    """Return times in float64, also if the file has smaller numbers and a mapping scales them."""
     if isinstance(array, FileArray) and (array.scale, array.offset) != (1.0, 0.0):
         return replace(array, dtype=np.dtype("f8"))
     return array if array.dtype == np.float64 else cast(array, np.dtype("f8"), path)

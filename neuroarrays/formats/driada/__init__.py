@@ -82,7 +82,7 @@ class DriadaReader(Reader):
     kind = schema.ALIGNED
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is an NPZ with a matrix of one of DRIADA's names, or a pickled experiment."""
+        """Whether a path is an NPZ with a matrix of one of DRIADA's names, or a pickled experiment."""
         if probe.is_folder:
             return holds(probe) or any(map(holds, probe.children))
         if is_experiment(probe) or struct_source(probe) is not None:
@@ -93,7 +93,7 @@ class DriadaReader(Reader):
         return any(len(members[name].shape) == 2 for name in neural_member(members))
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """Sessions of a folder by its folders; one in a file as the file says, else by its name.
+        """List the sessions of a folder by its folders, or one by its metadata or file name.
 
         Parameters
         ----------
@@ -155,8 +155,8 @@ class DriadaReader(Reader):
         attrs = _attributes(content)
         attrs |= {"session_id": name, **{k: v for k, v in parse_iabs_name(name).items() if v}}
         attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
-        kept = file.kept_frames() if isinstance(file, ExperimentSource) else None
-        if kept is not None:
+        frames = file.kept_frames() if isinstance(file, ExperimentSource) else None
+        if frames is not None:
             if bad_frames is not None:
                 msg = (
                     f"{file.path}: bad_frames= of an experiment whose bad frames DRIADA has deleted "
@@ -167,18 +167,18 @@ class DriadaReader(Reader):
                 f"{name}: DRIADA deleted the bad frames, {content.times:,} are left; the clock has "
                 "their gaps"
             )
-            attrs["frames_deleted"] = int(len(file.read(MASK)) - kept.size)
+            attrs["frames_deleted"] = int(len(file.read(MASK)) - frames.size)
         stated = content.metadata.get("bad_frames")
         if bad_frames is not None and stated is not None:
-            told = "bad_frames= was given: those that the file names are not used"
-            request.notes.append(f"{name}: {told}")
+            note = "bad_frames= was given: those that the file names are not used"
+            request.notes.append(f"{name}: {note}")
         bad = _bad(file, content, stated if bad_frames is None else bad_frames)
-        node = _area(file, content, rate, bad, kept)
+        node = _area(file, content, rate, bad, frames)
         return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
 
 def _source(probe: Probe) -> MemberSource:
-    """The arrays of a file of any of the three kinds."""
+    """Return the arrays of a file of any of the three kinds."""
     struct = struct_source(probe)
     if struct is not None:
         return struct
@@ -186,7 +186,7 @@ def _source(probe: Probe) -> MemberSource:
 
 
 def _said_name(file: MemberSource) -> str:
-    """The name of the session in a file: what its metadata say, else that of the file."""
+    """Return the name of a session: that in its metadata, or else that of the file."""
     metadata = file.value(METADATA) if METADATA in file.members() else None
     stated = metadata.get("session_name") if isinstance(metadata, dict) else None
     return stated if isinstance(stated, str) and 0 < len(stated) < 256 else session_of(file.path)
@@ -197,8 +197,9 @@ def _area(
     content: Contents,
     rate: float | None,
     bad: list[int],
-    kept: np.ndarray | None = None,
+    frames: np.ndarray | None = None,
 ) -> xr.Dataset:
+    """Return the node of the area, with responses, companions, features and clock."""
     both = (schema.TIME, schema.UNIT)
     variables = {
         schema.RESPONSES: schema.var(
@@ -237,13 +238,13 @@ def _area(
         )
     coords = {schema.UNIT: xr.Variable(schema.UNIT, np.arange(content.units)), **_metrics(content)}
     if rate is not None:
-        clock = wrap(RegularClock(0.0, rate, content.times)) if kept is None else kept / rate
+        clock = wrap(RegularClock(0.0, rate, content.times)) if frames is None else frames / rate
         coords[schema.TIME] = xr.Variable(schema.TIME, clock, {"units": "s"})
     return dataset(variables, coords)
 
 
 def _array(file: MemberSource, name: str, kind: str = "") -> FileArray:
-    """A member as a lazy array; as floats (which hold its integers exactly) if asked for."""
+    """Return a member as a lazy array; as floats, which hold its integers exactly, if `kind` is "f"."""
     info = file.info(name)
     assert info is not None
     dtype = info.dtype.newbyteorder("=")
@@ -253,12 +254,13 @@ def _array(file: MemberSource, name: str, kind: str = "") -> FileArray:
 
 
 def _matrix(file: MemberSource, content: Contents, name: str, kind: str = "") -> LazyArray:
+    """Return a matrix of the neurons with time as its first axis."""
     array = _array(file, name, kind)
     return array if content.time_first else transposed(array)
 
 
 def _time_first(array: LazyArray) -> LazyArray:
-    """Time, which is the last axis, first."""
+    """Return an array with time, which is its last axis, as its first."""
     if len(array.shape) == 2:
         return transposed(array)
     last = len(array.shape) - 1
@@ -266,7 +268,7 @@ def _time_first(array: LazyArray) -> LazyArray:
 
 
 def _label(name: str, dtype: np.dtype, variables: dict[str, xr.Variable]) -> str:
-    """The name of a feature in the tree: its own, unless the tree means something else by it."""
+    """Return the name of a feature in the tree, changed if the tree uses it for something else."""
     label = schema.node_name(name)
     if label in _TAKEN or (label == "speed" and dtype.kind != "f"):
         label += "_feature"
@@ -276,7 +278,7 @@ def _label(name: str, dtype: np.dtype, variables: dict[str, xr.Variable]) -> str
 
 
 def _metrics(content: Contents) -> dict[str, xr.Variable]:
-    """Metrics of the neurons, where there is one number or text for each."""
+    """Return the metrics of the neurons that have one number or text for each neuron."""
     table = content.metadata.get("metrics_df")
     coords = {}
     for name, column in table.items() if isinstance(table, dict) else ():
@@ -289,11 +291,12 @@ def _metrics(content: Contents) -> dict[str, xr.Variable]:
 
 
 def _flat(column: Any) -> bool:
+    """Whether all entries of a column are numbers or text."""
     return all(isinstance(v, int | float | str | bool | np.generic) for v in column)
 
 
 def _attributes(content: Contents) -> dict[str, Any]:
-    """Scalars and texts of the file; the rest of its metadata as one text (JSON)."""
+    """Return scalars and texts of the file, and the rest of its metadata as one text (JSON)."""
     attrs: dict[str, Any] = dict(content.attributes)
     rest, not_read = {}, list(content.not_read)
     for key, value in content.metadata.items():
@@ -319,20 +322,21 @@ def _attributes(content: Contents) -> dict[str, Any]:
 
 
 def _fits(value: int | float | str) -> bool:
-    """Whether a file can hold it as an attribute."""
+    """Whether a file can store a value as an attribute."""
     if isinstance(value, str):
         return len(value) <= _LONGEST
     return isinstance(value, float) or -(1 << 63) <= value < 1 << 63
 
 
 def _plain(value: Any) -> Any:
+    """Return a value of the metadata as JSON can hold it."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.size <= 1000 else f"{value.dtype} {value.shape}"
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 
 def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
-    """Frames not to be trusted, in order and each once; none where nothing is stated."""
+    """Return the frames not to be trusted, in order and each once; [] if none are given."""
     if stated is None:
         return []
     try:
@@ -360,7 +364,7 @@ def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
 
 
 def _suspect(file: MemberSource, content: Contents) -> None:
-    """Warn of a matrix that looks like it is the other way round."""
+    """Warn of a matrix whose axes seem to be exchanged."""
     if not content.features and content.units > content.times:
         warnings.warn(
             f"{file.path}: {content.neural} has {many(content.units, 'neuron')} and {many(content.times, 'frame')}; "
@@ -371,4 +375,5 @@ def _suspect(file: MemberSource, content: Contents) -> None:
 
 
 def _trusted(frames: np.ndarray, bad: tuple[int, ...]) -> np.ndarray:
+    """Return whether frames can be trusted, (frame,) bool."""
     return np.isin(frames, bad, invert=True)

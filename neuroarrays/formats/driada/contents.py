@@ -1,4 +1,4 @@
-"""Which member of a DRIADA file is what: the neural matrix, its companions, features, facts."""
+"""The members of a DRIADA file: the neural matrix, its companions, features and facts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEPS = 200_000
 
 @dataclass
 class Contents:
-    """What a file holds, by name; nothing but sizes, scalars and metadata was read.
+    """The members of a file by role; only sizes, scalars and metadata were read.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Contents:
 
 
 def neural_member(members: Iterable[str]) -> list[str]:
-    """The members that have a name of the neural matrix."""
+    """Return the members that have a name of the neural matrix."""
     return [name for name in members if name.lower() in ALIASES]
 
 
@@ -73,7 +73,7 @@ def contents(
     wanted: Sequence[str] | None = None,
     neural: str | None = None,
 ) -> Contents:
-    """What a file holds.
+    """Return the members of a file by role.
 
     Parameters
     ----------
@@ -105,9 +105,9 @@ def contents(
             _companion(source, content, name, member)
         elif not member.shape or (math.prod(member.shape) == 1 and content.times > 1):
             value = source.read(name).item() if member.dtype.kind != "O" else None
-            kept = value is not None and len(str(value)) <= _LONGEST
-            content.attributes |= {name: value} if kept else {}
-            content.not_read += [] if kept else [name]
+            is_short = value is not None and len(str(value)) <= _LONGEST
+            content.attributes |= {name: value} if is_short else {}
+            content.not_read += [] if is_short else [name]
         elif wanted is None or name in wanted:
             _feature(source, content, name, member)
     content.not_read += source.left_out()
@@ -126,7 +126,7 @@ def contents(
 
 
 def _walkable(value: Any) -> bool:
-    """Whether a value can be walked through in bounded time: containers may hold themselves."""
+    """Whether all of a value can be visited in bounded time, as containers may contain themselves."""
     todo = [value]
     for _ in range(_STEPS):
         if not todo:
@@ -142,6 +142,7 @@ def _walkable(value: Any) -> bool:
 def _matrix(
     source: MemberSource, members: Mapping[str, Member], time_axis: int, neural: str | None
 ) -> Contents:
+    """Return the contents with the neural matrix alone, after choosing the matrix."""
     matrices = neural_member(members)
     if neural is not None:
         if neural not in members:
@@ -167,7 +168,7 @@ def _matrix(
 
 
 def matrix_of(source: MemberSource, name: str, time_axis: int) -> Contents:
-    """The contents with the neural matrix alone."""
+    """Return the contents with the neural matrix alone."""
     member = source.members()[name]
     if member.dtype.kind not in "biuf" or len(member.shape) != 2:
         kind = "Python objects" if member.dtype.kind == "O" else str(member.dtype)
@@ -187,6 +188,7 @@ def matrix_of(source: MemberSource, name: str, time_axis: int) -> Contents:
 
 
 def _companion(source: MemberSource, content: Contents, name: str, member: Member) -> None:
+    """Add a further matrix of the neurons, after checking its shape."""
     expected = source.members()[content.neural].shape
     if member.shape != expected or member.dtype.kind not in "biuf":
         raise FormatError(
@@ -201,6 +203,7 @@ def _companion(source: MemberSource, content: Contents, name: str, member: Membe
 
 
 def _feature(source: MemberSource, content: Contents, name: str, member: Member) -> None:
+    """Add a member as a feature if it is along time."""
     if member.dtype.kind == "O":
         content.not_read.append(name)
         return
@@ -226,7 +229,7 @@ def _feature(source: MemberSource, content: Contents, name: str, member: Member)
 
 
 def sampling_rate(content: Contents, argument: float | None, path: str) -> tuple[float | None, str]:
-    """The rate in Hz and where it is from: the argument, the file, or nowhere."""
+    """Return the rate in Hz and its source: the argument, the file, or unknown."""
     stated = content.metadata.get("fps", content.attributes.get("fps"))
     rate, origin = (argument, "argument") if argument is not None else (stated, "file")
     if rate is None:

@@ -1,4 +1,4 @@
-"""Pickled DRIADA experiments, read without DRIADA and without running anything in them."""
+"""Read pickled DRIADA experiments without DRIADA, and without running code in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_experiment(probe: Probe) -> bool:
 
 
 def experiment_source(probe: Probe) -> ExperimentSource:
-    """The arrays of a pickled experiment, under the names they would have in an NPZ.
+    """Return the arrays of a pickled experiment, under the names they would have in an NPZ.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class Facts(Member):
 
 @dataclass(frozen=True)
 class ExperimentSource(MemberSource):
-    """A pickled ``Experiment``: large arrays stay in the file."""
+    """A pickled ``Experiment``, whose large arrays stay in the file."""
 
     def _scan(self) -> dict[str, Member]:
         experiment = load_pickle(self.path, stored=True)
@@ -82,7 +82,7 @@ class ExperimentSource(MemberSource):
         raise FormatError(self.path, name, "an array", "nothing of that name")
 
     def feature_types(self) -> dict[str, dict[str, Any]]:
-        """Types of the features as DRIADA found them.
+        """Return the types of features that DRIADA detected.
 
         Without the period of an angle: DRIADA takes random walks for angles, and what has a period
         is one to the whole library.
@@ -95,7 +95,7 @@ class ExperimentSource(MemberSource):
         }
 
     def kept_frames(self) -> np.ndarray | None:
-        """Numbers of the frames that are left, (time,) int64; None where none was deleted.
+        """Return the numbers of the frames that are left, (time,) int64; None if none was deleted.
 
         Raises
         ------
@@ -105,16 +105,16 @@ class ExperimentSource(MemberSource):
         if MASK not in self.members():
             return None
         mask = np.asarray(self.read(MASK))
-        kept = np.flatnonzero(~mask.astype(bool))
+        frames = np.flatnonzero(~mask.astype(bool))
         left = self.members()["calcium"].shape[-1]
-        if mask.ndim != 1 or mask.dtype != bool or kept.size != left:
+        if mask.ndim != 1 or mask.dtype != bool or frames.size != left:
             raise FormatError(
                 self.path,
                 "bad_frames_mask",
                 f"a mask that leaves the {left:,} frames of calcium",
-                f"{mask.dtype} of shape {mask.shape}, which leaves {kept.size:,}",
+                f"{mask.dtype} of shape {mask.shape}, which leaves {frames.size:,}",
             )
-        return kept
+        return frames
 
     def value(self, name: str) -> Any:
         member = self.members().get(name)
@@ -122,7 +122,7 @@ class ExperimentSource(MemberSource):
 
 
 def _is_meant(value: Any) -> bool:
-    """Whether it is an experiment, or the arguments that its builder makes one of."""
+    """Whether an object is an experiment, or the arguments of its builder."""
     if not isinstance(value, Record):
         return False
     data = value.args[_DATA] if value.cls == BUILDER and len(value.args) > _STATIC else None
@@ -130,7 +130,7 @@ def _is_meant(value: Any) -> bool:
 
 
 def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
-    """Names and arrays. Spikes only where a neuron has some: without, DRIADA stores zeros."""
+    """Yield names and arrays; DRIADA stores spikes of zeros if there are none, which are left out."""
     if experiment.cls == BUILDER:
         data = experiment.args[_DATA].items()
         yield from ((name, v) for name, v in data if isinstance(name, str) and name != METADATA)
@@ -151,10 +151,10 @@ def _arrays(experiment: Record) -> Iterator[tuple[str, Any]]:
 
 
 def _types(experiment: Record) -> Iterator[tuple[str, str, float]]:
-    """Name, type and confidence of each feature that has one."""
+    """Yield name, type and confidence of each feature that has a type."""
     if experiment.cls == BUILDER:
-        given = experiment.args[_TYPES]
-        for name, kind in given.items() if isinstance(given, dict) else ():
+        types = experiment.args[_TYPES]
+        for name, kind in types.items() if isinstance(types, dict) else ():
             if isinstance(name, str) and isinstance(kind, str):
                 yield name, kind, 1.0
         return

@@ -1,4 +1,4 @@
-"""Names of sessions and files as the IABS (the laboratory DRIADA comes from) forms them."""
+"""Names of sessions and files of the IABS, the laboratory that DRIADA comes from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACES = {"data": "Aligned data/{name} syn data.npz", "experiment": "Exp {name}
 
 
 def iabs_name(track: str, animal: str, session: str) -> str:
-    """The name of a session.
+    """Return the name of a session.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def iabs_name(track: str, animal: str, session: str) -> str:
 
 
 def parse_iabs_name(name: str) -> dict[str, str]:
-    """Track, animal and session of a name, or of a file called after it; {} if it is none.
+    """Return track, animal and session of a name or of a file; {} if it is not such a name.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def parse_iabs_name(name: str) -> dict[str, str]:
 
 
 def session_of(path: str) -> str:
-    """The session of a file: its stem without what is added to it."""
+    """Return the session of a file: its stem without the words that are added to it."""
     stem = PurePosixPath(path.replace("\\", "/")).name
     stem = re.sub(r"\.(npz|pickle|pkl|mat)$", "", stem)
     return _SUFFIX.sub("", stem).removeprefix("Exp ")
 
 
 def session_files(probe: Probe) -> Sessions:
-    """The file of each session in a folder, or of the one that the folder is, by name.
+    """Return the file of each session in a folder, or of the folder itself, by name.
 
     The arrays, or, where these are not there, what DRIADA made of them.
     """
@@ -101,7 +101,7 @@ def session_files(probe: Probe) -> Sessions:
 
 
 def _file_of(session: Probe) -> Probe | None:
-    """The file of a session's folder, None if there is none."""
+    """Return the file of a session's folder, or None."""
     files = (session.child(pattern.format(name=session.name)) for pattern in _PLACES.values())
     return next((file for file in files if file.is_file), None)
 
@@ -112,12 +112,12 @@ def holds(session: Probe) -> bool:
 
 
 def _is_meant(session: Probe) -> bool:
-    """Whether a folder without such a file has something in its place, be it a link to nothing."""
+    """Whether a folder without such a file has something in its place, also a broken link."""
     places = [pattern.format(name=session.name) for pattern in _PLACES.values()]
     meant = (session.child(pattern) for pattern in (*places, "Aligned data"))
     return any(path.exists or path.status.link for path in meant)
 
 
 def iabs_paths(root: str, name: str) -> dict[str, str]:
-    """Where the laboratory keeps a session below a folder: "data" and "experiment"."""
+    """Return the paths "data" and "experiment" of a session below a folder of the laboratory."""
     return {kind: f"{root}/{name}/{pattern.format(name=name)}" for kind, pattern in _PLACES.items()}

@@ -1,4 +1,4 @@
-"""The MATLAB struct ``data`` that DRIADA's documents describe, which DRIADA itself does not read."""
+"""The MATLAB struct ``data`` in DRIADA's documentation, which DRIADA itself does not read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ STRUCT, INNER = "data/", ("behavior/", "info/")
 
 @dataclass(frozen=True)
 class StructField(Member):
-    """A field of the struct: where it is stored, and which of its axes are kept."""
+    """A field of the struct: its path in the file, and the axes that it has in the tree."""
 
     stored: str = ""
-    kept: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ class StructSource(MemberSource):
             name = stored.removeprefix(STRUCT)
             for inner in INNER:
                 name = name.removeprefix(inner)
-            axes = range(len(member.shape))
-            matrix = name.lower() in ("calcium", "spikes")
-            kept = tuple(a for a in axes if matrix or member.shape[a] != 1)
+            is_matrix = name.lower() in ("calcium", "spikes")
+            axes = tuple(a for a, n in enumerate(member.shape) if is_matrix or n != 1)
             members[name] = StructField(
-                member.dtype, tuple(member.shape[a] for a in kept), False, -1, stored, kept
+                member.dtype, tuple(member.shape[a] for a in axes), False, -1, stored, axes
             )
         return members
 
@@ -59,15 +58,13 @@ class StructSource(MemberSource):
         member = self.members().get(name.strip("/"))
         if not isinstance(member, StructField):
             return super().read(name, key)
-        given = dict(zip(member.kept, outer.normalise(key, member.shape), strict=True))
+        keys = dict(zip(member.axes, outer.normalise(key, member.shape), strict=True))
         axes = len(self.base.members()[member.stored].shape)
-        return np.asarray(
-            self.base.read(member.stored, tuple(given.get(a, 0) for a in range(axes)))
-        )
+        return np.asarray(self.base.read(member.stored, tuple(keys.get(a, 0) for a in range(axes))))
 
 
 def struct_source(probe: Probe) -> StructSource | None:
-    """The struct of a MATLAB file (v5 to v7.3), None if it has none."""
+    """Return the struct of a MATLAB file (v5 to v7.3), or None."""
     if probe.head[:10] not in (b"MATLAB 5.0", b"MATLAB 7.3"):
         return None
     base = matlab_source(probe)

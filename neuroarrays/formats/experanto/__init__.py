@@ -42,7 +42,7 @@ class ExperantoReader(Reader):
         return folders.is_session(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """Folders: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
+        """List folders as <animal>-<session>-<scan> by meta.json, or by the folder's name."""
         sessions = folders.sessions(probe)
         if not sessions:
             raise probe.unknown("folders with a meta.yml that states a modality", "")

@@ -15,7 +15,7 @@ from neuroarrays.lazy.computed import Elementwise
 
 
 def since(times: LazyArray, start: float) -> LazyArray:
-    """Times of a file in seconds since another: float64."""
+    """Return times of a file in seconds since another time, float64."""
     return Elementwise(_since, (times,), np.dtype(np.float64), (start,))
 
 
@@ -47,7 +47,7 @@ class Screen:
     dtype: np.dtype
 
     def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frames (m, channel, y, x) at these flips, trial after trial."""
+        """Return frames (m, channel, y, x) at these flips, trial after trial."""
         trials = np.searchsorted(self.firsts, picked, side="right") - 1
         for trial in np.unique(trials).tolist():
             rows = np.flatnonzero(trials == trial)
@@ -58,7 +58,7 @@ class Screen:
                 yield rows, np.broadcast_to(blank, (rows.size, *self.shape[1:]))
 
     def _frames(self, name: str, frames: np.ndarray) -> np.ndarray:
-        """Frames of a trial: the stretch of its file that holds them is read, and no more."""
+        """Return frames of a trial; only the stretch of its file that has them is read."""
         header, path = npy.header_in(self.files, name), self.files.path_of(name)
         frame = (*self.shape[2:], *(self.shape[1:2] if self.shape[1] > 1 else ()))
         shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)

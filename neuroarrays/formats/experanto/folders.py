@@ -1,4 +1,4 @@
-"""What stands where in experanto folders: sessions, modalities, metadata of trials."""
+"""Find sessions, modalities and metadata of trials in folders of experanto."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _holds_session(probe: Probe) -> bool:
 
 
 def _called(probe: Probe) -> str:
-    """The name of the folder of a session; of a tar that cannot be listed, its own."""
+    """Return the name of the folder of a session; for a tar that cannot be listed, its own name."""
     try:
         return entered(probe).name
     except FormatError:
@@ -42,7 +42,7 @@ def _called(probe: Probe) -> str:
 
 
 def entered(probe: Probe, anyway: bool = False) -> Probe:
-    """Of a tar, the first folder in it that holds more than a folder; anything else as it is.
+    """Return the first folder in a tar that has more than a folder; any other path as it is.
 
     A file that is not called ``.tar`` is not looked at, unless `anyway`.
     """
@@ -55,7 +55,7 @@ def entered(probe: Probe, anyway: bool = False) -> Probe:
 
 
 def sessions(probe: Probe) -> Sessions:
-    """Sessions at a path: <animal>-<session>-<scan> where meta.json says it, else the folder's name."""
+    """Return sessions as <animal>-<session>-<scan> by meta.json, or by the folder's name."""
     folder = entered(probe, anyway=True)
     if not folder.is_folder:
         return Sessions()
@@ -73,12 +73,12 @@ def sessions(probe: Probe) -> Sessions:
 
 
 def has_modalities(folder: Probe) -> bool:
-    """Whether a folder has folders in it that state a modality."""
+    """Whether a folder has folders in it that describe a modality."""
     return folder.kind == "folder" and any(not why for _, why in _modalities(folder))
 
 
 def _is_meant(folder: Probe) -> bool:
-    """Whether what has no modality that can be read is meant to be a session."""
+    """Whether a path without a readable modality is meant to be a session."""
     if folder.kind != "folder":
         return bool(folder.status.link) and not folder.suffix
     try:
@@ -90,7 +90,7 @@ def _is_meant(folder: Probe) -> bool:
 
 
 def modalities(folder: Probe) -> dict[str, str]:
-    """Folders of a session in order -> why each states no modality; "" for one that does."""
+    """Return the folders of a session, each with the reason why it is no modality, or ""."""
     others = {
         child.name: child.described()
         for child in folder.children
@@ -100,14 +100,14 @@ def modalities(folder: Probe) -> dict[str, str]:
 
 
 def holds_data(folder: Probe) -> bool:
-    """Whether a folder has files as a modality has them, or cannot be looked into."""
+    """Whether a folder has files like those of a modality, or cannot be read."""
     if folder.kind != "folder":
         return not folder.is_file
     return any(name in folder.listing for name in _DATA)
 
 
 def _modalities(folder: Probe) -> Iterator[tuple[str, str]]:
-    """Folders of a session, each with why it is no modality; only the beginning of meta.yml is read."""
+    """Return what `modalities` returns; only the beginning of each meta.yml is read."""
     for child in folder.children:
         if child.kind != "folder":
             continue
@@ -125,7 +125,7 @@ def _modalities(folder: Probe) -> Iterator[tuple[str, str]]:
 
 
 def _key(folder: Probe, notes: list[str]) -> str:
-    """`<animal>-<session>-<scan>` of meta.json, "" without it; `notes` take one that cannot be read."""
+    """Return `<animal>-<session>-<scan>` of meta.json, or ""; an unreadable one adds a note."""
     file = folder.child("meta.json")
     if not file.is_file:
         return ""
@@ -140,7 +140,7 @@ def _key(folder: Probe, notes: list[str]) -> str:
 
 
 def trials(screen: Probe) -> dict[str, dict[str, Any]]:
-    """Trials of a screen in their order: the name of each -> its metadata.
+    """Return the metadata of the trials of a screen by name, in order.
 
     From ``meta/<number>.yml``; where there are none, from ``combined_meta.json``, the copy of all of
     them that experanto leaves.
@@ -161,7 +161,7 @@ def trials(screen: Probe) -> dict[str, dict[str, Any]]:
 
 
 def lost_trials(screen: Probe, trials: Mapping[str, Any]) -> list[str]:
-    """Numbers of trials that have no metadata: between those that have, or with a file of frames."""
+    """Return numbers of trials without metadata: between others, or with a file of frames."""
     known = {int(name) for name in trials if _TRIAL.fullmatch(name)}
     if len(known) < len(trials) or not known:
         return []
@@ -172,7 +172,7 @@ def lost_trials(screen: Probe, trials: Mapping[str, Any]) -> list[str]:
 
 
 def mapping(file: Probe) -> dict[str, Any]:
-    """A YAML file with a mapping of plain values; tags make no objects."""
+    """Read a YAML file with a mapping of plain values; tags make no objects."""
     import yaml
 
     text = file.read_text(_LARGEST)

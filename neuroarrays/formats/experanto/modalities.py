@@ -1,4 +1,4 @@
-"""Modalities of a session that hold samples or spikes, with what their metadata say of each signal."""
+"""Modalities of a session with samples or spikes, and the labels of their signals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sequence:
 
 
 def sequence(folder: Probe, meta: dict[str, Any], notes: list[str]) -> Sequence:
-    """The samples of a modality; what meta.yml says is checked against the file, `notes` take what is not read."""
+    """Read a modality of samples, and check its meta.yml; notes are added for unread files."""
     path = folder.child("meta.yml").given
     try:
         rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
@@ -60,7 +60,7 @@ def sequence(folder: Probe, meta: dict[str, Any], notes: list[str]) -> Sequence:
 
 @dataclass(frozen=True)
 class SpikeModality:
-    """Spike times of units, one after another: Unix times, and how many each has."""
+    """Spike times (Unix times) of units, one after another, and the number of each."""
 
     name: str
     times: LazyArray
@@ -70,7 +70,7 @@ class SpikeModality:
 
 
 def spikes(folder: Probe, meta: dict[str, Any], notes: list[str]) -> SpikeModality:
-    """The spikes of a modality of ragged times."""
+    """Read the spikes of a modality of ragged times."""
     path = folder.child("meta.yml").given
     try:
         ends = np.array(meta["spike_indices"], np.int64)
@@ -98,7 +98,7 @@ def spikes(folder: Probe, meta: dict[str, Any], notes: list[str]) -> SpikeModali
 
 
 def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
-    """A file of numbers without a header."""
+    """Return the array of a file of numbers without a header."""
     try:
         dtype = np.dtype(name)
     except TypeError as error:
@@ -116,7 +116,7 @@ def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
 
 
 def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
-    """An npy file of the shape that meta.yml says, given how many rows it has."""
+    """Return the array of an npy file, after checking its shape by meta.yml and its rows."""
     file.check("file")
     header = npy.header_in(FolderStore(file.parent.location, ()), file.name)
     shape = shape_of(header.shape[0] if header.shape else 0)
@@ -135,12 +135,12 @@ def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
 
 
 def _placed(file: Probe, member: Member) -> LazyArray:
-    """The lazy array of values that lie in a file as they are."""
+    """Return the lazy array of values that a file has without compression."""
     return file_array(ArraySource(file.location, file.stamp, file.name, member), file.name)
 
 
 def _labels(folder: Probe, size: int, notes: list[str]) -> dict[str, np.ndarray]:
-    """What stands in meta/ for each signal: mean, std, phase shift, ids, coordinates."""
+    """Return the labels of signals in meta/: mean, std, phase shift, ids, coordinates."""
     labels: dict[str, np.ndarray] = {}
     files = FolderStore(folder.location, ())
     for file in folder.glob("meta/*.npy"):
@@ -158,6 +158,6 @@ def _labels(folder: Probe, size: int, notes: list[str]) -> dict[str, np.ndarray]
                 file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
             )
         else:
-            found = f"{values.dtype} of shape {values.shape} for {size} signals"
-            notes.append(f"{folder.name}/meta/{file.name} not read: {found}")
+            other = f"{values.dtype} of shape {values.shape} for {size} signals"
+            notes.append(f"{folder.name}/meta/{file.name} not read: {other}")
     return labels

@@ -1,4 +1,4 @@
-"""One experanto session on its way to the groups of a recording tree."""
+"""Make the groups of a recording tree from one experanto session."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNITS = "responses"
 
 
 class Session:
-    """One session: its modalities, and when the first of them starts."""
+    """One session: its modalities, and the time at which the first of them starts."""
 
     def __init__(self, folder: Probe, name: str, request: Request):
         self.folder, self.name, self.request = folder, name, request
@@ -60,11 +60,11 @@ class Session:
             self.areas.setdefault(schema.UNKNOWN_AREA, None)
 
     def _sparing(self, modality: str) -> AbstractContextManager[None]:
-        """One modality: what is wrong with it is an error, or a note of the session if so asked."""
+        """Read one modality; an error becomes a note of the session if damaged ones are skipped."""
         return self.request.sparing(modality, self.folder.child(modality), False, self.notes)
 
     def _modality(self, modality: str, why: str) -> list[float]:
-        """Read one modality; returns its start times."""
+        """Read one modality, and return its start times."""
         inside = self.folder.child(modality)
         if why:
             if folders.holds_data(inside):
@@ -95,7 +95,7 @@ class Session:
         return []
 
     def groups(self) -> dict[str, xr.Dataset]:
-        """The nodes of the session by their path below it."""
+        """Return the nodes of the session by their path below it."""
         nodes: dict[str, xr.Dataset] = {}
         for series in self.sequences:
             if series.name != _UNITS:
@@ -117,8 +117,8 @@ class Session:
     def _series(self, series: Sequence, dim: str) -> xr.Dataset:
         length, size = series.array.shape
         clock = RegularClock(series.start - self.start, series.rate, length)
-        told = {"units": "s", "sampling_rate": series.rate, "sampling_rate_source": "file"}
-        coords = {schema.TIME: clock.variable((schema.TIME,), told)}
+        attrs = {"units": "s", "sampling_rate": series.rate, "sampling_rate_source": "file"}
+        coords = {schema.TIME: clock.variable((schema.TIME,), attrs)}
         variable = schema.var("series", series.name, wrap(series.array), (schema.TIME, dim))
         return dataset({series.name: variable}, coords | _coords(series.labels, dim, size))
 
@@ -133,7 +133,7 @@ class Session:
         return dataset(variables, _coords(trains.labels, schema.UNIT, trains.sizes.size))
 
     def _screen(self, flips: np.ndarray) -> dict[str, xr.Dataset]:
-        """`presentations/screen`, a row per trial, and `screen`, a frame per flip."""
+        """Return `presentations/screen`, a row per trial, and `screen`, a frame per flip."""
         folder, since = self.folder.child("screen"), flips - self.start
         trials = folders.trials(folder)
         metas = list(trials.values())
@@ -220,7 +220,7 @@ class Session:
         return Movie(Screen(files, firsts, named, blanks, shape, dtype))
 
     def _tables(self, modality: str, meta: dict[str, Any]) -> dict[str, xr.Dataset]:
-        """A table of presentations for each label of intervals."""
+        """Return a table of presentations for each label of intervals."""
         folder, nodes = self.folder.child(modality), {}
         for label, name in dict(meta.get("labels") or {}).items():
             if not _is_name(name):
@@ -249,7 +249,7 @@ class Session:
 
 
 def _flips(screen: Probe) -> np.ndarray:
-    """Unix times of the flips."""
+    """Return the Unix times of the flips."""
     times = npy.values_in(FolderStore(screen.location, ()), "timestamps.npy")
     if times.ndim != 1 or times.dtype.kind != "f":
         path = screen.child("timestamps.npy").given
@@ -258,12 +258,12 @@ def _flips(screen: Probe) -> np.ndarray:
 
 
 def _is_name(name: Any) -> TypeGuard[str]:
-    """Whether it is a plain file name, not a path to another folder."""
+    """Whether a text is a plain file name, and not a path to another folder."""
     return isinstance(name, str) and not set("/\\") & set(name) and name not in ("", ".", "..")
 
 
 def _file(number: str, meta: dict[str, Any], present: set[str], by_name: bool) -> str:
-    """The file of a trial: its number, or the stimulus's name where many trials share a file."""
+    """Return the file of a trial: by its number, or by the stimulus if trials share a file."""
     name = meta.get("stimulus_name")
     if not _is_name(name):
         return number
@@ -278,17 +278,17 @@ def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
 
 
 def _coords(labels: dict[str, np.ndarray], dim: str, size: int) -> dict[str, xr.Variable]:
-    """Labels along signals or units; units without ids are counted."""
-    told = {schema.SHIFT: {"units": "s", "long_name": "a sample is taken this much later"}}
-    told |= {name: {"units": "um"} for name in MOTOR}
+    """Return labels along signals or units; units without ids are numbered."""
+    attrs_of = {schema.SHIFT: {"units": "s", "long_name": "a sample is taken this much later"}}
+    attrs_of |= {name: {"units": "um"} for name in MOTOR}
     labels = dict(labels)
     if dim == schema.UNIT:
         labels[dim] = labels.get(dim, np.arange(size)).astype(np.int64)
-    return {name: xr.Variable((dim,), v, told.get(name, {})) for name, v in labels.items()}
+    return {name: xr.Variable((dim,), v, attrs_of.get(name, {})) for name, v in labels.items()}
 
 
 def _columns(metas: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Plain values of the trials' metadata as columns; what a trial lacks is NaN, or None in text."""
+    """Return plain values of the trials' metadata as columns, with NaN or None for missing ones."""
     columns: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(key for meta in metas for key in meta):
         values = [meta.get(name) for meta in metas]

@@ -1,15 +1,16 @@
-"""What the package movement saves: poses and boxes of tracked animals, netCDF-4.
+"""Files of the package movement: poses and boxes of tracked animals, in netCDF-4.
 
 https://movement.neuroinformatics.dev/latest/user_guide/movement_dataset.html. One file is one session::
 
     position     (time, space, keypoint, individual), of boxes without keypoint
-    confidence   (time, keypoint, individual)         how sure the tracker was
+    confidence   (time, keypoint, individual)         confidence of the tracker
     shape        (time, space, individual)            width and height of boxes
     time         s, or numbers of frames; space, keypoint, individual: names
     attributes   ds_type "poses" or "bboxes", time_unit "seconds" or "frames", fps, source_software
 
-Before 0.17 these were ``keypoints`` and ``individuals``, in another order before that: dimensions are
-taken by the names that the file has for them. Other variables along time (velocity, ...) come along.
+Versions before 0.17 have ``keypoints`` and ``individuals``, and older ones another order of axes, so
+dimensions are recognised by their names in the file. Other variables along time (velocity, ...) are
+read as well.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from neuroarrays.lazy.arrays import file_array
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged
 
-#: What movement calls a dimension, or has called it, and what the tree does, in the order of the tree.
+#: Present and former names of dimensions in movement, and the names in the tree, in the tree's order.
 _DIMS = {
     "time": schema.TIME,
     "individual": schema.INDIVIDUAL,
@@ -40,7 +41,7 @@ _DIMS = {
     "space": schema.SPACE,
 }
 _ORDER = list(dict.fromkeys(_DIMS.values()))
-#: The node of each kind of data, and what a clock counts.
+#: What a clock counts; the node of each kind of data.
 _UNITS = ("seconds", "frames")
 _NODES = {"poses": "pose", "bboxes": "boxes"}
 
@@ -54,12 +55,12 @@ class MovementReader(Reader):
     by_file = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is netCDF-4 with positions along time and space, and says so as movement does."""
+        """Whether a path is netCDF-4 with the attribute or dimensions of movement, and positions."""
         if probe.container != "hdf5":
             return False
-        names, stated = set(probe.names), probe.attrs.get("ds_type")
-        animals = stated in _NODES if stated else bool(names & {"individual", "individuals"})
-        return animals and {schema.POSITION, schema.TIME, schema.SPACE} <= names
+        names, ds_type = set(probe.names), probe.attrs.get("ds_type")
+        is_movement = ds_type in _NODES if ds_type else bool(names & {"individual", "individuals"})
+        return is_movement and {schema.POSITION, schema.TIME, schema.SPACE} <= names
 
     def open_session(
         self, session: Probe, name: str, request: Request, *, sampling_rate: float | None = None
@@ -71,11 +72,11 @@ class MovementReader(Reader):
         session : Probe
             The file.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open.
+            The areas that the caller wants.
         sampling_rate : float, optional, Hz
-            Frames per second, where the file numbers its frames; its own ``fps`` unless given.
+            Frames per second, for a file with frame numbers (default: the ``fps`` of the file).
         """
         source = session.source
         assert isinstance(source, HDF5Source), "recognised as HDF5"
@@ -85,15 +86,17 @@ class MovementReader(Reader):
         notes = [f"not in the tree: the group {group}" for group in groups]
         coords = {schema.TIME: _clock(source, facts, sampling_rate)}
         variables: dict[str, xr.Variable] = {}
-        for label, own in dims.items():
-            if label in _DIMS and label != "time" and own == (label,):
+        for label, array_dims in dims.items():
+            is_coord = array_dims == (label,)
+            if label in _DIMS and label != "time" and is_coord:
                 names = np.array([str(text) for text in source.read(label)], object)
                 coords[_DIMS[label]] = xr.Variable(_DIMS[label], names)
-            elif "time" in own and own != (label,) and source.known(label).dtype.kind in "iufb":
-                name_in_tree = "speed_signal" if label == "speed" else label  # that is in cm/s
-                variables[name_in_tree] = _values(source, label, own)
+            elif "time" in array_dims and not is_coord and source.known(label).dtype.kind in "iufb":
+                # "speed" in a tree is in cm/s.
+                name_in_tree = "speed_signal" if label == "speed" else label
+                variables[name_in_tree] = _values(source, label, array_dims)
             elif label != "time":
-                notes.append(f"not in the tree: {label} {own}")
+                notes.append(f"not in the tree: {label} {array_dims}")
         if schema.POSITION not in variables:
             raise FormatError(source.path, schema.POSITION, "numbers along time", "other values")
         node = _NODES.get(str(facts.get("ds_type")), "pose")
@@ -102,7 +105,7 @@ class MovementReader(Reader):
 
 
 def _dimensions(source: HDF5Source) -> dict[str, tuple[str, ...]]:
-    """The dimensions of every array in the file, by the names that the file has for them."""
+    """Return the dimensions of each array in the file, by their names in the file."""
     dims = {}
     with source.opened() as file:
         for name in filter(source.info, source.names("/")):
@@ -114,34 +117,40 @@ def _dimensions(source: HDF5Source) -> dict[str, tuple[str, ...]]:
 
 
 def _clock(source: HDF5Source, facts: dict[str, Any], rate: float | None) -> xr.Variable:
-    """Times of the frames, s: as they are stored, or their numbers divided by frames per second."""
-    stored, unit, fps = file_array(source, "time"), facts.get("time_unit"), facts.get("fps")
+    """Return the times of the frames in s, as stored, or as frame numbers divided by the rate in Hz."""
+    stored, unit = file_array(source, "time"), facts.get("time_unit")
     if stored.ndim != 1 or stored.dtype.kind not in "iuf" or unit not in _UNITS:
-        found = f"shape {stored.shape}, {stored.dtype}, time_unit={unit!r}"
-        raise FormatError(source.path, "time", "numbers (frame,) of seconds or frames", found)
+        stored_as = f"shape {stored.shape}, {stored.dtype}, time_unit={unit!r}"
+        raise FormatError(source.path, "time", "numbers (frame,) of seconds or frames", stored_as)
     if unit == "seconds" and rate is not None:
         msg = f"{source.path}: sampling_rate={rate!r}, and its times are in seconds already"
         raise ValueError(msg)
-    frames = 1.0 if unit == "seconds" else fps if rate is None else rate
-    if not (isinstance(frames, int | float) and 0 < frames < np.inf):
+    if unit == "seconds":
+        rate = 1.0
+    elif rate is None:
+        rate = facts.get("fps")
+    if not (isinstance(rate, int | float) and 0 < rate < np.inf):
         hint = "say how many there are in a second: sampling_rate=30"
-        raise FormatError(source.path, "time", "frames per second", f"{frames!r}", hint)
-    clock = seconds(stored, frames)
+        raise FormatError(source.path, "time", "frames per second", f"{rate!r}", hint)
+    clock = seconds(stored, rate)
     return clock.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
 
 
 def _values(source: HDF5Source, name: str, dims: tuple[str, ...]) -> xr.Variable:
-    """One variable, time first and its other dimensions as the tree has them."""
+    """Return a variable with time first, and its other dimensions in the order of the tree."""
     renamed = [_DIMS.get(dim, dim or f"{name}_axis{axis}") for axis, dim in enumerate(dims)]
-    wanted = sorted(renamed, key=lambda dim: _ORDER.index(dim) if dim in _ORDER else len(_ORDER))
-    array = Arranged(file_array(source, name), tuple(renamed.index(dim) for dim in wanted))
+    ordered = sorted(renamed, key=lambda dim: _ORDER.index(dim) if dim in _ORDER else len(_ORDER))
+    array = Arranged(file_array(source, name), tuple(renamed.index(dim) for dim in ordered))
     attrs = {key: _number(value) for key, value in source.attrs(name).items()}
     fill = attrs.get("_FillValue")
     coded: dict[str, Any] = {k: attrs[k] for k in ("scale_factor", "add_offset") if k in attrs}
-    if fill is not None and fill == fill:  # NaN is NaN
+    if fill is not None and fill == fill:  # a fill value of NaN needs no decoding
         coded["_FillValue"] = fill
-    own = {k: v for k, v in attrs.items() if k[0] != "_" and not k.isupper() and k != "coordinates"}
-    variable = array.variable(tuple(wanted), own | coded)
+    # Names in capital letters are those of HDF5 dimension scales.
+    described = {
+        k: v for k, v in attrs.items() if k[0] != "_" and not k.isupper() and k != "coordinates"
+    }
+    variable = array.variable(tuple(ordered), described | coded)
     for dim, size in zip(dims, source.known(name).shape, strict=True):
         labels = source.info(dim) if dim else None
         if labels is not None and labels.shape != (size,):
@@ -152,5 +161,5 @@ def _values(source: HDF5Source, name: str, dims: tuple[str, ...]) -> xr.Variable
 
 
 def _number(value: Any) -> Any:
-    """The number in a list of one, which is how netCDF has it."""
+    """Return the value of a list of one value, which is how netCDF stores an attribute."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value

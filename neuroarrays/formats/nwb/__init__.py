@@ -34,17 +34,17 @@ class NWBReader(Reader):
     by_file = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether a path is an NWB file, or holds or lists only such files without own reader."""
+        """Whether a path is an NWB file without a reader of its own, or has or lists only such files."""
         return recognised(probe, looks_like_nwb, _is_meant) and not dialects.recognise_allen(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """Files by their names without suffix."""
+        """List the files by their names without suffix."""
         return find(probe, looks_like_nwb, _is_meant, called=_session_name)
 
     def open_session(
         self, session: Probe, name: str, request: Request, *, units: str | None = None
     ) -> dict[str, xr.Dataset]:
-        """What a file holds, by its kinds of objects.
+        """Open a file as a session of a recording tree.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ def _is_meant(probe: Probe) -> bool:
 
 
 def looks_like_nwb(probe: Probe) -> bool:
-    """By the mark at the root; a damaged file of the right suffix is ours to report."""
+    """Whether a file has the mark of NWB at its root; a damaged file of the right suffix counts too."""
     if probe.container not in ("hdf5", "zarr"):
         return False
     try:
@@ -75,4 +75,5 @@ def looks_like_nwb(probe: Probe) -> bool:
 
 
 def _session_name(probe: Probe) -> str:
+    """Return the name of a session: that of its file without suffix."""
     return probe.name.removesuffix(".zarr").removesuffix(".nwb")

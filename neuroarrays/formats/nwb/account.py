@@ -1,7 +1,7 @@
-"""What becomes of every dataset of a file: in the tree, or in the notes with its place and why.
+"""`Account` records for each dataset of a file whether it is in the tree, or why it is not.
 
-Readers work in steps, one for each object of the file. A step that fails costs that object and
-is a note; what no step has taken or left is found by a walk over the whole file at the end.
+Readers work in steps, one for each object of the file. If a step fails, only its object is left out,
+and a note tells why. At the end, a walk over the whole file finds the objects that no step read.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from itertools import groupby
 from neuroarrays.errors import FormatError, MissingDependency, MissingPath
 from neuroarrays.files.source import Info, Source
 
-#: Characters of a message that a note quotes.
+#: The most characters of an error message in a note.
 _LONGEST = 200
-#: Where metadata stand, and definitions of types: no recorded data.
+#: Groups with metadata and definitions of types, which have no recorded data.
 _METADATA = ("general", "specifications")
-#: The reason of what is left there.
+#: The reason that is given for leaving out an object of these groups.
 _IS_METADATA = "metadata"
-#: Groups in groups are looked into down to here: HDF5 walks each path from its root.
+#: The deepest level of groups that is searched, because HDF5 walks each path from its root.
 _DEEPEST = 24
-#: Groups that are no object themselves.
+#: Groups that only contain objects, and are none themselves.
 _CONTAINERS = (
     "acquisition",
     "analysis",
@@ -34,14 +34,14 @@ _CONTAINERS = (
     "stimulus/presentation",
     "stimulus/templates",
 )
-#: What the machine cannot do is no fault of an object.
-_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-
-_NEVER_OF_AN_OBJECT = (MemoryError, MissingPath, MissingDependency)
+#: Errors of the machine (too many open files, no memory), which are no fault of an object.
+_MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: Kinds of errors that are never the fault of one object.
+_FATAL = (MemoryError, MissingPath, MissingDependency)
 
 
 class Account:
-    """Which datasets of a file are in the tree, which are not, and why.
+    """A record of the datasets of a file that are in the tree, and of those that are not, and why.
 
     Parameters
     ----------
@@ -59,37 +59,37 @@ class Account:
         self._first: dict[object, str] = {source.identity("/"): "/"}
 
     def take(self, *paths: str) -> None:
-        """These datasets are in the tree (or their values are, under other names)."""
+        """Record that datasets, or their values under other names, are in the tree."""
         self._taken.update(path.strip("/") for path in paths)
 
     def leave(self, path: str, reason: str) -> None:
-        """A group or dataset is not in the tree; the first reason counts."""
+        """Record that a group or dataset is not in the tree; the first reason counts."""
         self._left.setdefault(path.strip("/"), reason)
 
     def pass_over(self, path: str) -> None:
-        """A group was not asked for; nothing is said of it."""
+        """Record that the caller does not want a group, so that no note names it."""
         self._passed.add(path.strip("/"))
 
     def walked(self, path: str, names: list[str]) -> None:
-        """The children of a group, so that they need not be looked up again."""
+        """Record the children of a group, so that they need not be looked up again."""
         self._walked[path] = names
 
     def first_name(self, path: str) -> str:
-        """The path by which a group was met first: another one where it has two names."""
+        """Return the path by which a group was met first, which differs if the group has two names."""
         identity = self.source.identity(path)
         return path if identity is None else self._first.setdefault(identity, path)
 
     def is_whole(self, path: str) -> bool:
-        """Whether a group was walked and every child of it is settled."""
+        """Whether the children of a group are known, and all of them are taken or left."""
         names = self._walked.get(path)
         return bool(names) and all(self.is_settled(f"{path}/{name}") for name in names or ())
 
     def remark(self, path: str, text: str) -> None:
-        """A dataset is in the tree, and something about it must be known."""
+        """Record a remark about a dataset that is in the tree."""
         self._remarks.setdefault(path.strip("/"), text)
 
     def is_settled(self, path: str) -> bool:
-        """Whether a dataset or group is taken or left."""
+        """Whether a dataset or group is taken, left or passed over."""
         path = path.strip("/")
         return path in self._taken or path in self._left or path in self._passed
 
@@ -98,26 +98,26 @@ class Account:
         return path.strip("/") in self._left
 
     def step(self, path: str) -> Step:
-        """Read one object, in a ``with`` block: where that fails it is left, reading goes on.
+        """Read one object in a ``with`` block; if reading fails, the object is left, with the reason.
 
-        What is the fault of the whole file (it changed, it is gone) or of the machine is raised.
+        Errors of the whole file (it changed or is gone) and of the machine are still raised.
         """
         return Step(self, path)
 
-    def told(self, notes: list[str]) -> dict[str, list[str]]:
-        """Attributes of a session that say what became of the rest of its file.
+    def summary(self, notes: list[str]) -> dict[str, list[str]]:
+        """Return attributes of the session about objects of the file that are not in the tree.
 
         Parameters
         ----------
         notes : list of str
-            What is to be said before.
+            Further notes, which come first.
 
         Returns
         -------
         dict of str to list of str
-            ``notes``: these, remarks, then what is not in the tree, with its place and why.
-            ``metadata_in_file``: places of metadata (devices, electrodes) and of definitions of
-            types, of which no more than labels are read. Without what would be empty.
+            ``notes``: the given notes, remarks, and the paths that are not in the tree, with
+            reasons. ``metadata_in_file``: paths of metadata (devices, electrodes) and definitions
+            of types, of which only labels are read. Empty lists are left out.
         """
         with self.step("/"):
             for path, reason in _unsettled(self, "")[0]:
@@ -126,7 +126,10 @@ class Account:
         metadata = [path for path, reason in self._left.items() if reason == _IS_METADATA]
         lost = [entry for entry in self._left.items() if entry[1] != _IS_METADATA]
         groups = groupby(lost, lambda entry: (entry[0].rpartition("/")[0], entry[1]))
-        left = [f"{', '.join(path for path, _ in ones)} ({reason})" for (_, reason), ones in groups]
+        left = [
+            f"{', '.join(path for path, _ in entries)} ({reason})"
+            for (_, reason), entries in groups
+        ]
         attrs = {
             "notes": [*notes, *remarks, *(["not in the tree: " + "; ".join(left)] if left else [])],
             "metadata_in_file": metadata,
@@ -136,7 +139,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Step:
-    """A ``with`` block that reads one object of a file; a failure is recorded as the reason to leave it."""
+    """A ``with`` block that reads one object of a file; an error becomes the reason to leave it."""
 
     account: Account
     path: str
@@ -147,21 +150,21 @@ class Step:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if error is None:
             return False
-        if not isinstance(error, Exception) or isinstance(error, _NEVER_OF_AN_OBJECT):
+        if not isinstance(error, Exception) or isinstance(error, _FATAL):
             return False
-        if _of_the_file(error, self.account.source.path):
+        if _is_of_file(error, self.account.source.path):
             return False
         self.account.leave(self.path, reason_of(error, self.path))
         return True
 
 
 def printable(text: str) -> str:
-    """A text that can be encoded: bytes of a name that were no UTF-8 are escaped."""
+    """Return a text that can be encoded; bytes of a name that are not UTF-8 are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def unreadable(info: Info | None) -> str:
-    """Why values cannot stand in a tree; "" if they can."""
+    """Return why values cannot be in a tree; "" if they can."""
     if info is None:
         return "no array"
     if info.dtype.kind == "V":
@@ -173,19 +176,20 @@ def unreadable(info: Info | None) -> str:
     return ""
 
 
-def _of_the_file(error: Exception, path: str) -> bool:
+def _is_of_file(error: Exception, path: str) -> bool:
+    """Whether an error concerns the whole file or the machine, and not one object."""
     if isinstance(error, FormatError) and error.path == path and not error.where:
         return True
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE:
+        if isinstance(cause, OSError) and cause.errno in _MACHINE_ERRORS:
             return True
         cause = cause.__cause__
     return False
 
 
 def reason_of(error: Exception, path: str) -> str:
-    """An error in the words of a note, without the file, which the note is of."""
+    """Return an error as text for a note about the object at `path`."""
     if not isinstance(error, FormatError):
         return f"{type(error).__name__}: {error}"[:_LONGEST]
     where = error.where.strip("/")
@@ -198,9 +202,9 @@ def reason_of(error: Exception, path: str) -> str:
 
 
 def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
-    """Objects below a group that are neither taken nor left, and whether there is anything else.
+    """Return the objects below a group that are not settled, with descriptions, and whether any is settled.
 
-    A typed group of which nothing was taken is one entry.
+    A typed group of which no member is settled is one entry.
     """
     source = account.source
     unsettled: list[tuple[str, str]] = []
@@ -213,24 +217,25 @@ def _unsettled(account: Account, path: str) -> tuple[list[tuple[str, str]], bool
             elif child.count("/") > _DEEPEST:
                 account.leave(child, f"more than {_DEEPEST} groups deep, not looked into")
             elif not account.is_settled(child):
-                entries, some = _of_child(account, child)
+                entries, child_used = _unsettled_in_child(account, child)
                 unsettled += entries
-                used |= some
+                used |= child_used
         used |= account.is_settled(child)
     return unsettled, used
 
 
-def _of_child(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
+def _unsettled_in_child(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]:
+    """Return what `_unsettled` returns, for a link, dataset or group."""
     source = account.source
     target = source.link(path)
     info = source.info(path)
-    if target is not None:  # what it leads to is met at its own place
+    if target is not None:  # the target of a link is met at its own path
         if info is not None or source.exists(path) or source.attrs(path):
             return [], False
         account.leave(path, f"a link to {target}, which is not there")
         return [], True
     if info is not None:
-        return [(path, _what(source, path, info))], False
+        return [(path, _description(source, path, info))], False
     first = account.first_name(path)
     if first != path:
         account.leave(path, f"another name of {first}")
@@ -244,11 +249,11 @@ def _of_child(account: Account, path: str) -> tuple[list[tuple[str, str]], bool]
         return entries, used
     if len(entries) == 1:
         return entries, False
-    return [(path, _what(source, path, None))], False
+    return [(path, _description(source, path, None))], False
 
 
-def _what(source: Source, path: str, info: Info | None) -> str:
-    """A short description of an object that is not read."""
+def _description(source: Source, path: str, info: Info | None) -> str:
+    """Return a short description of an object that is not read."""
     if path.partition("/")[0] in _METADATA:
         return _IS_METADATA
     kind = str(source.attr(path, "neurodata_type") or "")

@@ -1,4 +1,4 @@
-"""Columns of NWB's dynamic tables: plain, ragged, enumerated, and references to rows of others.
+"""Columns of NWB's dynamic tables: plain, ragged and enumerated ones, and references to other rows.
 
 What a dataset is, its type says (`neurodata_type`); where a file has no types, its name and shape.
 """
@@ -26,7 +26,7 @@ _EXACT = 1 << 53
 
 @dataclass(frozen=True)
 class Table:
-    """A dynamic table: its columns, and which other datasets belong to them.
+    """A dynamic table with its columns and their auxiliary datasets.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Table:
 
 
 def read_table(account: Account, path: str) -> Table:
-    """Which columns a table has, from the types and names of its datasets."""
+    """Return the columns of a table, by the types and names of its datasets."""
     source = account.source
     names = source.names(path)
     stated = source.attr(path, "colnames")
@@ -80,6 +80,7 @@ def read_table(account: Account, path: str) -> Table:
 def _is_index(
     source: Source, path: str, name: str, names: Iterable[str], stated: list[str]
 ) -> bool:
+    """Whether a dataset is the index of a ragged column."""
     if name not in names:
         return False
     kind = source.attr(f"{path}/{name}", "neurodata_type")
@@ -91,7 +92,7 @@ def _is_index(
 
 
 def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> str:
-    """The path of the labels of an enumerated column, or ""."""
+    """Return the path of the labels of an enumerated column, or ""."""
     target = source.attr(f"{path}/{name}", "elements")
     if isinstance(target, str) and target:
         return target.strip("/")
@@ -107,7 +108,7 @@ def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> 
 def read_ids(
     account: Account, path: str, size: int, cut: bool = False
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Identifiers of the rows: (size,) int64, their numbers where the file has none that can be.
+    """Return the identifiers of rows, (size,) int64, or row numbers if the file has no usable ones.
 
     Of more identifiers than rows the first count if `cut`.
 
@@ -149,8 +150,8 @@ def read_ids(
 
 
 def free(name: str) -> str:
-    """A column's name, changed where the tree uses it for something else."""
-    taken = {
+    """Return the name of a column, changed if the tree uses the name for something else."""
+    reserved = {
         schema.UNIT,
         schema.SPIKE,
         schema.TIME,
@@ -159,17 +160,17 @@ def free(name: str) -> str:
         schema.EVENT,
         *OF_UNITS,
     }
-    return printable(f"{name}_column" if name in taken else name)
+    return printable(f"{name}_column" if name in reserved else name)
 
 
 def description(source: Source, name: str) -> dict[str, Any]:
-    """The description of an object as attributes, if there is one."""
+    """Return the description of an object as attributes, if it has one."""
     text = str(source.attr(name, "description") or "")
     return {"description": printable(text)} if text and text != "no description" else {}
 
 
 def number_array(source: Source, name: str) -> FileArray:
-    """A lazy array of float64 of what may be stored as whole numbers (times).
+    """Return a lazy float64 array of numbers, such as times, that may be stored as whole numbers.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def number_array(source: Source, name: str) -> FileArray:
 def read_columns(
     account: Account, table: Table, size: int, dim: str, skip: Iterable[str] = ()
 ) -> dict[str, xr.Variable]:
-    """The columns of a table along `dim`; what cannot be there is left, each with its reason."""
+    """Read the columns of a table along `dim`; columns that do not fit are left, each with its reason."""
     columns: dict[str, xr.Variable] = {}
     for name in table.names:
         path = f"{table.path}/{name}"
@@ -203,7 +204,7 @@ def read_columns(
 
 
 def is_list(source: Source, table: Table, name: str) -> bool:
-    """Whether a ragged column has lists of numbers or texts, of one axis each."""
+    """Whether the entries of a ragged column are lists of numbers or texts with one axis."""
     info = source.info(f"{table.path}/{name}")
     return info is not None and len(info.shape) == 1 and not unreadable(info)
 
@@ -211,7 +212,7 @@ def is_list(source: Source, table: Table, name: str) -> bool:
 def read_column(
     account: Account, table: Table, name: str, size: int, dim: str
 ) -> xr.Variable | None:
-    """One column along `dim`, or None where it was left."""
+    """Return one column along `dim`, or None if it was left."""
     source, path = account.source, f"{table.path}/{name}"
     info = source.info(path)
     if info is None and source.names(path):
@@ -243,18 +244,19 @@ def read_column(
 
 
 def _dims(dim: str, name: str, ndim: int) -> tuple[str, ...]:
+    """Return the dimensions of a column: `dim`, and numbered ones for its further axes."""
     return dim, *(f"{free(name)}_axis{i}" for i in range(1, ndim))
 
 
 def leave_ragged(account: Account, table: Table, name: str, reason: str) -> None:
-    """Leave a column with its indexes, for a reason that may be known already."""
+    """Leave a ragged column with its indexes; an earlier reason for it stays."""
     for index in table.indexes.get(name, ()):
         account.leave(index, reason)
     account.leave(f"{table.path}/{name}", reason)
 
 
 def _region(account: Account, path: str) -> dict[str, Any]:
-    """What a column of row numbers says of its table; numbers that are no row are a remark."""
+    """Return attributes of a column of row numbers; a remark names numbers of rows that do not exist."""
     source = account.source
     target = str(source.attr(path, "table") or "").strip("/")
     known = source.info(f"{target}/id") if target else None
@@ -266,7 +268,7 @@ def _region(account: Account, path: str) -> dict[str, Any]:
 
 
 def check_rows(account: Account, path: str, rows: np.ndarray, size: int, target: str) -> bool:
-    """Whether every row number is a row of a table of `size`; a remark where not."""
+    """Whether all numbers are rows of a table of `size` rows; if not, a remark is added."""
     wrong = int(((rows < 0) | (rows >= size)).sum())
     if wrong:
         account.remark(
@@ -277,7 +279,7 @@ def check_rows(account: Account, path: str, rows: np.ndarray, size: int, target:
 
 
 def labels_of(account: Account, path: str, codes: np.ndarray, labels: Any) -> np.ndarray:
-    """The labels of codes, as text; "" for codes without, which are a remark."""
+    """Return the labels of codes as text; a code without a label is "", and a remark is added."""
     names = np.array([str(label) for label in np.ravel(labels)] + [""], object)
     if codes.dtype.kind not in "iufb":
         raise FormatError(account.source.path, f"/{path}", "numbers of labels", str(codes.dtype))
@@ -290,7 +292,7 @@ def labels_of(account: Account, path: str, codes: np.ndarray, labels: Any) -> np
 
 
 def _padded(account: Account, table: Table, name: str, size: int) -> np.ndarray:
-    """A ragged column as text joined by ", " (then "; "), or numbers padded with NaN."""
+    """Return a ragged column as text joined by ", " (then "; "), or as numbers padded with NaN."""
     source, path = account.source, f"{table.path}/{name}"
     values = source.read(path)
     if name in table.elements:

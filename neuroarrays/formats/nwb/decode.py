@@ -1,4 +1,4 @@
-"""What stands where in an NWB 2 file: series, clocks and tables, in one walk over the file.
+"""Find the series, clocks and tables of an NWB 2 file in one walk over the file.
 
 Found by shape and attribute; a neurodata type decides where the file has one that is known, so
 that index dtypes, kinds of links, extensions and missing columns do not matter. No xarray here.
@@ -47,12 +47,12 @@ _ONE_NEURON = re.compile(r"^(neuron|cell|roi|unit)s?[ _-]*(\d+)$", re.I)
 
 
 def clean(text: str) -> str:
-    """A name as that of a node."""
+    """Return a name as the name of a node."""
     return printable(schema.node_name(text))
 
 
 def check_version(source: Source) -> str:
-    """The NWB version of a file.
+    """Return the NWB version of a file, after checking that it can be read.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def check_version(source: Source) -> str:
 
 
 def find(account: Account) -> tuple[list[Series], dict[str, str]]:
-    """Series, and tables with their kind, in one walk over the file.
+    """Find all series, and all tables with their kind, in one walk over the file.
 
     A link to something in the file is passed over: what it leads to is met at its own place.
     """
@@ -99,6 +99,7 @@ def _walk(
     kinds: dict[str, str],
     types: tuple[str, ...],
 ) -> None:
+    """Walk through a group and the groups below it."""
     source = account.source
     with account.step(path):
         if (path not in ROOTS and source.link(path) is not None) or source.info(path) is not None:
@@ -120,7 +121,7 @@ def _walk(
 
 
 def same_clock(source: Source, a: Series, b: Series) -> bool:
-    """Whether two series are on one clock: one stored array, or equal time stamps."""
+    """Whether two series have the same clock: one stored array, or equal time stamps."""
     if a.size != b.size:
         return False
     if isinstance(a.clock, tuple) or isinstance(b.clock, tuple):
@@ -137,7 +138,7 @@ def same_clock(source: Source, a: Series, b: Series) -> bool:
 
 
 def by_node(source: Source, series: list[Series]) -> dict[str, list[Series]]:
-    """Node path below the session -> the series that share its clock.
+    """Return the series that share a clock, by the path of their node below the session.
 
     Series of one container on one clock share a node; others get nodes below the container's.
     """
@@ -157,7 +158,7 @@ def by_node(source: Source, series: list[Series]) -> dict[str, list[Series]]:
 
 
 def _node_of(series: Series) -> str:
-    """The node a series asks for: a standard one, its container's, or its own name."""
+    """Return the first choice for the node of a series: a standard node, its container, or its name."""
     location = "/".join(series.path.split("/")[1:])
     if series.is_event:
         return f"events/{clean(series.name)}"
@@ -172,19 +173,19 @@ def _node_of(series: Series) -> str:
 
 
 def node_of_table(path: str) -> str:
-    """The node of a table of samples: its name, or that of pupils."""
+    """Return the node of a table of samples: its name, or that of the pupil."""
     name = path.rpartition("/")[2]
     return schema.PUPIL if name.lower().startswith("pupil") else _own(name)
 
 
 def _own(name: str) -> str:
-    """A name as that of a node of the session, none that stands for something else there."""
+    """Return a name as that of a node of the session, changed if the name is a reserved one."""
     name = clean(name)
     return f"{name}_series" if name in _RESERVED else name
 
 
 def _candidates(base: str, series: Series) -> Iterator[str]:
-    """Node paths to try in turn: shared, then one of its own, then with the place in the file."""
+    """Return node paths to try in turn: shared, by the series' name, and with its path in the file."""
     yield base
     name = clean(series.name)
     yield f"{base}/{name}" if name != base.rpartition("/")[2] else f"{base}_2"
@@ -192,7 +193,7 @@ def _candidates(base: str, series: Series) -> Iterator[str]:
 
 
 def _without_parents(nodes: dict[str, list[Series]]) -> dict[str, list[Series]]:
-    """A node with children of other clocks moves to a child: each clock is a leaf of its own."""
+    """Move a node that has children on other clocks to a child, so that each clock is a leaf."""
     above = {parent for path in nodes for parent in parents(path)}
     return {
         f"{path}/{clean(members[0].name)}" if path in above else path: members
@@ -201,12 +202,12 @@ def _without_parents(nodes: dict[str, list[Series]]) -> dict[str, list[Series]]:
 
 
 def parents(path: str) -> list[str]:
-    """The paths above a path, from the top down."""
+    """Return the paths above a path, from the top down."""
     parts = path.split("/")
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def neuron_number(name: str) -> int | None:
-    """The number in the name of a series of one neuron, or None."""
+    """Return the number in the name of a series of one neuron, or None."""
     match = _ONE_NEURON.match(name)
     return int(match.group(2)) if match else None

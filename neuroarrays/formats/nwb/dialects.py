@@ -1,4 +1,4 @@
-"""NWB files that have a reader of their own: one predicate, so that two readers never claim a path."""
+"""Recognise NWB files that have another reader than `nwb`, so that two readers never claim a path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb.told import was_written
+from neuroarrays.formats.nwb.written_tree import was_written
 from neuroarrays.formats.sessions import Sessions, find, recognised
 
 #: What ``/general/stimulus`` says in Allen Visual Coding Neuropixels sessions.
@@ -46,7 +46,7 @@ def looks_allen(probe: Probe) -> bool:
 
 
 def find_allen(probe: Probe) -> Sessions:
-    """The Allen sessions that a path stands for by name of file, and what else lies there.
+    """Find the Allen sessions at a path by the names of their files, with notes about other files.
 
     In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
     Where none lies in a folder itself, those in its folders ``session_<id>`` (AllenSDK's cache) or
@@ -73,9 +73,10 @@ def recognise_allen(probe: Probe) -> bool:
 
 
 def _is_meant(probe: Probe) -> bool:
+    """Whether the name of a file tells that it is NWB."""
     return probe.suffix == ".nwb"
 
 
 def _is_nwb(probe: Probe) -> bool:
-    """Whether a file is sound NWB: the LFP of a probe, mostly."""
+    """Whether a file is intact NWB; most such files have the LFP of a probe."""
     return probe.container == "hdf5" and "nwb_version" in probe.attrs

@@ -1,21 +1,21 @@
-"""What `na.to_nwb` says in a file of the tree that it wrote, beside what NWB itself says.
+"""Keys of the description that `na.to_nwb` adds to a file, so that the tree can be rebuilt from it.
 
-A text in ``/scratch`` holds as JSON, for each node of the tree, where the values of each variable
-stand in the file, its dimensions and attributes: names of dimensions, several columns that NWB keeps
-in one array, attributes and a few values for which NWB has no place.
+The description is a JSON text in ``/scratch``. For each variable of each node it tells where the file
+has the values, and what NWB cannot store: names of dimensions, which columns of an array belong to
+which variable, attributes, and a few values.
 """
 
 from __future__ import annotations
 
-#: Where the text stands.
+#: Path of the text in the file.
 TOLD = "scratch/neuroarrays"
 VERSION = 1
-#: Its parts: attributes of the session, its nodes, all datasets that were written, what was left out.
+#: Its parts: attributes of the session, its nodes, all datasets that were written, parts left out.
 ATTRS, NODES, DATASETS, LEFT_OUT = "attrs", "nodes", "datasets", "left_out"
-#: Of a node: its variables, and the area that is to be asked for to see it.
+#: Keys of a node: its variables, and the area that the node belongs to.
 VARIABLES, AREA = "variables", "area"
-#: Of a variable, one of these: the dataset of its values; the series of a regular clock; rows of the
-#: units whose spikes, or numbers of spikes, or stretches of observation they are; the values themselves.
+#: Keys of a variable, of which it has one: the dataset of its values; the series with its regular
+#: clock; the rows of units whose spike times, spike counts or observed stretches it has; the values.
 AT, CLOCK, TRAINS, SIZES, STRETCHES, VALUES = (
     "at",
     "clock",
@@ -24,9 +24,9 @@ AT, CLOCK, TRAINS, SIZES, STRETCHES, VALUES = (
     "stretches",
     "values",
 )
-#: Besides, of values of spikes: how many rows of the dataset are of one spike, where that is stated.
+#: A further key of values of spikes: the number of rows of the dataset for one spike.
 BLOCK = "block"
-#: Besides: rows of the dataset [first, end), column, dimensions, whether it is a
+#: Further keys of a variable: rows of the dataset [first, end), column, dimensions, whether it is a
 #: coordinate, dtype and shape of values, the number of stretches of each unit.
 ROWS, COLUMN, DIMS, COORD, DTYPE, SHAPE = "rows", "column", "dims", "coord", "dtype", "shape"
 WIDTH = "width"

@@ -1,4 +1,4 @@
-"""When an NWB session was recorded: what the file says, and where to look if it says nothing."""
+"""Find out when an NWB session was recorded, from what the file states or from its data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST = 1 << 22
 
 
 def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
-    """The observation intervals of each unit, as variables along ``(unit_id, interval)``."""
+    """Return the observation intervals of each unit as variables along ``(unit_id, interval)``."""
     try:
         rows = stretches_of_units(account.source, n_units)
     except (FormatError, ValueError) as error:
@@ -40,7 +40,7 @@ def unit_stretches(account: Account, n_units: int) -> dict[str, xr.Variable]:
 
 
 def stretches_of_units(source: Source, n_units: int) -> np.ndarray:
-    """The observation intervals of each unit, (unit, interval, 2) float64, s, padded with NaN.
+    """Return the observation intervals of each unit, (unit, interval, 2) float64 in s, padded with NaN.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def with_observed(
     series: Sequence[Series],
     tables: Sequence[str] = ("units",),
 ) -> dict[str, xr.Dataset]:
-    """The groups of a session with the stretches in which it was recorded.
+    """Return the groups of a session with the stretches in which it was recorded.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def with_observed(
 
 
 def _epochs(source: Source) -> tuple[LazyArray, LazyArray] | None:
-    """Starts and stops of the epochs of the file, if it has any."""
+    """Return starts and stops of the epochs of the file, in s, if it has any."""
     names = [f"{_EPOCHS}/{name}" for name in ("start_time", "stop_time")]
     for name in names:
         info = source.info(name)

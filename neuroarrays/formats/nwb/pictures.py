@@ -1,4 +1,4 @@
-"""Pictures that a file keeps one by one: containers `Images` of NWB, as frames of a stimulus.
+"""Pictures that a file stores one by one, in containers `Images` of NWB, as frames of a stimulus.
 
 A container has a dataset for each picture, (y, x) or (y, x, colour), and may say in which order they
 count (`order_of_images`); an `IndexSeries` says which was shown when.
@@ -28,7 +28,7 @@ IMAGES, IMAGE_NAME = "images", "image_name"
 
 
 def picture_nodes(account: Account) -> dict[str, xr.Dataset]:
-    """A node ``stimulus/<container>`` for each container of pictures; lazily, none is read."""
+    """Return a lazy node ``stimulus/<container>`` for each container of pictures."""
     source, nodes = account.source, dict[str, xr.Dataset]()
     for root in _ROOTS:
         for name in source.names(root) if source.exists(root) else ():
@@ -40,7 +40,7 @@ def picture_nodes(account: Account) -> dict[str, xr.Dataset]:
 
 
 def _node(account: Account, path: str) -> xr.Dataset:
-    """Pictures of one shape as ``images (frame, ...)``; of several shapes, each by its own name."""
+    """Return pictures of one shape as ``images (frame, ...)``, and others each under its name."""
     pictures: dict[str, LazyArray] = {}
     for name in _in_order(account, path):
         info = account.source.info(f"{path}/{name}")
@@ -67,7 +67,7 @@ def _node(account: Account, path: str) -> xr.Dataset:
 
 
 def _picture(source: Source, path: str) -> LazyArray:
-    """One picture, (y, x) or (y, x, colour): in the file, or in one that it names.
+    """Return one picture, (y, x) or (y, x, colour), of the file or of one that it names.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _picture(source: Source, path: str) -> LazyArray:
 
 
 def _in_order(account: Account, path: str) -> list[str]:
-    """The names of the pictures of a container: as it says, else as they stand in the file."""
+    """Return the names of the pictures of a container in its order, or in that of the file."""
     source = account.source
     names = [name for name in source.names(path) if name != _ORDER]
     if source.info(f"{path}/{_ORDER}") is None:

@@ -1,8 +1,8 @@
-"""Poses: where body parts were, as the extension ndx-pose stores them.
+"""Poses: the positions of body parts over time, as the extension ndx-pose stores them.
 
-https://github.com/rly/ndx-pose. A group `PoseEstimation` holds a `PoseEstimationSeries` for each body
-part: positions (time, x and y or x, y and z), and `confidence` (time,), 0 to 1. Those on one clock
-are one node, ``position`` (time, keypoint, space) and ``confidence`` (time, keypoint).
+https://github.com/rly/ndx-pose. A group `PoseEstimation` has a `PoseEstimationSeries` for each body
+part, with positions (time, 2 or 3) and `confidence` (time,) from 0 to 1. The series on one clock
+become one node with ``position`` (time, keypoint, space) and ``confidence`` (time, keypoint).
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.formats.nwb.values import attrs_of, clock_of, values_of
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
-from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.computed import missing
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Stacked, side_by_side
 
 _AXES = ("x", "y", "z")
-#: What keypoints say of themselves that holds for all of them.
-_OF_ALL = ("units", "sampling_rate", "reference_frame")
-#: Datasets of a group of keypoints become attributes, up to this many values.
+#: Attributes of a keypoint that hold for all keypoints of a node.
+_SHARED_ATTRS = ("units", "sampling_rate", "reference_frame")
+#: The most values of a dataset of a group of keypoints that becomes an attribute.
 _SMALL = 32
 
 
 def is_pose(account: Account, members: list[Series]) -> bool:
-    """Whether series on one clock are keypoints of one kind, which can stand in one array.
+    """Whether series on one clock are keypoints of one kind, which fit into one array.
 
-    Those of other columns or units are told of in the account, and stay variables of their own.
+    If their columns or units differ, a remark is added to the account, and each series stays a
+    variable.
     """
     if not all(member.is_keypoint for member in members):
         return False
@@ -52,7 +53,7 @@ def is_pose(account: Account, members: list[Series]) -> bool:
 
 
 def pose_node(account: Account, members: list[Series]) -> xr.Dataset:
-    """Keypoints on one clock: ``position`` in their unit, and ``confidence`` where there is any."""
+    """Return a node of keypoints on one clock: ``position`` in their unit, ``confidence`` if any."""
     source, container = account.source, members[0].path.rpartition("/")[0]
     nodes, facts = _skeleton(account, container)
     if {member.name for member in members} <= set(nodes):
@@ -60,21 +61,21 @@ def pose_node(account: Account, members: list[Series]) -> xr.Dataset:
     first = members[0]
     positions = [values_of(source, member) for member in members]
     stacked = Arranged(Stacked(tuple(positions), (len(positions),)), (1, 0, 2))
-    own = {key: value for key, value in attrs_of(first).items() if key in _OF_ALL}
+    attrs = {key: value for key, value in attrs_of(first).items() if key in _SHARED_ATTRS}
     variables = {
         schema.POSITION: xr.Variable(
             (schema.TIME, schema.KEYPOINT, schema.SPACE),
             wrap(stacked),
-            own | facts | _facts(account, container) | {"nwb_path": container},
+            attrs | facts | _facts(account, container) | {"nwb_path": container},
         )
     }
-    sure = [_confidence(account, member) for member in members]
-    if any(array is not None for array in sure):
-        missing = Computed(_nothing, (first.size,), np.dtype("f4"))
-        together = side_by_side([missing if array is None else array for array in sure])
+    columns_of = [_confidence(account, member) for member in members]
+    if any(column is not None for column in columns_of):
+        unknown = missing((first.size,))
+        confidence = side_by_side([unknown if c is None else c for c in columns_of])
         definition = source.attr(f"{first.path}/{schema.CONFIDENCE}", "definition")
-        told = {"definition": printable(str(definition))} if definition else {}
-        variables[schema.CONFIDENCE] = together.variable((schema.TIME, schema.KEYPOINT), told)
+        attrs = {"definition": printable(str(definition))} if definition else {}
+        variables[schema.CONFIDENCE] = confidence.variable((schema.TIME, schema.KEYPOINT), attrs)
     names = np.array([printable(member.name) for member in members], object)
     described = [str(member.attrs.get("description", "")) for member in members]
     coords = {
@@ -88,7 +89,7 @@ def pose_node(account: Account, members: list[Series]) -> xr.Dataset:
 
 
 def _confidence(account: Account, member: Series) -> LazyArray | None:
-    """How sure the tracker was of a keypoint in each frame, (time,); None where it does not say."""
+    """Return the confidence of the tracker in a keypoint, (time,), or None if the file has none."""
     path = f"{member.path}/{schema.CONFIDENCE}"
     info = account.source.info(path)
     if info is None:
@@ -105,12 +106,8 @@ def _confidence(account: Account, member: Series) -> LazyArray | None:
     return file_array(account.source, path)
 
 
-def _nothing(times: np.ndarray) -> np.ndarray:
-    return np.full(times.size, np.nan, np.float32)
-
-
 def _others(account: Account, members: list[Series]) -> dict[str, xr.Variable]:
-    """Further values of each sample of a keypoint."""
+    """Return further values of each sample of keypoints, as variables."""
     variables = {}
     for member in members:
         for name in member.extra:
@@ -126,7 +123,7 @@ def _others(account: Account, members: list[Series]) -> dict[str, xr.Variable]:
 
 
 def _facts(account: Account, container: str) -> dict[str, Any]:
-    """What a group of keypoints says of itself: software, scorer, videos, ..."""
+    """Return the facts about a group of keypoints (software, scorer, videos, ...) as attributes."""
     source = account.source
     facts: dict[str, Any] = {}
     for name in source.names(container):
@@ -135,7 +132,7 @@ def _facts(account: Account, container: str) -> dict[str, Any]:
             info = source.info(path)
             if info is None or unreadable(info) or np.prod(info.shape, dtype=object) > _SMALL:
                 continue
-            if name not in ("nodes", "edges"):  # of the skeleton
+            if name not in ("nodes", "edges"):  # these are the skeleton
                 facts[name] = plain(source.read(path))
             if version := source.attr(path, "version"):
                 facts[f"{name}_version"] = printable(str(version))
@@ -144,25 +141,25 @@ def _facts(account: Account, container: str) -> dict[str, Any]:
 
 
 def _skeleton(account: Account, container: str) -> tuple[list[str], dict[str, Any]]:
-    """Names of body parts in the order of the skeleton, and its edges as pairs of names.
+    """Return the names of body parts in the order of the skeleton, and its edges as pairs of names.
 
-    A skeleton is a link under its own name; before ndx-pose 0.2 the group itself has its arrays.
+    The group links to the skeleton; before ndx-pose 0.2 the group itself has the two arrays.
     """
     source = account.source
-    places = [f"{container}/{name}" for name in source.names(container)]
-    linked = [path for path in places if source.attr(path, "neurodata_type") == "Skeleton"]
-    for place in [*map(account.first_name, linked), container]:
-        with account.step(f"{place}/nodes"):
-            if source.info(f"{place}/nodes") is None:
+    paths = [f"{container}/{name}" for name in source.names(container)]
+    linked = [path for path in paths if source.attr(path, "neurodata_type") == "Skeleton"]
+    for skeleton in [*map(account.first_name, linked), container]:
+        with account.step(f"{skeleton}/nodes"):
+            if source.info(f"{skeleton}/nodes") is None:
                 continue
-            nodes = [str(name) for name in source.read(f"{place}/nodes")]
-            account.take(f"{place}/nodes")
-            if source.info(f"{place}/edges") is None:
+            nodes = [str(name) for name in source.read(f"{skeleton}/nodes")]
+            account.take(f"{skeleton}/nodes")
+            if source.info(f"{skeleton}/edges") is None:
                 return nodes, {}
-            with account.step(f"{place}/edges"):
-                pairs = np.asarray(source.read(f"{place}/edges")).tolist()
-                edges = [printable(f"{nodes[one]}-{nodes[other]}") for one, other in pairs]
-                account.take(f"{place}/edges")
+            with account.step(f"{skeleton}/edges"):
+                pairs = np.asarray(source.read(f"{skeleton}/edges")).tolist()
+                edges = [printable(f"{nodes[start]}-{nodes[end]}") for start, end in pairs]
+                account.take(f"{skeleton}/edges")
                 return nodes, {"edges": edges}
             return nodes, {}
     return [], {}

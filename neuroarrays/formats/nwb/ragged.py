@@ -1,4 +1,4 @@
-"""Ragged columns of NWB: where the rows of each index begin and end, and rows side by side."""
+"""Ragged columns of NWB: the bounds of each row, and rows side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_BYTES, _MOST_TIMES = 64 << 20, 16
 
 
 def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """First and one-past-last row of each table row in a ragged column: (row,) int64 each.
+    """Return the first and the one-past-last value of each row of a ragged column, (row,) int64 each.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np
 def bounds_of_rows(
     account: Account, column: str, index: str, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`bounds` of `size` rows; what no row reaches is a remark.
+    """Return the `bounds` of `size` rows; a remark is added for values that belong to no row.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def bounds_of_rows(
 
 
 def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) -> None:
-    """A remark where an index leaves values at the end of its column to no row."""
+    """Add a remark if values at the end of a column belong to no row of its index."""
     total = account.source.known(column).shape[0]
     left = total - (int(ends[-1]) if ends.size else 0)
     if left:
@@ -72,14 +72,14 @@ def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) ->
 
 
 def joined(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sign: str) -> np.ndarray:
-    """The values of each row as one text, with a sign between: (row,) object."""
+    """Return the values of each row as one text, with a separator between: (row,) object."""
     rows = [values[s:e] for s, e in zip(starts, ends, strict=True)]
     texts = [sign.join(str(v) for v in np.ravel(row)) for row in rows]
     return np.array([*texts, None], object)[:-1]
 
 
 def check_padding(source: Source, path: str, shape: tuple[int, ...], stored: int) -> None:
-    """Refuse rows of which one is so long that padding the others takes far more room than the values.
+    """Raise an error if padding all rows to the longest takes far more memory than their values.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def filled(
     ends: np.ndarray,
     stored: int,
 ) -> np.ndarray:
-    """Rows of numbers side by side, NaN after the end of each."""
+    """Return rows of numbers side by side, with NaN after the end of each."""
     longest = int((ends - starts).max(initial=0))
     shape = (starts.size, longest, *values.shape[1:])
     check_padding(source, path, shape, stored)

@@ -1,4 +1,4 @@
-"""Columns of a series that are rows of a table: ROIs of a plane, electrodes of a probe."""
+"""Labels of the columns of a series that refer to rows of a table: ROIs or electrodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LABELS = 16
 def rows_of(
     account: Account, regions: list[str], data: str, table: str, n_columns: int, dim: str
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and labels of the rows of a table that the columns of `data` are of.
+    """Return identifiers and labels of the rows of a table that the columns of `data` belong to.
 
     `regions` are the datasets of row numbers; plain numbers where these cannot be, with a remark.
     """
@@ -53,7 +53,7 @@ def rows_of(
 
 
 def _table_columns(account: Account, path: str, size: int, dim: str) -> dict[str, xr.Variable]:
-    """Columns of a table along `dim`; masks are as large as the recording and are left."""
+    """Return the columns of a table along `dim`, except masks, which are as large as the recording."""
     table = columns.read_table(account, path)
     again = replace(table, names=tuple(n for n in table.names if n not in table.indexes))
     for name in table.names:
@@ -67,7 +67,7 @@ def _table_columns(account: Account, path: str, size: int, dim: str) -> dict[str
 def channels(
     account: Account, series: Series, n_columns: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and labels of the electrodes of a series, `area` by its `location`."""
+    """Return identifiers and labels of the electrodes of a series, with `area` by their `location`."""
     source = account.source
     stated = str(source.attr(series.electrodes, "table") or "").strip("/")
     table = stated if source.info(f"{stated}/id") is not None else ELECTRODES
@@ -79,13 +79,13 @@ def channels(
     coords = {name: label for name, label in labels.items() if name not in (schema.TIME, dim)}
     location = labels.get("location")
     if location is not None and schema.AREA not in coords and location.ndim == 1:
-        areas = [area_name(str(place)) for place in location.values]
+        areas = [area_name(str(text)) for text in location.values]
         coords[schema.AREA] = xr.Variable(dim, np.array([*areas, None], object)[:-1])
     return ids, coords
 
 
 def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
-    """A column as labels of units; of several values for each, one label for each of them.
+    """Return a column as labels of units; a column with several values per unit gives several labels.
 
     The two of suite2p's `iscell` are whether it is a cell, and how probable that is.
     """

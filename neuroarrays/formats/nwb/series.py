@@ -1,4 +1,4 @@
-"""Time series of an NWB file: values, clock, factors and labels, without xarray.
+"""Read time series of an NWB file: values, clock, factors and labels, without xarray.
 
 A series whose parts cannot belong together is refused with what was expected and what was found.
 """
@@ -52,7 +52,7 @@ _KNOWN = {"data", "timestamps", "starting_time", "rois", "electrodes", "channel_
 
 @dataclass(frozen=True)
 class Series:
-    """A TimeSeries: its values, its clock and what is known of its columns.
+    """A TimeSeries with its values, its clock and the attributes of its columns.
 
     `clock` is the name of a timestamps array, or (start, rate). `transposed` says that time is
     the last axis of the stored values; `is_row`, that they are one row of all samples. `factors`
@@ -81,12 +81,12 @@ class Series:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
     @property
     def is_event(self) -> bool:
-        """Whether its samples are point events: of such a type or name, and not taken at a rate."""
+        """Whether the samples are point events, by type or name, and have no regular rate."""
         if isinstance(self.clock, tuple) or self.is_keypoint:
             return False
         called = _EVENTS.search("/".join(self.path.split("/")[1:]))
@@ -94,17 +94,17 @@ class Series:
 
     @property
     def is_keypoint(self) -> bool:
-        """Whether it is where one body part was, as the extension ndx-pose has it."""
+        """Whether the series is the position of one body part, by the extension ndx-pose."""
         return self.data is not None and self.kinds[:1] == ("PoseEstimationSeries",)
 
     @property
     def is_units(self) -> bool:
-        """Whether its columns are neurons: it says which ROIs, or is of such a type."""
+        """Whether the columns are neurons, because the series refers to ROIs or by its type."""
         return bool(self.rois) or "RoiResponseSeries" in self.kinds
 
     @property
     def period(self) -> float | None:
-        """A full turn in the unit of the series if it is an angle, by its unit, type and name; else None."""
+        """A full turn in the unit of the series if it is an angle, by unit, type and name; else None."""
         turn = _FULL_TURN.get(self.unit.lower())
         if turn is None or _UNWRAPPED.search(self.path):
             return None
@@ -115,7 +115,7 @@ class Series:
 def read_series(
     account: Account, path: str, names: list[str], types: tuple[str, ...]
 ) -> Series | None:
-    """The series at a group; None, and a reason in the account, if it holds no values.
+    """Read the series of a group; None, with a reason in the account, if it has no values.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _is_external(source: Source, path: str, names: list[str], info: Info | None)
 
 
 def _without_values(info: Info | None, stamps: Info | None) -> str:
-    """Why a series has no values to show, or ""."""
+    """Return why a series has no values to show, or ""."""
     if info is None and stamps is None:
         return "no values"
     if info is None or (info.shape != () and 0 not in info.shape[1:]):
@@ -188,7 +188,7 @@ def _without_values(info: Info | None, stamps: Info | None) -> str:
 def _samples(
     source: Source, path: str, info: Info | None, stamps: Info | None, n_rois: int
 ) -> tuple[int, int]:
-    """How many samples a series has, and along which axis of its values they are."""
+    """Return the number of samples of a series, and the axis of its values that is time."""
     if stamps is not None and (len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf"):
         raise FormatError(
             source.path,
@@ -217,7 +217,7 @@ def _samples(
 
 
 def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[float, float]:
-    """The name of the time stamps, or start and rate."""
+    """Return the path of the time stamps, or start in s and rate in Hz."""
     source, where = account.source, f"{path}/starting_time"
     if stamps is not None:
         account.take(f"{path}/timestamps")
@@ -250,7 +250,7 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
 
 
 def _number(value: Any) -> float | None:
-    """One finite number, also from an array of one; None for anything else."""
+    """Return one finite number, also from an array of one; None for anything else."""
     values = np.ravel(np.asarray(value))
     if values.size != 1 or values.dtype.kind not in "iufb" or not np.isfinite(values[0]):
         return None
@@ -258,7 +258,7 @@ def _number(value: Any) -> float | None:
 
 
 def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, float, str]:
-    """Conversion, offset and unit of the values; no unit where the conversion is not known."""
+    """Return conversion, offset and unit of the values; "" as unit if the conversion is unknown."""
     unit = attrs.get("unit")
     factors: dict[str, float] = {}
     for name, default in (("conversion", 1.0), ("offset", 0.0)):
@@ -275,7 +275,7 @@ def _scale(account: Account, path: str, attrs: dict[str, Any]) -> tuple[float, f
 
 
 def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple[float, ...]:
-    """What each column is multiplied with besides the conversion: `channel_conversion`.
+    """Return the factors of each column besides the conversion: `channel_conversion`.
 
     Raises
     ------
@@ -300,14 +300,14 @@ def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple
 
 
 def _labels(attrs: dict[str, Any]) -> tuple[str, ...]:
-    """The labels of codes: the attribute `labels` of the values."""
+    """Return the labels of codes, from the attribute `labels` of the values."""
     stated = attrs.get("labels")
     stated = [stated] if isinstance(stated, str) and stated else stated
     return tuple(str(label) for label in stated) if isinstance(stated, list) else ()
 
 
 def _rows_of_columns(source: Source, path: str, names: list[str], info: Info | None) -> str:
-    """The dataset that says of which rows of a table the columns are, but for ROIs.
+    """Return the dataset with the table rows of the columns, except for ROIs.
 
     Electrodes, or fibres: ndx-fiber-photometry calls it `fiber_photometry_table_region`.
     """
@@ -326,12 +326,13 @@ def _rows_of_columns(source: Source, path: str, names: list[str], info: Info | N
 
 
 def _length(source: Source, path: str) -> int:
+    """Return the length of a dataset; 0 if it does not exist."""
     info = source.info(path)
     return info.shape[0] if info is not None and info.shape else 0
 
 
 def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[str, ...]:
-    """Further datasets of a series with a value for each sample."""
+    """Return further datasets of a series with a value for each sample."""
     extra = []
     for name in names:
         with account.step(f"{path}/{name}"):
@@ -345,7 +346,7 @@ def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[st
 def _series_attrs(
     account: Account, path: str, names: list[str], extra: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Further attributes of a series: attributes of the file, single values and short lists."""
+    """Return further attributes of a series: its attributes, single values and short lists."""
     source = account.source
     stated = {key: str(source.attr(path, key) or "no ") for key in ("description", "comments")}
     facts: dict[str, Any] = {

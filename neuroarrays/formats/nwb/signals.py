@@ -1,4 +1,4 @@
-"""Time series of an NWB session as nodes: each clock a node of its own, areas for those of ROIs."""
+"""Time series of an NWB session as nodes, one for each clock, and areas for series of ROIs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AXES = ("x", "y", "z")
 def series_nodes(
     account: Account, series: list[Series], wanted: Callable[[str], bool]
 ) -> dict[str, xr.Dataset]:
-    """Time series as nodes, those of one container on one clock together."""
+    """Return time series as nodes, with those of one container on one clock together."""
     source = account.source
     nodes: dict[str, xr.Dataset] = {}
     neurons: dict[tuple[str, str], list[Series]] = {}
@@ -69,6 +69,7 @@ def series_nodes(
 
 
 def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Dataset:
+    """Return a node of series that share a clock."""
     source = account.source
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}  # of electrodes
@@ -107,7 +108,7 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
 def _channel_coords(
     account: Account, series: Series, n_columns: int, known: dict[str, xr.Variable]
 ) -> dict[str, xr.Variable]:
-    """Coordinates along `channel`; none where another series of the node has other channels."""
+    """Return coordinates along `channel`, or none if the series of the node differ in channels."""
     ids, labels = channels(account, series, n_columns)
     if schema.CHANNEL in known and not np.array_equal(known[schema.CHANNEL].values, ids):
         account.remark(series.path, "other electrodes than those of a series on the same clock")
@@ -116,7 +117,7 @@ def _channel_coords(
 
 
 def _extras(account: Account, series: Series, dim: str, prefix: str) -> dict[str, xr.Variable]:
-    """Further values of each sample."""
+    """Return further values of each sample as variables."""
     variables = {}
     for extra in series.extra:
         path = f"{series.path}/{extra}"
@@ -131,6 +132,7 @@ def _extras(account: Account, series: Series, dim: str, prefix: str) -> dict[str
 
 
 def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
+    """Return a node of point events."""
     source, first = account.source, members[0]
     times = clock_of(source, first)
     more = {} if first.data else {k: v for k, v in attrs_of(first).items() if k != "units"}
@@ -153,7 +155,7 @@ def _event_node(account: Account, members: list[Series]) -> xr.Dataset:
 
 
 def _template_node(account: Account, series: Series) -> xr.Dataset:
-    """What was shown: frames of a movie, or pictures, along `frame`; its clock is not a session's."""
+    """Return the frames of a stimulus template along `frame`; its clock is not that of the session."""
     array = values_of(account.source, series)
     account.take(str(series.data))
     name = free(series.name)
@@ -171,7 +173,7 @@ def _template_node(account: Account, series: Series) -> xr.Dataset:
 def _roi_node(
     account: Account, series: Series, wanted: Callable[[str], bool], nodes: dict[str, xr.Dataset]
 ) -> dict[str, xr.Dataset]:
-    """A fluorescence series under its area, with the ROIs' ids and columns along unit_id."""
+    """Return a fluorescence series under its area, with ids and columns of the ROIs along unit_id."""
     source = account.source
     array = values_of(source, series)
     array = side_by_side([array]) if array.ndim == 1 else array
@@ -201,14 +203,14 @@ def _roi_node(
 
 
 def _identifiers(ids: np.ndarray, table: str) -> xr.Variable:
-    """The coordinate `unit_id`, which says which ROIs these are: planes number theirs alike."""
+    """Return the coordinate `unit_id` with the table of its ROIs, because planes number ROIs alike."""
     return xr.Variable(schema.UNIT, ids, {schema.ROI_TABLE: table} if table else {})
 
 
 def _rois(
     account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Identifiers and columns of the ROIs of series; plain numbers where the ROIs are not known."""
+    """Return identifiers and columns of the ROIs of series; row numbers if the ROIs are unknown."""
     account.source.check_rows(members[0].rois or "", n_rois)
     if not all(member.rois for member in members):
         return np.arange(n_rois, dtype=np.int64), {}
@@ -217,12 +219,12 @@ def _rois(
 
 
 def _roi_table(source: Source, series: Series) -> str:
-    """The table that the ROIs of a series are rows of; "" if it names none."""
+    """Return the table that has the ROIs of a series; "" if the series names none."""
     return str(source.attr(series.rois, "table") or "").strip("/") if series.rois else ""
 
 
 def _is_one_neuron(source: Source, series: Series) -> bool:
-    """Whether a series holds one neuron, as its type or its name says."""
+    """Whether a series has one neuron, by its type or its name."""
     if series.info is None or not (
         series.is_units or decode.neuron_number(series.name) is not None
     ):
@@ -232,7 +234,7 @@ def _is_one_neuron(source: Source, series: Series) -> bool:
 
 
 def _imaging_area(source: Source, table: str) -> str:
-    """The location of the imaging plane of a plane segmentation, or "unknown"."""
+    """Return the location of the imaging plane of a plane segmentation, or "unknown"."""
     if not table:
         return schema.UNKNOWN_AREA
     plane = f"{table}/imaging_plane/location"
@@ -248,7 +250,7 @@ def _by_neuron(
     wanted: Callable[[str], bool],
     nodes: dict[str, xr.Dataset],
 ) -> list[Series]:
-    """Add series of one neuron each to the nodes; returns the series that are plain signals."""
+    """Add series of one neuron each to the nodes, and return the series that are plain signals."""
     same = all(decode.same_clock(account.source, members[0], series) for series in members)
     if len(members) > 1 and same:
         with account.step(container):
@@ -267,7 +269,7 @@ def _by_neuron(
 def _neuron_node(
     account: Account, container: str, area: str, members: list[Series]
 ) -> dict[str, xr.Dataset]:
-    """Series of one neuron each, side by side along unit_id."""
+    """Return series of one neuron each, side by side along unit_id."""
     source = account.source
     numbers = [decode.neuron_number(series.name) for series in members]
     ids, labels = _rois(account, members, _roi_table(source, members[0]), len(members))
@@ -292,5 +294,5 @@ def _neuron_node(
 
 
 def _single(array: LazyArray) -> LazyArray:
-    """The one column of (time, 1) as (time,)."""
+    """Return the one column of (time, 1) as (time,)."""
     return array if array.ndim == 1 else Taken(array, 0, 1)

@@ -29,7 +29,7 @@ _CLOCK = {"units": "s", "long_name": "session clock"}
 
 
 def kind_of(account: Account, path: str, names: list[str], stated: str) -> str:
-    """What kind of table a group is: one of `KINDS`, "" for one without times, "none" if it is none.
+    """Return the kind of table of a group: one of `KINDS`, "" without times, "none" for no table.
 
     `stated` is its neurodata type.
     """
@@ -49,12 +49,12 @@ def kind_of(account: Account, path: str, names: list[str], stated: str) -> str:
 
 
 def times_columns(names: list[str]) -> list[str]:
-    """Columns of times, a value per row: NWB calls them ``<what happened>_times``."""
+    """Return columns with a time per row, which NWB calls ``<what happened>_times``."""
     return [n for n in names if n.endswith("_times") and f"{n}_index" not in names]
 
 
 def _size(account: Account, path: str) -> int:
-    """The rows of a table, by its times.
+    """Return the number of rows of a table, by its times.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _size(account: Account, path: str) -> int:
 
 
 def table_node(account: Account, path: str) -> xr.Dataset:
-    """An interval table, a row per presentation; ragged columns are read, others lazy."""
+    """Return an interval table with a row per presentation; ragged columns are read, others lazy."""
     size = _size(account, f"{path}/start_time")
     table = columns.read_table(account, path)
     ids, more = columns.read_ids(account, path, size)
@@ -100,7 +100,7 @@ def table_node(account: Account, path: str) -> xr.Dataset:
 def events_node(
     account: Account, path: str, times: str = "timestamp", skip: Sequence[str] = ()
 ) -> xr.Dataset:
-    """A table with a row per event: `event_time`, and its columns along the events but for `skip`."""
+    """Return a table with a row per event: `event_time`, and its columns except `skip`."""
     size = _size(account, f"{path}/{times}")
     table = columns.read_table(account, path)
     array = columns.number_array(account.source, f"{path}/{times}")
@@ -116,22 +116,25 @@ def events_node(
 
 
 def events_by_column(account: Account, path: str, names: list[str]) -> dict[str, xr.Dataset]:
-    """Of a table with several columns of times, point events for each: by "" or ``_<column>``."""
-    found = times_columns(names)
+    """Return point events for each column of times of a table, by "" or ``_<column>``."""
+    columns_of_times = times_columns(names)
     return {
-        f"_{name}" if len(found) > 1 else "": events_node(account, path, name, found)
-        for name in found
+        f"_{name}" if len(columns_of_times) > 1 else "": events_node(
+            account, path, name, columns_of_times
+        )
+        for name in columns_of_times
     }
 
 
 def _other(name: str) -> str:
+    """Return the name of a column, changed if it is that of the times of events."""
     return "event_time_column" if name == schema.EVENT_TIME else name
 
 
 def labels_of_rows(
     account: Account, table: columns.Table, size: int, dim: str
 ) -> dict[str, xr.Variable]:
-    """Text of the tables that columns of row numbers refer to, as ``<column>_<text column>``."""
+    """Return text of the tables that columns of row numbers refer to, as ``<column>_<text column>``."""
     source, labels = account.source, {}
     for name in table.names:
         path = f"{table.path}/{name}"
@@ -155,7 +158,7 @@ def labels_of_rows(
 
 
 def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
-    """A table with a row per kind of event and its times ragged: the events in order of time.
+    """Return the events of a table with a row per kind and ragged times, in order of time.
 
     Columns of the table are repeated for each event of the kind; `kind` is the row.
     """
@@ -184,7 +187,7 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
 
 
 def samples_node(account: Account, path: str) -> xr.Dataset:
-    """A table with a row per sample: its columns as series on the clock `timestamps`."""
+    """Return the columns of a table with a row per sample as series on the clock `timestamps`."""
     size = _size(account, f"{path}/timestamps")
     table = columns.read_table(account, path)
     clock = columns.number_array(account.source, f"{path}/timestamps")

@@ -1,4 +1,4 @@
-"""Units of an NWB file: their spikes by area, and the columns of their table."""
+"""Units of an NWB file: their spikes by area, and the columns of their tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unit_nodes(
     more: Mapping[str, xr.Variable] | None = None,
     path: str = UNITS,
 ) -> dict[str, xr.Dataset]:
-    """The spikes of every area.
+    """Return the nodes of spikes of all areas.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def unit_nodes(
 
 
 def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Where each unit's spikes begin and how many there are: (unit,) int64 each.
+    """Return the first spike and the number of spikes of each unit, (unit,) int64 each.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
 def _unit_columns(
     account: Account, table: Table, ends: np.ndarray
 ) -> tuple[dict[str, xr.Variable], dict[str, xr.Variable]]:
-    """Columns with a value per unit, and ragged ones with values per spike, which end at `ends`."""
+    """Return columns with a value per unit, and ragged ones with a value per spike."""
     source, path = account.source, table.path
     of_spikes: dict[str, xr.Variable] = {}
     of_units: dict[str, xr.Variable] = {}
@@ -171,7 +171,7 @@ def _unit_columns(
 
 
 def unit_areas(account: Account, table: Table, n_units: int) -> np.ndarray:
-    """The area of every unit: (n_units,) str, "unknown" where the file does not say."""
+    """Return the area of each unit, (n_units,) str; "unknown" if the file does not have it."""
     for read in (_areas_by_electrodes, _areas_by_peak_channel, _areas_by_column, _areas_by_group):
         labels: list[str] | None = None
         with account.step(f"{table.path}/{_READS[read.__name__]}"):
@@ -183,6 +183,7 @@ def unit_areas(account: Account, table: Table, n_units: int) -> np.ndarray:
 
 
 def _locations(source: Source) -> np.ndarray | None:
+    """Return the location of each electrode, (electrode,) str, or None if the file has none."""
     name = f"{ELECTRODES}/location"
     info = source.info(name)
     return source.read(name) if info is not None and len(info.shape) == 1 else None
@@ -200,7 +201,7 @@ def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
 
 
 def _first_electrodes(account: Account, table: Table) -> list[int] | None:
-    """The row of the first electrode of each unit, -1 for one without; None if no column says it."""
+    """Return the row of the first electrode of each unit, -1 for none; None without such a column."""
     source, column = account.source, _column_of_electrodes(account.source, table)
     known = source.info(f"{ELECTRODES}/id") or source.info(f"{ELECTRODES}/location")
     if not column or known is None or len(known.shape) != 1:
@@ -217,7 +218,7 @@ def _first_electrodes(account: Account, table: Table) -> list[int] | None:
 
 
 def _places(account: Account, table: Table, n_units: int) -> dict[str, xr.Variable]:
-    """Where the first electrode of each unit is: ``electrode_x``, ..., (unit_id,) as the file has it."""
+    """Return the position of the first electrode of each unit: ``electrode_x``, ..., (unit_id,)."""
     first: list[int] | None = None
     with account.step(f"{table.path}/electrodes"):
         first = _first_electrodes(account, table)
@@ -239,7 +240,7 @@ def _places(account: Account, table: Table, n_units: int) -> dict[str, xr.Variab
 
 
 def _column_of_electrodes(source: Source, table: Table) -> str:
-    """The column with the electrodes of each unit: of that name, or one that says so; else ""."""
+    """Return the name of the column with the electrodes of each unit, or ""."""
     if "electrodes" in table.names:
         return "electrodes"
     targets = ((name, source.attr(f"{table.path}/{name}", "table")) for name in table.names)
@@ -275,7 +276,7 @@ def _areas_by_group(account: Account, table: Table) -> list[str] | None:
 
 
 def _location(source: Source, group: str) -> str:
-    """Where an electrode group is: an attribute, or a dataset in it."""
+    """Return the location of an electrode group, from an attribute or a dataset in it."""
     stated = source.attrs(group).get("location") if group else None
     if not stated and group and source.info(f"{group}/location") is not None:
         stated = source.read(f"{group}/location")
@@ -292,7 +293,7 @@ _READS = {
 
 
 def area_name(label: str) -> str:
-    """The short name of an area, fit for a node: "brain_region: ALM; layer: 5" gives "ALM"."""
+    """Return the short name of an area, fit for a node: "brain_region: ALM; layer: 5" gives "ALM"."""
     match = _REGION_KEY.search(label)
     name = (match.group(1) if match else label).strip()
     if name.lower() in _NO_AREA:

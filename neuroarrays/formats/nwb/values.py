@@ -20,7 +20,7 @@ _NO_UNIT = ("various", "unknown", "n/a", "n.a.", "none")
 
 
 def clock_of(source: Source, series: Series) -> xr.Variable:
-    """The time stamps of a series, (time,) float64, s."""
+    """Return the time stamps of a series, (time,) float64 in s."""
     if isinstance(series.clock, tuple):
         array: LazyArray = RegularClock(*series.clock, series.size)
     else:
@@ -29,7 +29,7 @@ def clock_of(source: Source, series: Series) -> xr.Variable:
 
 
 def values_of(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
-    """The values of a series, (time, ...), in its unit, times a factor."""
+    """Return the values of a series, (time, ...), in its unit."""
     scale, offset = series.scale * factor, series.offset * factor
     if series.frames is not None:
         if (scale, offset) == (1.0, 0.0):
@@ -49,7 +49,7 @@ def values_of(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
 
 
 def attrs_of(series: Series) -> dict[str, Any]:
-    """What is known of a series: unit, place in the file, rate (Hz), what the file says of it."""
+    """Return unit, path in the file, rate (Hz) and further attributes of a series."""
     rate = series.clock[1] or None if isinstance(series.clock, tuple) else None
     unit = "" if series.unit.lower() in _NO_UNIT else series.unit
     known = {"units": unit, "nwb_path": series.path, "sampling_rate": rate}

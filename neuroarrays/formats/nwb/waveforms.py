@@ -1,4 +1,4 @@
-"""Columns of the units of NWB that have values of each spike, ragged once or twice: waveforms, amplitudes.
+"""Columns of units in NWB with values of each spike, ragged once or twice: waveforms, amplitudes.
 
 Waveforms are ragged twice: an index says which rows are of one spike, a row per electrode of its unit,
 and an index of that index which spikes are of one unit. In the tree they are (spike, electrode, sample).
@@ -38,7 +38,7 @@ _MOST_SAMPLES = 1_000_000
 def of_spikes(
     account: Account, table: Table, name: str, ends: np.ndarray
 ) -> tuple[LazyArray, dict[str, Any]] | None:
-    """A ragged column that has values of each spike, lazily; None if it has other rows.
+    """Return a ragged column with values of each spike, lazily; None if it has other rows.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def of_spikes(
 def _by_spike(
     source: Source, path: str, array: LazyArray, starts: np.ndarray, stops: np.ndarray
 ) -> LazyArray:
-    """Rows of a column, those of a spike along the second axis: (spike, row of it, ...)."""
+    """Return a column with the rows of each spike along the second axis: (spike, row of it, ...)."""
     sizes = stops - starts
     if sizes.size and sizes[0] and (sizes == sizes[0]).all():
         return Blocks(sliced(array, slice(0, int(stops[-1]))), int(sizes[0]))
@@ -94,7 +94,7 @@ def _by_spike(
 
 
 def facts(source: Source, path: str) -> dict[str, Any]:
-    """What a column of waveforms says of itself: its unit, its rate (Hz)."""
+    """Return the unit and the rate (Hz) of a column of waveforms as attributes."""
     unit = str(source.attr(path, "unit") or "")
     rate = source.attr(path, "sampling_rate")
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
@@ -103,7 +103,7 @@ def facts(source: Source, path: str) -> dict[str, Any]:
 
 
 def dims_of(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
-    """The axes of a column of units after the first: samples and electrodes of waveforms, else numbered.
+    """Return the dimensions of the further axes of a column: samples and electrodes, or numbered ones.
 
     `sizes` takes the size of each; a column that disagrees with another one has axes of its own.
     """
@@ -118,7 +118,7 @@ def dims_of(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[s
 def with_axes(
     source: Source, table: Table, read: dict[str, xr.Variable], sizes: dict[str, int]
 ) -> dict[str, xr.Variable]:
-    """Columns of units with axes that say what they are, and `waveform_time`, s, where a rate is stated."""
+    """Return columns of units with named axes, and `waveform_time` in s if the rate is known."""
     labelled = dict(read)
     for name in (name for name in COLUMNS if name in read):
         variable = read[name]
@@ -129,7 +129,7 @@ def with_axes(
 
 
 def _sample_times(source: Source, table: Table, sizes: dict[str, int]) -> dict[str, xr.Variable]:
-    """When each sample of a waveform was, (waveform_sample,) s; {} where none states its rate."""
+    """Return the time of each sample of a waveform, (waveform_sample,) s; {} if no rate is known."""
     if sizes.get(SAMPLE, _MOST_SAMPLES + 1) > _MOST_SAMPLES:
         return {}
     for name in (name for name in COLUMNS if name in table.names):

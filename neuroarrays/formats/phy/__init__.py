@@ -1,4 +1,4 @@
-"""What Kilosort 2 to 4 write and phy curates: a folder of npy files and tables of clusters.
+"""The output of Kilosort 2 to 4, also curated in phy: a folder of npy files and tables of clusters.
 
 https://phy.readthedocs.io/en/latest/sorting_user_guide. In the folder::
 
@@ -13,7 +13,7 @@ https://phy.readthedocs.io/en/latest/sorting_user_guide. In the folder::
     whitening_mat_inv.npy        (channel, channel)
     channel_map.npy, channel_positions.npy, channel_shanks.npy     (channel,) (channel, 2) um (channel,)
 
-A unit is a cluster that has spikes. Merging in phy makes a new cluster: the clusters that it was made of
+A unit is a cluster that has spikes. Merging clusters in phy makes a new cluster. The merged clusters
 have no spikes any more, and their rows in the tables are passed over.
 """
 
@@ -43,20 +43,20 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 CLUSTERS, TEMPLATES = "spike_clusters.npy", "spike_templates.npy"
-#: Times in seconds on another clock, as TPrime and the pipelines around it call them.
+#: Files with times in seconds on another clock, which TPrime and pipelines that use it write.
 SYNCHRONISED = ("spike_times_sec_adj.npy", "spike_seconds_adj.npy")
-#: Files that are read where they are there, besides those above.
+#: Further files that are read if they exist.
 _READ = {
     "params.py", "amplitudes.npy", "templates.npy", "templates_ind.npy", "template_ind.npy",
     "whitening_mat_inv.npy", "channel_map.npy", "channel_positions.npy", "channel_shanks.npy",
     *SYNCHRONISED,
 }  # fmt: skip
-#: Names of a node of spikes that no column of a table may take.
+#: Names in a node of spikes that no column of a table may have.
 _RESERVED = {schema.SPIKE, schema.INTERVAL, *OF_UNITS}
 
 
 class PhyReader(Reader):
-    """Reads the folder of a sorting by Kilosort, curated in phy or not; a folder of these is one tree."""
+    """Reads the folder of a sorting by Kilosort, curated in phy or not, or a folder of these as one tree."""
 
     name = "phy"
     description = "Kilosort 2-4 and phy: a folder of spike_times.npy, spike_clusters.npy, params.py"
@@ -64,9 +64,10 @@ class PhyReader(Reader):
     only_area = schema.UNKNOWN_AREA
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether a folder has spike times, and the template of each, or the cluster and params.py.
+        """Whether a folder has spike times and templates, or spike times, clusters and params.py.
 
-        Arrays of these names alone may be in any unit: a mapping says it (`engine="arrays"`).
+        Spike times and clusters without params.py may be in any unit, which a mapping has to tell
+        (`engine="arrays"`).
         """
         clustered = probe.has(CLUSTERS) and probe.has("params.py")
         return probe.is_folder and probe.has(TIMES) and (clustered or probe.has(TEMPLATES))
@@ -87,15 +88,15 @@ class PhyReader(Reader):
         session : Probe
             The folder.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open of it.
+            The areas that the caller wants.
         sampling_rate : float, optional, Hz
-            Samples per second of spike_times.npy. By default what params.py says.
+            Sampling rate of spike_times.npy (default: the rate in params.py).
         times_from : str, optional
-            File of the folder that has the times of the spikes: "spike_times.npy" in samples, any
-            other in seconds. By default the times on another clock (spike_times_sec_adj.npy) where
-            they are there, else spike_times.npy.
+            File of the folder with the spike times: "spike_times.npy" has samples, any other file
+            seconds (default: spike_times_sec_adj.npy, with times on another clock, or else
+            spike_times.npy).
         """
         params = read_params(session.child("params.py"))
         if sampling_rate is not None:
@@ -122,21 +123,16 @@ class PhyReader(Reader):
                 "spikes", schema.ROW_SIZE, sizes, sample_dimension=schema.SPIKE
             ),
         }
-        of_each = {"amplitude": "amplitudes.npy", "template": TEMPLATES}
-        spikewise = {
-            column: by_unit(clusters.values(session.child(stored)), clusters).variable(
-                [schema.SPIKE]
-            )
-            for column, stored in of_each.items()
-            if session.has(stored)
-        }
-        peaks = labels_of_peaks(session, clusters, ids.size)
-        own = {schema.UNIT: xr.Variable(schema.UNIT, ids), **spikewise, **peaks}
-        taken = own.keys() | variables.keys() | _RESERVED
-        coords = own | {
-            f"{column}_" if column in taken else column: xr.Variable(schema.UNIT, values)
-            for column, values in columns.items()
-        }
+        coords = {schema.UNIT: xr.Variable(schema.UNIT, ids)}
+        for label, stored in (("amplitude", "amplitudes.npy"), ("template", TEMPLATES)):
+            if session.has(stored):
+                values = by_unit(clusters.values(session.child(stored)), clusters)
+                coords[label] = values.variable([schema.SPIKE])
+        coords |= labels_of_peaks(session, clusters, ids.size)
+        reserved = coords.keys() | variables.keys() | _RESERVED
+        for column, labels in columns.items():
+            label = f"{column}_" if column in reserved else column
+            coords[label] = xr.Variable(schema.UNIT, labels)
         attrs = {"session_id": name, **params.attrs()} | ({"notes": notes} if notes else {})
         nodes = {
             "": xr.Dataset(attrs=attrs),

@@ -1,4 +1,4 @@
-"""The clusters of a sorting, and the channels of its units: computed where they are indexed."""
+"""The clusters of a sorting and the channels of its units, which are computed when they are indexed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TIMES = "spike_times.npy"
 
 @dataclass(frozen=True)
 class Clusters(UnitOfSpikes):
-    """The cluster of each spike, and what else the folder has a number for each spike of."""
+    """The cluster of each spike, and further values of each spike in the folder."""
 
     def values(self, file: Probe) -> LazyArray:
-        """The array of an npy file that has a number for each spike, in the order of the file.
+        """Return the array of an npy file with a number for each spike, (spike,) in order of the file.
 
         Raises
         ------
         FormatError
-            If it has more or fewer.
+            If the file has more or fewer numbers.
         """
         array = npy(file, 1)
         if array.shape[0] != self.spikes:
@@ -47,20 +47,20 @@ class Clusters(UnitOfSpikes):
 
 @dataclass(frozen=True)
 class Templates:
-    """Mean waveforms, and which is whose.
+    """The templates (mean waveforms) of a sorting, and the template of each spike.
 
     Attributes
     ----------
     clusters : Clusters
-        Of the spikes.
-    of_spikes : LazyArray
-        (spike,) numbers of templates.
-    waveforms : LazyArray
-        (template, sample, channel) in any unit, whitened.
-    channels : LazyArray or None
-        (template, channel) rows of channels that the waveforms are of; None: all channels.
-    unwhiten : LazyArray or None
-        (channel, channel) matrix without unit that undoes the whitening; None: they are not whitened.
+        The cluster of each spike.
+    of_spikes : (spike,) LazyArray
+        The template of each spike.
+    waveforms : (template, sample, channel) LazyArray
+        Waveforms in any unit, whitened if `unwhiten` is given.
+    channels : (template, channel) LazyArray or None
+        Rows of the channels of each waveform; None if waveforms have all channels.
+    unwhiten : (channel, channel) LazyArray or None
+        Matrix without unit that undoes the whitening; None if waveforms are not whitened.
     """
 
     clusters: Clusters
@@ -70,23 +70,26 @@ class Templates:
     unwhiten: LazyArray | None
 
     def peaks(self) -> np.ndarray:
-        """The channel on which the template of most spikes of each unit is largest: (unit,) int64.
+        """Return the channel with the largest waveform of each unit: (unit,) int64.
+
+        The waveform of a unit is the template of most of its spikes.
 
         Raises
         ------
         FormatError
-            If a spike has a template, or a template a channel, that is not there.
+            If the template of a spike, or the channel of a template, does not exist.
         """
         parts = self.of_spikes, self.waveforms, self.channels, self.unwhiten
         token = "peak channels", self.clusters.source, *map(exact_token, parts)
         return cached(token, lambda: (self._peaks(),))[0]
 
     def _peaks(self) -> np.ndarray:
+        """Compute the channels that `peaks` returns."""
         count = self.waveforms.shape[0]
         numbers = self.of_spikes.load().astype(np.int64)
         wrong = numbers[(numbers < 0) | (numbers >= count)]
         if wrong.size:
-            self._refuse(f"templates from 0 to {count - 1}", f"a spike of template {wrong[0]}")
+            raise self._error(f"templates from 0 to {count - 1}", f"a spike of template {wrong[0]}")
         labels = self.clusters.labels()
         ids, _ = counted(labels)
         pairs, spikes = counted(np.searchsorted(ids, labels) * count + numbers)
@@ -96,58 +99,59 @@ class Templates:
             if size > largest[unit]:
                 best[unit], largest[unit] = template, size
         unwhiten = None
-        if (
-            self.unwhiten is not None
-        ):  # float32, as Kilosort has waveforms: of one kind they multiply fast
+        if self.unwhiten is not None:
+            # Matrices of the same dtype multiply fast; Kilosort writes waveforms as float32.
             unwhiten = self.unwhiten.load().astype(np.result_type(self.waveforms.dtype, np.float32))
         distinct, which = np.unique(best, return_inverse=True)
         peaks = [self._peak(int(template), unwhiten) for template in distinct]
         return np.array(peaks, np.int64)[which.ravel()] if peaks else best
 
     def _peak(self, template: int, unwhiten: np.ndarray | None) -> int:
-        """The channel with the largest difference between the highest and the lowest value."""
+        """Return the channel of a template with the largest peak-to-peak amplitude, or -1 if unknown."""
         waveform = self.waveforms.outer((template, slice(None), slice(None)))
         rows = np.arange(waveform.shape[1])
         if self.channels is not None:  # padded with -1, or with the number of channels
             rows = self.channels.outer((template, slice(None))).astype(np.int64)
+        is_channel = rows >= 0
         if unwhiten is not None:
             total = unwhiten.shape[0]
-            if rows.size and rows.max() > total - (self.channels is None):
+            largest = total if self.channels is not None else total - 1
+            if rows.size and rows.max() > largest:
                 expected = f"{total} channels, as in whitening_mat_inv.npy"
-                self._refuse(expected, f"the channel in row {rows.max()}")
-            there = (rows >= 0) & (rows < total)
-        else:
-            there = rows >= 0
-        waveform, rows = waveform[:, there], rows[there]
+                raise self._error(expected, f"the channel in row {rows.max()}")
+            is_channel &= rows < total
+        waveform, rows = waveform[:, is_channel], rows[is_channel]
         if unwhiten is not None:
             waveform = waveform @ unwhiten[np.ix_(rows, rows)]
         if not waveform.size or not np.isfinite(waveform).all():
             return -1
         return int(rows[np.ptp(waveform, axis=0).argmax()])
 
-    def _refuse(self, expected: str, found: str) -> None:
+    def _error(self, expected: str, value: str) -> FormatError:
+        """Return an error about templates.npy."""
         folder = self.clusters.source.location.parent.path
-        raise FormatError(folder, "templates.npy", expected, found)
+        return FormatError(folder, "templates.npy", expected, value)
 
 
 def _at_peaks(units: np.ndarray, values: LazyArray, templates: Templates) -> np.ndarray:
-    """Values of channels, (channel,), of the one on which each unit is largest: (unit,).
+    """Return values of channels, (channel,), at the peak channel of each unit: (unit,).
 
-    NaN, or -1 of whole numbers, where its template has no finite values.
+    A unit whose template has no finite values gets NaN, or -1 for whole numbers.
     """
     peaks = templates.peaks()[units]
-    known = values.load()
-    if peaks.size and peaks.max() >= known.size:
+    by_channel = values.load()
+    if peaks.size and peaks.max() >= by_channel.size:
         folder = templates.clusters.source.location.parent.path
-        found = f"a template on the channel in row {peaks.max()}"
-        raise FormatError(folder, "channel_*.npy", f"{known.size} channels", found)
-    missing = np.nan if known.dtype.kind == "f" else -1
-    padded = np.append(known, np.array([missing], known.dtype))  # the last is that of peak -1
+        row = f"a template on the channel in row {peaks.max()}"
+        raise FormatError(folder, "channel_*.npy", f"{by_channel.size} channels", row)
+    unknown = np.nan if by_channel.dtype.kind == "f" else -1
+    # The added last value is that of peak -1.
+    padded = np.append(by_channel, np.array([unknown], by_channel.dtype))
     return np.asarray(padded[peaks])
 
 
 def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, xr.Variable]:
-    """The channel on which the template of each unit is largest, and where it lies in um: (unit,), lazy."""
+    """Return the peak channel of each unit and its position in um as lazy labels, (unit,) each."""
     if not (folder.has("templates.npy") and folder.has("spike_templates.npy")):
         return {}
     optional = {
@@ -158,19 +162,16 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
     waveforms = npy(folder.child("templates.npy"), 3)
     channels = optional["templates_ind"]
     if channels is None:
-        channels = optional["template_ind"]  # as spikeinterface calls it
-    known = optional["channel_map"]
-    if channels is None and known is not None and known.shape[0] != waveforms.shape[2]:
-        expected = (
-            f"templates of {known.shape[0]} channels, as channel_map.npy has, or templates_ind.npy"
-        )
+        channels = optional["template_ind"]  # the name that spikeinterface uses
+    numbers = optional["channel_map"]
+    if channels is None and numbers is not None and numbers.shape[0] != waveforms.shape[2]:
+        expected = f"templates of {numbers.shape[0]} channels, as channel_map.npy has, or templates_ind.npy"
         raise FormatError(folder.given, "templates.npy", expected, f"{waveforms.shape[2]} channels")
     templates = Templates(
         clusters, clusters.values(folder.child("spike_templates.npy")), waveforms,
         channels, optional["whitening_mat_inv"],
     )  # fmt: skip
     positions, shanks = optional["channel_positions"], optional["channel_shanks"]
-    numbers = optional["channel_map"]
     if numbers is None:
         numbers = InMemory(np.arange(waveforms.shape[2]))
     values: dict[str, tuple[LazyArray, str]] = {
@@ -189,12 +190,12 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
 
 
 def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> LazyArray:
-    """The times of the spikes, (spike,) float64, s, in the order of the file.
+    """Return the times of the spikes, (spike,) float64 in s, in the order of the file.
 
     Raises
     ------
     FormatError
-        If nothing says how many samples there are in a second, or a time is no whole number of them.
+        If the sampling rate is unknown, or a time is not a whole number of samples.
     """
     stored = clusters.values(session.child(file))
     if file != TIMES:
@@ -207,8 +208,8 @@ def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> L
             params.problem or "none",
             "say sampling_rate=30000, say",
         )
-    if stored.dtype.kind == "f" and (wrong := stored.load() % 1 != 0).any():  # NaN too
-        found = f"{stored.load()[wrong][0]} at spike {int(wrong.argmax()):,}"
+    if stored.dtype.kind == "f" and (wrong := stored.load() % 1 != 0).any():  # True for NaN
+        value = f"{stored.load()[wrong][0]} at spike {int(wrong.argmax()):,}"
         hint = "times in seconds are read from a file of another name: times_from="
-        raise FormatError(session.child(file).given, "", "whole numbers of samples", found, hint)
+        raise FormatError(session.child(file).given, "", "whole numbers of samples", value, hint)
     return seconds(stored, params.sampling_rate)

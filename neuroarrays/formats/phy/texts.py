@@ -1,4 +1,4 @@
-"""The text files of a phy folder: params.py, which is read and never run, and tables of clusters."""
+"""The text files of a phy folder: params.py, which is parsed and never run, and tables of clusters."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.texts import read_csv
+from neuroarrays.formats.labels import label_column
 from neuroarrays.schema import node_name
-from neuroarrays.tree.columns import plain_column
 
-#: Column of a table that says whose the row is; phy 1 called it otherwise in cluster_info.
+#: Names of the column of a table with the cluster of a row; phy 1 wrote "id" in cluster_info.
 _IDS = ("cluster_id", "id")
 _INFO = "cluster_info"
 
 
 @dataclass(frozen=True)
 class Params:
-    """What params.py says.
+    """The contents of params.py.
 
     Attributes
     ----------
-    sampling_rate : float or None
+    sampling_rate : float or None, Hz
         Samples per second.
     values : dict
-        All names with plain values.
+        Values of all names that have a plain value.
     problem : str
-        Why there is no rate, in words.
+        A sentence that tells why there is no rate, or "".
     notes : list of str
-        What in it was not read.
+        Notes about lines that were not read.
     """
 
     sampling_rate: float | None = None
@@ -44,18 +44,18 @@ class Params:
     notes: list[str] = field(default_factory=list)
 
     def attrs(self) -> dict[str, Any]:
-        """Attributes of the session."""
-        kept = {
+        """Return attributes of the session."""
+        attrs = {
             key: self.values[key]
             for key in ("n_channels_dat", "dat_path", "dtype")
             if isinstance(self.values.get(key), int | str)
         }
-        return kept | ({"sampling_rate": self.sampling_rate} if self.sampling_rate else {})
+        return attrs | ({"sampling_rate": self.sampling_rate} if self.sampling_rate else {})
 
     def duration(self, folder: Probe) -> float | None:
-        """How long the recording is, s, by the size of its file in the folder or beside it; None if unknown.
+        """Return the duration of the recording in s, by the size of its file, or None if unknown.
 
-        Other folders that params.py names are not looked into.
+        The file is looked for in the folder and beside it, but not in other folders of params.py.
         """
         stored = self.values.get("dat_path")
         paths = stored if isinstance(stored, list | tuple) else [stored]
@@ -77,7 +77,7 @@ class Params:
 
 
 def read_params(file: Probe) -> Params:
-    """What params.py says in lines ``name = value``; other code in it is not run, but noted."""
+    """Read the lines ``name = value`` of params.py; other code is not run, and notes name it."""
     if not file.is_file:
         return Params(problem="no such file")
     values: dict[str, Any] = {}
@@ -98,12 +98,12 @@ def read_params(file: Probe) -> Params:
     rate = values.get("sample_rate")
     if isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < math.inf:
         return Params(float(rate), values, "", notes)
-    found = f"sample_rate = {rate!r}"[:80] if "sample_rate" in values else "no plain sample_rate"
-    return Params(None, values, "; ".join([found, *notes]), notes)
+    problem = f"sample_rate = {rate!r}"[:80] if "sample_rate" in values else "no plain sample_rate"
+    return Params(None, values, "; ".join([problem, *notes]), notes)
 
 
 def _assigned(statement: ast.stmt) -> list[str]:
-    """The plain names that a statement gives a value to; [] where it does something else."""
+    """Return the names that a statement assigns a value to; [] if it does anything else."""
     targets: list[ast.expr] = []
     if isinstance(statement, ast.Assign):
         targets = statement.targets
@@ -114,7 +114,10 @@ def _assigned(statement: ast.stmt) -> list[str]:
 
 
 def _statements(file: Probe) -> list[ast.stmt | str]:
-    """The statements of a file; where it is no Python as a whole, of each line, or which line it is."""
+    """Return the statements of a file, parsed line by line if it is not Python as a whole.
+
+    A line that is not Python is returned as text, such as "line 3".
+    """
     text = file.read_bytes().decode("utf-8-sig", "replace")  # a path may be in any encoding
     try:
         return list(ast.parse(text).body)
@@ -132,21 +135,22 @@ def _statements(file: Probe) -> list[ast.stmt | str]:
 def cluster_labels(
     folder: Probe, ids: np.ndarray, notes: list[str]
 ) -> tuple[dict[str, np.ndarray], set[str]]:
-    """The columns of all tables of clusters, in the order of the units.
+    """Read the columns of all tables of clusters, in the order of the units.
 
     Parameters
     ----------
     folder : Probe
-        With cluster_*.tsv or .csv. What cluster_info repeats of the others is theirs.
+        Folder with cluster_*.tsv or .csv. If cluster_info repeats a column of another table, the
+        other table counts.
     ids : (unit,) int64
         Clusters that have spikes.
     notes : list of str
-        Takes what is in the tables and of no unit, and units that are in none.
+        Notes are added about rows of no unit, and units without a row.
 
     Returns
     -------
     columns : dict of str to (unit,) array
-        Numbers, NaN where a table has no row for a unit; or text, "" there.
+        Numbers, or text. A unit without a row has NaN or "".
     tables : set of str
         Names of the files.
 
@@ -164,7 +168,7 @@ def cluster_labels(
     ]
     columns: dict[str, np.ndarray] = {}
     order = sorted(files, key=lambda file: (file.stem == _INFO, file.suffix != ".tsv"))
-    for file in order:  # phy reads .csv of its first version, and writes .tsv
+    for file in order:  # phy writes .tsv, and reads .csv that its first version wrote
         table = _table(file)
         key = next((name for name in _IDS if name in table), None)
         if key is None:
@@ -184,9 +188,7 @@ def cluster_labels(
         if unlisted := np.setdiff1d(ids, rows).tolist():
             notes.append(f"{file.name}: no row for the units {shorten(unlisted)}")
         for name in table.columns.drop(key):
-            column = plain_column(table[name].set_axis(rows).reindex(ids))
-            if column.dtype.kind not in "biuf":
-                column = np.array(["" if text is None else str(text) for text in column], object)
+            column = label_column(table[name].set_axis(rows).reindex(ids))
             label = node_name(str(name))
             if label in columns and file.stem != _INFO:
                 notes.append(f"{file.name}: {label} not read: another table has it")
@@ -195,7 +197,7 @@ def cluster_labels(
 
 
 def _table(file: Probe) -> Any:
-    """A text table, a DataFrame; tables of phy are separated by tabs, also those called .csv."""
+    """Read a text table as a DataFrame; tables of phy have tabs as separators, also as .csv."""
     text = file.read_text().removeprefix("\ufeff")
     with safety.readable(file.given, "", "a table of clusters"):
         separator = "\t" if "\t" in text.partition("\n")[0] else ","

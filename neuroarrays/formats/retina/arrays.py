@@ -1,4 +1,4 @@
-"""Lazy arrays as the retina readers need them: numbers of a kind, joined, cut, scaled."""
+"""Lazy arrays that the retina readers need: converted, joined, cut and scaled numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neuroarrays.lazy.views import Joined, Taken, sliced
 
 
 def npy_array(path: str | os.PathLike[str] | Header) -> FileArray:
-    """The lazy array of an npy file; only its header is read.
+    """Return the lazy array of an npy file; only its header is read.
 
     Raises
     ------
@@ -31,19 +31,19 @@ def npy_array(path: str | os.PathLike[str] | Header) -> FileArray:
 
 
 def floats(array: LazyArray) -> LazyArray:
-    """The array if it holds floats, else in float32 (one- and two-byte integers) or float64."""
+    """Return an array as floats: float32 for one- and two-byte integers, float64 for larger ones."""
     if array.dtype.kind == "f":
         return array
     return as_dtype(array, np.dtype("f4" if array.dtype.itemsize <= 2 else "f8"))
 
 
 def pixels(array: LazyArray) -> LazyArray:
-    """The array if it holds floats or unsigned integers, else in float32."""
+    """Return an array if it has floats or unsigned integers, otherwise as float32."""
     return array if array.dtype.kind in "uf" else as_dtype(array, np.dtype("f4"))
 
 
 def scaled(array: LazyArray, factor: float) -> LazyArray:
-    """An array of floats times a number."""
+    """Return an array of floats multiplied by a number."""
     return Elementwise(_times, (array,), array.dtype, (factor,))
 
 
@@ -52,7 +52,7 @@ def _times(values: np.ndarray, factor: float) -> np.ndarray:
 
 
 def column(table: LazyArray, number: int, dtype: np.dtype) -> LazyArray:
-    """A column of a table (row, column) in another dtype; what is no number is 0 in integers."""
+    """Return a column of a table (row, column) in another dtype; NaN becomes 0 in integers."""
     return Elementwise(_numbers, (Taken(table, number, 1),), dtype, (dtype,))
 
 
@@ -61,7 +61,7 @@ def _numbers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def repeated(values: np.ndarray, times: int) -> LazyArray:
-    """Labels of trials as labels of their frames, (trial x frame,)."""
+    """Return labels of trials as labels of their frames, (trial x frame,)."""
     return Computed(_repeated, (values.size * times,), values.dtype, (values, times))
 
 
@@ -70,12 +70,12 @@ def _repeated(frames: np.ndarray, values: np.ndarray, times: int) -> np.ndarray:
 
 
 def cut(array: LazyArray, length: int) -> LazyArray:
-    """The first rows of an array."""
+    """Return the first rows of an array."""
     return array if array.shape[0] <= length else sliced(array, slice(length))
 
 
 def joined(parts: Sequence[LazyArray], path: str | os.PathLike[str], where: str) -> LazyArray:
-    """Arrays one after another along their first axis.
+    """Concatenate arrays along their first axis.
 
     Raises
     ------

@@ -52,13 +52,13 @@ class OpenRetinaReader(Reader):
     blocks = (retina.TRAIN,)
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether there is a session file with `responses_*` at its root."""
+        """Whether a path has a session file with `responses_*` at its root."""
         return any(asked(_is_session, file) for file in _files(probe))
 
     def list_sessions(
         self, probe: Probe, *, test_names: str | Sequence[str] | None = None
     ) -> Sessions:
-        """Session files by their names without suffix.
+        """List session files by their names without suffix.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ def _listed(names: str | Sequence[str] | None) -> list[str]:
 
 
 def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
-    """Block -> the stimuli joined in it."""
+    """Return the stimuli that are joined in each block."""
     if not tests:
         return {name: [name] for name in names}
     test_blocks = {name: _block_name(name) for name in tests}
@@ -130,7 +130,7 @@ def _blocks(names: Iterable[str], tests: list[str]) -> dict[str, list[str]]:
 
 
 def _block_name(test: str) -> str:
-    """The name of a test's block: the stimulus's own, unless it names a side of a split."""
+    """Return the name of a test's block: that of the stimulus, unless it is a side of a split."""
     return f"test_{test}" if test in (retina.TRAIN, "validation") else test
 
 
@@ -141,7 +141,7 @@ def _files(probe: Probe) -> list[Probe]:
 
 
 def _stimuli(probe: Probe) -> list[str]:
-    """Names of the stimuli that a file has responses to."""
+    """Return the names of the stimuli with responses in a file."""
     names = (name for name in probe.names if name.startswith(_RESPONSES))
     return sorted(name.removeprefix(_RESPONSES) for name in names)
 
@@ -171,7 +171,7 @@ class _OpenRetinaSession:
         self.shared = probe.parent.child(_STIMULI)
 
     def part(self, names: list[str], rate: float | None, mismatch: str) -> BlockData:
-        """Stimuli of these names one after another."""
+        """Return stimuli of these names one after another."""
         attrs = retina.rate_attrs(rate, None) | {"session_id": self.id, "stimuli": names}
         responses, movies, lengths, missing = [], [], [], []
         for name in names:
@@ -206,14 +206,14 @@ class _OpenRetinaSession:
         )
 
     def _responses(self, name: str) -> LazyArray:
-        """Responses as (time, unit)."""
+        """Return responses as (time, unit)."""
         stored = file_array(self.file, _RESPONSES + name)
         if len(stored.shape) != 2:
             raise FormatError(self.path, _RESPONSES + name, "(unit, time)", f"shape {stored.shape}")
         return transposed(arrays.floats(stored))
 
     def _movie(self, name: str) -> LazyArray | None:
-        """The movie as (time, channel, y, x): the session's own, else the shared one."""
+        """Return the movie as (time, channel, y, x): that of the session, or else the shared one."""
         beside = self.shared.child(f"{name}.npy")
         if _STIMULUS + name in self.root:
             stored: LazyArray = file_array(self.file, _STIMULUS + name)
@@ -228,7 +228,7 @@ class _OpenRetinaSession:
         return Arranged(arrays.pixels(stored), (1, 0, 2, 3))
 
     def _units(self, count: int) -> dict[str, np.ndarray]:
-        """One value per unit: what `session_info` has of that length."""
+        """Return the entries of `session_info` with one value per unit."""
         return {
             key: self.file.read(f"{_INFO}/{key}")
             for key in self.file.names(_INFO)
@@ -236,7 +236,7 @@ class _OpenRetinaSession:
         }
 
     def info(self, node: str) -> dict[str, xr.Dataset]:
-        """The rest of `session_info`, as a node of arrays with dims of their own."""
+        """Return the other entries of `session_info`, as a node of arrays."""
         count = (self.file.info(_RESPONSES + self.names[0]) or _NO_INFO).shape[0]
         rest: dict[str, xr.Variable] = {}
         for key in self.file.names(_INFO):

@@ -1,4 +1,4 @@
-"""Repeats that are stored cell by cell, `<group>/cellNN`, as two of the datasets have them."""
+"""Repeats that a file stores cell by cell in `<group>/cellNN`, as two of the datasets do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _CELL = re.compile(r"cell_?(\d+)$")
 
 
 def numbers(file: Source, group: str) -> dict[str, int]:
-    """Names of the cells in a group and their numbers, in the order of these."""
+    """Return the names of the cells in a group and their numbers, in the order of the numbers."""
     by_name = {name: int(m[1]) for name in file.names(group) if (m := _CELL.match(name))}
     return dict(sorted(by_name.items(), key=lambda item: item[1]))
 
 
 def repeats(file: Source, group: str, units: int) -> LazyArray | None:
-    """Repeats of all cells in a group, (trial, frame, unit) float; None if it has no cells.
+    """Return repeats of all cells in a group, (trial, frame, unit) float; None if it has no cells.
 
     Raises
     ------

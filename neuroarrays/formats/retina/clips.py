@@ -1,4 +1,4 @@
-"""Clips in any order by index, pickled arrays left in their file, traces at the frames shown."""
+"""Clips of a movie in any order, pickled arrays that stay in their file, and upsampled traces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuroarrays.lazy.views import Blocks, Folded, InMemory, Taken
 
 
 def clips(array: LazyArray, order: np.ndarray, length: int, flip: bool = False) -> LazyArray:
-    """Clips of an array (time, ...) one after another, the last axis mirrored if asked.
+    """Return clips of an array (time, ...) one after another, with the last axis mirrored if wanted.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def clips(array: LazyArray, order: np.ndarray, length: int, flip: bool = False) 
 
 @dataclass(frozen=True)
 class Pickled:
-    """A pickle, in a file or in a zip; its large arrays stay there.
+    """A pickle in a file or in a zip, whose large arrays stay there.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Pickled:
         return self.location.path
 
     def load(self) -> Any:
-        """The content of the pickle; only plain values and arrays may be in it.
+        """Read the pickle; only plain values and arrays may be in it.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Pickled:
         return load_pickle(data, (), stored=True, where=self.member, path=self.path)
 
     def array(self, value: Any) -> LazyArray:
-        """The lazy array of a loaded value.
+        """Return the lazy array of a loaded value.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Pickled:
 
 
 def frame_times(triggers: np.ndarray, duration: float, frames: int) -> LazyArray:
-    """Times of the frames that followed each trigger, s: (trigger x frame,) float64.
+    """Return times of the frames after each trigger, (trigger x frame,) float64 in s.
 
     `frames` times from each trigger to `duration` later, both ends included.
     """
@@ -107,7 +107,7 @@ def frame_times(triggers: np.ndarray, duration: float, frames: int) -> LazyArray
 def _frame_times(
     wanted: np.ndarray, triggers: np.ndarray, duration: float, frames: int
 ) -> np.ndarray:
-    """Frame times exactly as `numpy.linspace` gives them."""
+    """Compute frame times exactly as `numpy.linspace` does."""
     start: np.ndarray = triggers[wanted // frames]
     stop, number = start + duration, wanted % frames
     step = (stop - start) / max(frames - 1, 1)
@@ -118,7 +118,7 @@ def _frame_times(
 def upsampled(
     traces: FileArray, clocks: tuple[FileArray, ...], rows: np.ndarray, times: LazyArray
 ) -> LazyArray:
-    """Traces at the times of frames, each divided by its deviation: (time, unit) float64.
+    """Return traces at the times of frames, divided by their deviations: (time, unit) float64.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sessions that are folders, or zips of folders that are read in place: their files by name."""
+"""The files of sessions that are folders, or zips of folders, which are not unpacked."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Recorded:
 
     @property
     def path(self) -> str:
-        """Where it is, for messages."""
+        """The path of the file, for messages."""
         return f"{self.probe.path}/{self.name}"
 
 
 def members(probe: Probe) -> list[str]:
-    """The files of a session by their paths inside it, without hidden ones and those of macOS.
+    """Return the files of a session by path, without hidden ones and those of macOS.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def members(probe: Probe) -> list[str]:
             probe.described(full=False),
             "it is truncated or damaged; download it again",
         )
-    kept = (name for name in probe.names if "__MACOSX" not in name)
-    return sorted(name for name in kept if not name.rpartition("/")[2].startswith("."))
+    members = (name for name in probe.names if "__MACOSX" not in name)
+    return sorted(name for name in members if not name.rpartition("/")[2].startswith("."))
 
 
 def member_source(probe: Probe, name: str) -> Source:
-    """The HDF5 file of that name in a session.
+    """Return the HDF5 file of a name in a session.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def member_source(probe: Probe, name: str) -> Source:
 
 
 def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence[str]) -> Sessions:
-    """The file with a given ending in each session; sessions without one become notes.
+    """Return the file with an ending in each session; sessions without one become notes.
 
     Parameters
     ----------

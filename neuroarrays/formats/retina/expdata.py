@@ -1,4 +1,4 @@
-"""What the file `expdata.mat` of a Karamanlis 2024 session says, or what is known of its species."""
+"""Facts of a session of Karamanlis 2024, from its file `expdata.mat` or by its species."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _EXPDATA = "expdata.mat"
 
 
 def species_of(name: str) -> str:
-    """The species in the name of a session."""
+    """Return the species in the name of a session."""
     return next((species for species in RATES if species in name), "unknown")
 
 
 class Experiment:
-    """What `expdata.mat` says of a session, or what is known of its species.
+    """The facts in `expdata.mat` of a session, or those of its species.
 
     A file that is no HDF5 counts as absent: the responses do not depend on it.
     """
@@ -71,11 +71,11 @@ class Experiment:
         return [float(v) for v in np.ravel(self.file.read(name))]
 
     def units(self, count: int) -> dict[str, Any]:
-        """Identifiers, electrodes, quality and cell types, where there is one for every unit."""
+        """Return identifiers, electrodes, quality and cell types that exist for all units."""
         return self._identity(count) | self._types(count)
 
     def _identity(self, count: int) -> dict[str, Any]:
-        """The columns of `units`: identifier, electrode, cluster of it, quality (1 is best)."""
+        """Return the columns of `units`: identifier, electrode, cluster, quality (1 is best)."""
         info = self.file.info("units") if self.file is not None else None
         if self.file is None or info is None or info.shape != (4, count):
             return {}
@@ -96,7 +96,7 @@ class Experiment:
         return {"cell_type_id": types, "cell_type": np.array(names, object)}
 
     def _labels(self) -> list[str]:
-        """Names of the types: a cell array of text, each in a dataset of its own."""
+        """Return the names of the types, from a cell array of text with a dataset each."""
         info = self.file.info("typelabels") if self.file is not None else None
         if self.file is None or info is None or info.dtype.kind != "O":
             return []
@@ -106,7 +106,7 @@ class Experiment:
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
-    """Numbers as int64 where all are whole, else as float64: one that is missing stays NaN."""
+    """Return numbers as int64 if all are whole, otherwise as float64 with NaN for missing ones."""
     numbers = np.asarray(values, np.float64)
     is_whole = np.isfinite(numbers).all() and (numbers % 1 == 0).all()
     return numbers.astype(np.int64) if is_whole else numbers

@@ -1,4 +1,4 @@
-"""Flashed images as nodes of an aligned tree: an image is a presentation, there is no clock."""
+"""Nodes of an aligned tree for flashed images, in which an image is a presentation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Flashes:
 
 
 def flash_nodes(block: str, flashes: Flashes) -> dict[str, xr.Dataset]:
-    """The session, retina and table of presentations of one block.
+    """Return the session, retina and table of presentations of one block.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class GoldinReader(Reader):
         return any(asked(_is_session, file) for file in probe.glob(f"*{_END}"))
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """Files by their names without the ending that all have."""
+        """List files by their names without the ending that all have."""
         return find(probe, _is_named, called=_session_name)
 
     def open_session(
@@ -96,14 +96,14 @@ def _is_session(probe: Probe) -> bool:
 
 
 class _GoldinSession:
-    """One session file, and the nodes that are made of it."""
+    """One session file, and the nodes of its tree."""
 
     def __init__(self, probe: Probe, name: str, scale: float):
         self.path, self.name, self.scale = probe.path, name, scale
         self.file: Source = probe.source
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
-        """Session, retina and presentations of one block."""
+        """Return session, retina and presentations of one block."""
         shown = arrays.pixels(file_array(self.file, f"{block}/stimulus"))
         stored = self._rate(file_array(self.file, f"{block}/response/binned"))
         if len(shown.shape) != 3 or len(stored.shape) != 2:

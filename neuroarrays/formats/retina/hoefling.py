@@ -56,7 +56,7 @@ TRAIN_PLACES = (*range(5, 59), *range(64, 118))
 PRESENTED = 123
 #: Clips of the movie that open-retina's configuration validates on, by number.
 VALIDATION_CLIPS = (0, 4, 10, 11, 18, 30, 45, 62, 67, 77, 79, 80, 81, 83, 95)
-#: Which units are kept: the filters of the article.
+#: The filters of units in the article.
 PUBLISHED: Mapping[str, Any] = {
     "cell_types": range(1, 33),
     "d_qi": 0.6,
@@ -86,7 +86,7 @@ class HoeflingReader(Reader):
     def list_sessions(
         self, probe: Probe, *, stimulus: str = "natural", movie: str | None = None
     ) -> Sessions:
-        """The fields of the file of responses.
+        """List the fields of the file of responses.
 
         Parameters
         ----------
@@ -143,15 +143,15 @@ class HoeflingReader(Reader):
         retina.choice("response", response, tuple(_RESPONSES))
         filters = _filters(units)
         field = _Field(session.file, session.name, stimulus, response)
-        kept = field.kept(filters)
-        if kept.size <= filters.get("min_units", 0):
+        rows = field.unit_rows(filters)
+        if rows.size <= filters.get("min_units", 0):
             request.notes.append(
-                f"{name} left out: {many(kept.size, 'unit')} left by the filters; units='all' keeps all"
+                f"{name} left out: {many(rows.size, 'unit')} left by the filters; units='all' keeps all"
             )
             return {}
-        nodes = field.nodes(retina.TRAIN, kept, session.movie)
+        nodes = field.nodes(retina.TRAIN, rows, session.movie)
         if stimulus == "natural":
-            nodes |= field.nodes(retina.TEST, kept, session.movie)
+            nodes |= field.nodes(retina.TEST, rows, session.movie)
         return nodes
 
 
@@ -165,7 +165,7 @@ class _HoeflingSession:
 
     @property
     def path(self) -> str:
-        """The file, for messages."""
+        """The path of the file, for messages."""
         return self.file.path
 
 
@@ -180,7 +180,7 @@ def _filters(units: str | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _responses(probe: Probe) -> list[Probe]:
-    """HDF5 files with fields in them."""
+    """Return HDF5 files with fields."""
     probes = probe.children if probe.is_folder else (probe,)
     return [p for p in probes if p.suffix == ".h5" and p.container == "hdf5" and _is_responses(p)]
 
@@ -191,7 +191,7 @@ def _is_responses(probe: Probe) -> bool:
 
 
 class _Field:
-    """One field, and the nodes that are made of it."""
+    """One field of view, and the nodes of its tree."""
 
     def __init__(self, file: Source, name: str, stimulus: str, response: str):
         self.file, self.name, self.stimulus = file, name, stimulus
@@ -210,7 +210,7 @@ class _Field:
         self.eye = "right" if name == _RIGHT else str(self.attrs.get("eye", "right"))
 
     def _column(self, name: str) -> np.ndarray | None:
-        """A value per unit, None if the field has none."""
+        """Return a value per unit, or None if the field has none."""
         path = f"{self.name}/{name}"
         info = self.file.info(path)
         if info is None:
@@ -224,8 +224,8 @@ class _Field:
             )
         return self.file.read(path)
 
-    def kept(self, filters: Mapping[str, Any]) -> np.ndarray:
-        """Rows of the units that pass."""
+    def unit_rows(self, filters: Mapping[str, Any]) -> np.ndarray:
+        """Return the rows of the units that pass all filters, (n,) int64."""
         keep = np.ones(self.count, bool)
         if "cell_types" in filters:
             keep &= np.isin(self._needed("group_assignment"), list(filters["cell_types"]))
@@ -237,6 +237,7 @@ class _Field:
         return np.flatnonzero(keep)
 
     def _needed(self, name: str) -> np.ndarray:
+        """Return a value per unit, which the filters need."""
         values = self._column(name)
         if values is None:
             raise FormatError(
@@ -249,16 +250,16 @@ class _Field:
         return values
 
     def nodes(
-        self, block: str, kept: np.ndarray, movie: NaturalMovie | None
+        self, block: str, rows: np.ndarray, movie: NaturalMovie | None
     ) -> dict[str, xr.Dataset]:
-        """Session and retina of one block."""
-        part = BlockData(f"{self.file.path}:{self.name}", units=self._units(kept))
+        """Return session and retina of one block."""
+        part = BlockData(f"{self.file.path}:{self.name}", units=self._units(rows))
         duration, frames, every = _GRIDS[self.stimulus]
         triggers = self._triggers()
         shown = triggers[::every]
         grid = frame_times(shown, duration, frames)
         clocks = tuple(file_array(self.file, name) for name in self._times())
-        whole = upsampled(file_array(self.file, self.traces), clocks, kept, grid)
+        whole = upsampled(file_array(self.file, self.traces), clocks, rows, grid)
         labels = {k: v for k, v in self.attrs.items() if isinstance(v, str | int | float)}
         part.attrs = labels | {
             "session_id": self.name,
@@ -290,7 +291,7 @@ class _Field:
         movie: NaturalMovie | None,
         triggers: int,
     ) -> None:
-        """Clips of the natural movie: train in the order of the scan, test by trial."""
+        """Add clips of the natural movie: train in the order of the scan, test by trial."""
         if triggers != PRESENTED:
             raise FormatError(
                 part.path, "natural_trigger_times", f"{PRESENTED} triggers", f"{triggers}"
@@ -336,7 +337,7 @@ class _Field:
         return order
 
     def _triggers(self) -> np.ndarray:
-        """Trigger times, s: the first row of what may be repeated for each unit."""
+        """Return the trigger times in s, the first row if they are repeated for each unit."""
         path = f"{self.name}/{self.stimulus}_trigger_times"
         if self.file.info(path) is None:
             raise FormatError(self.file.path, path, "trigger times", "nothing")
@@ -349,33 +350,34 @@ class _Field:
         return first
 
     def _times(self) -> tuple[str, ...]:
-        """Where the times of the samples stand: one array, or starts and steps."""
+        """Return the paths of the times of samples: one array, or starts and steps."""
         stem = f"{self.name}/{self.stimulus}_traces_"
         for names in ((f"{stem}times",), (f"{stem}t0", f"{stem}dt")):
             if all(self.file.info(name) is not None for name in names):
                 return names
         raise FormatError(self.file.path, stem + "times", "times, or t0 and dt", "neither")
 
-    def _units(self, kept: np.ndarray) -> dict[str, Any]:
+    def _units(self, rows: np.ndarray) -> dict[str, Any]:
+        """Return labels of units, those in `rows`."""
         coords: dict[str, Any] = {}
         ids = self._column("roi_ids")
-        coords[schema.UNIT] = kept if ids is None else ids[kept]
+        coords[schema.UNIT] = rows if ids is None else ids[rows]
         for name, column in (
             ("cell_type_id", "group_assignment"),
             ("d_qi", "d_qi"),
             ("chirp_qi", "chirp_qi"),
         ):
             if (values := self._column(column)) is not None:
-                coords[name] = values[kept]
+                coords[name] = values[rows]
         if (values := self._column("group_confidences")) is not None:
-            coords["cell_type_confidence"] = values.max(axis=1)[kept]
+            coords["cell_type_confidence"] = values.max(axis=1)[rows]
         if ids is not None and self.file.info(f"{self.name}/roi_mask") is not None:
             mask = self.file.read(f"{self.name}/roi_mask")
             centres = [
                 np.argwhere(mask == -roi).mean(axis=0)
                 if (mask == -roi).any()
                 else np.full(2, np.nan)
-                for roi in ids[kept]
+                for roi in ids[rows]
             ]
             coords["roi_y"], coords["roi_x"] = np.reshape(centres, (-1, 2)).T
         return coords

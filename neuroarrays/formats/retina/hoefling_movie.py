@@ -1,4 +1,4 @@
-"""The movie of Hoefling et al. 2024: clips that stay in their pickle, and their orders."""
+"""The movie of Hoefling et al. 2024: clips that stay in their pickle, and the orders of clips."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class NaturalMovie:
             )
 
     def _movie(self, value: Any, name: str) -> LazyArray:
-        """A movie as (time, channel, y, x)."""
+        """Return a movie as (time, channel, y, x)."""
         stored = self.pickled.array(value)
         if len(stored.shape) != 4 or stored.shape[1] % CLIP:
             raise FormatError(
@@ -68,7 +68,7 @@ class NaturalMovie:
 
     @classmethod
     def find(cls, probe: Probe, wanted: str | None) -> NaturalMovie | None:
-        """The movie beside the responses, unpacked or in its zip; None where there is none."""
+        """Find the movie beside the responses, unpacked or in its zip; None if there is none."""
         folder = probe if probe.is_folder else probe.parent
         movies = {
             name.rpartition("/")[2]: Pickled(packed.location, packed.stamp, name)

@@ -53,7 +53,7 @@ _NO_STIMULUS = "the file does not hold what was shown (it was made from seeds on
 
 
 class KaramanlisReader(Reader):
-    """Reads a folder of sessions, one session's folder, or zips of these in place."""
+    """Reads a folder of sessions, one session's folder, or zips of these without unpacking."""
 
     name = "karamanlis_2024"
     description = "Karamanlis et al. 2024: mouse and marmoset retina, images under eye movements"
@@ -69,7 +69,7 @@ class KaramanlisReader(Reader):
     def list_sessions(
         self, probe: Probe, *, species: str | None = None, stimulus: str = "fixationmovie"
     ) -> Sessions:
-        """The file of the stimulus in each session.
+        """List the file of the stimulus in each session.
 
         Parameters
         ----------
@@ -84,12 +84,12 @@ class KaramanlisReader(Reader):
         sessions = _folders(probe)
         if species is not None:
             present = sorted({species_of(name) for name in sessions})
-            kept = {
+            of_species = {
                 name: session for name, session in sessions.items() if species_of(name) == species
             }
-            if not kept:
+            if not of_species:
                 raise NotInTree("species", species, present)
-            sessions = Sessions(kept, sessions.notes)
+            sessions = Sessions(of_species, sessions.notes)
         return containers.with_ending(probe, sessions, "{}_data.mat", (stimulus, *STIMULI))
 
     def open_session(
@@ -130,7 +130,7 @@ class KaramanlisReader(Reader):
 
 
 def _folders(probe: Probe) -> Sessions:
-    """Folders and zips of sessions: the one given, or those in a folder."""
+    """Return folders and zips of sessions: the given one, or those in a folder."""
     if not probe.is_folder or any(name.endswith("_data.mat") for name in probe.names):
         return Sessions({schema.node_name(_name(probe)): probe})
     names = [_name(child) for child in probe.children if _is_there(child)]
@@ -145,7 +145,7 @@ def _is_there(probe: Probe) -> bool:
 
 
 def _is_named(probe: Probe) -> bool:
-    """Whether it is called like a session or the zip of one."""
+    """Whether a path has the name of a session or of its zip."""
     return "MEA_" in probe.name and probe.suffix in ("", ".zip")
 
 
@@ -159,7 +159,7 @@ def _name(probe: Probe) -> str:
 
 
 class _KaramanlisSession:
-    """One stimulus of one session, and the nodes that are made of it."""
+    """One stimulus of one session, and the nodes of its tree."""
 
     def __init__(self, name: str, recorded: Recorded, stimulus: str):
         self.name, self.stimulus, self.where = name, stimulus, recorded.path
@@ -175,7 +175,7 @@ class _KaramanlisSession:
         )
 
     def nodes(self, block: str, size: tuple[int, int] | None, wrap: bool) -> dict[str, xr.Dataset]:
-        """Session, images and retina of one block; flashed images are all of the train block."""
+        """Return session, images and retina of one block; all flashed images are in the train block."""
         prefix, node = _PREFIX[block], block
         if self.flashed:
             return self._flashes(node) if block == retina.TRAIN else {}
@@ -196,7 +196,7 @@ class _KaramanlisSession:
         return nodes | ({f"{node}/images": images} if images is not None else {})
 
     def _attrs(self) -> dict[str, Any]:
-        """Facts of the session, and the numbers that its stimulus was made from."""
+        """Return facts of the session, and the parameters of its stimulus."""
         facts = {
             "session_id": self.name,
             "species": self.experiment.species,
@@ -216,7 +216,7 @@ class _KaramanlisSession:
         return float(np.ravel(self.file.read(f"{group}/{name}"))[0])
 
     def _parts(self, name: str) -> list[str]:
-        """Places of a field of `rawdata`: one, or of each part of the recording."""
+        """Return the paths of a field of `rawdata`: one, or one for each part of the recording."""
         info = self.file.info(f"rawdata/{name}")
         if info is not None and info.dtype.kind == "O":
             return [str(reference) for reference in np.ravel(self.file.read(f"rawdata/{name}"))]
@@ -224,7 +224,7 @@ class _KaramanlisSession:
         return [f"rawdata/{name}"] if stored else []
 
     def _binned(self, prefix: str) -> LazyArray:
-        """Spikes per frame, (trial or block, time, unit)."""
+        """Return spikes per frame, (trial or block, time, unit)."""
         recorded = self._parts("spikesbin")
         if not recorded or self.file.info(f"{prefix}bin") is not None:
             return self._three(f"{prefix}bin", "(trial or block, time, unit)")
@@ -247,7 +247,7 @@ class _KaramanlisSession:
         return arrays.joined(trials, self.where, "rawdata/spikesbin")
 
     def _flashes(self, block: str) -> dict[str, xr.Dataset]:
-        """Flashed images: spikes of each presentation, and the image that was shown."""
+        """Return flashed images: spikes of each presentation, and the image that was shown."""
         counts = arrays.floats(file_array(self.file, "trialCounts"))
         order = np.ravel(self.file.read("presentOrder")).astype(np.int64)
         attrs, table = self._attrs(), {"image_id": order}
@@ -284,7 +284,7 @@ class _KaramanlisSession:
         )
 
     def _three(self, name: str, axes: str) -> LazyArray:
-        """An array of three axes; MATLAB drops the last of its own (our first) if it is 1."""
+        """Return an array of three axes; MATLAB drops its last axis (our first) if its length is 1."""
         if self.file.info(name) is None:
             raise FormatError(
                 self.where,
@@ -301,7 +301,7 @@ class _KaramanlisSession:
         return stored
 
     def _draw(self, part: BlockData, prefix: str) -> None:
-        """Add the checkers to the block, where the file says how they were drawn."""
+        """Add the checkers to the block, if the file tells how they were drawn."""
         seed = {"running": "seed", "frozen": "secondseed"}[prefix]
         wanted = (seed, "Nx", "Ny", f"{prefix.capitalize()}Frames")
         known = [part.attrs.get(f"stimulus_{name}") for name in wanted]
@@ -330,7 +330,7 @@ class _KaramanlisSession:
     def _show(
         self, part: BlockData, prefix: str, size: tuple[int, int] | None, wrap: bool
     ) -> xr.Dataset | None:
-        """Add the movie to the block; returns the images it is rendered from as a node."""
+        """Add the movie to the block, and return the images it is rendered from as a node."""
         names = (f"{prefix}Images", f"{prefix}fixations")
         if any(self.file.info(name) is None for name in names):
             self._draw(part, prefix)

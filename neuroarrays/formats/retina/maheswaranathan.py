@@ -55,14 +55,14 @@ class MaheswaranathanReader(Reader):
     blocks = (retina.TRAIN, retina.TEST)
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether there is a file with responses and a clock for train and test."""
+        """Whether a path has a file with responses and a clock for train and test."""
         if probe.is_file:
             return _is_one(probe)
         folders = _folders(probe).good.values()
         return any(asked(_is_one, file) for folder in folders for file in _files(folder))
 
     def list_sessions(self, probe: Probe, *, stimulus: str = "naturalscene") -> Sessions:
-        """The file of each session; a file alone is called like its folder.
+        """List the file of each session; a single file has the name of its folder.
 
         Parameters
         ----------
@@ -104,13 +104,13 @@ class MaheswaranathanReader(Reader):
 
 
 def _folders(probe: Probe) -> Sessions:
-    """Folders of sessions: the one given, or those in it or in one that is unpacked below it."""
+    """Return folders of sessions: the given one, or those in it or one level below."""
     below = next((child for f in _FOLDERS if (child := probe.child(f)).is_folder), probe)
     return find(below, lambda folder: bool(_files(folder)), called=lambda folder: folder.name)
 
 
 def _files(folder: Probe) -> list[Probe]:
-    """The HDF5 files of a folder that are named after a stimulus."""
+    """Return the HDF5 files of a folder that are named after a stimulus."""
     ends = tuple(f"{stimulus}.h5" for stimulus in STIMULI)
     return [child for child in folder.children if child.name.endswith(ends)]
 
@@ -124,7 +124,7 @@ def _is_one(probe: Probe) -> bool:
 
 
 class _Recording:
-    """One file, and the nodes that are made of it."""
+    """One file, and the nodes of its tree."""
 
     def __init__(self, probe: Probe, session: str, response: str):
         self.path, self.session, self.response = probe.path, session, response
@@ -138,7 +138,7 @@ class _Recording:
         self.cells = cells.numbers(self.file, "spikes")
 
     def nodes(self, block: str) -> dict[str, xr.Dataset]:
-        """Session, retina and, of the train block, spikes."""
+        """Return session and retina, and for the train block also spikes."""
         part = BlockData(self.path, **self._arrays(block))
         rate = self._rate(block)
         part.attrs |= {
@@ -191,7 +191,7 @@ class _Recording:
         return fields
 
     def _rate(self, block: str) -> dict[str, Any]:
-        """Frames per second, from the ends of the clock."""
+        """Return frames per second, from the ends of the clock."""
         frames = (self.file.info(f"{block}/time") or source.Info((0,), np.dtype("f8"), None)).shape[
             0
         ]
@@ -208,7 +208,7 @@ class _Recording:
         return retina.rate_attrs(None, round((frames - 1) / (last - first), 6))
 
     def _on_clock(self, array: LazyArray, part: BlockData, where: str) -> LazyArray:
-        """The bins (time, ...) that the clock has; how many are left out is recorded."""
+        """Return the bins (time, ...) that the clock has; the number of others is recorded."""
         assert part.time is not None
         frames, length = part.time.shape[0], array.shape[0]
         if length < frames:
@@ -236,7 +236,7 @@ class _Recording:
         return {schema.UNIT: np.arange(1, count + 1)}
 
     def _repeats(self, units: int) -> tuple[LazyArray | None, str]:
-        """Repeats as (trial, time, unit) and what is known of their unit."""
+        """Return repeats as (trial, time, unit), with attributes about their unit."""
         if self.response in self.file.names(_REPEATS):
             path = f"{_REPEATS}/{self.response}"
             stored = arrays.floats(file_array(self.file, path))
@@ -248,7 +248,7 @@ class _Recording:
         return cells.repeats(self.file, _REPEATS, units), "per cell, unit not documented"
 
     def _spikes(self) -> xr.Dataset:
-        """Spikes of the train stimulus as a ragged array."""
+        """Return spikes of the train stimulus as a ragged array."""
         bases = tuple(file_array(self.file, f"spikes/{cell}") for cell in self.cells)
         for cell, base in zip(self.cells, bases, strict=True):
             if len(base.shape) != 1 or base.dtype.kind != "f":

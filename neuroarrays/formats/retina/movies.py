@@ -1,4 +1,4 @@
-"""Movies that are rendered where they are indexed: images and fixations stay what they are."""
+"""Movies that are rendered when they are indexed, from images and fixations or from a seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = 16 << 20
 
 @dataclass(frozen=True)
 class FixationMovie:
-    """What the screen showed, (time, 1, y, x) float32, from images and fixations.
+    """The screen under eye movements, (time, 1, y, x) float32, from images and fixations.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class FixationMovie:
         return self._rendered(self._checked(picked))
 
     def _checked(self, picked: np.ndarray) -> np.ndarray:
-        """Fixations of the frames, (frame, 3) int64."""
+        """Return fixations of the frames, (frame, 3) int64, after checking them."""
         from neuroarrays.kernels import fixations as kernel
 
         stored = self.fixations.outer((outer.compact(picked), slice(0, 3, 1)))
@@ -84,7 +84,7 @@ class FixationMovie:
         return fixations
 
     def _rendered(self, fixations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows and their frames (row, 1, y, x), image after image: one image in memory at a time."""
+        """Yield rows and their frames (row, 1, y, x), with one image in memory at a time."""
         from neuroarrays.kernels import fixations as kernel
 
         batch = max(1, _BATCH // (4 * self.frame[0] * self.frame[1]))
@@ -103,7 +103,7 @@ class FixationMovie:
 
 @dataclass(frozen=True)
 class Checkers:
-    """Black and white checkers drawn anew from their seed, (time, 1, y, x) uint8, 0 and 255.
+    """Black and white checkers drawn from their seed, (time, 1, y, x) uint8, 0 and 255.
 
     A frame is drawn column after column; blocks go on where the one before ended.
 
@@ -145,7 +145,7 @@ class Checkers:
             yield rows, np.uint8(255) * white[:, None]
 
     def _states(self) -> tuple[np.ndarray]:
-        """The generator at the beginning of each block."""
+        """Return the state of the generator at the beginning of each block."""
         from neuroarrays.kernels import ran1
 
         states = np.empty((self.blocks, 34), np.int64)

@@ -1,4 +1,4 @@
-"""From the arrays of one block of one session to the nodes of an aligned tree."""
+"""Make the nodes of an aligned tree from the arrays of one block of one session."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class BlockData:
     area_attrs: dict[str, Any] = field(default_factory=dict)
 
     def lengths(self) -> dict[str, int]:
-        """Number of frames of each thing along time."""
+        """Number of frames of each array along time."""
         lengths = {}
         for name, array, axis in (
             ("stimulus", self.stimulus, 0),
@@ -75,7 +75,7 @@ class BlockData:
 
 
 def check_lengths(part: BlockData, where: str, mismatch: str | None) -> int:
-    """The number of frames that all arrays have; with "cut" that of the shortest, which is recorded.
+    """Return the number of frames of all arrays; "cut" takes the shortest, and records it.
 
     `mismatch` is None where the reader has no such option.
 
@@ -101,7 +101,7 @@ def check_lengths(part: BlockData, where: str, mismatch: str | None) -> int:
 
 
 def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict[str, xr.Dataset]:
-    """The session and retina nodes of one block.
+    """Return the session and retina nodes of one block.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict
 def unit_coords(
     path: str, block: str, units: Mapping[str, Any], count: int
 ) -> dict[str, xr.Variable]:
-    """Labels of units as coordinates; `unit_id` counted from 0 unless it is given.
+    """Return labels of units as coordinates; `unit_id` counts from 0 unless it is given.
 
     Raises
     ------
@@ -181,14 +181,14 @@ def _check_axes(path: str, block: str, name: str, array: LazyArray, ndim: int) -
 
 
 def variable(role: str, name: str, array: LazyArray, dims: tuple[str, ...]) -> xr.Variable:
-    """A lazy variable of an aligned tree, with the chunks that suit it."""
+    """Return a lazy variable of an aligned tree, with preferred chunks."""
     labelled = schema.var(role, name, wrap(array), dims, tree=schema.ALIGNED)
     labelled.encoding["preferred_chunks"] = dict(zip(dims, chunks_of(array, dims), strict=True))
     return labelled
 
 
 def chunks_of(array: LazyArray, dims: tuple[str, ...]) -> tuple[int, ...]:
-    """Whole frames, about 8 MB of them at a time."""
+    """Return chunks of whole frames, of about 8 MB."""
     shape = tuple(max(n, 1) for n in array.shape)
     if schema.TIME not in dims:
         return shape
@@ -199,7 +199,7 @@ def chunks_of(array: LazyArray, dims: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def along(dim: str, values: Any) -> xr.Variable:
-    """A label along a dimension: integers as int64, bytes as text; a lazy array stays lazy."""
+    """Return a label along a dimension: integers as int64, bytes as text, lazy arrays as they are."""
     if isinstance(values, LazyArray):
         return values.variable((dim,))
     values = np.asarray(values)
@@ -213,20 +213,20 @@ def along(dim: str, values: Any) -> xr.Variable:
 
 
 def clock(array: LazyArray) -> xr.Variable:
-    """The time coordinate."""
+    """Return the time coordinate."""
     return xr.Variable((schema.TIME,), wrap(array), {"units": "s", "long_name": "onset of a frame"})
 
 
 def regular_clock(rate: float | None, frames: int) -> RegularClock | None:
-    """Frame onsets k / rate, s; None without a rate."""
+    """Return frame onsets k / rate in s; None without a rate."""
     return None if rate is None else RegularClock(0.0, float(rate), frames)
 
 
-def rate_attrs(given: float | None, default: float | None, where: str = "file") -> dict[str, Any]:
-    """`sampling_rate` and where it came from."""
-    if given is not None:
-        check_rate(given)
-        return {"sampling_rate": float(given), "sampling_rate_source": "argument"}
+def rate_attrs(rate: float | None, default: float | None, where: str = "file") -> dict[str, Any]:
+    """Return the attributes `sampling_rate` (Hz) and its source."""
+    if rate is not None:
+        check_rate(rate)
+        return {"sampling_rate": float(rate), "sampling_rate_source": "argument"}
     if default is not None:
         return {"sampling_rate": float(default), "sampling_rate_source": where}
     return {"sampling_rate_source": "unknown"}

@@ -1,4 +1,4 @@
-"""What is said of a session of retina and its units: open-retina's `session_kwargs`.
+"""Facts about a session of retina and its units, which open-retina calls `session_kwargs`.
 
 One value is an attribute of the session, one value per unit a label, a row per unit a variable of
 the retina; other arrays (a mask of regions) stand in the node `session_info` below the session.
@@ -25,7 +25,7 @@ _OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source",
 
 
 def session_info(session: Any, area: Any) -> dict[str, Any]:
-    """All that is said of a session and its units, by name.
+    """Return all facts about a session and its units, by name.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def session_info(session: Any, area: Any) -> dict[str, Any]:
         stored; each in its own unit.
     """
     attrs = {str(name): value for name, value in session.attrs.items() if name not in _OURS}
-    told = {k: v for k, v in attrs.items() if isinstance(v, str | int | float | np.generic)}
+    info = {k: v for k, v in attrs.items() if isinstance(v, str | int | float | np.generic)}
     if INFO in session.children:
-        told |= {str(k): v.values for k, v in session.children[INFO].data_vars.items()}
+        info |= {str(k): v.values for k, v in session.children[INFO].data_vars.items()}
     contents = area.to_dataset(inherit=False)
     rows = {k: v for k, v in contents.data_vars.items() if v.dims[:1] == (schema.UNIT,)}
     labels = {k: v for k, v in contents.coords.items() if v.dims == (schema.UNIT,)}
-    return told | {str(name): array.values for name, array in (rows | labels).items()}
+    return info | {str(name): array.values for name, array in (rows | labels).items()}
 
 
 def put_session_info(
     nodes: dict[str, xr.Dataset], path: str, info: Mapping[str, Any], notes: list[str]
 ) -> None:
-    """Put what is said of a session into its nodes; what they have no place for becomes a note.
+    """Add facts about a session to its nodes; those without a place become notes.
 
     That is what no array can hold, and names that the tree uses itself or cannot have.
 
@@ -110,5 +110,5 @@ def put_session_info(
 
 
 def _text(values: np.ndarray) -> np.ndarray:
-    """Text as objects, which every store takes; numbers as they are."""
+    """Return text as objects, which every store accepts, and numbers as they are."""
     return values.astype(object) if values.dtype.kind == "U" else values

@@ -1,7 +1,7 @@
 """SENSORIUM: responses of mouse visual cortex to images (2022) and movies (2023).
 
-gin.g-node.org/cajal/Sensorium2022 and pollytur/sensorium_2023_dataset; licensed against being passed
-on. A session is a folder, or a zip of it, that is read in place::
+gin.g-node.org/cajal/Sensorium2022 and pollytur/sensorium_2023_dataset; the licence forbids passing the
+data on. A session is a folder, or a zip of it, which is not unpacked::
 
     data/images|videos/<i>.npy        (channel, y, x) per trial, or (y, x, time)
     data/responses/<i>.npy            (unit,), or (unit, time)
@@ -11,7 +11,7 @@ on. A session is a folder, or a zip of it, that is read in place::
     meta/neurons/<column>.npy         ids, area, layer, motor coordinates
     meta/statistics/<kind>/<scope>/<statistic>.npy
 
-Of the files of trials the header of the first of each kind is read on opening, and no other.
+Opening reads the header of the first file of each kind of trial data, and of no other.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class SensoriumReader(Reader):
     several = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether there are folders of trials with tiers, or zips of them."""
+        """Whether a path has folders of trials with tiers, or zips of them."""
         return all(
             folders.is_session(child) for child in (probe.children if probe.is_list else [probe])
         )
 
     def list_sessions(self, probe: Probe) -> Sessions:
-        """Sessions as <animal>-<session>-<scan>."""
+        """List the sessions, by name ``<animal>-<session>-<scan>``."""
         sessions = folders.sessions_of(probe)
         if not sessions:
             expected = (
@@ -72,10 +72,10 @@ class SensoriumReader(Reader):
     def open_session(
         self, session: folders.SessionFiles, name: str, request: Request
     ) -> dict[str, xr.Dataset]:
-        """Open a session's folder or zip; areas are those of meta/neurons/area.npy, else "unknown"."""
+        """Open a session; its areas are those of meta/neurons/area.npy, or "unknown"."""
         opened = _SensoriumSession(name, session.store())
-        kept = request.areas(opened.areas)
-        nodes = opened.groups(kept) if kept or request.every_area else {}
+        areas = request.areas(opened.areas)
+        nodes = opened.groups(areas) if areas or request.every_area else {}
         request.notes += [f"{name}: {note}" for note in opened.trials.notes]
         return nodes
 
@@ -84,7 +84,7 @@ class SensoriumReader(Reader):
 
 
 class _SensoriumSession:
-    """One session, and the nodes that are made of it."""
+    """The files of one session, and the nodes of its tree."""
 
     def __init__(self, name: str, files: Store):
         self.name, self.files = name, files
@@ -106,6 +106,7 @@ class _SensoriumSession:
             self.sizes[schema.TIME] = self.arrays["responses"].shape[2]
 
     def _array(self, folder: str) -> TrialFiles:
+        """Return the files of a folder as one array, (trial, ...)."""
         numbers = self.trials.numbers
         if not len(numbers):
             raise FormatError(self.files.path, folder, "a file per trial", "none")
@@ -125,7 +126,7 @@ class _SensoriumSession:
         for kind, array in self.arrays.items():
             shape, expected = array.shape[1:], f"{allowed[kind]} axes"
             if kind in counts and not self.movies and len(shape) == 2 and shape[0] == 1:
-                shape = shape[1:]  # a row of values, as the description of the data has it
+                shape = shape[1:]  # a row of values, as in the published description of the data
             good = len(shape) in allowed[kind] and array.dtype.kind in "iuf"
             if kind in counts and good:
                 expected, good = f"{counts[kind]} signals first", shape[0] == counts[kind]
@@ -138,13 +139,16 @@ class _SensoriumSession:
     # --------------------------------------------------------------------------- the session
 
     def groups(self, areas: Sequence[str]) -> dict[str, xr.Dataset]:
-        """The nodes of the session with some of its areas."""
+        """Return the nodes of the session with some of its areas."""
         ids = np.asarray(self.trials.numbers, np.int64)
         coords = {schema.PRESENTATION: xr.Variable((schema.PRESENTATION,), ids)}
         if self.movies:
             clock = np.arange(self.sizes[schema.TIME]) / layout.RATE
-            told = {"units": "s", "long_name": "start of each frame, relative to that of the trial"}
-            coords[schema.TIME] = xr.Variable((schema.TIME,), clock, told)
+            clock_attrs = {
+                "units": "s",
+                "long_name": "start of each frame, relative to that of the trial",
+            }
+            coords[schema.TIME] = xr.Variable((schema.TIME,), clock, clock_attrs)
         attrs = {
             "session_id": self.name,
             "subject": folders.animal_of(self.name),
@@ -170,7 +174,7 @@ class _SensoriumSession:
         return nodes
 
     def _stimulus(self) -> xr.Variable:
-        """`(presentation_id[, time], channel, y, x)`."""
+        """Return the images or movies, (presentation_id[, time], channel, y, x), in grey levels."""
         array, new = self.arrays["stimulus"], Arranged.NEW
         axes = {
             (False, 3): (0, new, 1, 2),
@@ -185,10 +189,11 @@ class _SensoriumSession:
     # ---------------------------------------------------------------------------- what it holds
 
     def _dims(self) -> tuple[str, ...]:
+        """Return the dimensions of a signal: presentations, and time for movies."""
         return (schema.PRESENTATION, *((schema.TIME,) if self.movies else ()))
 
     def _signals(self) -> dict[str, LazyArray]:
-        """Behaviour by signal: `(trial[, time])`."""
+        """Return the signals of behaviour by name, (trial[, time]) each."""
         named = {"behavior": layout.BEHAVIOR[self.movies], "pupil_center": layout.CENTER}
         by_signal: dict[str, LazyArray] = {}
         for kind, signals in named.items():
@@ -198,12 +203,14 @@ class _SensoriumSession:
         return by_signal
 
     def _behaviour(self, kind: str) -> LazyArray:
+        """Return the files of a kind of behaviour, (trial, signal[, time])."""
         array: LazyArray = self.arrays[kind]
         if self.movies:
             return array
         return Remembered.of(Taken(array, 0, 1) if len(array.shape) == 3 else array)
 
     def _pupil(self) -> dict[str, xr.Variable]:
+        """Return the signals of the pupil as variables."""
         variables = {}
         for name, array in self._signals().items():
             if name.startswith("pupil_"):
@@ -220,7 +227,7 @@ class _SensoriumSession:
         return variables
 
     def _table(self) -> xr.Dataset:
-        """The trials, in the order of their files."""
+        """Return the table of trials, in the order of their files."""
         columns = dict(self.trials.columns)
         attrs: dict[str, dict[str, Any]] = {"pre_blank_period": {"units": "s"}}
         seconds = layout.seconds_of(columns)
@@ -248,6 +255,7 @@ class _SensoriumSession:
         )
 
     def _area(self, units: np.ndarray, table: xr.Dataset) -> xr.Dataset:
+        """Return the node of an area, whose units are in rows `units` (n,) of the session."""
         responses = self.arrays["responses"]
         lazy: LazyArray = responses
         if units.size < self.sizes[schema.UNIT]:
@@ -277,7 +285,10 @@ class _SensoriumSession:
         return dataset(variables, labels | schema.trial_labels(dataset(variables, labels), table))
 
     def _masks(self) -> dict[str, xr.Variable]:
-        """`withheld`, `behavior_withheld`; of movies `valid`, `valid_length` and `stimulus_id`."""
+        """Return the masks `withheld`, `behavior_withheld`, and for movies `valid`.
+
+        The labels `valid_length` (movies) and `stimulus_id` (without image ids) are computed as well.
+        """
         tiers = self.trials.columns["tier"].tolist()
         suspects = np.array([bool(layout.HIDDEN_TIERS.fullmatch(str(t))) for t in tiers], bool)
         everyone = np.ones(suspects.size, bool)
@@ -288,15 +299,15 @@ class _SensoriumSession:
         kinds = [kind for kind in ("behavior", "pupil_center") if kind in self.arrays]
         if kinds:
             bases = tuple(self._behaviour(kind) for kind in kinds)
-            told = "behaviour that a competition blanked: every value is zero"
-            computed["behavior_withheld"] = (masks.blank(bases, everyone), dims, told)
+            meaning = "behaviour that a competition blanked: every value is zero"
+            computed["behavior_withheld"] = (masks.blank(bases, everyone), dims, meaning)
         if self.movies and "stimulus" in self.arrays:
             movie = self.arrays["stimulus"]
             streams = tuple(a for kind, a in self.arrays.items() if kind != "stimulus")
-            told = "frames of the movie, before the padding with NaN"
-            computed["valid_length"] = (masks.valid_length(movie), dims, told)
-            told = "inside the movie, and no other stream has NaN; False is padding"
-            computed[schema.VALID] = (masks.valid(movie, streams), self._dims(), told)
+            meaning = "frames of the movie, before the padding with NaN"
+            computed["valid_length"] = (masks.valid_length(movie), dims, meaning)
+            meaning = "inside the movie, and no other stream has NaN; False is padding"
+            computed[schema.VALID] = (masks.valid(movie, streams), self._dims(), meaning)
         if schema.IMAGE not in self.trials.columns and "stimulus" in self.arrays:
             numbers = np.asarray(self.trials.numbers, np.int64)
             shown = masks.same_as(self.arrays["stimulus"], numbers)
@@ -308,13 +319,13 @@ class _SensoriumSession:
                 wrap(Remembered(array)),
                 along,
                 schema.ALIGNED,
-                **({"long_name": told} if told else {}),
+                **({"long_name": meaning} if meaning else {}),
             )
-            for name, (array, along, told) in computed.items()
+            for name, (array, along, meaning) in computed.items()
         }
 
     def _of_units(self, variable: xr.Variable, units: np.ndarray) -> xr.Variable:
-        """A statistic, of the units of one area."""
+        """Return a statistic for the units of one area."""
         if schema.UNIT not in variable.dims or units.size == self.sizes[schema.UNIT]:
             return variable
         return variable.isel({schema.UNIT: units})

@@ -1,4 +1,4 @@
-"""Where the sessions of a path lie: folders of arrays, or zips of them."""
+"""Find the sessions of SENSORIUM at a path: folders of arrays, or zips of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuroarrays.files.store import FolderStore, Store
 from neuroarrays.files.zips import ZipStore
 from neuroarrays.formats.sessions import Sessions, find
 
-#: The file of tiers, which every session has.
+#: The file of tiers, which marks a session.
 MARK = "meta/trials/tiers.npy"
 _KEY = re.compile(r"(?:static|dynamic)?(\d+-\d+-\d+)(?:-|$)")
 _NAMED = re.compile(r"(static|dynamic)\d+-\d+-\d+")
@@ -20,14 +20,14 @@ _NAMED = re.compile(r"(static|dynamic)\d+-\d+-\d+")
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """Where a session lies.
+    """The files of a session.
 
     Attributes
     ----------
     probe : Probe
-        Its folder, or the zip that it is in.
+        Folder of the session, or the zip that contains it.
     prefix : str
-        The folder in the zip, with a slash at its end; "" for the whole.
+        Folder in the zip, with a slash at its end; "" for the whole zip.
     """
 
     probe: Probe
@@ -35,21 +35,21 @@ class SessionFiles:
 
     @property
     def path(self) -> str:
-        """Where it is, for messages."""
+        """The path of the session, for messages."""
         return self.probe.given
 
     def store(self) -> Store:
-        """Its files.
+        """Return the store with the files of the session.
 
         Raises
         ------
         FormatError
-            If they cannot be listed.
+            If the files cannot be listed.
         """
-        place = self.probe.location
+        location = self.probe.location
         if self.probe.is_folder:
-            return FolderStore(place, place.folder_stamp(follow=True))
-        return ZipStore(place, self.probe.stamp, self.prefix)
+            return FolderStore(location, location.folder_stamp(follow=True))
+        return ZipStore(location, self.probe.stamp, self.prefix)
 
 
 def is_session(probe: Probe) -> bool:
@@ -58,17 +58,17 @@ def is_session(probe: Probe) -> bool:
 
 
 def sessions_of(probe: Probe) -> Sessions:
-    """Name of each session -> where it lies; none for a path of another kind.
+    """Return the sessions at a path by name; the result is empty for a path of another kind.
 
     Parameters
     ----------
     probe : Probe
-        The folder of a session or its zip; a folder of these, a zip of several, or a list of all this.
+        The folder or zip of a session, a folder of these, a zip of several, or a list of such paths.
 
     Raises
     ------
     FormatError
-        If a list has two sessions of one name, or a member without any.
+        If a list has two sessions of one name, or a member without a session.
     """
     if probe.is_list:
         return _of_list(probe)
@@ -89,33 +89,34 @@ def sessions_of(probe: Probe) -> Sessions:
 
 
 def _of_list(probe: Probe) -> Sessions:
-    every = Sessions()
+    """Return the sessions of all members of a list."""
+    sessions = Sessions()
     for member in probe.children:
         member.check()
-        inside = sessions_of(member)
-        if not inside:
+        of_member = sessions_of(member)
+        if not of_member:
             raise member.unknown("a session, as each path of a list", "leave it out")
-        every.notes += inside.notes
-        for name, session in inside.items():
-            if name in every:
+        sessions.notes += of_member.notes
+        for name, session in of_member.items():
+            if name in sessions:
                 raise FormatError(
                     member.given,
                     "",
                     "sessions of different names",
-                    f"{name} twice, also in {getattr(every[name], 'path', '')}",
+                    f"{name} twice, also in {getattr(sessions[name], 'path', '')}",
                 )
-            every[name] = session
-    return every
+            sessions[name] = session
+    return sessions
 
 
 def _in_folder(child: Probe) -> bool:
-    """Whether there is a session in a folder's child; of files only zips are opened."""
-    packed = child.suffix == ".zip" and not _unpacked(child)
-    return bool(_at(child)) if packed or child.is_folder else False
+    """Whether a folder or zip in a folder has a session; other files are not opened."""
+    is_zip = child.suffix == ".zip" and not _unpacked(child)
+    return bool(_at(child)) if is_zip or child.is_folder else False
 
 
 def _unpacked(probe: Probe) -> bool:
-    """Whether a zip lies beside the folder that it was unpacked to."""
+    """Whether a zip is beside the folder that it was unpacked to."""
     return probe.suffix == ".zip" and probe.parent.child(probe.stem).is_folder
 
 
@@ -125,17 +126,16 @@ def _is_meant(probe: Probe) -> bool:
 
 
 def _at(probe: Probe) -> list[tuple[str, SessionFiles]]:
-    """The session of a folder, or those of a zip, by name.
+    """Return the session of a folder, or those of a zip, with their names.
 
-    What is only called like a session (a zip that is cut short, a folder without meta) is one, too:
-    what it lacks is said when it is opened.
+    A path with the name of a session (a zip that is cut short, a folder without meta) counts as one;
+    opening it raises the error.
     """
     named = bool(_NAMED.match(probe.name))
     if probe.is_folder:
         marked = named or probe.child(MARK).is_file
-        return (
-            [(probe.name, SessionFiles(probe))] if marked and probe.child("data").is_folder else []
-        )
+        is_session_folder = marked and probe.child("data").is_folder
+        return [(probe.name, SessionFiles(probe))] if is_session_folder else []
     if not probe.is_file:
         return []
     try:
@@ -149,12 +149,12 @@ def _at(probe: Probe) -> list[tuple[str, SessionFiles]]:
         if member == MARK or member.endswith("/" + MARK):
             prefix = member.removesuffix(MARK)
             if any(other.startswith(prefix + "data/") for other in members):
-                called = prefix.rstrip("/").rpartition("/")[2] or probe.stem
-                sessions.append((called, SessionFiles(probe, prefix)))
+                name = prefix.rstrip("/").rpartition("/")[2] or probe.stem
+                sessions.append((name, SessionFiles(probe, prefix)))
     return sessions
 
 
 def animal_of(name: str) -> str:
-    """The animal of a session's name, "" if it does not say."""
+    """Return the animal in the name of a session, or "" if it has none."""
     match = _KEY.match(name)
     return match[1].partition("-")[0] if match else ""

@@ -1,4 +1,4 @@
-"""What stands where in the folders of SENSORIUM: names, their variants, and what they mean."""
+"""The layout of folders of SENSORIUM: names of files, their variants, and their meaning."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from neuroarrays.files.store import Listing, Store
 from neuroarrays.formats.sensorium.folders import MARK
 from neuroarrays.formats.sensorium.trials import Numbers
 
-#: Our name of a folder below ``data`` -> its names in the exports.
+#: Names in the tree of folders below ``data``, with their names in the exports.
 FOLDERS = {
     "stimulus": ("videos", "images", "inputs"),
     "responses": ("responses", "targets"),
     "behavior": ("behavior",),
     "pupil_center": ("pupil_center", "eye_position"),
 }
-#: Signals in a behaviour file, by whether trials are movies.
+#: Signals in a file of behaviour, if trials are images (False) or movies (True).
 BEHAVIOR = {
     False: ("pupil_dilation", "pupil_dilation_derivative", "speed"),
     True: ("pupil_dilation", "speed"),
 }
 CENTER = ("pupil_x", "pupil_y")
-#: What a signal is of: unit and meaning, where known.
+#: Unit and meaning of each signal; "" if the unit is unknown.
 MEANING = {
     "speed": ("cm/s", "running speed"),
     "pupil_dilation": ("", "diameter of the pupil, unit unknown"),
     "pupil_dilation_derivative": ("", "derivative of the dilation, unit unknown"),
-    "pupil_x": ("", "horizontal place of the pupil's centre in the image of the eye camera"),
-    "pupil_y": ("", "vertical place of the pupil's centre in the image of the eye camera"),
+    "pupil_x": ("", "horizontal position of the pupil's centre in the image of the eye camera"),
+    "pupil_y": ("", "vertical position of the pupil's centre in the image of the eye camera"),
 }
-#: Columns of meta/trials that get another name; "frame_" and "colorframeprojector_" go first.
+#: Columns of meta/trials with another name in the tree, after their prefix was removed.
 COLUMNS = {"tiers": "tier", "presentation_time": "duration", "trial_ts": "time_stamp"}
 _STIMULUS_PREFIX = re.compile(r"^(frame|colorframeprojector)_")
-#: Columns of meta/neurons.
+#: Columns of meta/neurons with another name in the tree.
 UNITS = {"unit_ids": schema.UNIT, "animal_ids": "animal_id", "sessions": "session"}
 MOTOR_FILE, MOTOR = "cell_motor_coordinates", ("motor_x", "motor_y", "motor_z")
 #: Tiers whose responses a competition may have replaced by zeros.
 HIDDEN_TIERS = re.compile(r"(live_|final_)?test(_main|_bonus)?|(live|final)_(main|bonus)")
-#: Frames per second of the movies, by the description of the data; no file says it.
+#: Frames per second of the movies, from the description of the data; the files do not have it.
 RATE = 30.0
 
 _NUMBER = re.compile(r"(\d+)\.npy")
@@ -57,7 +57,7 @@ _STAMP = re.compile(r"^Timestamp\('(.*)'.*\)$")
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of a session: numbers of their files, and the columns of meta/trials for them."""
+    """The trials of a session: the numbers of their files, the columns of meta/trials, and notes."""
 
     numbers: Numbers
     columns: dict[str, np.ndarray]
@@ -65,12 +65,12 @@ class Trials:
 
 
 def data_folders(listing: Listing, files: Store) -> dict[str, str]:
-    """Our names -> folders with a file per trial.
+    """Return the folders with a file per trial, by their names in the tree.
 
     Raises
     ------
     FormatError
-        If responses are missing, or two folders mean the same.
+        If responses are missing, or two folders have the same meaning.
     """
     by_kind: dict[str, str] = {}
     for name, variants in FOLDERS.items():
@@ -85,7 +85,7 @@ def data_folders(listing: Listing, files: Store) -> dict[str, str]:
 
 
 def read_on_opening(listing: Listing, folders: dict[str, str]) -> list[str]:
-    """Names of the files of which opening reads something: the first of each kind, and tables."""
+    """Return the names of files that opening reads: the first of each kind, and those of tables."""
     names = [
         f"{folder}/{file}"
         for folder, files in listing.items()
@@ -102,7 +102,7 @@ def read_on_opening(listing: Listing, folders: dict[str, str]) -> list[str]:
 
 
 def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials:
-    """The trials of a session.
+    """Read the trials of a session.
 
     Raises
     ------
@@ -111,16 +111,16 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
     """
     numbers = {folder: _numbers(listing[folder]) for folder in folders.values()}
     first = numbers[folders["responses"]]
-    for folder, those in numbers.items():
-        if not np.array_equal(those, first):
-            lacking, more = np.setdiff1d(first, those), np.setdiff1d(those, first)
-            told = f"; it lacks {_files(lacking)}" if lacking.size else ""
-            told += f"; only it has {_files(more)}" if more.size else ""
+    for folder, present in numbers.items():
+        if not np.array_equal(present, first):
+            lacking, extra = np.setdiff1d(first, present), np.setdiff1d(present, first)
+            difference = f"; it lacks {_files(lacking)}" if lacking.size else ""
+            difference += f"; only it has {_files(extra)}" if extra.size else ""
             raise FormatError(
                 files.path,
                 folder,
                 f"the same {len(first):,} files as in {folders['responses']}",
-                f"{len(those):,}{told}",
+                f"{len(present):,}{difference}",
                 "restore the missing files from the original",
             )
     notes: list[str] = []
@@ -144,13 +144,14 @@ def trials_of(listing: Listing, files: Store, folders: dict[str, str]) -> Trials
         notes.append(
             f"{many(absent.size, 'row')} of meta/trials, of tier 'none', left out: no files"
         )
-    even = bool(first.size) and first[-1] - first[0] + 1 == first.size
-    kept: Numbers = range(int(first[0]), int(first[-1]) + 1) if even else first
-    return Trials(kept, {name: column[first] for name, column in columns.items()}, notes)
+    # A range takes no memory, and is the usual case.
+    has_no_gap = bool(first.size) and first[-1] - first[0] + 1 == first.size
+    file_numbers: Numbers = range(int(first[0]), int(first[-1]) + 1) if has_no_gap else first
+    return Trials(file_numbers, {name: column[first] for name, column in columns.items()}, notes)
 
 
 def plain_name(name: str) -> str:
-    """The name of a file of meta/trials without the kind of stimulus in front of it.
+    """Return the name of a file of meta/trials without the kind of stimulus before it.
 
     Examples
     --------
@@ -161,17 +162,18 @@ def plain_name(name: str) -> str:
 
 
 def _files(numbers: np.ndarray) -> str:
-    """Names of files from their numbers, a few of them, for messages."""
+    """Return the names of a few files by their numbers, for messages."""
     return shorten([f"{n}.npy" for n in numbers.tolist()], 5)
 
 
 def _numbers(names: Sequence[str]) -> np.ndarray:
+    """Return the numbers of files ``<number>.npy``, (n,) int64 ascending."""
     matches = (_NUMBER.fullmatch(name) for name in names)
     return np.sort(np.array([int(m[1]) for m in matches if m], np.int64))
 
 
 def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.ndarray]:
-    """The columns of meta/trials under stable names, text as it is."""
+    """Read the columns of meta/trials, (row,) each, under the names of the tree."""
     columns: dict[str, np.ndarray] = {}
     for name in sorted(listing.get("meta/trials", ())):
         if not name.endswith(".npy") or name[0] == ".":
@@ -217,12 +219,13 @@ def _columns(listing: Listing, files: Store, notes: list[str]) -> dict[str, np.n
 
 
 def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
-    """How many trials were shown before each, `(trial,)` int64, and what this was found from.
+    """Return the order in which trials were shown.
 
     Returns
     -------
     (trial,) int64 and str, or None
-        Trials with one time stamp have one place: files do not say which was first.
+        The number of trials before each trial, and the source and resolution of the order. Trials
+        with the same time stamp have the same number, because the files do not tell which was first.
     """
     index, stamps = columns.get("trial_idx"), seconds_of(columns)
     if index is not None and index.dtype.kind in "iu" and np.unique(index).size == index.size:
@@ -231,11 +234,11 @@ def order_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
         return None
     rank = np.searchsorted(np.sort(stamps), stamps, side="left").astype(np.int64)
     ties = stamps.size - np.unique(stamps).size
-    return rank, f"1 s, from time stamps; {many(ties, 'trial')} with the place of another"
+    return rank, f"1 s, from time stamps; {many(ties, 'trial')} with the number of another"
 
 
 def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
-    """`(trial,)` float64, s: time stamps since the first of them; None where there are none."""
+    """Return the time stamps relative to the first, (trial,) float64 in s, or None if there are none."""
     texts = columns.get("time_stamp")
     if texts is None or texts.dtype.kind != "U" or not texts.size:
         return None
@@ -251,21 +254,21 @@ def seconds_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
 
 
 def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str, np.ndarray]:
-    """Columns of meta/neurons, `(unit,)`: ids, area, layer, motor coordinates in µm, ...
+    """Read the columns of meta/neurons, (unit,) each: ids, area, layer, motor coordinates in µm, ...
 
     Parameters
     ----------
     listing, files
-        The session's.
+        The files of the session.
     size : int
         Number of units.
     first : str
-        The file that says so, for the error.
+        The file with this number of units, for the error.
 
     Raises
     ------
     FormatError
-        If a column is not of `size` units, or ids are not whole numbers.
+        If a column has another number of units, or ids are not whole numbers.
     """
     columns: dict[str, np.ndarray] = {}
     for name in sorted(listing.get("meta/neurons", ())):
@@ -273,12 +276,12 @@ def units_of(listing: Listing, files: Store, size: int, first: str) -> dict[str,
             continue
         path, plain = f"meta/neurons/{name}", name.removesuffix(".npy")
         column = npy.values_in(files, path)
-        wanted = (size, 3) if plain == MOTOR_FILE else (size,)
-        if column.shape != wanted:
+        shape = (size, 3) if plain == MOTOR_FILE else (size,)
+        if column.shape != shape:
             raise FormatError(
                 files.path_of(path),
                 "",
-                f"shape {wanted}, as {first} has {size} units",
+                f"shape {shape}, as {first} has {size} units",
                 f"{column.shape}",
                 "restore the one of the two that is damaged from the original",
             )

@@ -1,4 +1,4 @@
-"""Statistics that stand beside the data: lazily read, named after the signals of the tree."""
+"""The statistics that are stored beside the data, read lazily and named after the tree's signals."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from neuroarrays.lazy.views import Arranged, Taken
 
 STATS = ("mean", "std", "min", "max", "median")
 _FOLDER = "meta/statistics/"
-#: What the exporter does; no file says it.
+#: Facts about the exporter of the statistics, which no file has.
 _STATED = {
     "tier": "train, by the exporter's default; the files do not say",
     "ddof": 1,
     "axis": "over trials",
 }
 _MEAN = "responses_std over all units of the session, of whichever area"
-#: Parts of one file: variable, dims and lazy array of each.
+#: The variables in one file by name, each with dimensions and lazy array.
 Parts = dict[str, tuple[tuple[str, ...], LazyArray]]
 
 
 def _statistic(*positions_and_file: Any) -> np.ndarray:
-    """Values of one npy file, which is read whole when it is asked for."""
+    """Return a part of an npy file, which is read whole."""
     *positions, files, name, shape = positions_and_file
     values = np.asarray(npy.values_in(files, name))
     if values.shape != shape:
@@ -40,7 +40,7 @@ def _statistic(*positions_and_file: Any) -> np.ndarray:
 
 
 def _mean_of(files: Store, name: str) -> np.ndarray:
-    """The mean of the values of one npy file, NaN aside; NaN if there are none."""
+    """Return the mean of the values of an npy file that are not NaN; NaN if there are none."""
     values = np.asarray(npy.values_in(files, name))
     known = values[~np.isnan(values)]
     return np.asarray(known.mean(dtype=np.float64) if known.size else np.nan)
@@ -49,18 +49,20 @@ def _mean_of(files: Store, name: str) -> np.ndarray:
 def statistics_of(
     listing: Listing, files: Store, sizes: dict[str, int], movies: bool, notes: list[str]
 ) -> dict[str, dict[str, xr.Variable]]:
-    """Scope ("all", "stimulus_Frame") -> variables along unit_id, time, or neither.
+    """Return the variables of each scope, such as "all" and "stimulus_Frame".
+
+    Variables are along unit_id, time, both or neither.
 
     Parameters
     ----------
     listing, files
-        The session's.
+        The files of the session.
     sizes : dict
-        Number of units and, of movies, of frames.
+        Number of units and, for movies, of frames.
     movies : bool
-        Whether trials are movies: behaviour has other signals then.
+        Whether trials are movies, whose behaviour has other signals.
     notes : list of str
-        Gets a line for each statistic that fits nothing.
+        A note is added for each statistic whose shape does not fit.
     """
     by_scope: dict[str, dict[str, xr.Variable]] = {}
     folders = {variant: name for name, known in layout.FOLDERS.items() for variant in known}
@@ -76,13 +78,13 @@ def statistics_of(
             header = npy.header_in(files, name)
             dtype = header.dtype.newbyteorder("=")
             statistic = Computed(_statistic, header.shape, dtype, (files, name, header.shape))
-            laid = _laid_out(folders[parts[0]], statistic, sizes, movies)
-            if laid is None:
+            signals = _by_signal(folders[parts[0]], statistic, sizes, movies)
+            if signals is None:
                 notes.append(
                     f"{name} left out: shape {statistic.shape} fits neither units nor signals"
                 )
                 continue
-            for signal, (dims, array) in laid.items():
+            for signal, (dims, array) in signals.items():
                 attrs = {**_STATED, "scope": parts[1]}
                 variables = by_scope.setdefault(scope, {})
                 variables[f"{signal}_{stat}"] = array.variable(dims, attrs)
@@ -92,25 +94,29 @@ def statistics_of(
     return by_scope
 
 
-def _laid_out(name: str, statistic: LazyArray, sizes: dict[str, int], movies: bool) -> Parts | None:
-    """The variables in a statistic of one kind of file: name -> dims and array."""
+def _by_signal(
+    name: str, statistic: LazyArray, sizes: dict[str, int], movies: bool
+) -> Parts | None:
+    """Return the variables in a statistic of one kind of file, or None if its shape does not fit."""
     shape, frames = statistic.shape, sizes.get(schema.TIME, -1)
-    along = ((schema.TIME,), ()) if shape[-1:] == (frames,) and len(shape) > 1 else ((), None)
-    if name == "stimulus":
+    if name == schema.STIMULUS:
         return _of_stimulus(statistic, frames)
+    has_time = shape[-1:] == (frames,) and len(shape) > 1
+    time = (schema.TIME,) if has_time else ()
     flat: LazyArray = Taken(statistic, 0, 1) if len(shape) == 2 and shape[1] == 1 else statistic
-    if along[1] is None and len(flat.shape) != 1:
+    if not has_time and len(flat.shape) != 1:
         return None
-    if name == "responses":
+    if name == schema.RESPONSES:
         fits = shape[:1] == (sizes[schema.UNIT],)
-        return {schema.RESPONSES: ((schema.UNIT, *along[0]), flat)} if fits else None
+        return {schema.RESPONSES: ((schema.UNIT, *time), flat)} if fits else None
     signals = layout.BEHAVIOR[movies] if name == "behavior" else layout.CENTER
     if shape[0] != len(signals):
         return None
-    return {signal: (along[0], Taken(flat, i)) for i, signal in enumerate(signals)}
+    return {signal: (time, Taken(flat, i)) for i, signal in enumerate(signals)}
 
 
 def _of_stimulus(statistic: LazyArray, frames: int) -> Parts | None:
+    """Return a statistic of the stimulus: one number, or one for each pixel (and frame)."""
     if statistic.shape == ():
         return {"stimulus": ((), statistic)}
     if len(statistic.shape) == 3 and statistic.shape[-1] == frames:

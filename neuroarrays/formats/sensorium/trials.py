@@ -1,4 +1,4 @@
-"""Lazy arrays over a file per trial: any outer index reads the files it needs, and no others."""
+"""Lazy arrays over one file per trial; an index reads only the files that it needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from neuroarrays.files.state import cached_property
 from neuroarrays.files.store import Store
 from neuroarrays.lazy.arrays import LazyArray, cached
 
-#: Files of a batch from which on threads share them, and the most threads.
+#: Number of files of a batch from which on threads share them; the most threads.
 SHARED, THREADS = 32, 4
-#: Bytes before the place asked for that are read along rather than seeking there.
+#: Up to so many bytes before the wanted ones are read along, which is faster than seeking.
 _ALONG = 1 << 16
 #: Tables of small values per trial (behaviour) up to this size stay in memory once read.
 _SMALL = 1 << 24
@@ -31,18 +31,18 @@ Numbers = range | np.ndarray
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TrialFiles(LazyArray):
-    """`(trial, *axes)` of a folder with an npy file per trial, all of one shape and dtype.
+    """The npy files of a folder as one array (trial, ...); all have one shape and dtype.
 
     Attributes
     ----------
     files : Store
-        Folder or zip.
+        Folder or zip of the session.
     folder : str
-        Such as ``data/responses``.
+        Folder of the files, such as ``data/responses``.
     numbers : range or (trial,) int64
-        Name of each trial's file, without ``.npy``.
-    header : npy.Header
-        Of the first file; the others are compared with it as they are read.
+        Number of each trial's file, which is called ``<number>.npy``.
+    header : NpyHeader
+        Header of the first file; those of other files are compared with it when they are read.
     """
 
     files: Store
@@ -61,7 +61,7 @@ class TrialFiles(LazyArray):
     def outer(self, key: Key) -> np.ndarray:
         first, item = key[0], key[1:]
         single = isinstance(first, int)
-        numbers = _named(self.numbers, first)
+        numbers = _numbers_at(self.numbers, first)
         cut = Stretch.of(self.header.dtype, self.header.shape, self.header.fortran, item)
         out = np.empty((len(numbers), *cut.shape), self.dtype)
         if out.size:
@@ -71,19 +71,19 @@ class TrialFiles(LazyArray):
         return out[0] if single else out
 
     def _whole(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
-        """Each file in one read, straight into its row."""
+        """Read each file at once, directly into its row of `out`."""
         raw = self.header.raw
-        head, wanted = bytearray(len(raw)), len(raw) + self.header.nbytes
+        head, expected = bytearray(len(raw)), len(raw) + self.header.nbytes
         flat = out.reshape(len(out), -1).view(np.uint8)
         for row in rows:
             name = f"{self.folder}/{numbers[row]}.npy"
-            (got,) = self.files.readv(name, [(0, (head, flat[row]))])
-            if head != raw or got != wanted:
-                self._differs(name, bytes(head[: min(got, len(head))]), got)
-                self._again(name, flat[row], 0)
+            (n_read,) = self.files.readv(name, [(0, (head, flat[row]))])
+            if head != raw or n_read != expected:
+                self._check(name, bytes(head[: min(n_read, len(head))]), n_read)
+                self._read_again(name, flat[row], 0)
 
     def _part(self, numbers: list[int], rows: range, out: np.ndarray, cut: Stretch) -> None:
-        """Read from each file the stretch that holds what was asked for, then select from it."""
+        """Read the stretch of each file that has the wanted values, and select them."""
         raw = self.header.raw
         head, buffer = bytearray(len(raw)), np.empty(cut.stop - cut.start, np.uint8)
         near = cut.start <= _ALONG
@@ -93,20 +93,20 @@ class TrialFiles(LazyArray):
             if near
             else [(0, [head]), (len(raw) + cut.start, [buffer])]
         )
-        wanted = len(raw) + len(skipped) + len(buffer)
+        expected = len(raw) + len(skipped) + len(buffer)
         for row in rows:
             name = f"{self.folder}/{numbers[row]}.npy"
-            got = sum(self.files.readv(name, parts))
-            if head != raw or got != wanted:
-                self._differs(name, bytes(head[: min(got, len(head))]), got, cut)
-                self._again(name, buffer, cut.start)
+            n_read = sum(self.files.readv(name, parts))
+            if head != raw or n_read != expected:
+                self._check(name, bytes(head[: min(n_read, len(head))]), n_read, cut)
+                self._read_again(name, buffer, cut.start)
             out[row] = cut.select(buffer)
 
-    def _differs(self, name: str, head: bytes, got: int, cut: Stretch | None = None) -> None:
-        """Raise if a file differs from the first; return if only its header is longer."""
+    def _check(self, name: str, head: bytes, n_read: int, cut: Stretch | None = None) -> None:
+        """Raise an error if a file differs from the first in more than the length of its header."""
         path = self.files.path_of(name)
-        if got < npy.HEAD and len(head) < len(self.header.raw):
-            length = f"{got} bytes: truncated" if got else "an empty file"
+        if n_read < npy.HEAD and len(head) < len(self.header.raw):
+            length = f"{n_read} bytes: truncated" if n_read else "an empty file"
             raise FormatError(
                 path,
                 "",
@@ -131,52 +131,52 @@ class TrialFiles(LazyArray):
                 path,
                 "",
                 f"{len(header.raw) + stop:,} bytes or more",
-                f"{got:,}: truncated",
+                f"{n_read:,}: truncated",
                 "restore the file from the original",
             )
 
-    def _again(self, name: str, buffer: np.ndarray, start: int) -> None:
+    def _read_again(self, name: str, buffer: np.ndarray, start: int) -> None:
         """Read the values of a file whose header has another length."""
-        at = len(npy.header_in(self.files, name).raw) + start
-        (got,) = self.files.readv(name, [(at, [buffer])])
-        if got < len(buffer):
+        offset = len(npy.header_in(self.files, name).raw) + start
+        (n_read,) = self.files.readv(name, [(offset, [buffer])])
+        if n_read < len(buffer):
             raise FormatError(
                 self.files.path_of(name),
                 "",
-                f"{at + len(buffer):,} bytes or more",
-                f"{at + got:,}: truncated",
+                f"{offset + len(buffer):,} bytes or more",
+                f"{offset + n_read:,}: truncated",
             )
 
 
-def _named(numbers: Numbers, key: Any) -> list[int]:
-    """The numbers at one entry of an outer key."""
+def _numbers_at(numbers: Numbers, key: Any) -> list[int]:
+    """Return the file numbers at one entry of an outer key."""
     if isinstance(numbers, range) and not isinstance(key, np.ndarray):
         return [numbers[key]] if isinstance(key, int) else list(numbers[key])
-    picked = numbers[0] + key if isinstance(numbers, range) else numbers[key]
-    listed: list[int] = np.atleast_1d(picked).tolist()
+    selected = numbers[0] + key if isinstance(numbers, range) else numbers[key]
+    listed: list[int] = np.atleast_1d(selected).tolist()
     return listed
 
 
 # --------------------------------------------------------------------------------------- threads
 
 
-#: Files of a server that are asked for at once.
+#: Number of files that are requested from a server at once.
 _AT_ONCE = 16
 
 
 def share(count: int, work: Callable[[range], None], waits: bool = False) -> None:
-    """Do `work` on all of `range(count)`; of many, on stretches in threads.
+    """Call `work` for all of ``range(count)``, in threads if there are many files.
 
-    Opening a file waits for the disk, and both that and reading leave the interpreter to others.
+    Threads help because opening and reading a file release the interpreter lock.
 
     Parameters
     ----------
     count : int
-        How many files there are.
+        Number of files.
     work : callable
-        Reads those of a range.
+        A function that reads the files of a range.
     waits : bool
-        Whether each file takes a request to a server: then 16 are under way at once.
+        Whether each file needs a request to a server; 16 are then requested at once.
     """
     workers = min(THREADS, os.cpu_count() or 1, count // (SHARED // 2))
     if waits:
@@ -184,7 +184,7 @@ def share(count: int, work: Callable[[range], None], waits: bool = False) -> Non
     if workers < 2:
         work(range(count))
         return
-    # not the threads of the network, for which each of these waits
+    # These are not the threads of the network, for which each of these threads waits.
     pool = state.pool("files elsewhere", _AT_ONCE) if waits else state.pool("files", THREADS)
     ends = [count * part // workers for part in range(workers + 1)]
     jobs = [pool.submit(work, range(a, b)) for a, b in pairwise(ends)]
@@ -198,16 +198,13 @@ def share(count: int, work: Callable[[range], None], waits: bool = False) -> Non
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Remembered(LazyArray):
-    """An array of small values, one file per trial, that is read once and kept.
-
-    Rows are read when they are asked for, and stay in memory.
-    """
+    """An array of small values, whose rows are read when they are needed and stay in memory."""
 
     base: LazyArray
 
     @classmethod
     def of(cls, base: LazyArray) -> LazyArray:
-        """The array, remembered if it is small (16 MB)."""
+        """Return the array, remembered if it is small (up to 16 MB)."""
         return cls(base) if math.prod(base.shape) * base.dtype.itemsize <= _SMALL else base
 
     @property

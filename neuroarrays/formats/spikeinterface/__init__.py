@@ -1,4 +1,4 @@
-"""What spikeinterface saves: a SortingAnalyzer with its extensions, or a sorting alone.
+"""Recordings that spikeinterface saved: a SortingAnalyzer with its extensions, or a sorting alone.
 
 https://spikeinterface.readthedocs.io (MIT); it is not imported. A SortingAnalyzer is a folder, or a Zarr
 store in which groups and attributes have the names of the files::
@@ -38,7 +38,7 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 _NPZ = ("unit_ids", "num_segment", "sampling_frequency")
-#: Names of a node of spikes that no label may take.
+#: Names in a node of spikes that no label may have.
 _RESERVED = {
     schema.SPIKE,
     schema.UNIT,
@@ -58,7 +58,7 @@ class SpikeInterfaceReader(Reader):
     only_area = schema.UNKNOWN_AREA
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is an analyzer by what it says of itself, or has the members of a sorting."""
+        """Whether a path is an analyzer, by its own description, or has the members of a sorting."""
         if probe.container == "zip":
             return set(_NPZ) <= {name.removesuffix(".npy") for name in probe.names}
         return is_analyzer(Store(probe)) or _is_sorting(probe)
@@ -73,11 +73,11 @@ class SpikeInterfaceReader(Reader):
         session : Probe
             The folder, Zarr store or NPZ file.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open of it.
+            The areas that the caller wants.
         segment : int, default 0
-            Which segment of the recording: each has a clock of its own, which starts at 0 s.
+            Number of the segment of the recording. Each segment has its own clock, from 0 s on.
         """
         store, notes = Store(session), list[str]()
         analyzer = is_analyzer(store)
@@ -105,14 +105,16 @@ class SpikeInterfaceReader(Reader):
         coords = {schema.UNIT: xr.Variable(schema.UNIT, ids)} | {
             f"{label}_" if label in _RESERVED else label: values for label, values in labels.items()
         }
-        about = store.facts("recording_info", "recording_attributes") if analyzer else {}
+        recording = store.facts("recording_info", "recording_attributes") if analyzer else {}
         attrs = {"session_id": name, "sampling_rate": sorting.rate}
-        attrs |= {key: about[key] for key in ("num_channels", "is_filtered") if key in about}
+        attrs |= {
+            key: recording[key] for key in ("num_channels", "is_filtered") if key in recording
+        }
         nodes = {
             "": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {})),
             f"{schema.UNKNOWN_AREA}/{schema.SPIKES}": dataset(variables, coords),
         }
-        samples = about.get("num_samples")
+        samples = recording.get("num_samples")
         if not isinstance(samples, list) or len(samples) != sorting.segments:
             return nodes
         if not all(type(number) is int for number in samples):
@@ -121,12 +123,13 @@ class SpikeInterfaceReader(Reader):
 
 
 def is_analyzer(store: Store) -> bool:
-    """Whether a folder or Zarr store is a SortingAnalyzer, by what it says of itself."""
+    """Whether a folder or Zarr store is a SortingAnalyzer, by its own description or its members."""
     probe = store.probe
     if not probe.is_folder and not store.is_zarr:
         return False
-    said = store.facts("", "spikeinterface_info").get("object") == "SortingAnalyzer"
-    return said or (probe.has("sorting") and probe.has("recording_info"))
+    if store.facts("", "spikeinterface_info").get("object") == "SortingAnalyzer":
+        return True
+    return probe.has("sorting") and probe.has("recording_info")
 
 
 def _is_sorting(probe: Probe) -> bool:
@@ -138,7 +141,10 @@ def _is_sorting(probe: Probe) -> bool:
 
 
 def _numbers(ids: tuple[Any, ...]) -> np.ndarray:
-    """Units as whole numbers: their own, also where these are text ("7"); else their places."""
-    own = [int(unit) for unit in ids if str(unit).isdecimal() and str(int(unit)) == str(unit)]
-    known = len(own) == len(ids) and max(own, default=0) < 1 << 63
-    return np.array(own if known else range(len(ids)), np.int64)
+    """Return unit ids as whole numbers, (unit,) int64; numbers as text ("7") count as numbers.
+
+    If an id is not a whole number, units are numbered from 0 on.
+    """
+    numbers = [int(unit) for unit in ids if str(unit).isdecimal() and str(int(unit)) == str(unit)]
+    are_numbers = len(numbers) == len(ids) and max(numbers, default=0) < 1 << 63
+    return np.array(numbers if are_numbers else range(len(ids)), np.int64)

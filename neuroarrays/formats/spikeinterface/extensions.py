@@ -1,15 +1,15 @@
-"""What a SortingAnalyzer knows of its units and spikes, as labels."""
+"""The extensions and properties of a SortingAnalyzer, as labels of its units and spikes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, shorten
+from neuroarrays.formats.labels import label_column
 from neuroarrays.formats.spikeinterface.sortings import Sorting
 from neuroarrays.formats.spikeinterface.stores import Store
 from neuroarrays.lazy.arrays import LazyArray
@@ -18,12 +18,13 @@ from neuroarrays.lazy.views import Taken
 from neuroarrays.schema import node_name
 from neuroarrays.tree.columns import plain_column
 
-#: Extensions with a table of units; the samples of a template.
+#: Extensions with a table of units; the dimension of the samples of a template.
 _TABLES, _SAMPLE = ("quality_metrics", "template_metrics"), "template_sample"
-#: The most columns of a property that become labels, and axes of a location.
+#: The most columns of a property that become labels; the axes of a location.
 _COLUMNS, _AXES = 16, ("x", "y", "z")
-#: Which templates are taken, the first that is there; what is read of extensions, or says how they were made.
+#: Kinds of templates, of which the first that exists is read.
 _TEMPLATES = ("average", "median")
+#: Members of extensions that are read, or that tell how the extension was computed.
 _READ = {"metrics", "unit_locations", *_TEMPLATES, "amplitudes", "spike_locations"} | {
     "params", "info", "run_info", "runtime_s",
 }  # fmt: skip
@@ -32,12 +33,14 @@ Labels = dict[str, xr.Variable]
 
 
 def labels_of_properties(store: Store, group: str, sorting: Sorting, notes: list[str]) -> Labels:
-    """The properties of units: (unit,) labels, of one with several columns `<name>_0`, `<name>_1`, ...
+    """Return the properties of units as labels, (unit,) each.
+
+    A property of several columns becomes `<name>_0`, `<name>_1`, ...
 
     Raises
     ------
     FormatError
-        If one has another number of rows than there are units.
+        If a property has another number of rows than there are units.
     """
     labels: Labels = {}
     for key in store.children(group):
@@ -61,59 +64,62 @@ def labels_of_properties(store: Store, group: str, sorting: Sorting, notes: list
 
 
 def labels_of_analyzer(store: Store, sorting: Sorting, notes: list[str]) -> Labels:
-    """The extensions of an analyzer.
+    """Return the extensions of an analyzer as labels.
 
     Parameters
     ----------
     store : Store
         The analyzer.
     sorting : Sorting
-        Its units and spikes.
+        The units and spikes of the analyzer.
     notes : list of str
-        Takes the extensions that are not read, and units without a row.
+        Notes are added about extensions that are not read, and units without a row.
 
     Returns
     -------
     dict of str to Variable
-        (unit_id,) metrics in the units of spikeinterface, places in um; `template` (unit_id,
-        template_sample, channel), uV where the analyzer says so; (spike,) amplitudes and places.
+        Metrics (unit_id,), in the units of measurement of spikeinterface; locations (unit_id,) in
+        um; `template` (unit_id, template_sample, channel), in uV if the analyzer tells it;
+        amplitudes (spike,) and locations (spike,) in um.
 
     Raises
     ------
     FormatError
-        If one has another number of rows than there are units or spikes.
+        If an extension has another number of rows than there are units or spikes.
     """
     labels: Labels = {}
     unread = []
     volts = {"units": "uV"} if store.facts("", "settings").get("return_in_uV") else {}
     for name in store.children("extensions"):
-        inside = f"extensions/{name}"
-        taken: Labels = {}
+        group = f"extensions/{name}"
+        extension: Labels = {}
         if name in _TABLES:
-            taken = _metrics(store, f"{inside}/metrics", sorting, notes)
+            extension = _metrics(store, f"{group}/metrics", sorting, notes)
         elif name == "unit_locations":
-            taken = _places(store, f"{inside}/unit_locations", sorting)
+            extension = _locations(store, f"{group}/unit_locations", sorting)
         elif name == "templates":
-            taken = _templates(store, inside, sorting, volts)
+            extension = _templates(store, group, sorting, volts)
         elif name == "spike_amplitudes":
-            amplitudes = store.array(f"{inside}/amplitudes")
+            amplitudes = store.array(f"{group}/amplitudes")
             if amplitudes is not None:
                 values = sorting.of_spikes(amplitudes)
-                taken = {"amplitude": values.variable([schema.SPIKE], volts)}
+                extension = {"amplitude": values.variable([schema.SPIKE], volts)}
         elif name == "spike_locations":
-            for axis, places in store.fields(f"{inside}/spike_locations").items():
-                values = sorting.of_spikes(places)
-                taken[f"spike_{axis}"] = values.variable([schema.SPIKE], {"units": "um"})
-        labels |= {f"{label}_" if label in labels else label: v for label, v in taken.items()}
-        unread += [] if taken else [name]
-        more = set(store.children(inside)) - _READ if taken else ()
-        unread += [f"{name}/{child}" for child in sorted(more)]
+            for axis, locations in store.fields(f"{group}/spike_locations").items():
+                values = sorting.of_spikes(locations)
+                extension[f"spike_{axis}"] = values.variable([schema.SPIKE], {"units": "um"})
+        labels |= {f"{label}_" if label in labels else label: v for label, v in extension.items()}
+        if extension:
+            others = sorted(set(store.children(group)) - _READ)
+            unread += [f"{name}/{child}" for child in others]
+        else:
+            unread.append(name)
     notes += [f"extensions not read: {shorten(unread)}"] if unread else []
     return labels
 
 
 def _metrics(store: Store, name: str, sorting: Sorting, notes: list[str]) -> Labels:
-    """The columns of a table of units, each row put to its unit."""
+    """Return the columns of a table of units as labels, with each row at its unit."""
     table = store.table(name)
     if table is None:
         return {}
@@ -121,42 +127,39 @@ def _metrics(store: Store, name: str, sorting: Sorting, notes: list[str]) -> Lab
         twice = table.index[table.index.duplicated()][0]
         raise FormatError(store.probe.given, name, "each unit once", f"{twice} twice")
     ids = pd.Index([str(unit) for unit in sorting.ids])
-    missing, more = ids.difference(table.index), table.index.difference(ids)
-    notes += [f"{name}: no row for the units {shorten(missing)}"] if missing.size else []
-    notes += [f"{name}: rows of no unit, {shorten(more)}"] if more.size else []
-    labels: Labels = {}
-    for column in table:
-        values = plain_column(table[column].reindex(ids))
-        if values.dtype.kind not in "biuf":
-            values = np.array(["" if text is None else str(text) for text in values], object)
-        labels[node_name(str(column))] = xr.Variable(schema.UNIT, values)
-    return labels
-
-
-def _places(store: Store, name: str, sorting: Sorting) -> Labels:
-    """Where the units lie, um."""
-    places = store.array(name)
-    if places is None or len(places.shape) != 2:
-        return {}
-    _check_rows(store, name, places.shape[0], sorting)
+    without_row, others = ids.difference(table.index), table.index.difference(ids)
+    notes += [f"{name}: no row for the units {shorten(without_row)}"] if without_row.size else []
+    notes += [f"{name}: rows of no unit, {shorten(others)}"] if others.size else []
     return {
-        axis: Taken(places, column, 1).variable([schema.UNIT], {"units": "um"})
-        for column, axis in enumerate(_AXES[: places.shape[1]])
+        node_name(str(column)): xr.Variable(schema.UNIT, label_column(table[column].reindex(ids)))
+        for column in table
     }
 
 
-def _templates(store: Store, inside: str, sorting: Sorting, volts: Mapping[str, str]) -> Labels:
-    """The mean waveform of each unit, with the times of its samples and the channels."""
-    found = (store.array(f"{inside}/{name}") for name in _TEMPLATES)
-    templates: LazyArray | None = next((array for array in found if array is not None), None)
+def _locations(store: Store, name: str, sorting: Sorting) -> Labels:
+    """Return the locations of the units as labels x, y and z, in um."""
+    locations = store.array(name)
+    if locations is None or len(locations.shape) != 2:
+        return {}
+    _check_rows(store, name, locations.shape[0], sorting)
+    return {
+        axis: Taken(locations, column, 1).variable([schema.UNIT], {"units": "um"})
+        for column, axis in enumerate(_AXES[: locations.shape[1]])
+    }
+
+
+def _templates(store: Store, group: str, sorting: Sorting, volts: Mapping[str, str]) -> Labels:
+    """Return the mean waveform of each unit, with the times of its samples and the channels."""
+    arrays = (store.array(f"{group}/{name}") for name in _TEMPLATES)
+    templates: LazyArray | None = next((array for array in arrays if array is not None), None)
     if templates is None or len(templates.shape) != 3:
         return {}
-    _check_rows(store, inside, templates.shape[0], sorting)
+    _check_rows(store, group, templates.shape[0], sorting)
     labels = {"template": templates.variable([schema.UNIT, _SAMPLE, schema.CHANNEL], volts)}
-    near = store.array("sparsity_mask")
-    if near is not None and near.shape == (templates.shape[0], templates.shape[2]):
-        labels["sparsity_mask"] = near.variable([schema.UNIT, schema.CHANNEL])
-    before = store.facts(inside, "params").get("ms_before")
+    sparsity = store.array("sparsity_mask")
+    if sparsity is not None and sparsity.shape == (templates.shape[0], templates.shape[2]):
+        labels["sparsity_mask"] = sparsity.variable([schema.UNIT, schema.CHANNEL])
+    before = store.facts(group, "params").get("ms_before")
     if isinstance(before, int | float) and not isinstance(before, bool):
         first = -int(before * sorting.rate / 1000) / sorting.rate
         clock = RegularClock(first, sorting.rate, templates.shape[1])
@@ -168,6 +171,7 @@ def _templates(store: Store, inside: str, sorting: Sorting, volts: Mapping[str, 
 
 
 def _check_rows(store: Store, name: str, rows: int, sorting: Sorting) -> None:
+    """Raise an error if an array does not have a row for each unit."""
     if rows != len(sorting.ids):
         expected = f"{len(sorting.ids)} rows, one for each unit"
         raise FormatError(store.probe.given, name, expected, f"{rows}")

@@ -1,4 +1,4 @@
-"""The spikes of a sorting of spikeinterface, whichever way it was saved."""
+"""Read the spikes of a sorting that spikeinterface saved, in any of its formats."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from neuroarrays.lazy.views import sliced
 
 @dataclass(frozen=True)
 class RowOfSpikes(UnitOfSpikes):
-    """The row in the list of units of each spike of a segment.
+    """The unit of each spike of a segment, as its row in the list of units.
 
     Attributes
     ----------
     span : tuple of int
-        The first spike of the segment, and the one after its last.
+        The first spike of the segment, and the spike after its last one.
     ids : tuple
-        The units; where the file has numbers of rows in place of these, only their number counts.
+        Ids of the units.
     by_row : bool
-        Whether the file has numbers of rows.
+        Whether the file has the rows of units; otherwise it has their ids.
     """
 
     span: tuple[int, int]
@@ -45,43 +45,41 @@ class RowOfSpikes(UnitOfSpikes):
         return labels if self.by_row else np.asarray(pd.Index(self.ids).get_indexer(labels))
 
     def sizes(self) -> np.ndarray:
-        """How many spikes each unit has, (unit,) int64.
+        """Count the spikes of each unit, (unit,) int64.
 
         Raises
         ------
         FormatError
-            If a spike is of no unit.
+            If a spike belongs to no unit.
         """
         rows = self.labels()
         wrong = np.flatnonzero((rows < 0) | (rows >= len(self.ids)))
         if wrong.size:
-            place = self.span[0] + int(wrong[0])
-            stored = self.source.read(self.array, (slice(place, place + 1),))[0]
+            spike = self.span[0] + int(wrong[0])
+            unit = self.source.read(self.array, (slice(spike, spike + 1),))[0]
             expected = f"one of {len(self.ids)} units ({shorten(self.ids, 6)})"
-            raise FormatError(
-                self.source.path, self.array, expected, f"spike {place} of {stored!r}"
-            )
+            raise FormatError(self.source.path, self.array, expected, f"spike {spike} of {unit!r}")
         return np.bincount(rows, minlength=len(self.ids)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Sorting:
-    """A sorting: the units, and the spikes of one segment.
+    """A sorting: its units, and the spikes of one segment.
 
     Attributes
     ----------
     ids : tuple
-        Of the units, whole numbers or text.
+        Ids of the units, whole numbers or text.
     rate : float, Hz
-        Samples per second.
+        Sampling rate.
     segments : int
-        How many segments there are.
-    samples : LazyArray
-        (spike,) samples of the spikes of the segment, in the order of the file.
+        Number of segments.
+    samples : (spike,) LazyArray
+        Sample number of each spike of the segment, in the order of the file.
     rows : RowOfSpikes
-        Whose they are.
+        Unit of each spike of the segment.
     count : int
-        Spikes of all segments.
+        Number of spikes of all segments.
     """
 
     ids: tuple[Any, ...]
@@ -92,12 +90,12 @@ class Sorting:
     count: int
 
     def of_spikes(self, values: LazyArray) -> LazyArray:
-        """Values of all spikes as those of the segment, unit after unit.
+        """Select the segment's part of values of all spikes (spike, ...), and return it unit after unit.
 
         Raises
         ------
         FormatError
-            If there are more or fewer than spikes.
+            If there are more or fewer values than spikes.
         """
         if values.shape[0] != self.count:
             path = getattr(values, "source", self.rows.source).path
@@ -108,53 +106,54 @@ class Sorting:
         return by_unit(sliced(values, slice(*self.rows.span)), self.rows)
 
 
-def read_sorting(place: Probe, group: str, segment: int) -> Sorting:
-    """The sorting in a folder, Zarr store or NPZ file.
+def read_sorting(probe: Probe, group: str, segment: int) -> Sorting:
+    """Read the sorting in a folder, Zarr store or NPZ file.
 
     Parameters
     ----------
-    place : Probe
-        Of it, or of the analyzer that it is in.
+    probe : Probe
+        Path of the sorting, or of the analyzer that contains it.
     group : str
-        Where it lies in an analyzer, "sorting"; else "".
+        Group of the sorting in an analyzer, "sorting"; "" for a sorting alone.
     segment : int
-        Which segment to take.
+        Number of the segment to read.
 
     Raises
     ------
     MissingPath, FormatError
-        If a member is missing or damaged, or two contradict each other.
+        If a member is missing or damaged, or two members contradict each other.
     """
-    if place.container == "zip":
-        return _of_npz(place, segment)
-    inside = place if place.container == "zarr" or not group else place.child(group)
-    if place.container == "zarr":
-        return _of_zarr(place, f"{group}/".lstrip("/"), segment)
-    if inside.has("sorting_cached.npz"):
-        return _of_npz(inside.child("sorting_cached.npz"), segment)
-    info = inside.child("numpysorting_info.json").read_json()
+    if probe.container == "zip":
+        return _of_npz(probe, segment)
+    if probe.container == "zarr":
+        return _of_zarr(probe, f"{group}/".lstrip("/"), segment)
+    folder = probe.child(group) if group else probe
+    if folder.has("sorting_cached.npz"):
+        return _of_npz(folder.child("sorting_cached.npz"), segment)
+    info_file = folder.child("numpysorting_info.json")
+    info = info_file.read_json()
     info = info if isinstance(info, dict) else {}
-    where = inside.child("numpysorting_info.json").given
+    where = info_file.given
     ids = info.get("unit_ids")
     if not isinstance(ids, list):
         raise FormatError(where, "unit_ids", "a list of units", f"{ids!r:.80}")
     segments = _segments(where, info.get("num_segments"), segment)
-    records = npy_records(inside.child("spikes.npy"))
-    count = records.known("sample_index").shape[0]
-    span = (0, count)
+    records = npy_records(folder.child("spikes.npy"))
+    span = (0, records.known("sample_index").shape[0])
     if segments > 1:
-        of_segments = records.read("segment_index")
-        if (np.diff(of_segments) < 0).any():
+        segment_of = records.read("segment_index")
+        if (np.diff(segment_of) < 0).any():
             raise FormatError(
                 records.path, "segment_index", "segments one after another", "another order"
             )
-        first, last = np.searchsorted(of_segments, [segment, segment + 1]).tolist()
+        first, last = np.searchsorted(segment_of, [segment, segment + 1]).tolist()
         span = first, last
     rate = _rate(where, info.get("sampling_frequency"))
     return _sorting(records, ("sample_index", "unit_index"), (ids, rate, segments), span, True)
 
 
 def _of_npz(file: Probe, segment: int) -> Sorting:
+    """Read a sorting from an NPZ file."""
     source = file.source
     stated = {name: source.read(name).ravel() for name in ("num_segment", "sampling_frequency")}
     for name, values in stated.items():
@@ -168,6 +167,7 @@ def _of_npz(file: Probe, segment: int) -> Sorting:
 
 
 def _of_zarr(store: Probe, group: str, segment: int) -> Sorting:
+    """Read a sorting from a group of a Zarr store."""
     source = store.source
     attrs = source.attrs(group.strip("/") or "/")
     segments = _segments(store.given, attrs.get("num_segments"), segment)
@@ -191,27 +191,30 @@ def _sorting(
     span: tuple[int, int],
     by_row: bool,
 ) -> Sorting:
-    """A sorting from its samples and the units of these, two arrays of one length."""
-    lengths = [source.known(name).shape for name in names]
-    if lengths[0] != lengths[1] or len(lengths[0]) != 1:
-        found = f"{lengths[0]} and {lengths[1]}"
-        raise FormatError(source.path, " and ".join(names), "one length", found, "one is cut short")
-    kind = source.known(names[0]).dtype
-    if kind.kind not in "iuf":
-        raise FormatError(source.path, names[0], "numbers of samples", f"values of type {kind}")
+    """Make a sorting of two arrays of one length: the samples of spikes, and their units.
+
+    `units` are the ids of the units, the sampling rate in Hz, and the number of segments.
+    """
+    samples_shape, units_shape = (source.known(name).shape for name in names)
+    if samples_shape != units_shape or len(samples_shape) != 1:
+        where, lengths = " and ".join(names), f"{samples_shape} and {units_shape}"
+        raise FormatError(source.path, where, "one length", lengths, "one is cut short")
+    dtype = source.known(names[0]).dtype
+    if dtype.kind not in "iuf":
+        raise FormatError(source.path, names[0], "numbers of samples", f"values of type {dtype}")
     ids, rate, segments = units
-    if odd := [unit for unit in ids if not isinstance(unit, int | float | str)]:
+    if wrong := [unit for unit in ids if not isinstance(unit, int | float | str)]:
         expected = "whole numbers or text"
-        raise FormatError(source.path, "unit_ids", expected, f"{odd[0]!r:.80}")
+        raise FormatError(source.path, "unit_ids", expected, f"{wrong[0]!r:.80}")
     if len(set(ids)) < len(ids):
         raise FormatError(source.path, "unit_ids", "each unit once", shorten(ids))
     rows = RowOfSpikes(source, names[1], span, tuple(ids), by_row)
     samples = sliced(file_array(source, names[0]), slice(*span))
-    return Sorting(tuple(ids), rate, segments, samples, rows, lengths[0][0])
+    return Sorting(tuple(ids), rate, segments, samples, rows, samples_shape[0])
 
 
 def _segments(path: str, stated: Any, segment: int) -> int:
-    """The number of segments, one of which is asked for."""
+    """Return the number of segments in a file, after checking that `segment` is one of them."""
     if not isinstance(stated, int | np.integer) or stated < 1:
         raise FormatError(
             path, "num_segments", "a number of segments, 1 or more", f"{stated!r:.80}"
@@ -223,7 +226,7 @@ def _segments(path: str, stated: Any, segment: int) -> int:
 
 
 def _rate(path: str, stated: Any) -> float:
-    """Samples per second."""
+    """Return the sampling rate in a file, Hz, after checking it."""
     is_number = isinstance(stated, int | float | np.number) and not isinstance(stated, bool)
     if not is_number or not 0 < stated < np.inf:
         expected = "samples per second, above 0"

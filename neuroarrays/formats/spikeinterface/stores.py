@@ -1,4 +1,4 @@
-"""Where spikeinterface keeps arrays, tables and facts: a folder of npy, csv and json, or a Zarr store."""
+"""`Store`: a folder of npy, csv and json files, or a Zarr store, as spikeinterface writes them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from neuroarrays.lazy.computed import Elementwise
 
 @dataclass(frozen=True)
 class Store:
-    """A folder or Zarr store by the names that things have in both.
+    """A folder or Zarr store, whose arrays, tables and facts have the same names in both.
 
     Attributes
     ----------
     probe : Probe
-        Of the folder or store.
+        Path of the folder or store.
     """
 
     probe: Probe
@@ -36,32 +36,32 @@ class Store:
         return self.probe.container == "zarr"
 
     def facts(self, group: str, name: str) -> dict[str, Any]:
-        """What a json file in a folder says, or the attribute of that name of a group; {} without.
+        """Read a json file of a folder, or the attribute of that name of a group; {} if it is missing.
 
         Raises
         ------
         FormatError
-            If it is no json of names and values.
+            If it is not a json object of names and values.
         """
         if self.is_zarr:
             attrs = self.probe.source.attrs(group) if group else self.probe.attrs
-            stated = attrs.get(name, {})
+            facts = attrs.get(name, {})
         else:
             file = self.probe.child(f"{group}/{name}.json".lstrip("/"))
-            stated = file.read_json() if file.is_file else {}
-        if not isinstance(stated, dict):
+            facts = file.read_json() if file.is_file else {}
+        if not isinstance(facts, dict):
             where = f"{group}/{name}".lstrip("/")
-            raise FormatError(self.probe.given, where, "names and values", f"{stated!r:.80}")
-        return stated
+            raise FormatError(self.probe.given, where, "names and values", f"{facts!r:.80}")
+        return facts
 
     def children(self, group: str) -> list[str]:
-        """Names of what is in a group, without suffixes; [] without such a group."""
+        """Return the names of the members of a group, without suffixes; [] if it does not exist."""
         if self.is_zarr:
             return self.probe.source.names(group)
         return [child.stem for child in self.probe.child(group).children]
 
     def source(self, name: str) -> tuple[Source, str] | None:
-        """The source of an array of plain values, and its name in it; None without."""
+        """Return the source of an array of plain values, and its name there; None if it is missing."""
         if self.is_zarr:
             source = self.probe.source
             return (source, name) if source.info(name) is not None else None
@@ -69,18 +69,18 @@ class Store:
         return (file.source, file.stem) if file.is_file else None
 
     def array(self, name: str) -> LazyArray | None:
-        """An array of plain values; None without.
+        """Return an array of plain values; None if it is missing.
 
         Raises
         ------
         FormatError
-            If it is damaged, or of Python objects.
+            If the array is damaged, or has Python objects.
         """
-        found = self.source(name)
-        return None if found is None else file_array(*found)
+        source = self.source(name)
+        return None if source is None else file_array(*source)
 
     def fields(self, name: str) -> dict[str, LazyArray]:
-        """The fields of an array of records; {} without one."""
+        """Return the fields of an array of records by name; {} if the array is missing."""
         if not self.is_zarr:
             file = self.probe.child(f"{name}.npy")
             if not file.is_file:
@@ -91,17 +91,17 @@ class Store:
         if array is None:
             return {}
         return {
-            field: Elementwise(_field, (array,), kind[0], (field,))
-            for field, kind in (array.dtype.fields or {}).items()
+            field: Elementwise(_field, (array,), dtype, (field,))
+            for field, (dtype, *_) in (array.dtype.fields or {}).items()
         }
 
     def table(self, name: str) -> pd.DataFrame | None:
-        """A table by the text of its first column; None without.
+        """Read a table, indexed by its first column as text; None if it is missing.
 
         Raises
         ------
         FormatError
-            If it cannot be read.
+            If the table cannot be read.
         """
         if not self.is_zarr:
             file = self.probe.child(f"{name}.csv")
@@ -120,4 +120,5 @@ class Store:
 
 
 def _field(records: np.ndarray, name: str) -> np.ndarray:
+    """Return one field of records."""
     return np.asarray(records[name])

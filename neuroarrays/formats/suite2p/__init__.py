@@ -1,4 +1,4 @@
-"""What suite2p writes: a folder of npy files for each plane, on one clock of frames.
+"""The output of suite2p: a folder of npy files for each plane, on one clock of frames.
 
 https://suite2p.readthedocs.io/en/latest/outputs (code: GPL-3). In ``suite2p/plane0``, ``plane1``, ...::
 
@@ -8,8 +8,8 @@ https://suite2p.readthedocs.io/en/latest/outputs (code: GPL-3). In ``suite2p/pla
     ops.npy                     a dict, pickled: fs (frames of this plane per second), nplanes, ...
     settings.npy, db.npy        in its place since suite2p 1.0: fs; nplanes
 
-``suite2p/combined`` repeats all planes, and pads those that are a frame short with zeros. It is read
-where it is opened itself, or where there is nothing else.
+``suite2p/combined`` repeats all planes, and pads planes with a frame less with zeros. It is read only
+if it is opened itself, or is alone.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from neuroarrays.formats.suite2p.rois import labels_of_rois, side_by_side
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
 
-#: Labels that are lengths or places in the picture; the dimension of pixels of an ROI.
+#: Labels that are lengths or positions in the image; the dimension of the pixels of an ROI.
 _IN_PIXELS, _PIXEL = ("x", "y", "xpix", "ypix", "radius"), "pixel"
-#: What else the options say that becomes an attribute of the session.
-_KEPT = ("nplanes", "nchannels", "tau", "neucoeff", "Ly", "Lx", "suite2p_version")
+#: Options that become attributes of the session.
+_ATTRS = ("nplanes", "nchannels", "tau", "neucoeff", "Ly", "Lx", "suite2p_version")
 
 
 class Suite2pReader(Reader):
@@ -54,7 +54,7 @@ class Suite2pReader(Reader):
     only_area = schema.UNKNOWN_AREA
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether it is the folder of a plane, or has such in it or in its folder ``suite2p``."""
+        """Whether a path is the folder of a plane, or has planes in it or in its folder ``suite2p``."""
         return probe.is_folder and any(map(is_plane, planes_of(probe)))
 
     def open_session(
@@ -65,13 +65,13 @@ class Suite2pReader(Reader):
         Parameters
         ----------
         session : Probe
-            The folder of a plane, that of all planes, or one with a folder ``suite2p``.
+            The folder of a plane, the folder of all planes, or one with a folder ``suite2p``.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open of it.
+            The areas that the caller wants.
         sampling_rate : float, optional, Hz
-            Frames of each plane per second. By default what settings.npy or ops.npy say.
+            Frames of each plane per second (default: the rate in settings.npy or ops.npy).
         """
         notes: list[str] = []
         planes = []
@@ -80,16 +80,18 @@ class Suite2pReader(Reader):
                 planes.append(folder)
             else:
                 notes.append(f"{folder.name}: neither F.npy nor stat.npy, so it has no ROIs")
-        stated = {} if sampling_rate is None else {"fs": sampling_rate}
-        options = [options_of(folder, notes) | stated for folder in planes]
-        rates = [rate_of(*each) for each in zip(planes, options, strict=True)]
+        rate_option = {} if sampling_rate is None else {"fs": sampling_rate}
+        options = [options_of(folder, notes) | rate_option for folder in planes]
+        rates = [rate_of(folder, stated) for folder, stated in zip(planes, options, strict=True)]
         if len(set(rates)) > 1:
-            found = ", ".join(map(str, rates))
-            raise FormatError(session.given, "fs", "planes of one rate", found, HINT)
+            different = ", ".join(map(str, rates))
+            raise FormatError(session.given, "fs", "planes of one rate", different, HINT)
         signals = [signals_of(folder, notes) for folder in planes]
-        sizes = [of_plane["F"].shape[1] for of_plane in signals]
-        labels = [labels_of_rois(*each, notes) for each in zip(planes, sizes, strict=True)]
-        frames = max(of_plane["F"].shape[0] for of_plane in signals)
+        sizes = [by_name["F"].shape[1] for by_name in signals]
+        labels = [
+            labels_of_rois(folder, size, notes) for folder, size in zip(planes, sizes, strict=True)
+        ]
+        frames = max(by_name["F"].shape[0] for by_name in signals)
         series = side_by_side(signals, sizes, 1, frames)
         variables = {
             signal: array.variable((schema.TIME, schema.UNIT), {"long_name": SIGNALS[signal]})
@@ -102,16 +104,16 @@ class Suite2pReader(Reader):
         }
         for label, array in side_by_side(labels, sizes, 0).items():
             unit = {"units": "pixel"} if label in _IN_PIXELS else {}
-            free = f"{label}_" if label in (*variables, *coords, _PIXEL) else label
-            coords[free] = array.variable([schema.UNIT, _PIXEL][: len(array.shape)], unit)
+            name_in_tree = f"{label}_" if label in (*variables, *coords, _PIXEL) else label
+            coords[name_in_tree] = array.variable([schema.UNIT, _PIXEL][: len(array.shape)], unit)
         coords |= labels_of_planes(planes, sizes, "plane" in coords)
         notes += passed_over(session, planes)
-        for folder, of_plane in zip(planes, signals, strict=True):
-            if missing := clock.length - of_plane["F"].shape[0]:
+        for folder, by_name in zip(planes, signals, strict=True):
+            if n_missing := clock.length - by_name["F"].shape[0]:
                 notes.append(
-                    f"{folder.name}: the last {missing} of {clock.length:,} frames are missing: NaN"
+                    f"{folder.name}: the last {n_missing} of {clock.length:,} frames are missing: NaN"
                 )
-        attrs = {key: value for key, value in options[0].items() if key in _KEPT}
+        attrs = {key: value for key, value in options[0].items() if key in _ATTRS}
         attrs |= {"session_id": name, "sampling_rate": rates[0]}
         return {
             "": xr.Dataset(attrs=attrs | ({"notes": notes} if notes else {})),

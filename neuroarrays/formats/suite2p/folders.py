@@ -1,4 +1,4 @@
-"""The folders of suite2p: which are planes, what their options say, the signals in them."""
+"""The folders of suite2p: their planes, options and signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuroarrays.formats.npy import npy, objects
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.views import transposed
 
-#: Signals, with their meaning; the first is that by which the others are measured.
+#: Signals and their meaning. All files must have the shape of the first.
 SIGNALS = {
     "F": "fluorescence", "Fneu": "fluorescence of the neuropil", "spks": "deconvolved fluorescence",
     "F_chan2": "fluorescence, second channel", "Fneu_chan2": "neuropil, second channel",
@@ -29,14 +29,14 @@ HINT = "say sampling_rate=30, say, if you know it"
 
 
 def planes_of(probe: Probe) -> list[Probe]:
-    """The folders of planes, by their numbers; that of all planes where it stands alone."""
+    """Return the folders of planes, in order of their numbers; ``combined`` only if it is alone."""
     if is_plane(probe):
         return [probe]
     run = probe.child("suite2p") if probe.has("suite2p") else probe
     names = [child.name for child in run.children if _PLANE.fullmatch(child.name)]
     folders = [run.child(name) for name in in_order(names)]
-    alone = run.child(_COMBINED)
-    return folders if any(map(is_plane, folders)) or not alone.is_folder else [alone]
+    combined = run.child(_COMBINED)
+    return folders if any(map(is_plane, folders)) or not combined.is_folder else [combined]
 
 
 def is_plane(folder: Probe) -> bool:
@@ -49,9 +49,10 @@ def is_plane(folder: Probe) -> bool:
 
 
 def options_of(folder: Probe, notes: list[str]) -> dict[str, Any]:
-    """What settings.npy, ops.npy and db.npy say in plain values; the first that says it counts.
+    """Return the options in settings.npy, ops.npy and db.npy that are numbers or text.
 
-    `notes` take the names of what else they hold: pictures, shifts, bad frames.
+    The first file that has an option counts. A note is added for arrays (images, shifts, bad frames),
+    which are not read.
     """
     options: dict[str, Any] = {}
     for file in map(folder.child, _OPTIONS):
@@ -60,8 +61,8 @@ def options_of(folder: Probe, notes: list[str]) -> dict[str, Any]:
             raise FormatError(file.given, "", "a dict of options", f"{stated!r:.80}")
         unread = []
         for key, value in stated.items():
-            one = isinstance(value, np.ndarray | np.generic) and value.size == 1
-            plain = value.item() if one else value
+            is_scalar = isinstance(value, np.ndarray | np.generic) and value.size == 1
+            plain = value.item() if is_scalar else value
             if isinstance(plain, str | int | float):
                 options.setdefault(key, plain)
             elif isinstance(value, np.ndarray) and value.size:
@@ -72,7 +73,7 @@ def options_of(folder: Probe, notes: list[str]) -> dict[str, Any]:
 
 
 def rate_of(folder: Probe, options: dict[str, Any]) -> float:
-    """Frames of a plane per second."""
+    """Return the frames of a plane per second, Hz, after checking them."""
     rate = options.get("fs")
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < math.inf:
         expected = "fs, the frames of a plane per second"
@@ -81,33 +82,35 @@ def rate_of(folder: Probe, options: dict[str, Any]) -> float:
 
 
 def signals_of(folder: Probe, notes: list[str]) -> dict[str, LazyArray]:
-    """The signals of a plane, (frame, ROI) each."""
+    """Return the signals of a plane by name, (frame, ROI) each."""
     first, *others = (folder.child(f"{name}.npy") for name in SIGNALS)
     signals = {"F": transposed(npy(first, 2))}
     for file in filter(lambda file: file.is_file, others):
-        signals[file.stem] = transposed(npy(file, 2))
-        if signals[file.stem].shape != signals["F"].shape:
-            expected, found = (tuple(reversed(signals[n].shape)) for n in ("F", file.stem))
-            raise FormatError(file.given, "", f"shape {expected}, as F.npy", f"{found}")
-    missing = [name for name in ("Fneu", "spks") if name not in signals]
-    notes += [f"{folder.name}: no {name}.npy" for name in missing]
+        signal = transposed(npy(file, 2))
+        if signal.shape != signals["F"].shape:
+            expected = f"shape {signals['F'].shape[::-1]}, as F.npy"
+            raise FormatError(file.given, "", expected, f"{signal.shape[::-1]}")
+        signals[file.stem] = signal
+    notes += [f"{folder.name}: no {name}.npy" for name in ("Fneu", "spks") if name not in signals]
     return signals
 
 
-def labels_of_planes(planes: list[Probe], sizes: list[int], known: bool) -> dict[str, xr.Variable]:
-    """The number of the plane of each ROI, and the number that it has there."""
-    numbers = [_PLANE.fullmatch(folder.name) for folder in planes]
+def labels_of_planes(
+    planes: list[Probe], sizes: list[int], has_planes: bool
+) -> dict[str, xr.Variable]:
+    """Return the plane of each ROI, unless the ROIs have it already, and its number in the plane."""
+    matches = [_PLANE.fullmatch(folder.name) for folder in planes]
     labels: dict[str, xr.Variable] = {}
-    if not known and all(numbers):
-        of_each = [int(number[1]) for number in numbers if number]
-        labels["plane"] = xr.Variable(schema.UNIT, np.repeat(of_each, sizes))
+    if not has_planes and all(matches):
+        numbers = [int(match[1]) for match in matches if match]
+        labels["plane"] = xr.Variable(schema.UNIT, np.repeat(numbers, sizes))
     if len(planes) > 1:
         labels["roi"] = xr.Variable(schema.UNIT, np.concatenate([np.arange(n) for n in sizes]))
     return labels
 
 
 def passed_over(session: Probe, planes: list[Probe]) -> list[str]:
-    """Notes on what lies in the folders and is not read."""
+    """Return notes about files in the folders that are not read."""
     names = dict.fromkeys(
         child.name for folder in planes for child in folder.children if child.name not in _READ
     )

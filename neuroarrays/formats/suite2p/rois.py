@@ -1,4 +1,4 @@
-"""stat.npy of suite2p: what is known of each ROI, as columns; a pickle, of which nothing is run."""
+"""The properties of ROIs in stat.npy of suite2p, as columns. No code in the pickle is run."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.npy import npy, objects
 from neuroarrays.lazy.arrays import LazyArray, file_array
-from neuroarrays.lazy.computed import Computed
+from neuroarrays.lazy.computed import missing
 from neuroarrays.lazy.views import Joined, Taken
 
-#: Values of each pixel of an ROI; "med" is its centre, of which y is first.
+#: Keys with a value for each pixel of an ROI; the key of its centre, (y, x).
 _OF_PIXELS, _CENTRE, _AXES = ("ypix", "xpix", "lam", "overlap", "soma_crop"), "med", ("y", "x")
-#: What the tree calls otherwise.
+#: Names in the tree of keys that have another name there.
 _RENAMED = {"iplane": "plane"}
 _CLASSES = ("iscell", "redcell")
 
 
 @dataclass(frozen=True)
 class StatSource(MemberSource):
-    """The columns of stat.npy: numbers (ROI,), and values of pixels (ROI, pixel), padded with NaN."""
+    """The source of the columns of stat.npy: numbers (ROI,), and values of pixels (ROI, pixel).
+
+    Values of pixels are float32, with NaN after the last pixel of an ROI.
+    """
 
     def _scan(self) -> dict[str, Member]:
         rois = self._rois()
@@ -59,23 +62,27 @@ class StatSource(MemberSource):
         for row, roi in enumerate(rois):
             pixels, size = np.asarray(roi.get(name, ())), np.size(roi.get("ypix", ()))
             if name in roi and (pixels.shape != (size,) or pixels.dtype.kind not in "iufb"):
-                found = f"{pixels.dtype} of shape {pixels.shape}"
-                raise FormatError(self.path, f"ROI {row}/{name}", f"{size} numbers, as ypix", found)
+                expected, other = (
+                    f"{size} numbers, as ypix",
+                    f"{pixels.dtype} of shape {pixels.shape}",
+                )
+                raise FormatError(self.path, f"ROI {row}/{name}", expected, other)
             padded[row, : pixels.size] = pixels
         return padded
 
     def _rois(self) -> Sequence[Mapping[Any, Any]]:
+        """Read the dict of each ROI."""
         stored = objects(Probe(self.location))
         rois = list(stored.flat if isinstance(stored, np.ndarray) else [stored])
         for row, roi in enumerate(rois):
             if not isinstance(roi, dict):
-                expected, found = "a dict of what is known of it", f"{roi!r:.80}"
-                raise FormatError(self.path, f"ROI {row}", expected, found)
+                expected = "a dict of its properties"
+                raise FormatError(self.path, f"ROI {row}", expected, f"{roi!r:.80}")
         return rois
 
 
 def _columns(rois: Sequence[Mapping[Any, Any]]) -> dict[str, np.ndarray]:
-    """The numbers that ROIs have, (ROI,) each; float64 with NaN where some have none."""
+    """Return the numbers of ROIs by name, (ROI,) each; NaN for ROIs that do not have one."""
     columns: dict[str, list[Any]] = {}
     for row, roi in enumerate(rois):
         centre = roi.get(_CENTRE, ())
@@ -92,22 +99,22 @@ def _columns(rois: Sequence[Mapping[Any, Any]]) -> dict[str, np.ndarray]:
 
 
 def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, LazyArray]:
-    """What the files of a plane say of its ROIs.
+    """Return the labels of the ROIs of a plane.
 
     Parameters
     ----------
     folder : Probe
-        Of the plane.
+        Folder of the plane.
     count : int
         Number of ROIs.
     notes : list of str
-        Takes what is not there, or not read.
+        Notes are added about missing files, and values that are not read.
 
     Returns
     -------
     dict of str to LazyArray
-        (ROI,) numbers, in pixels where they are lengths or places; (ROI, pixel) float32 with NaN
-        after the last pixel.
+        Numbers (ROI,), in pixels if they are lengths or positions, and values of pixels (ROI, pixel)
+        float32, with NaN after the last pixel.
 
     Raises
     ------
@@ -121,9 +128,8 @@ def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, Laz
         file = folder.child(f"{name}.npy")
         values = npy(file, 2)
         if values.shape != (count, 2):
-            _refuse(
-                file, f"shape ({count}, 2): a class and a probability", f"{values.shape}", count
-            )
+            expected = f"shape ({count}, 2): a class and a probability"
+            raise _other_count(file, expected, f"{values.shape}", count)
         labels |= {name: Taken(values, 0, 1), f"{name}_probability": Taken(values, 1, 1)}
     stat = folder.child("stat.npy")
     if not stat.is_file:
@@ -135,32 +141,38 @@ def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, Laz
     columns = {name: file_array(source, name) for name in source.members() if name not in unread}
     for column in columns.values():
         if column.shape[0] != count:
-            _refuse(stat, f"{count} ROIs", f"{column.shape[0]}", count)
+            raise _other_count(stat, f"{count} ROIs", f"{column.shape[0]}", count)
     if twice := sorted(labels.keys() & columns.keys()):
         notes.append(f"{folder.name}/stat.npy: not read: {', '.join(twice)}, which have files")
     return columns | labels
 
 
-def _refuse(file: Probe, expected: str, found: str, count: int) -> None:
+def _other_count(file: Probe, expected: str, shape: str, count: int) -> FormatError:
+    """Return the error for a file with another number of ROIs than F.npy."""
     hint = f"F.npy has {count} ROIs: the files are of two runs, or one is cut short"
-    raise FormatError(file.given, "", expected, found, hint)
+    return FormatError(file.given, "", expected, shape, hint)
 
 
 def side_by_side(
     parts: Sequence[Mapping[str, LazyArray]], sizes: Sequence[int], axis: int, frames: int = 0
 ) -> dict[str, LazyArray]:
-    """The arrays of planes, ROIs after ROIs; NaN where a plane has none, or a shorter one.
+    """Join the arrays of planes along the axis of ROIs, with NaN for missing and shorter arrays.
 
     Parameters
     ----------
     parts : sequence of dict of str to LazyArray
-        Of each plane: (ROI,), or two axes.
+        Arrays of each plane by name, (ROI,) or with two axes.
     sizes : sequence of int
-        ROIs of each plane.
+        Number of ROIs of each plane.
     axis : {0, 1}
-        Which axis of two is that of the ROIs.
+        The axis of ROIs, for arrays with two axes.
     frames : int, default 0
         The least length of the other axis.
+
+    Returns
+    -------
+    dict of str to LazyArray
+        Arrays of all planes by name.
     """
     joined: dict[str, LazyArray] = {}
     for name in {name: None for part in parts for name in part}:
@@ -174,24 +186,17 @@ def side_by_side(
             if others:
                 shape.insert(1 - axis, max(frames, *others))
             pieces.append(_padded(array, tuple(shape)))
-        joined[name] = (
-            pieces[0] if len(pieces) == 1 else Joined(tuple(pieces), len(shape) - 1 and axis)
-        )
+        roi_axis = axis if others else 0
+        joined[name] = pieces[0] if len(pieces) == 1 else Joined(tuple(pieces), roi_axis)
     return joined
 
 
 def _padded(array: LazyArray | None, shape: tuple[int, ...]) -> LazyArray:
-    """An array of a larger shape, with NaN behind its values."""
+    """Return an array in a larger shape, with NaN after its values; all NaN for None."""
     if array is None:
-        return Computed(_nothing, shape, np.dtype("f4"))
+        return missing(shape)
     for axis, size in enumerate(shape):
-        if missing := size - array.shape[axis]:
-            behind = Computed(
-                _nothing, (*shape[:axis], missing, *shape[axis + 1 :]), np.dtype("f4")
-            )
-            array = Joined((array, behind), axis)
+        if n_missing := size - array.shape[axis]:
+            padding = missing((*shape[:axis], n_missing, *shape[axis + 1 :]))
+            array = Joined((array, padding), axis)
     return array
-
-
-def _nothing(*places: np.ndarray) -> np.ndarray:
-    return np.full([place.size for place in places], np.nan, np.float32)

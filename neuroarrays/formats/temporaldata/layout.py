@@ -1,4 +1,4 @@
-"""The groups of a file of temporaldata by their kinds, and what must agree in each."""
+"""The groups of a file of temporaldata by kind, and checks of their lengths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NEEDED = {IRREGULAR: ("timestamps",), INTERVAL: ("start", "end")}
 
 
 class Layout:
-    """The groups of a file, looked at once.
+    """The groups of a file, which are read once.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Layout:
         self.facts = dict(root["attrs"]) if root else self.facts
 
     def _walk(self, group: str) -> None:
-        """Note what each group below one of Data is; a second name of a group is passed over."""
+        """Record the kind of each group below one of Data; a second name of a group is passed over."""
         first = self._first.setdefault(self.source.identity(group or "/"), group)
         if first != group:
             self.notes.append(f"{group} not read: another name of /{first}")
@@ -87,7 +87,7 @@ class Layout:
                 self.notes.append(f"{path} not read: a group that says it is {kind!r}")
 
     def ours(self, path: str) -> dict[str, Any]:
-        """What `na.to_temporaldata` said of a group; {} of one that it did not write, or that was written again.
+        """Return what `na.to_temporaldata` stored about a group; {} if it did not write the group.
 
         Raises
         ------
@@ -98,14 +98,14 @@ class Layout:
         if stated is None:
             return {}
         try:
-            told = dict(json.loads(stated))
-            return told if "attrs" in told else {}
+            description = dict(json.loads(stated))
+            return description if "attrs" in description else {}
         except (TypeError, ValueError) as error:
             where, expected = f"/{path}", f"JSON in the attribute {OURS}"
             raise FormatError(self.source.path, where, expected, str(error)) from error
 
     def spikes(self) -> list[str]:
-        """Series that say the unit of each of their times."""
+        """Return the series that have the unit of each of their times."""
         return [
             path
             for path, kind in self.kinds.items()
@@ -113,12 +113,12 @@ class Layout:
         ]
 
     def arrays(self, path: str) -> list[str]:
-        """Names of the arrays of a group, its times first."""
+        """Return the names of the arrays of a group, its times first."""
         names = [name for name in self.source.names(path) if name not in NOT_ARRAYS]
         return sorted(names, key=lambda name: name not in ("timestamps", "start"))
 
     def size(self, path: str) -> int:
-        """The length of all arrays of a group.
+        """Return the length of all arrays of a group.
 
         Raises
         ------
@@ -129,8 +129,8 @@ class Layout:
         for name in needed:
             info = self.source.info(f"{path}/{name}")
             if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-                found = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
-                raise FormatError(self.source.path, f"/{path}/{name}", "(n,) numbers, s", found)
+                other = "nothing" if info is None else f"{info.dtype} of shape {info.shape}"
+                raise FormatError(self.source.path, f"/{path}/{name}", "(n,) numbers, s", other)
         shapes = {name: self._shape(f"{path}/{name}") for name in self.arrays(path)}
         first = next(iter(shapes), "")
         for name, shape in shapes.items():
@@ -142,21 +142,22 @@ class Layout:
         return shapes[first][0] if shapes else 0
 
     def _shape(self, path: str) -> tuple[int, ...]:
+        """Return the shape of an array, after checking its dtype."""
         info = self.source.known(path)
         if info.dtype.kind not in "iufbOSU":
-            found = f"values of type {info.dtype}"
-            raise FormatError(self.source.path, f"/{path}", "an array of numbers or text", found)
+            other = f"values of type {info.dtype}"
+            raise FormatError(self.source.path, f"/{path}", "an array of numbers or text", other)
         return info.shape
 
     def domain(self, path: str) -> list[float]:
-        """Start and end of the domain of a series, s; [] where it has several stretches, or none."""
+        """Return start and end of the domain of a series in s; [] if it has several stretches or none."""
         if self.source.attr(f"{path}/domain", KIND) != INTERVAL or self.size(f"{path}/domain") != 1:
             return []
         ends = [self.source.read(f"{path}/domain/{end}") for end in ("start", "end")]
         return [float(values[0]) for values in ends]
 
     def check_domain(self, path: str, size: int, domain: list[float]) -> None:
-        """Note a regular series that has fewer samples than its domain is long."""
+        """Add a note if a regular series has fewer samples than its domain."""
         rate = self.source.attr(path, "sampling_rate")
         if self.kinds[path] != REGULAR or not domain or not isinstance(rate, int | float):
             return
@@ -165,7 +166,7 @@ class Layout:
             self.notes.append(f"{path}: {size:,} samples, {np.floor(room):,.0f} in its domain")
 
     def clock(self, path: str, size: int) -> Any:
-        """The clock of a series, a (size,) LazyArray, s.
+        """Return the clock of a series, a (size,) LazyArray in s.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A file of temporaldata as the nodes of a session: spikes, series, events, tables."""
+"""Make the nodes of a session from a file of temporaldata: spikes, series, events and tables."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SECONDS = {"units": "s"}
 
 
 class Session:
-    """What a file holds, by the kinds of its groups.
+    """The contents of a file, by the kinds of its groups.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Session:
         self._areas: set[str] = set()
 
     def groups(self, name: str) -> dict[str, xr.Dataset]:
-        """The nodes of the session by their path below it; "" has its attributes."""
+        """Return the nodes of the session by path below it; "" has its attributes."""
         layout, nodes = self.layout, dict[str, xr.Dataset]()
         spikes = layout.spikes()
         for path in spikes:
@@ -81,7 +81,7 @@ class Session:
         return {"": xr.Dataset(attrs=attrs)} | nodes
 
     def _session_domain(self) -> dict[str, xr.Dataset]:
-        """What the session says of when it was recorded: an attribute or a table."""
+        """Return the recorded time of the session as an attribute or a table."""
         size, ours = self.layout.size("domain"), self.layout.ours("domain")
         ends = tuple(file_array(self.source, f"domain/{end}") for end in ("start", "end"))
         if ours:
@@ -99,7 +99,7 @@ class Session:
         return {}
 
     def _has_several_stretches(self, path: str) -> bool:
-        """Whether the domain of a series has to be a table of its own."""
+        """Whether the domain of a series needs a table of its own."""
         known = not self.layout.ours(path) and self.source.names(f"{path}/domain")
         return bool(known) and self.layout.size(f"{path}/domain") > 1
 
@@ -121,7 +121,7 @@ class Session:
         return {f"{prefix}{area}/{schema.SPIKES}": node for area, node in nodes.items()}
 
     def _series(self, path: str) -> dict[str, xr.Dataset]:
-        """A series as a node, or as point events where nothing was measured at its times."""
+        """Return a series as a node, or as point events if it has no numbers."""
         layout, ours = self.layout, self.layout.ours(path)
         size, names = layout.size(path), layout.arrays(path)
         infos = {name: self.source.known(f"{path}/{name}") for name in names}
@@ -134,16 +134,16 @@ class Session:
             is_events = str(ours["node"]).startswith(f"{schema.EVENTS}/")
         clock = layout.clock(path, size)
         layout.check_domain(path, size, domain)
-        told: dict[str, Any] = dict(_SECONDS)
+        clock_attrs: dict[str, Any] = dict(_SECONDS)
         if layout.kinds[path] == REGULAR:
-            told |= {"sampling_rate": clock.rate, "sampling_rate_source": "file"}
-        told = ours.get("clock", told)
+            clock_attrs |= {"sampling_rate": clock.rate, "sampling_rate_source": "file"}
+        clock_attrs = ours.get("clock", clock_attrs)
         if is_events:
             variables = {n: self._variable(path, n, schema.EVENT) for n in values}
-            variables[schema.EVENT_TIME] = clock.variable((schema.EVENT,), told)
+            variables[schema.EVENT_TIME] = clock.variable((schema.EVENT,), clock_attrs)
             node = ours.get("node", f"{schema.EVENTS}/{schema.node_name(path.replace('/', '.'))}")
             return {str(node): dataset(variables, attrs=attrs)}
-        coords = {schema.TIME: clock.variable((schema.TIME,), told)}
+        coords = {schema.TIME: clock.variable((schema.TIME,), clock_attrs)}
         table = str(ours.get("table", "")) or self._labelling([infos[n].shape for n in values])
         self._used.add(table)
         variables = {
@@ -168,7 +168,7 @@ class Session:
     def _by_area(
         self, node: str, variables: Any, coords: Any, attrs: Any, each: Any
     ) -> dict[str, xr.Dataset]:
-        """A series as a node; of units a node of each area, "" for the one that is stated."""
+        """Return a series as a node; a series of units as a node of each area."""
         if schema.UNIT not in coords:
             return {node: dataset(variables, coords, attrs)}
         nodes, leaf = {}, node.replace("/", "_")
@@ -180,7 +180,7 @@ class Session:
         return nodes
 
     def _labelling(self, shapes: Sequence[tuple[int, ...]]) -> str:
-        """The table whose rows the columns of a series are, "" for none."""
+        """Return the table whose rows are the columns of a series, or ""."""
         widths = {shape[1] for shape in shapes if len(shape) > 1}
         for table in _TABLES:
             known = self.layout.kinds.get(table) == TABLE and self.layout.size(table) in widths
@@ -189,13 +189,13 @@ class Session:
         return ""
 
     def _node(self, path: str) -> str:
-        """The path of the node of a series, no name of which stands for something else."""
+        """Return the path of the node of a series, changed if a name in it is a reserved one."""
         parts = [schema.node_name(part) for part in path.split("/")]
         parts[0] += "_series" if parts[0] in self._areas.union(_TAKEN) else ""
         return "/".join(parts)
 
     def _called(self, path: str, name: str) -> str:
-        """The name of a variable: `speed` is in cm/s in a tree."""
+        """Return the name of a variable; `speed` is reserved, as it is in cm/s in a tree."""
         is_other = self.source.attr(f"{path}/{name}", "units") != "cm/s"
         is_taken = name == schema.TIME or (name == "speed" and is_other)
         return f"{name}_signal" if is_taken and not self.layout.ours(path) else name
@@ -210,15 +210,17 @@ class Session:
         return array.variable(dims, self.source.attrs(f"{path}/{name}"))
 
     def _table(self, path: str) -> dict[str, xr.Dataset]:
-        """Intervals as presentations; the parts of the path with dots between."""
+        """Return intervals as presentations; the parts of the path are joined by dots."""
         size, ours, variables = self.layout.size(path), self.layout.ours(path), {}
         for name in self.layout.arrays(path):
             array = file_array(self.source, f"{path}/{name}")
             called = _OF_TABLES.get(name, f"{name}_" if name in _OF_TABLES.values() else name)
             dims = [schema.PRESENTATION, *(f"{called}_axis{i}" for i in range(1, array.ndim))]
             dims = ours[DIMS][called] if ours else dims
-            told = self.source.attrs(f"{path}/{name}")
-            variables[called] = schema.var("table", called, wrap(array), tuple(dims), **told)
+            attrs_of_column = self.source.attrs(f"{path}/{name}")
+            variables[called] = schema.var(
+                "table", called, wrap(array), tuple(dims), **attrs_of_column
+            )
         ids = xr.Variable(schema.PRESENTATION, np.arange(size))
         if ours and schema.PRESENTATION in variables:
             stored = variables.pop(schema.PRESENTATION)

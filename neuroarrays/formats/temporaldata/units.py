@@ -36,7 +36,7 @@ OF_AREAS = "neuroarrays_areas"
 
 
 def table_columns(layout: Layout, table: str, dim: str) -> dict[str, xr.Variable]:
-    """The columns of a table of units or channels, lazy, by name.
+    """Return the columns of a table of units or channels, lazy, by name.
 
     The coordinate `dim` is the column of that name where it numbers the rows, else their position;
     `area` is the area of each unit, where a column says it.
@@ -60,11 +60,11 @@ def table_columns(layout: Layout, table: str, dim: str) -> dict[str, xr.Variable
         dims = [dim, *(f"{called}_axis{axis}" for axis in range(1, array.ndim))]
         dims = [dim, schema.INTERVAL] if of_stretches else dims
         columns[called] = array.variable(stated.get(name, dims), source.attrs(f"{table}/{name}"))
-    said = next((n for n in AREA_OF if _is_text(source, f"{table}/{n}")), "")
-    if dim == schema.UNIT and said:
-        texts = source.read(f"{table}/{said}").tolist()
+    area_column = next((n for n in AREA_OF if _is_text(source, f"{table}/{n}")), "")
+    if dim == schema.UNIT and area_column:
+        texts = source.read(f"{table}/{area_column}").tolist()
         areas = {text: area_name(str(text)) for text in dict.fromkeys(texts)}
-        columns.pop(f"{schema.AREA}_" if said == schema.AREA else "", None)
+        columns.pop(f"{schema.AREA}_" if area_column == schema.AREA else "", None)
         columns[schema.AREA] = xr.Variable(
             dim, np.array([areas[t] for t in texts] + [None], object)[:-1]
         )
@@ -77,14 +77,14 @@ def _is_text(source: Source, path: str) -> bool:
 
 
 def label_names(columns: Mapping[str, xr.Variable], ours: Mapping[str, Any]) -> set[str]:
-    """Which of some variables are labels: those that the file says, else those along one dimension."""
+    """Return which variables are labels: those named in the file, or those along one dimension."""
     if LABELS in ours:
         return set(ours[LABELS]) & columns.keys()
     return {name for name, column in columns.items() if column.ndim == 1}
 
 
 def spikes_nodes(layout: Layout, path: str, table: str) -> dict[str, xr.Dataset]:
-    """The spikes of a series with `unit_index`, by area.
+    """Return the spikes of a series with `unit_index`, by area.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def spikes_nodes(layout: Layout, path: str, table: str) -> dict[str, xr.Dataset]
 def _sizes_of_rows(
     source: Source, path: str, table: str, ids: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """The number of spikes of each row of a table of units, (unit,) int64."""
+    """Return the number of spikes of each row of a table of units, (unit,) int64."""
     names = source.names(table)
     size = source.known(f"{table}/{names[0]}").shape[0] if names else 0
     wrong = ids[(ids < 0) | (ids >= size)]
@@ -150,7 +150,7 @@ def _spikes_node(
     columns: Mapping[str, xr.Variable],
     labels: Container[str],
 ) -> xr.Dataset:
-    """The spikes of the units of an area, those in some rows of the table."""
+    """Return the spikes of the units of an area, which are some rows of the table."""
     starts, variables = np.cumsum(sizes) - sizes, dict[str, xr.Variable]()
     for name, values in per_spike.items():
         array = as_lazy(values)
@@ -171,7 +171,7 @@ def _spikes_node(
 
 
 def area_rows(areas: xr.Variable | None) -> dict[str, np.ndarray | None]:
-    """Rows of the units of each area, (n,) int64; None for all of the only one."""
+    """Return the rows of the units of each area, (n,) int64; None for all rows of the only area."""
     names = [] if areas is None else areas.values.tolist()
     each = list(dict.fromkeys(names)) or [schema.UNKNOWN_AREA]
     if len(each) == 1:
@@ -180,7 +180,7 @@ def area_rows(areas: xr.Variable | None) -> dict[str, np.ndarray | None]:
 
 
 def rows_of(variable: xr.Variable, rows: np.ndarray | None) -> xr.Variable:
-    """A variable of some units, lazily; of all of them for None."""
+    """Return a variable of some units, lazily; of all units for None."""
     if rows is None or schema.UNIT not in variable.dims:
         return variable
     if variable.dims[0] == schema.UNIT:

@@ -56,7 +56,7 @@ _SHARE, _PAIRS, _SEED = 0.8, ((0, 9), (10, 19)), 1000
 
 
 class SridharReader(Reader):
-    """Reads the folder of one stimulus, or a folder in which those of both are."""
+    """Reads the folder of one stimulus, or a folder with those of both."""
 
     name = "sridhar_2025"
     description = "Sridhar et al. 2025: marmoset retina, film under eye movements and white noise"
@@ -66,11 +66,11 @@ class SridharReader(Reader):
     blocks = (retina.TRAIN, retina.TEST)
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether there are files of responses under their names."""
+        """Whether a path has files of responses with their names."""
         return bool(_folders(probe))
 
     def list_sessions(self, probe: Probe, *, stimulus: str | None = None) -> Sessions:
-        """Sessions by the names in their files of responses.
+        """List the sessions by the names in their files of responses.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class _SridharFiles:
 
     @property
     def path(self) -> str:
-        """The file, for messages."""
+        """The path of the file, for messages."""
         return self.file.given
 
 
@@ -176,7 +176,7 @@ class _Wanted:
 
 
 def _folders(probe: Probe) -> dict[str, Probe]:
-    """Stimulus -> its folder: the one given, or one right below."""
+    """Return the folder of each stimulus: the given one, or those right below it."""
     by_stimulus: dict[str, Probe] = {}
     below = [child for child in probe.children if child.is_folder and child.name[0] != "_"]
     for folder in (probe, *below) if probe.is_folder else ():
@@ -195,7 +195,7 @@ def _folders(probe: Probe) -> dict[str, Probe]:
 
 
 def _files(folder: Probe, stimulus: str) -> dict[str, Probe]:
-    """Session -> its responses to a stimulus."""
+    """Return the file of responses to a stimulus of each session."""
     if not folder.has("responses"):
         return {}
     matches = {file: _FILE.fullmatch(file.name) for file in folder.child("responses").children}
@@ -203,7 +203,7 @@ def _files(folder: Probe, stimulus: str) -> dict[str, Probe]:
 
 
 def validation_trials(trials: int) -> np.ndarray:
-    """Numbers of the trials that open-retina validates on: a fifth, drawn once.
+    """Return the trials for validation in open-retina: a fifth, drawn once.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def validation_trials(trials: int) -> np.ndarray:
 
 
 class _SridharSession:
-    """One session, and the nodes that are made of it."""
+    """One session, and the nodes of its tree."""
 
     def __init__(self, session: _SridharFiles, wanted: _Wanted):
         self.folder, self.path, self.wanted = session.folder, session.file.path, wanted
@@ -259,7 +259,7 @@ class _SridharSession:
             )
 
     def train(self) -> dict[str, xr.Dataset]:
-        """Session and retina of the train block: trials one after another."""
+        """Return session and retina of the train block, with trials one after another."""
         part = self._part()
         test = self.responses[retina.TEST].shape[1]
         shown = self._shown(stimuli.BlockTrials(retina.TRAIN, self.count, self.frames, test))
@@ -290,7 +290,7 @@ class _SridharSession:
         return self._nodes(retina.TRAIN, part, shown)
 
     def test(self) -> dict[str, xr.Dataset]:
-        """Session and retina of the test block: one stimulus, by trial where the file has it."""
+        """Return session and retina of the test block: one stimulus, by trial if the file has it."""
         part = self._part()
         stored = self.responses[retina.TEST]
         seeds = None
@@ -345,7 +345,7 @@ class _SridharSession:
         return retina.part_nodes(block, part, self.wanted.mismatch)
 
     def _fields(self, size: tuple[int, int]) -> dict[str, LazyArray]:
-        """Where each unit's average varies most, if averages are of the size of the frames."""
+        """Return where each unit's average varies most, if averages have the size of the frames."""
         averages, stem = self.folder.child("stas"), f"cell_data_{self.id}_WN_stas_cell_"
         first = averages.child(f"{stem}0.npy")
         if not first.exists or arrays.npy_array(first).shape[1:] != size:
@@ -359,7 +359,7 @@ class _SridharSession:
         }
 
     def _seeds(self, trials: int) -> np.ndarray | None:
-        """(trial,) int64: the seed of each trial, -1 where the file does not say."""
+        """Return the seed of each trial, (trial,) int64, -1 if the file does not have it."""
         groups = self.content.get("trial_separation")
         if not isinstance(groups, dict):
             return None

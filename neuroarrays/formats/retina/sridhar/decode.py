@@ -48,18 +48,18 @@ class Fixations(LazyArray):
 
     @property
     def path(self) -> str:
-        """The file, for messages."""
+        """The path of the file, for messages."""
         return self.location.path
 
     @classmethod
     def of(cls, file: Probe) -> Fixations:
-        """All lines of a file; they are counted, not read."""
+        """Return all lines of a file, which are counted but not read."""
         file.check("file")
         lines = _counted.get_or_make((file.location, file.stamp), lambda: _count(file))
         return cls(file.location, file.stamp, lines, 0, lines)
 
     def part(self, start: int, stop: int) -> Fixations:
-        """The lines from `start` up to `stop`, those that there are."""
+        """Return the lines from `start` up to `stop`, as far as they exist."""
         first = min(start, self.lines)
         return Fixations(
             self.location, self.stamp, self.lines, first, max(min(stop, self.lines), first)
@@ -106,7 +106,7 @@ _names: state.Cache[tuple[str, ...]] = state.Cache(16 << 20, state.entries)
 
 
 def _count(file: Probe) -> int:
-    """Lines of a file."""
+    """Return the number of lines of a file."""
     text = file.read_bytes()
     return text.count(b"\n") + (text[-1:] not in (b"", b"\n"))
 
@@ -134,7 +134,7 @@ class Images:
 
     @classmethod
     def of(cls, folder: Probe) -> Images | None:
-        """The images of a folder, None if there are none; the header of one is read.
+        """Return the images of a folder, or None if there are none; the header of one is read.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Images:
         return len(_listed(self.folder, self.changed))
 
     def read(self, number: int) -> np.ndarray:
-        """One image, (x, y), grey values as stored."""
+        """Read one image, (x, y), in grey levels as stored."""
         file = self.folder.child(_listed(self.folder, self.changed)[number])
         image = _image(file)
         if image.shape != self.size or image.dtype != self.dtype:
@@ -170,7 +170,7 @@ def _listed(folder: Location, changed: Stamp) -> tuple[str, ...]:
 
 
 def _images(folder: Probe) -> tuple[str, ...]:
-    """Names of the images in order; their numbers must have no gaps."""
+    """Return the names of the images in order, after checking that their numbers have no gaps."""
     numbered = sorted((int(m[1]), m[0]) for name in folder.names if (m := _IMAGE.fullmatch(name)))
     for position, (order, name) in enumerate(numbered):
         if order != position:
@@ -190,7 +190,7 @@ def _image(file: Location) -> LazyArray:
 
 @dataclass(frozen=True)
 class Windows:
-    """What was shown, (time, 1, y, x) in the type of the images: the part around each fixation.
+    """The windows that were shown, (time, 1, y, x) in the dtype of the images, by fixation.
 
     Images have `padding` pixels more on every side than fixations count from; the window is three
     paddings smaller than an image. A frame is mirrored top to bottom where its fixation says 0.
@@ -224,7 +224,7 @@ class Windows:
             yield rows, out[:, None]
 
     def _places(self, picked: np.ndarray) -> np.ndarray:
-        """(frame, 4) int64: image, first column and row of the window in it, as stored or not."""
+        """Return (frame, 4) int64: image, first column and row of the window, and whether as stored."""
         stored = self.fixations.outer((outer.compact(picked), slice(0, len(_WORDS), 1)))
         image, x, y, flip = stored.T
         count = self.images.count
@@ -269,7 +269,7 @@ def fields(
     frame: tuple[int, int],
     mirrored: bool,
 ) -> LazyArray:
-    """Row or column of the frame where each unit's stored average varies most over its lags.
+    """Return row or column of the frame where each unit's average varies most over its lags.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def _fields(
 
 
 def _place(average: Location, frame: tuple[int, int]) -> np.ndarray:
-    """Row and column of one unit, (2,) float64, pixels."""
+    """Return row and column of one unit, (2,) float64 in pixels."""
     file = Header(average)
     file.check(FILE)
     (position,) = cached(("field", average, file.stamp), lambda: (_most_varying(file, frame),))
@@ -320,7 +320,7 @@ def _place(average: Location, frame: tuple[int, int]) -> np.ndarray:
 
 
 def _most_varying(file: Header, size: tuple[int, int]) -> np.ndarray:
-    """(2,) float64: row and column."""
+    """Return row and column with the largest variation, (2,) float64."""
     average = npy_array(file)
     if len(average.shape) != 3 or average.shape[1:] != size:
         raise FormatError(

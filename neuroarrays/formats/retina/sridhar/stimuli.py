@@ -1,4 +1,4 @@
-"""What a session of Sridhar et al. saw: which files it was, and how much of each trial there is."""
+"""The stimuli of a session of Sridhar et al.: their files, and the length of each trial."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS = {"image_id": (0, "i8"), "gaze_x": (1, "f8"), "gaze_y": (2, "f8"), "fl
 
 @dataclass(frozen=True)
 class BlockTrials:
-    """Trials of a block as the responses have them.
+    """Trials of a block, as the responses have them.
 
     Attributes
     ----------
@@ -74,14 +74,14 @@ class Shown:
 
 
 def _nothing(trials: BlockTrials, why: str) -> Shown:
-    """Where the files do not hold the stimulus."""
+    """Return an empty stimulus, with the reason why the files do not have it."""
     return Shown(
         None, np.arange(trials.count), trials.frames, attrs={"note": f"no stimulus: {why}"}
     )
 
 
 def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
-    """White noise: a file per train trial, one for the test.
+    """Return white noise, from a file per train trial and one for the test.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
 
 
 def _several(lengths: list[int]) -> str:
-    """Lengths in words: "3 of 40 frames, 1 of 39 frames"."""
+    """Return lengths as text, such as "3 of 40 frames, 1 of 39 frames"."""
     counts = {length: lengths.count(length) for length in dict.fromkeys(lengths)}
     return ", ".join(f"{n} of {length} frames" for length, n in counts.items())
 
@@ -130,7 +130,7 @@ def _several(lengths: list[int]) -> str:
 def windows(
     folder: Probe, session: str, trials: BlockTrials, wanted: str | None, padding: int | None
 ) -> Shown:
-    """Windows on the frames of a film, around fixations.
+    """Return windows on the frames of a film, around fixations.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def windows(
 
 
 def _fixations(folder: Probe, session: str, wanted: str | None) -> Probe | None:
-    """The fixations of a session, None where there are none at all."""
+    """Return the fixations of a session, or None if there are none."""
     files = {file.name: file for file in folder.glob("*.txt")}
     names = list(files)
     if wanted is not None:
@@ -198,12 +198,12 @@ def _fixations(folder: Probe, session: str, wanted: str | None) -> Probe | None:
     return files[names[0]] if names else None
 
 
-def _padding(size: tuple[int, int], given: int | None) -> int | None:
-    """Pixels around an image: a seventh of its width in images of the published proportions."""
-    if given is None:
+def _padding(size: tuple[int, int], padding: int | None) -> int | None:
+    """Return the pixels around an image: a seventh of its width for the published proportions."""
+    if padding is None:
         known = size[0] // 7
         return known if known and size == (7 * known, 6 * known) else None
-    if not 0 <= 3 * given < min(size):
-        msg = f"padding: expected 0 to {(min(size) - 1) // 3} pixels, got {given}"
+    if not 0 <= 3 * padding < min(size):
+        msg = f"padding: expected 0 to {(min(size) - 1) // 3} pixels, got {padding}"
         raise ValueError(msg)
-    return given
+    return padding
