@@ -1,4 +1,4 @@
-"""The command `neuroarrays`: the public functions on the command line.
+"""The command `neuroarrays`, which calls the public functions from the command line.
 
 A large package is imported only when a command needs it, so that ``--help`` answers at once. Output
 is plain aligned text. It is coloured on a terminal if rich is installed.
@@ -89,7 +89,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _message(error: BaseException) -> str:
-    """The error as one line."""
+    """Return an error as one line."""
     text = str(error)
     if not isinstance(error, NeuroArraysError | ValueError | OverflowError):
         text = f"{type(error).__name__}: {text}"
@@ -115,7 +115,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; `docs/cli.md` is made from it."""
+    """Return the parser; `docs/cli.md` is made from it."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog=PROGRAM,

@@ -56,7 +56,7 @@ def formats(_: argparse.Namespace) -> int:
 
 
 def _about(format_: Format) -> str:
-    """What a format reads; one of another package names that package, or why it cannot be used."""
+    """Return what a format reads; for another package, its name, or why it cannot be used."""
     if not format_.package:
         return format_.description
     try:
@@ -267,7 +267,7 @@ def _paths(arguments: argparse.Namespace) -> str | list[str]:
 
 
 def _skipping(arguments: argparse.Namespace) -> dict[str, bool]:
-    """The option ``skip_damaged`` if it was given: not all readers have it."""
+    """Return the option ``skip_damaged`` if it was given, because not all readers have it."""
     return {"skip_damaged": True} if arguments.skip_damaged else {}
 
 
@@ -338,7 +338,7 @@ def _report_clock(tree: xr.DataTree, arguments: argparse.Namespace) -> None:
 
 
 def _notes(tree: xr.DataTree) -> Iterator[str]:
-    """The notes of the readers: what is not in the tree, and why."""
+    """Return the notes of the readers: what is not in the tree, and why."""
     for path, node in tree.subtree_with_keys:
         notes = node.attrs.get(_NOTES, [])
         for note in [notes] if isinstance(notes, str) else notes:

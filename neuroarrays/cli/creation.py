@@ -15,7 +15,7 @@ from neuroarrays.files.writing import written
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of a layout are made.
+    """How the files of a layout are written.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int
 
 
 def seconds(text: str) -> float:
-    """A duration such as 0.02, 0.02s or 20ms, in seconds."""
+    """Return a duration such as 0.02, 0.02s or 20ms, in seconds."""
     parts = re.fullmatch(r"\s*([-+.\deE]+|nan|inf)\s*(ms|s|us|µs)?\s*", text)
     if not parts:
         msg = f"{text!r} is not a duration; give seconds or milliseconds, e.g. 0.02 or 20ms"

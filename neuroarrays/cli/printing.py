@@ -1,4 +1,4 @@
-"""Plain aligned text for a terminal, coloured where rich is installed."""
+"""Print plain aligned text in a terminal, coloured if rich is installed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def say(text: object, file: TextIO | None = None) -> None:
 
 
 def table(header: list[str], rows: list[list[str]], right: Sequence[str] = ()) -> list[Line]:
-    """Rows in columns; the last column is wrapped to the width of the terminal, nothing is cut."""
+    """Return rows in aligned columns; the last column is wrapped to the terminal, nothing is cut."""
     cells = [header, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
@@ -75,7 +75,7 @@ def table(header: list[str], rows: list[list[str]], right: Sequence[str] = ()) -
 
 
 def attributes(attrs: Mapping[Any, Any], hidden: Sequence[str]) -> list[Line]:
-    """The names of attributes, with their texts wrapped beside them."""
+    """Return the names of attributes, with their texts wrapped beside them."""
     shown = {str(key): value for key, value in attrs.items() if key not in hidden}
     pad = max((len(key) for key in shown), default=0) + 4
     lines: list[Line] = []
@@ -93,7 +93,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def bullets(label: str, texts: Sequence[str], style: str) -> list[Line]:
-    """One wrapped text below the other, each after its label."""
+    """Return wrapped texts one below the other, each after its label."""
     lines: list[Line] = []
     for text in texts:
         lead = f"{label}: " if label else "  "
@@ -106,7 +106,7 @@ def bullets(label: str, texts: Sequence[str], style: str) -> list[Line]:
 
 
 def tree(session: xr.DataTree) -> list[Line]:
-    """The nodes below a session and their variables, in aligned columns."""
+    """Return the nodes below a session and their variables, in aligned columns."""
     rows: list[tuple[str, str, list[str], str]] = []
     _walk(session, "", rows)
     facts = [cells for _, _, cells, _ in rows if len(cells) > 1]
@@ -160,17 +160,17 @@ def _walk(node: xr.DataTree, lead: str, rows: list[tuple[str, str, list[str], st
 
 
 def dims(variable: xr.DataArray) -> str:
-    """Dimensions and sizes of a variable."""
+    """Return the dimensions and sizes of a variable as text."""
     return " × ".join(f"{dim} {size:,}" for dim, size in variable.sizes.items())
 
 
 def dtype_name(dtype: Any) -> str:
-    """The name of a dtype for people: "text" for any kind of text."""
+    """Return the name of a dtype for people: "text" for any kind of text."""
     return "text" if dtype.kind in "OUST" else str(dtype)
 
 
 def size_text(nbytes: float) -> str:
-    """A number of bytes, to two or three figures."""
+    """Return a number of bytes as text, to two or three figures."""
     number, unit = float(nbytes), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if number < 999.5:
@@ -180,7 +180,7 @@ def size_text(nbytes: float) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """A value of a table as text; "-" where there is none."""
+    """Return a value of a table as text; "-" for a missing value."""
     import pandas as pd
 
     if isinstance(value, dict):

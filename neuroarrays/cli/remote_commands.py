@@ -1,4 +1,4 @@
-"""The commands for remote files: fetch copies them, cache lists what is kept of them."""
+"""The commands for remote files: fetch copies them, cache lists what is stored of them."""
 
 from __future__ import annotations
 

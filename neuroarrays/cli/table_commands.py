@@ -104,7 +104,7 @@ def _names(command: argparse.ArgumentParser, name: str, about: str) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    """Print a table, or write it into a file."""
+    """Print a table, or write it to a file."""
     output = None if arguments.output is None else Path(arguments.output)
     if output is not None and output.suffix not in (".csv", ".parquet"):
         msg = (

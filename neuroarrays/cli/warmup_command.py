@@ -25,7 +25,7 @@ def register(add: Callable[..., Any]) -> None:
 
 
 def warmup(_: argparse.Namespace) -> int:
-    """Run all compiled functions on the bundled recording, and print where the code is kept."""
+    """Run all compiled functions on the bundled recording, and print where the code is stored."""
     from neuroarrays.kernels.jit import WAITING, kept_in
 
     begun, compiled = time.monotonic(), WAITING.seconds

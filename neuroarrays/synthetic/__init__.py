@@ -1,4 +1,4 @@
-"""Small faithful files in the layouts that are read, with the quirks that real ones have.
+"""Write small files in the layouts that are read, with the quirks of real ones.
 
 One module per layout, each with its `write_*`; seeded; for tests, documentation and trying things
 out (`neuroarrays create-data`)::

@@ -1,4 +1,4 @@
-"""Small sessions as the International Brain Laboratory lays them out (ALF)."""
+"""Write small sessions in the layout of the International Brain Laboratory (ALF)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def write_alf(
 def _write_probe(
     folder: Path, rng: np.random.Generator, units: int, seconds: float, revised: bool
 ) -> None:
-    """The sorting of a probe."""
+    """Write the sorting of a probe."""
     candidate = np.sort(rng.uniform(0, seconds, int(units * 8 * seconds)))
     cluster = rng.integers(0, units - revised, candidate.size)
     preferred = 2 * np.pi * cluster / units
@@ -102,7 +102,7 @@ def _write_probe(
 
 
 def _write_trials(alf: Path, rng: np.random.Generator, seconds: float) -> None:
-    """The table of trials, and a column beside it."""
+    """Write the table of trials, and a column beside it."""
     starts = np.arange(0.5, seconds - 2, 2.0)
     table = pd.DataFrame({"intervals_0": starts, "intervals_1": starts + 1.5})
     table["stimOn_times"] = starts + 0.3
@@ -115,7 +115,7 @@ def _write_trials(alf: Path, rng: np.random.Generator, seconds: float) -> None:
 
 
 def _write_camera(alf: Path, rng: np.random.Generator, seconds: float) -> None:
-    """Points that were tracked in the video of the left camera, and another of the body."""
+    """Write points tracked in the video of the left camera, and one of the body camera."""
     frames = int(seconds * 60)
     pose = pd.DataFrame({"nose_tip_x": rng.uniform(0, 640, frames - 10)})
     pose["nose_tip_y"] = pose.nose_tip_x / 2
@@ -129,7 +129,7 @@ def _write_camera(alf: Path, rng: np.random.Generator, seconds: float) -> None:
 
 
 def _write_passive(alf: Path, seconds: float) -> None:
-    """Periods and stimuli of the passive protocol, in the last third of the session."""
+    """Write periods and stimuli of the passive protocol, in the last third of the session."""
     first = seconds * 2 / 3
     periods = {"spontaneousActivity": [first, first + 2], "taskReplay": [first + 2, first + 8]}
     pd.DataFrame(periods, index=["start", "stop"]).to_csv(

@@ -1,4 +1,4 @@
-"""Small faithful Allen Neuropixels session files, with the quirks that the real ones have.
+"""Write small Allen Neuropixels session files, with the quirks of real ones.
 
 Written with h5py alone, seeded, in the layout of the files of June 2020 and of later writers::
 
@@ -80,7 +80,7 @@ def write_allen(
 
 
 def _coordinates(structure: list[str], probe_of: np.ndarray) -> dict[str, np.ndarray]:
-    """Places of channels in the brain, um: (channel,) float64 each, -1 outside."""
+    """Return positions of channels in the brain in um, (channel,) float64 each, -1 outside."""
     row = np.arange(probe_of.size)
     columns = {"x": 8200.0 - 3 * row, "y": 300.0 + 7 * row, "z": 6800.0 + 500 * probe_of}
     outside = np.array([not name for name in structure])
@@ -88,7 +88,7 @@ def _coordinates(structure: list[str], probe_of: np.ndarray) -> dict[str, np.nda
 
 
 class _AllenWriter(AllenPieces):
-    """The order of the parts; channels and units."""
+    """Writes the parts of the file in order, with channels and units."""
 
     def write(self) -> dict[str, Any]:
         behavior = self.options.layout == "visual_behavior"
@@ -140,7 +140,7 @@ class _AllenWriter(AllenPieces):
         self.group("general/subject", "EcephysSpecimen", strain="C57BL/6J", age_in_days=118.0)
 
     def _electrodes(self) -> None:
-        """Channels of all probes: structures tip to top, one in 17 broken, the last two outside."""
+        """Write the channels of all probes: structures from tip to top, one in 17 broken, two outside."""
         options = self.options
         n = options.channels
         structure: list[str] = []
@@ -181,7 +181,7 @@ class _AllenWriter(AllenPieces):
         }
 
     def _units(self) -> None:
-        """One row per cluster: all that pass, and the others, shuffled within each probe."""
+        """Write one row per cluster, those that pass and others, shuffled within each probe."""
         n, channels = self.options.units + self.options.bad_units, self._channels
         inside = channels["structure"] != ""
         valid = channels["valid"]
@@ -243,7 +243,7 @@ class _AllenWriter(AllenPieces):
         self.table("units", "Units", columns, ids)
 
     def _train(self, unit: int) -> np.ndarray:
-        """Poisson spikes on the 30 kHz clock; in every third unit some on edges and at stops."""
+        """Return Poisson spikes on the 30 kHz clock; every third unit has some on edges and at stops."""
         rate = self.options.rate * self.random.lognormal(-0.1, 0.5)
         size = self.random.poisson(rate * self.plan.end)
         times = np.round(self.random.uniform(0, self.plan.end, size) * 30_000) / 30_000
@@ -260,7 +260,7 @@ class _AllenWriter(AllenPieces):
         return np.sort(times)
 
     def _evoked(self, rate: float) -> list[np.ndarray]:
-        """Spikes of one unit that answer to what is shown, from 50 ms after each onset."""
+        """Return spikes of one unit in response to stimuli, from 50 ms after each onset."""
         prefers, times = self.random.uniform(0, np.pi), []
         scenes = self.random.gamma(0.3, 2.0, 118)
         for name, table in self.plan.tables.items():

@@ -1,4 +1,4 @@
-"""Running, eyes and optotagging of a synthetic Allen session."""
+"""Write running, eye tracking and optotagging of a synthetic Allen session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neuroarrays.synthetic.allen_stimuli import FRAME
 
 
 def running(writer: AllenPieces) -> None:
-    """The wheel at 60 Hz, and what is computed of it."""
+    """Write the wheel at 60 Hz, and the signals that are computed from it."""
     step = FRAME / writer.options.sampling
     n = int((writer.plan.end - 4.0) / step)
     start = np.sort(2.0 + step * np.arange(n) + writer.random.normal(0, 2e-5, n))
@@ -30,7 +30,7 @@ def running(writer: AllenPieces) -> None:
 
 
 def running_of_behavior(writer: AllenPieces) -> None:
-    """The same as Visual Behavior files have it."""
+    """Write running as in files of Visual Behavior."""
     n = int((writer.plan.end - 4.0) / FRAME)
     times = 2.0 + FRAME * np.arange(n)
     speed = 10 + np.cumsum(writer.random.normal(0, 0.5, n))
@@ -42,7 +42,7 @@ def running_of_behavior(writer: AllenPieces) -> None:
 
 
 def eye(writer: AllenPieces) -> None:
-    """30 Hz from 8 s on, until 6 s before the end: sessions outlast the camera."""
+    """Write eye tracking at 30 Hz, from 8 s until 6 s before the end, as in real sessions."""
     times = np.arange(8.0, writer.plan.end - 6.0, 1 / (29.97 * writer.options.sampling))
     times += writer.random.normal(0, 1e-4, times.size)
     n = times.size
@@ -79,7 +79,7 @@ def eye(writer: AllenPieces) -> None:
 
 
 def eye_of_behavior(writer: AllenPieces) -> None:
-    """Eye tracking as Visual Behavior files have it; licks and rewards."""
+    """Write eye tracking as in files of Visual Behavior, with licks and rewards."""
     times = np.arange(8.0, writer.plan.end - 6.0, 1 / 60)
     path = "acquisition/EyeTracking"
     for i, name in enumerate(("eye", "pupil", "corneal_reflection")):
@@ -98,7 +98,7 @@ def eye_of_behavior(writer: AllenPieces) -> None:
 
 
 def optotagging(writer: AllenPieces) -> None:
-    """Laser pulses at the end."""
+    """Write laser pulses at the end of the session."""
     n = 6
     start = writer.plan.end - 18 + 1.5 * np.arange(n)
     columns: dict[str, Any] = {

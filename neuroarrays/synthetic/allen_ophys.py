@@ -97,7 +97,7 @@ def write_allen_ophys(
 
 
 def _facts(file: Any, session: str) -> None:
-    """What a file says of its session, which has this number."""
+    """Write the facts about the session."""
     plane = f"general/optophysiology/{_PLANE}"
     facts = {
         "nwb_version": "NWB-1.0.5",
@@ -130,7 +130,7 @@ def _stimulus(
     clock: np.ndarray,
     features: list[bytes] | None = None,
 ) -> None:
-    """A stimulus by the first and the last frame of the imaging of each row."""
+    """Write a stimulus, with the first and the last imaging frame of each row."""
     path = f"stimulus/presentation/{name}_stimulus"
     _series(file, path, data, clock[frames[0]])
     file[f"{path}/frame_duration"] = np.stack(frames, axis=1).astype(np.int64)

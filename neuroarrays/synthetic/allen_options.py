@@ -1,4 +1,4 @@
-"""What a synthetic Allen session holds."""
+"""Options of a synthetic Allen session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FUNCTIONAL_CONNECTIVITY = (
 
 @dataclass(frozen=True)
 class AllenOptions:
-    """What a synthetic session holds.
+    """The contents of a synthetic session.
 
     Attributes
     ----------

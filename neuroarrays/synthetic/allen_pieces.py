@@ -1,4 +1,4 @@
-"""An Allen session file being written: its groups, tables and series."""
+"""Write the groups, tables and series of an Allen session file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class SessionPlan:
-    """Tables as they will be written, and when the session ends."""
+    """The tables that are written, and the end of the session."""
 
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     end: float = 0.0
 
 
 class AllenPieces:
-    """One file: the options, the random numbers, the plan and what is known of the truth."""
+    """One file, with the options, the random generator, the plan and the true parameters."""
 
     def __init__(self, file: h5py.File, options: AllenOptions):
         self.file, self.options = file, options
@@ -32,19 +32,19 @@ class AllenPieces:
         self.truth: dict[str, Any] = {}
 
     def group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:
-        """A group with its type."""
+        """Write a group with its type."""
         group = self.file.require_group(path)
         group.attrs.update({"neurodata_type": kind, "namespace": "core", **attrs})
         return group
 
     def ends(self, counts: Any) -> np.ndarray:
-        """Ends of the rows of a ragged column."""
+        """Return the ends of the rows of a ragged column."""
         ends = np.cumsum(counts, dtype=np.int64)
         narrow = self.options.layout != "2020" and ends.size
         return ends.astype(np.min_scalar_type(int(ends[-1]))) if narrow else ends
 
     def table(self, path: str, kind: str, columns: Mapping[str, Any], ids: np.ndarray) -> None:
-        """A table with its columns."""
+        """Write a table with its columns."""
         import h5py
 
         group = self.group(path, kind, description=f"synthetic {path}")
@@ -55,7 +55,7 @@ class AllenPieces:
         group.attrs["colnames"] = np.array([n for n in columns if not n.endswith("_index")], object)
 
     def series(self, path: str, data: np.ndarray, clock: Any, unit: str) -> h5py.Group:
-        """A series on a clock of its own, or on that of another."""
+        """Write a series on its own clock, or on that of another series."""
         import h5py
 
         group = self.group(path, "TimeSeries", description="no description")
@@ -67,5 +67,5 @@ class AllenPieces:
 
 
 def text(value: Any, n: int) -> list[str]:
-    """The same text n times."""
+    """Return the same text n times."""
     return [str(value)] * n

@@ -1,4 +1,4 @@
-"""Stimulus tables of a synthetic Allen session, and the times that are invalid."""
+"""Write the stimulus tables of a synthetic Allen session, and its invalid times."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TIMING = {
 
 
 def _cycle(random: np.random.Generator, values: Any, n: int) -> np.ndarray:
-    """The values over and over, shuffled."""
+    """Return the values in repetition, shuffled."""
     return np.asarray(random.permutation(np.resize(np.asarray(values), n)))
 
 
 def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]:
-    """Parameter columns of a stimulus in the types of the files: blanks NaN, "N/A" or -1."""
+    """Return parameter columns of a stimulus, with the dtypes and blanks (NaN, "N/A", -1) of real files."""
     look: dict[str, Any] = {
         "contrast": np.full(n, 0.8),
         "units": text("deg", n),
@@ -74,7 +74,7 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
 
 
 def _gratings(name: str, n: int, random: np.random.Generator, blank: np.ndarray) -> dict[str, Any]:
-    """Parameter columns that only gratings have; where `blank`, nothing was shown."""
+    """Return parameter columns of gratings; `blank` marks rows that showed nothing."""
     contrast = np.where(blank, np.nan, 0.8)
     if name == "drifting_gratings":
         orientation = _cycle(random, np.arange(0.0, 360, 45), n)
@@ -109,7 +109,7 @@ def _gratings(name: str, n: int, random: np.random.Generator, blank: np.ndarray)
 
 
 def stimuli(writer: AllenPieces) -> None:
-    """Blocks of the stimuli in turn, spontaneous activity between them."""
+    """Return blocks of the stimuli in turn, with spontaneous activity between them."""
     blocks: list[tuple[int, int, str, int]] = []
     for position, name in enumerate(writer.options.stimuli):
         movie = name.startswith("natural_movie")
@@ -151,7 +151,7 @@ def _rows(writer: AllenPieces, name: str) -> int:
 
 
 def _block(writer: AllenPieces, name: str, size: int, now: float) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and stops of a block's presentations; of every frame for movies."""
+    """Return starts and stops of a block's presentations; for movies, those of every frame."""
     movie = name.startswith("natural_movie")
     on, off, _ = (2, 0, 2) if movie else _TIMING[name]
     n = size * writer.options.movie[1] if movie else size
@@ -183,7 +183,7 @@ def _parameters(writer: AllenPieces, name: str, n: int) -> dict[str, Any]:
 
 
 def images(writer: AllenPieces) -> None:
-    """The tables of Visual Behavior: images, some omitted, then flashes."""
+    """Return the tables of Visual Behavior: images, some omitted, then flashes."""
     n, now = _rows(writer, "images") if isinstance(writer.options.rows, int) else 12, 30.0
     start = now + 0.75 * np.arange(n)
     omitted = np.arange(n) % 5 == 4
@@ -221,7 +221,7 @@ def images(writer: AllenPieces) -> None:
 
 
 def invalid_rows(writer: AllenPieces) -> None:
-    """Three tags a row; not in order of time, as in the real files."""
+    """Return rows with three tags each, out of order in time as in real files."""
     rows: list[tuple[str, str, str, float, float]] = []
     if "invalid" in writer.options.parts:
         table = next(iter(writer.plan.tables.values()))

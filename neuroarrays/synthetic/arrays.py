@@ -1,4 +1,4 @@
-"""A lab's own MATLAB file, and the mapping that opens it."""
+"""Write a lab's own MATLAB file, and the mapping that opens it."""
 
 from __future__ import annotations
 

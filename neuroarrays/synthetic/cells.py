@@ -1,4 +1,4 @@
-"""Ganglion cells that respond to what they see, for the generated retina datasets.
+"""Simulate ganglion cells that respond to a movie, for the generated retina datasets.
 
 Each has a Gaussian receptive field and a delay; its rate grows with the filtered stimulus, so that
 a spike-triggered average finds the field again.
@@ -15,7 +15,7 @@ DELAY = 2
 def rates(
     movie: np.ndarray, units: int, rng: np.random.Generator, delay: int = DELAY
 ) -> np.ndarray:
-    """Spikes per frame of units that see a movie.
+    """Return spikes per frame of units that see a movie.
 
     Parameters
     ----------
@@ -47,5 +47,5 @@ def rates(
 
 
 def noise(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """Black and white pixels: (time, y, x) uint8."""
+    """Return black and white pixels, (time, y, x) uint8."""
     return (rng.random(shape) < 0.5).astype(np.uint8) * np.uint8(255)

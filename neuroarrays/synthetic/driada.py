@@ -1,4 +1,4 @@
-"""Small DRIADA sessions: an NPZ, and a pickled ``Experiment`` written without DRIADA."""
+"""Write small DRIADA sessions: an NPZ, and a pickled ``Experiment`` without DRIADA."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def write_driada_experiment(
 
 
 def _session(units: int, frames: int, seed: int) -> dict[str, np.ndarray]:
-    """Calcium and spikes (unit, time), and what the animal did (time,) or (component, time)."""
+    """Return calcium and spikes (unit, time), and behaviour (time,) or (component, time)."""
     rng = np.random.default_rng(seed)
     heading = np.cumsum(rng.normal(0, 0.15, frames))
     speed = np.abs(np.convolve(rng.normal(0, 0.6, frames), np.ones(10) / 10, "same"))
@@ -120,7 +120,7 @@ def _session(units: int, frames: int, seed: int) -> dict[str, np.ndarray]:
 
 
 class _Stored:
-    """Stands for an object of a class that is not installed here."""
+    """A stand-in for an object of a class that is not installed here."""
 
     def __init__(self, qualified_name: str, **state: Any):
         self.qualified_name, self.state = qualified_name, state

@@ -1,4 +1,4 @@
-"""Small faithful experanto sessions, seeded, written with numpy alone.
+"""Write small experanto sessions with numpy alone.
 
 ::
 
@@ -117,7 +117,7 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
 def _write_signals(
     folder: Path, values: np.ndarray, rate: float, start: float, form: tuple[bool, bool]
 ) -> None:
-    """Signals (time, signal) at a rate in Hz; `form`: plain bytes or npy, and whether shifted."""
+    """Write signals (time, signal) at a rate in Hz; `form` tells plain bytes or npy, and shifts."""
     mapped, shifted = form
     meta = {
         "modality": "sequence",
@@ -144,7 +144,7 @@ def _write_signals(
 def _write_spikes(
     folder: Path, random: np.random.Generator, units: int, seconds: float, mapped: bool
 ) -> list[np.ndarray]:
-    """Spike times of each unit, in order; the last has none."""
+    """Write spike times of each unit in order; the last unit has none."""
     counts = [*random.poisson(5 * seconds, units - 1).tolist(), 0]
     trains = [BEGINS + np.sort(random.uniform(0, seconds, count)) for count in counts]
     ends = [0, *np.cumsum(counts).tolist()]
@@ -170,7 +170,7 @@ def _write_spikes(
 def _write_screen(
     folder: Path, random: np.random.Generator, seconds: float, size: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Movies and images with blanks between, and a closing one; frames (flip, channel, y, x)."""
+    """Write movies and images with blanks between and after, frames (flip, channel, y, x)."""
     (folder / "data").mkdir(parents=True)
     now, number = BEGINS + 1.0, 0
     frames: list[np.ndarray] = []
@@ -210,7 +210,7 @@ def _write_screen(
 
 
 def _write_yaml(path: Path, values: dict[str, Any]) -> None:
-    """A flat mapping; JSON is YAML."""
+    """Write a flat mapping as JSON, which is also YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{key}: {json.dumps(value)}" for key, value in values.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Small sessions of flashed images, laid out as Goldin et al. 2022."""
+"""Write small sessions of flashed images in the layout of Goldin et al. 2022."""
 
 from __future__ import annotations
 

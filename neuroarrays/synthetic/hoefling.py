@@ -1,4 +1,4 @@
-"""Two small fields of view under a natural movie, laid out as Hoefling et al. 2024."""
+"""Write two small fields of view under a natural movie in the layout of Hoefling et al. 2024."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
 
 
 def _write_movie(out: Path, movie: np.ndarray, orders: np.ndarray) -> None:
-    """The pickle of the movie in a zip, as it is distributed."""
+    """Write the pickle of the movie in a zip, as it is distributed."""
     statistics = {"mean": np.array([36.98]), "sd": np.array([36.98])}
     contents = {
         "train": movie[:, : CLIPS * CLIP],
@@ -88,7 +88,7 @@ def _write_traces(
     drive: tuple[np.ndarray, np.ndarray],
     rng: np.random.Generator,
 ) -> None:
-    """Traces of one stimulus, sampled from times (frame,) s and rates (unit, frame)."""
+    """Write traces of one stimulus, sampled from times (frame,) in s and rates (unit, frame)."""
     at, rate = drive
     units, samples = len(rate), int((at[-1] + 4) * SAMPLING)
     start = rng.uniform(0, 0.1, units)
@@ -106,7 +106,7 @@ def _write_traces(
 
 
 def _write_units(group: h5py.Group, units: int, rng: np.random.Generator) -> None:
-    """Types, quality and outlines; the first unit is an amacrine cell, the others pass."""
+    """Write types, quality and outlines; the first unit is an amacrine cell, the others pass."""
     types = 1 + np.arange(units) % 32
     types[:1] = 40
     confidence = np.full((units, 46), 0.01, "f4")

@@ -1,4 +1,4 @@
-"""A small session of images under eye movements, laid out as Karamanlis et al. 2024."""
+"""Write a small session of images under eye movements in the layout of Karamanlis et al. 2024."""
 
 from __future__ import annotations
 

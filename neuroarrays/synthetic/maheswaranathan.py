@@ -1,4 +1,4 @@
-"""A small recording of white noise and natural scenes, laid out as Maheswaranathan et al. 2023."""
+"""Write white noise and natural scenes in the layout of Maheswaranathan et al. 2023."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_maheswaranathan(
 
 
 def _responses(file: Any, split: str, counts: np.ndarray) -> None:
-    """Counts, and rates smoothed by Gaussians of 5, 10 and 20 ms."""
+    """Write counts, and rates smoothed by Gaussians of 5, 10 and 20 ms."""
     file[f"{split}/response/binned"] = counts.astype("f8")
     for width in (5, 10, 20):
         kernel = np.exp(-0.5 * (np.arange(-8, 9) * 10 / width) ** 2)

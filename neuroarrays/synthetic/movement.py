@@ -1,4 +1,4 @@
-"""A small file as movement saves it: poses of tracked animals in netCDF-4."""
+"""Write a small file of movement: poses of tracked animals in netCDF-4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files as the Neural Latents Benchmark has them: NWB of reaches, with units that are held out."""
+"""Write small files of the Neural Latents Benchmark: NWB of reaches, with held-out units."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def write_nlb(
 
 
 def _train(rng: np.random.Generator, unit: int, angle: np.ndarray, onset: np.ndarray) -> np.ndarray:
-    """Spikes in the half second from each movement on, more in the direction that a unit prefers."""
+    """Return spikes in the half second after each movement, more in the unit's preferred direction."""
     counts = rng.poisson(4 + 8 * np.exp(2 * np.cos(angle - unit * np.pi / 4) - 2))
     times = np.repeat(onset, counts) + rng.uniform(0, 0.5, counts.sum())
     return np.asarray(np.sort(np.round(times, 3)))

@@ -1,4 +1,4 @@
-"""Small faithful NWB files, with the quirks that real ones have.
+"""Write small NWB files, with the quirks of real ones.
 
 Written with h5py alone, seeded::
 
@@ -60,7 +60,7 @@ def write_nwb(
 
 
 class _NWBWriter(NWBPieces):
-    """Units and trials, and the signals beside them."""
+    """Writes units, trials and signals."""
 
     def write(self) -> dict[str, Any]:
         self._general()
@@ -145,7 +145,7 @@ class _NWBWriter(NWBPieces):
         }
 
     def _evoked(self, unit: int) -> np.ndarray:
-        """Spikes in the trials of the orientation that a unit prefers."""
+        """Return spikes in the trials of the orientation that a unit prefers."""
         trials = self.truth["trials"]
         rows = np.flatnonzero(trials["orientation"] == 45.0 * (unit % 3))
         at = np.repeat(trials["start_time"][rows], 8)

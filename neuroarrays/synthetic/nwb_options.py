@@ -1,4 +1,4 @@
-"""What a synthetic NWB file holds, and which quirks it has."""
+"""Options of a synthetic NWB file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class NWBOptions:
-    """What a synthetic NWB file holds, and which quirks it has.
+    """The contents of a synthetic NWB file, and its quirks.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""An NWB file being written: groups, tables, series and clocks."""
+"""Write groups, tables, series and clocks of an NWB file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NWBPieces:
-    """One file: the options, the random numbers and what is known of the truth."""
+    """One file, with the options, the random generator and the true parameters."""
 
     def __init__(self, file: h5py.File, options: NWBOptions, path: Path):
         self.file, self.options, self.path = file, options, path
@@ -23,13 +23,13 @@ class NWBPieces:
         self.truth: dict[str, Any] = {}
 
     def group(self, path: str, kind: str, **attrs: Any) -> h5py.Group:
-        """A group with its type."""
+        """Write a group with its type."""
         group = self.file.require_group(path)
         group.attrs.update({"neurodata_type": kind, "namespace": "core", **attrs})
         return group
 
     def text(self, values: list[str]) -> np.ndarray:
-        """A column of text."""
+        """Write a column of text."""
         if self.options.text == "fixed":
             return np.array([value.encode() for value in values])
         import h5py
@@ -37,7 +37,7 @@ class NWBPieces:
         return np.array(values, h5py.string_dtype())
 
     def index(self, counts: list[int]) -> np.ndarray:
-        """Ends of the rows of a ragged column."""
+        """Return the ends of the rows of a ragged column."""
         ends = np.cumsum(counts)
         dtype = np.dtype(self.options.index_dtype)
         if ends.size and ends[-1] > np.iinfo(dtype).max:
@@ -45,7 +45,7 @@ class NWBPieces:
         return ends.astype(dtype)
 
     def table(self, path: str, kind: str, columns: Mapping[str, Any], ids: np.ndarray) -> None:
-        """A table with its columns."""
+        """Write a table with its columns."""
         group = self.group(path, kind, description=f"synthetic {path}")
         for name, values in columns.items():
             group[name] = self.text(values) if _is_text(values) else values
@@ -56,14 +56,14 @@ class NWBPieces:
             group.attrs["colnames"] = np.array(names, object)
 
     def series(self, path: str, kind: str, data: np.ndarray, unit: str, **attrs: Any) -> h5py.Group:
-        """A series with its unit; its clock comes later."""
+        """Write a series with its unit; its clock is written later."""
         group = self.group(path, kind, description=f"synthetic {path}", comments="no comments")
         group["data"] = data
         group["data"].attrs.update({"unit": unit, "conversion": 1.0, "offset": 0.0, **attrs})
         return group
 
     def clock(self, group: h5py.Group, size: int, rate: float, start: float) -> np.ndarray:
-        """The clock of a series, as the options say; its times, s."""
+        """Write the clock of a series as the options tell, and return its times in s."""
         if self.options.clock == "rate":
             group["starting_time"] = start
             group["starting_time"].attrs.update({"rate": rate, "unit": "seconds"})

@@ -1,4 +1,4 @@
-"""Signals of a synthetic NWB file: behaviour, fluorescence, and what lies elsewhere."""
+"""Write signals of a synthetic NWB file: behaviour, fluorescence, and values in other files."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _rois(writer: NWBPieces) -> None:
 
 
 def _cells(writer: NWBPieces) -> None:
-    """One TimeSeries per neuron, in an order that is not the alphabet's."""
+    """Write one TimeSeries per neuron, in an order that is not alphabetical."""
     numbers, size = (2, 10, 1), 30
     values = writer.random.normal(size=(size, len(numbers)))
     times = np.arange(size) / 3.0
@@ -107,7 +107,7 @@ def _cells(writer: NWBPieces) -> None:
 
 
 def _pose(writer: NWBPieces) -> None:
-    """Three body parts as ndx-pose has them, on the clock of the first; a skeleton."""
+    """Write three body parts as ndx-pose does, on the clock of the first, with a skeleton."""
     import h5py
 
     names, size = ("snout", "left ear", "pupil_top"), int(30 * writer.options.duration)
@@ -144,7 +144,7 @@ def _empty(writer: NWBPieces) -> None:
 
 
 def outside(writer: NWBPieces) -> None:
-    """A series whose values lie in another file."""
+    """Write a series whose values are in another file."""
     import h5py
 
     here = writer.path.absolute()

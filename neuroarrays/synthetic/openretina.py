@@ -1,4 +1,4 @@
-"""Sessions in open-retina's own HDF5 layout, as its `create-data` makes them."""
+"""Write sessions in open-retina's own HDF5 layout, as its `create-data` does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small folders as Kilosort and phy leave them."""
+"""Write small folders of Kilosort and phy."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def phase(times: np.ndarray) -> np.ndarray:
 
 
 def _write_tables(folder: Path, units: int) -> None:
-    """The tables of clusters: of Kilosort for all templates, of phy for what somebody labelled."""
+    """Write tables of clusters: those of Kilosort for all templates, those of phy for labelled ones."""
     groups = ["noise", "good", "mua"]
     labels = [f"{unit}\t{('good', 'mua')[unit % 2]}" for unit in range(units)]
     (folder / "cluster_KSLabel.tsv").write_text("\n".join(["cluster_id\tKSLabel", *labels]) + "\n")

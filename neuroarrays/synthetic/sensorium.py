@@ -1,4 +1,4 @@
-"""Small faithful SENSORIUM folders, static and dynamic, with units that respond to the stimulus.
+"""Write small SENSORIUM folders, static and dynamic, with units that respond to the stimulus.
 
 Seeded, written with numpy alone, in the layout of the releases::
 
@@ -35,7 +35,7 @@ _BEGINS = np.datetime64("2022-01-14T09:12:00")
 
 @dataclass(frozen=True)
 class StaticOptions:
-    """What a synthetic session of images holds.
+    """The contents of a synthetic session of images.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class StaticOptions:
 
 @dataclass(frozen=True)
 class DynamicOptions:
-    """What a synthetic session of movies holds.
+    """The contents of a synthetic session of movies.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def write_static(
 
 
 def _plan(options: StaticOptions, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`(trial,)` image and tier, in the order of the files."""
+    """Return image and tier of each trial, (trial,) each, in the order of the files."""
     single = options.train + options.validation
     tiers = ("test", "final_test") if options.competition else ("test",)
     repeated = [np.repeat(np.arange(options.test), options.repeats)] * len(tiers)
@@ -306,7 +306,7 @@ def write_zip(folder: str | os.PathLike[str], method: int = zipfile.ZIP_DEFLATED
 
 
 def _images(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Grey images with about the spectrum of natural ones, float32 from 0 to 255."""
+    """Return grey images with about the spectrum of natural ones, float32 from 0 to 255."""
     height, width = shape[-2:]
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     falls = 1 / np.maximum(np.hypot(fy, fx), 1 / max(height, width))
@@ -319,7 +319,7 @@ def _images(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _drive(random: np.random.Generator, images: np.ndarray, units: int) -> np.ndarray:
-    """`(image, unit)` what each unit's receptive field sees, rectified; nothing for the first."""
+    """Return the rectified input of each unit's receptive field, (image, unit); 0 for the first unit."""
     height, width = images.shape[-2:]
     y, x = np.mgrid[:height, :width]
     at = random.uniform(0.2, 0.8, (units, 2)) * (height, width)

@@ -1,4 +1,4 @@
-"""Small folders as spikeinterface saves a SortingAnalyzer."""
+"""Write small folders of a SortingAnalyzer of spikeinterface."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_spikeinterface(
 
 
 def _write_sorting(folder: Path, spikes: np.ndarray, names: list[str]) -> None:
-    """The folder of a sorting, with a property of the units."""
+    """Write the folder of a sorting, with a property of the units."""
     info = {"sampling_frequency": RATE, "unit_ids": names, "num_segments": 1}
     _json(folder / "numpysorting_info.json", info)
     np.save(folder / "spikes.npy", spikes)
@@ -86,7 +86,7 @@ def _write_sorting(folder: Path, spikes: np.ndarray, names: list[str]) -> None:
 def _write_extensions(
     folder: Path, rng: np.random.Generator, spikes: np.ndarray, names: list[str]
 ) -> None:
-    """Amplitudes, places, templates and metrics."""
+    """Write amplitudes, locations, templates and metrics."""
     units = len(names)
     shape = -np.exp(-((np.arange(SAMPLES) - BEFORE) ** 2) / 8.0)
     reach = rng.uniform(20, 100, (units, CHANNELS))

@@ -1,4 +1,4 @@
-"""Small faithful files of Sridhar et al. 2025, seeded, with units that respond to both stimuli."""
+"""Write small files of Sridhar et al. 2025, with units that respond to both stimuli."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _respond(
 
 
 def _write_noise(folder: Path, shown: np.ndarray, test: int, trials: int) -> None:
-    """A file for the test and one for each train trial, (y, x, time)."""
+    """Write a file for the test and one for each train trial, (y, x, time)."""
     parts = {"repeating_stimuli_1": shown[..., :test]}
     for trial, part in enumerate(np.split(shown[..., test:], trials, axis=2)):
         parts[f"non_repeating_stimuli_1/trial_{trial:03d}"] = part
@@ -102,7 +102,7 @@ def _write_noise(folder: Path, shown: np.ndarray, test: int, trials: int) -> Non
 
 
 def _write_windows(folder: Path, total: int, rng: np.random.Generator) -> np.ndarray:
-    """Write images and fixations; what they show, (time, y, x)."""
+    """Write images and fixations, and return what they show, (time, y, x)."""
     height, width = 3 * PADDING, 4 * PADDING
     pictures = rng.integers(0, 256, (IMAGES, 7 * PADDING // 2, 3 * PADDING), dtype="u1")
     pictures = pictures.repeat(2, axis=1).repeat(2, axis=2)  # (image, x, y)

@@ -1,4 +1,4 @@
-"""Small folders as suite2p leaves them."""
+"""Write small folders of suite2p."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def phase(times: np.ndarray) -> np.ndarray:
 
 
 def _plane(rng: np.random.Generator, rois: int, frames: int) -> dict[str, Any]:
-    """The arrays of a plane, as suite2p has them."""
+    """Return the arrays of a plane, as suite2p has them."""
     preferred = np.linspace(0, 2 * np.pi, rois, endpoint=False)[:, None]
     drive = np.maximum(np.cos(phase(np.arange(frames) / RATE) - preferred), 0)
     spikes = drive * rng.exponential(20, (rois, frames))
@@ -95,7 +95,7 @@ def _plane(rng: np.random.Generator, rois: int, frames: int) -> dict[str, Any]:
 
 
 def _roi(rng: np.random.Generator) -> dict[str, Any]:
-    """What suite2p knows of an ROI: a disk of pixels."""
+    """Return the properties of an ROI in suite2p, a disk of pixels."""
     radius, (y, x) = rng.uniform(2, 4), rng.integers(6, SIDE - 6, 2)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     ypix, xpix = np.nonzero((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
@@ -119,7 +119,7 @@ def _roi(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _save(folder: Path, arrays: dict[str, Any], planes: int) -> None:
-    """The files of a folder, those of objects pickled by numpy as suite2p has it."""
+    """Write the files of a folder; objects are pickled by numpy, as suite2p does."""
     folder.mkdir(parents=True)
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values, allow_pickle=True)

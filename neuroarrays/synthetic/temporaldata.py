@@ -1,4 +1,4 @@
-"""Small files as temporaldata and brainsets write them."""
+"""Write small files of temporaldata and brainsets."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def write_temporaldata(
 
 
 def _object(group: Any, kind: str, arrays: Mapping[str, np.ndarray], **attrs: Any) -> None:
-    """Arrays and attributes of a group, with what it is; text as bytes, as temporaldata has it."""
+    """Write arrays and attributes of a group, with its kind and text as bytes, as temporaldata does."""
     for name, values in arrays.items():
         group.create_dataset(name, data=values)
     text = [name for name, values in arrays.items() if values.dtype.kind == "S"]
@@ -125,7 +125,7 @@ def _intervals(
 def _series(
     file: Any, name: str, arrays: Mapping[str, np.ndarray], domain: np.ndarray, rate: float = 0.0
 ) -> None:
-    """A series; regular with a rate in Hz, else with where each second of its times begins."""
+    """Write a series, regular with a rate in Hz, or with the index of each second of its times."""
     group = file.create_group(name)
     if rate:
         _object(group, "RegularTimeSeries", arrays, sampling_rate=rate)

@@ -1,4 +1,4 @@
-"""Aligned trees in memory, valid under the schema, and the archives they are saved in."""
+"""Make aligned trees in memory, valid under the schema, and archives of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def aligned_tree(
     bins: int = 5,
     seed: int = 0,
 ) -> xr.DataTree:
-    """A small aligned tree in memory, valid under the schema.
+    """Return a small aligned tree in memory, valid under the schema.
 
     Parameters
     ----------

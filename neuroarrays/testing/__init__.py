@@ -1,4 +1,4 @@
-"""The conformance suite that every reader inherits, ours and yours.
+"""The conformance suite that the tests of every reader inherit, in this and other packages.
 
 Write a tiny golden file, read some of its values with another tool, and state three attributes::
 

@@ -1,4 +1,4 @@
-"""Trees and arrays beside each other: same values, and every kind of index."""
+"""Compare trees and arrays, and index arrays in every way."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from neuroarrays.formats.reader import Reader
 def opened(
     reader: Reader, path: str | os.PathLike[str], chunks: Any = None, **options: Any
 ) -> xr.DataTree:
-    """The tree of a path through xarray and one reader."""
+    """Open a path through xarray with one reader."""
     return xr.open_datatree(path, engine=type(reader), chunks=chunks, **options)
 
 
 def variables(tree: xr.DataTree, coords: bool = True) -> Iterator[tuple[str, xr.Variable]]:
-    """Every variable of a tree with its path, coordinates of a node only where they stand."""
+    """Yield every variable of a tree with its path; coordinates only in the node that has them."""
     for path, node in tree.subtree_with_keys:
         dataset = node.to_dataset(inherit=False)
         for name in dataset.variables if coords else dataset.data_vars:
@@ -29,13 +29,13 @@ def variables(tree: xr.DataTree, coords: bool = True) -> Iterator[tuple[str, xr.
 
 
 def load(tree: xr.DataTree) -> None:
-    """Read every value of a tree, and keep none."""
+    """Read every value of a tree without keeping any."""
     for _, variable in variables(tree):
         _ = variable.copy(deep=False).values
 
 
 def tree_units(tree: xr.DataTree) -> int:
-    """The largest number of units of a node."""
+    """Return the largest number of units of a node."""
     return max((node.sizes.get(schema.UNIT, 0) for node in tree.subtree), default=0)
 
 
@@ -57,7 +57,7 @@ def same_values(a: Any, b: Any) -> bool:
 
 
 def assert_same_trees(a: xr.DataTree, b: xr.DataTree, but: Sequence[str] = ()) -> None:
-    """Same nodes, variables, dims, dtypes, values and attributes.
+    """Check that two trees have the same nodes, variables, dims, dtypes, values and attributes.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def assert_same_trees(a: xr.DataTree, b: xr.DataTree, but: Sequence[str] = ()) -
 
 
 def indexers(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
-    """Keys of every kind for an array: one axis at a time, then two axes with arrays."""
+    """Return keys of every kind for an array: one axis at a time, then two axes with arrays."""
     whole = (slice(None),) * len(shape)
     yield whole
     for axis, n in enumerate(shape):
@@ -103,7 +103,7 @@ def indexers(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def outer(values: np.ndarray, key: tuple[Any, ...]) -> np.ndarray:
-    """What numpy gives when each axis is indexed by itself."""
+    """Return what numpy returns if each axis is indexed alone."""
     for axis in reversed(range(values.ndim)):
         values = values[(slice(None),) * axis + (key[axis],)]
     return values

@@ -1,4 +1,4 @@
-"""Files that a reader must survive: of others, and damaged copies of its own."""
+"""Files that a reader must survive: those of other formats, and damaged copies of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def strangers(folder: Path) -> list[Path]:
-    """Files that no reader of recordings should claim."""
+    """Return files that no reader of recordings should claim."""
     import h5py
 
     noise = random.Random(0).randbytes(4096)
@@ -35,7 +35,7 @@ def strangers(folder: Path) -> list[Path]:
 
 
 def damages(golden: Path) -> list[tuple[str, Any]]:
-    """Ways to damage a copy of the golden file, each with a label; always the same ones."""
+    """Return ways to damage a copy of the golden file, each with a label; always the same ones."""
     draw = random.Random(1)
     if golden.is_dir():
         inside = sorted(p.relative_to(golden) for p in golden.rglob("*") if p.is_file())

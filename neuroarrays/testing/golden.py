@@ -1,4 +1,4 @@
-"""The golden file of a reader, opened once for all tests of a class."""
+"""The golden file of a reader, which all tests of a class share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuroarrays.testing.comparing import opened, variables
 
 
 class Golden:
-    """Fixtures of a reader and its golden file; `ReaderTests` says what the attributes are."""
+    """Fixtures of a reader and its golden file; `ReaderTests` describes the attributes."""
 
     reader: ClassVar[Any]
     path: ClassVar[Any]
@@ -43,7 +43,7 @@ class Golden:
 
     @pytest.fixture
     def tree(self, engine: Reader, golden: Path) -> xr.DataTree:
-        """The golden file, opened, and nothing of it read: copied datasets do not share what is read."""
+        """The golden file, opened but not read; a copy does not share the values that are read."""
 
         def made() -> dict[str, xr.Dataset]:
             nodes = opened(engine, golden).subtree_with_keys
@@ -54,7 +54,7 @@ class Golden:
 
     @pytest.fixture
     def read(self, engine: Reader, golden: Path) -> xr.DataTree:
-        """The golden file with all its values, read once: what others are compared with."""
+        """The golden file with all its values in memory, which others are compared with."""
 
         def made() -> xr.DataTree:
             tree = opened(engine, golden)

@@ -1,4 +1,4 @@
-"""What a child of `neuroarrays.files.guard` may meet: work that hangs, crashes or grows."""
+"""Functions for a child of `neuroarrays.files.guard` that hang, crash or grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neuroarrays.files import guard
 
 
 def spin(path: str) -> None:
-    """Work for ever."""
+    """Run for ever."""
     while path:
         pass
 
@@ -26,23 +26,23 @@ def crash(path: str) -> None:
 
 
 def grow(path: str) -> None:
-    """Take memory without end."""
+    """Allocate memory without end."""
     blocks = []
     while path:
         blocks.append(bytearray(1 << 26))
 
 
 def again(path: str) -> str:
-    """Ask a child of one's own."""
+    """Start a child from a child."""
     return str(guard.in_child("os.path:basename", path))
 
 
 def refuse(path: str) -> None:
-    """Raise an error that is none of ours."""
+    """Raise an error that is not one of this package."""
     msg = f"no such thing in {path}"
     raise ValueError(msg)
 
 
 def name(path: str) -> None:
-    """Raise an error of ours."""
+    """Raise an error of this package."""
     raise FormatError(path, "", "one thing", "another", "do this")

@@ -1,4 +1,4 @@
-"""Files made to do harm, and good ones damaged, always the same: small, for tests and campaigns."""
+"""Files made to do harm, and damaged good ones: small, always the same, for tests and campaigns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Case = tuple[str, Path, str | None]
 
 
 def read_all(path: str, engine: str | None = None) -> str:
-    """Open a recording, or with the engine "arrays" its arrays, and read every value; gives the text."""
+    """Open a recording, or its arrays with the engine "arrays", read every value and return the text."""
     import neuroarrays as na
     from neuroarrays.formats.arrays import files
 
@@ -42,7 +42,7 @@ def read_all(path: str, engine: str | None = None) -> str:
 
 
 def hostile(folder: Path) -> Iterator[Case]:
-    """Name, file and engine of each file that is made to do harm."""
+    """Yield name, file and engine of each file that is made to do harm."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "secret.txt").write_text(SECRET)
     yield from _hdf5(folder)
@@ -52,7 +52,7 @@ def hostile(folder: Path) -> Iterator[Case]:
 
 
 def _nwb(path: Path, change: Any) -> Path:
-    """A small NWB file of one unit, with something changed."""
+    """Write a small NWB file of one unit, with one change."""
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -222,7 +222,7 @@ def _zarr(folder: Path) -> Iterator[Case]:
 
 
 def _store(path: Path, meta: dict[str, Any], chunk: bytes) -> Path:
-    """A Zarr store of one array."""
+    """Write a Zarr store of one array."""
     shutil.rmtree(path, ignore_errors=True)
     (path / "x").mkdir(parents=True)
     (path / ".zgroup").write_text('{"zarr_format": 2}')
@@ -290,7 +290,7 @@ def _texts(folder: Path) -> Iterator[Case]:
 
 
 def seeds(folder: Path) -> list[Case]:
-    """Small good files of each kind."""
+    """Write small good files of each kind."""
     import neuroarrays as na
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -327,7 +327,7 @@ def seeds(folder: Path) -> list[Case]:
 
 
 def damaged(path: Path, into: Path, draw: random.Random) -> tuple[str, Path]:
-    """A copy of a file or folder with one file cut, zeroed in a stretch, or with bits turned."""
+    """Copy a file or folder with one file cut, zeroed in a part, or with flipped bits."""
     into.mkdir(parents=True, exist_ok=True)
     copy = into / path.name
     shutil.rmtree(copy, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a server of processes loads once, so that no child of it need: all readers, and the compiler of kernels."""
+"""Modules that a server of processes imports once, so that its children need not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file server on this machine for tests and measurements of what is read from elsewhere.
+"""A file server on this machine, for tests and measurements of remote reading.
 
 It serves a folder as http(s) servers and object stores do: byte ranges, strong ETags, conditions, redirects,
 and listings in the manner of S3. It counts every request, and can be slow, refuse, fail, cut its answers or
@@ -35,7 +35,7 @@ _PIECE = 1 << 16
 
 @dataclass
 class Behaviour:
-    """What the server does; may be changed while it runs.
+    """The behaviour of the server, which may be changed while it runs.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Behaviour:
 
 @dataclass
 class Seen:
-    """What the server was asked for.
+    """The requests that the server received.
 
     Attributes
     ----------
@@ -92,12 +92,12 @@ class Seen:
 
     @property
     def requests(self) -> int:
-        """How many there were."""
+        """Number of requests."""
         return len(self.log)
 
     @property
     def statuses(self) -> dict[int, int]:
-        """Status -> how many answers."""
+        """Number of answers by status."""
         return dict(Counter(entry[1] for entry in self.log))
 
 
@@ -140,7 +140,7 @@ class Loopback:
             self.seen = Seen()
 
     def wait_for_line(self, count: int) -> None:
-        """Wait for the turn of some bytes on the line that all connections share."""
+        """Wait for the time that some bytes need on the line that all connections share."""
         rate = self.behaviour.bandwidth
         if rate:
             with self.lock:
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is none of ours."""
+        """Ignore a client that hangs up."""
 
 
 def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(code, path, headers, full, start, stop)
 
     def _tag(self, full: Path, is_object: bool) -> str:
-        """Of an object of S3 its MD5, unless the salt is another."""
+        """Return the tag of an object of S3: its MD5, changed by the salt."""
         if is_object and not self.loopback.behaviour.salt:
             return f'"{hashlib.md5(full.read_bytes(), usedforsecurity=False).hexdigest()}"'
         status = full.stat()
@@ -336,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.loopback.seen.requests
 
     def _control(self, parts: urllib.parse.SplitResult) -> None:
-        """What `Process` asks: how much was asked for, and to forget it."""
+        """Answer requests of `Process`: the numbers of requests and bytes, and to forget them."""
         seen = self.loopback.seen
         if parts.path == "/_/reset":
             self.loopback.reset()
@@ -350,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def process(root: str | os.PathLike[str], **behaviour: Any) -> Iterator[Process]:
-    """A server in a process of its own, for measurements: it shares no lock with the reader."""
+    """Start a server in another process, for measurements; it shares no lock with the reader."""
     stated = json.dumps(asdict(Behaviour(**behaviour)))
     command = [sys.executable, "-m", "neuroarrays.testing.loopback", str(root), stated]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -363,7 +363,7 @@ def process(root: str | os.PathLike[str], **behaviour: Any) -> Iterator[Process]
 
 
 class Process:
-    """A server in a process of its own."""
+    """A server in another process."""
 
     def __init__(self, base: str):
         self.base = base

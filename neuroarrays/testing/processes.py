@@ -26,7 +26,7 @@ PATIENCE = 120
 
 
 def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndarray]]:
-    """Values of pickled variables as processes started in one way read them, at once.
+    """Return the values of pickled variables that several processes read at once.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _child(pipe: Connection, sent: bytes) -> None:
 
 @contextmanager
 def reading(sent: bytes) -> Iterator[None]:
-    """A thread that reads pickled variables again and again meanwhile."""
+    """Run a thread that reads pickled variables again and again in a ``with`` block."""
     stop = threading.Event()
 
     def read() -> None:
@@ -86,7 +86,7 @@ def reading(sent: bytes) -> Iterator[None]:
 
 
 def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program as ``python -c`` does, in a process that has nothing of this one.
+    """Run a program as ``python -c`` does, in a process that shares nothing with this one.
 
     From the server of processes where there can be one: what it has loaded is not imported again.
 
@@ -129,7 +129,7 @@ def _run(code: str, arguments: Sequence[str], printed: Sequence[Path]) -> None:
 
 
 class GuardChild:
-    """What `neuroarrays.files.guard.start` gives, from the server of processes: ready in milliseconds.
+    """A child like those of `neuroarrays.files.guard.start`, from a server of processes.
 
     A child that Python starts takes a second or two for its imports.
 
@@ -166,11 +166,11 @@ class GuardChild:
         return self._process.exitcode
 
     def kill(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
 
     def wait(self) -> None:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         self._process.join()
 
 

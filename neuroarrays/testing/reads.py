@@ -1,4 +1,4 @@
-"""Which stored arrays are read."""
+"""Record which stored arrays are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuroarrays.lazy.arrays import LazyArray
 
 
 def record_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[source.Source, str]]:
-    """Every `Source.read` from now on, as (source, name)."""
+    """Record every `Source.read` from now on, as (source, name)."""
     reads: list[tuple[source.Source, str]] = []
 
     def patched(original: Any) -> Any:
@@ -34,14 +34,14 @@ def record_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[source.Source, s
 
 
 def innermost(data: Any) -> Any:
-    """What lies under xarray's wrappers, also where something was indexed."""
+    """Return the array under xarray's wrappers, also if it was indexed."""
     while not isinstance(data, LazyArray | np.ndarray) and hasattr(data, "array"):
         data = data.array
     return data
 
 
 def stored(array: Any) -> set[tuple[source.Source, str]]:
-    """The stored arrays that a lazy array reads."""
+    """Return the stored arrays that a lazy array reads."""
     if hasattr(array, "source") and hasattr(array, "name"):
         return {(array.source, array.name.strip("/"))}
     if isinstance(array, tuple):
@@ -54,7 +54,7 @@ def stored(array: Any) -> set[tuple[source.Source, str]]:
 
 
 def build(array: Any) -> Any:
-    """The types that an array is built of: its own and, nested, those of arrays and sources in it."""
+    """Return the types that an array is built of, with those of nested arrays and sources."""
     if isinstance(array, LazyArray | source.Source):
         return type(array), *(build(getattr(array, field.name)) for field in fields(array))
     if isinstance(array, tuple):

@@ -47,7 +47,7 @@ SAMPLES = (schema.SPIKE, schema.TIME, schema.FRAME, "event")
 
 
 class ReaderTests(Golden):
-    """What any reader must do, as tests to inherit.
+    """What every reader must do, as tests to inherit.
 
     Attributes
     ----------
