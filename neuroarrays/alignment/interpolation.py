@@ -71,7 +71,7 @@ class Interpolated(LazyArray):
                 at if self.bin_width is None else grid.on_grid(at, self.bin_width / 2)
             )
         full = sampled.reshape(*shape, *self.rest).astype(self.dtype, copy=False)
-        return outer.take(full, (*outer.left(key[:n_time]), *key[n_time:]))
+        return outer.take(full, (*outer.dropping_ints(key[:n_time]), *key[n_time:]))
 
     def _at(self, at: np.ndarray) -> np.ndarray:
         """Values at times (time,), s: (time, column)."""

@@ -58,7 +58,7 @@ class TrialCounts(LazyArray):
             )
         if self.binarize:
             counted = (counted > 0).astype(self.dtype)
-        return outer.take(counted, (*outer.left((rows, chosen)), bins))
+        return outer.take(counted, (*outer.dropping_ints((rows, chosen)), bins))
 
 
 #: The most bytes of counts that are made at once for `binarize`.
@@ -87,13 +87,13 @@ class ClockCounts(LazyArray):
         wanted = np.arange(self.n_bins)[bins] if isinstance(bins, slice) else np.atleast_1d(bins)
         out = np.empty((wanted.size, units.size), self.dtype)
         if not out.size:
-            return out[outer.left(key)]
+            return out[outer.dropping_ints(key)]
         times = self.trains.load(units)
         # Consecutive bins are counted together, other bins run by run.
         breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
         for first, last in pairwise([0, *breaks.tolist(), wanted.size]):
             self._count(times, units, int(wanted[first]), out[first:last])
-        return out[outer.left(key)]
+        return out[outer.dropping_ints(key)]
 
     def _count(self, times: np.ndarray, units: np.ndarray, start_bin: int, out: np.ndarray) -> None:
         """Count bins into an array (bin, unit), without another array of its size."""

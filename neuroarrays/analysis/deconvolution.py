@@ -223,7 +223,7 @@ class Deconvolved(LazyArray):
             for i, unit in enumerate(part.tolist()):
                 load = lambda i=i, unit=unit, read=read: (self._events(read()[:, i], unit),)  # noqa: E731
                 events[:, first + i] = cached((self.key, unit), load)[0][k]
-        return events[outer.left(key)]
+        return events[outer.dropping_ints(key)]
 
     def _usable(self, units: np.ndarray) -> np.ndarray:
         """Traces of some units; NaN where a mask is False."""

@@ -1,8 +1,9 @@
-"""Bytes from behind an address: one request, asked again where a server is busy, and what went wrong, in words.
+"""Requests to servers and buckets: bytes and listings, with retries and errors in plain words.
 
-obstore carries the bytes. The first request to an http(s) address is made with Python's own client, which
-says where a redirect led: the requests that follow go there directly. After a fork, obstore's threads are
-gone and it would wait for ever, so a child whose parent used it reads with Python's client throughout.
+The library obstore makes the requests. Only the first request to an http(s) address is made with
+Python's own client, because it tells where a redirect led; the requests that follow go there
+directly. obstore's threads do not exist in a forked child, where it would wait for ever. A child of a
+process that used obstore therefore makes all requests with Python's client.
 """
 
 from __future__ import annotations
@@ -20,12 +21,10 @@ from neuroarrays.files import addresses, dandi, python_client, state
 from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds, unchanged
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 
-#: Seconds until a connection is given up, of one request at most (8 MB on a slow line), and the first pause
-#: before a server is asked again.
+#: Limits of time, s: to connect, for one request (8 MB on a slow line), and the first pause before a
+#: request is repeated.
 _CONNECT, _LONGEST, _PAUSE = 20, 900, 0.1
-
-
-#: Requests at once.
+#: The most requests at once.
 THREADS = 16
 
 T = TypeVar("T")
@@ -35,19 +34,21 @@ R = TypeVar("R")
 def side_by_side(
     work: Callable[[T], R], items: Iterable[T], threads: str = "network"
 ) -> Iterator[R]:
-    """What some work gives for each item in turn; `THREADS` of them are under way at once.
+    """Call a function for each item, in up to `THREADS` threads at once; yields the results in order.
 
-    The work waits for a server, and belongs to the opening that is under way. Ctrl-C ends the wait at once,
-    and a thread that still waits does not hold up the end of the program, as one of an executor would.
+    The function is one that waits for a server. It belongs to the opening that is under way. Ctrl-C
+    ends the wait at once. A thread that still waits does not delay the end of the program, as a thread
+    of an executor would.
 
     Parameters
     ----------
     work : callable
-        What is done with each item.
+        The function.
     items : iterable
-        Each is handed to the work.
+        Its arguments.
     threads : str
-        Name of the threads that do it; work that calls this function itself needs others than it calls for.
+        Name of the threads. A function that calls `side_by_side` itself must use threads of another
+        name.
     """
     queue = state.queue(threads, THREADS, _serve)
     futures: list[Future[R]] = []
@@ -63,11 +64,12 @@ def side_by_side(
 
 
 def _within(context: Context, work: Callable[[T], R]) -> Callable[[T], R]:
-    """Work that belongs to the opening in which it was asked for."""
+    """A function that runs in the context, and so in the opening, of its caller."""
     return lambda item: context.run(work, item)
 
 
 def _serve(queue: SimpleQueue[Any]) -> None:
+    """Do the tasks of a queue, one after another, for ever."""
     while True:
         future, work, item = queue.get()
         if future.set_running_or_notify_cancel():
@@ -75,25 +77,25 @@ def _serve(queue: SimpleQueue[Any]) -> None:
                 future.set_result(work(item))
             except BaseException as error:
                 future.set_exception(error)
-        del future, work, item  # nothing is held while waiting
+        del future, work, item  # A thread that waits must not keep the last result in memory.
 
 
 def first(address: str, count: int, unless: str = "") -> Answer:
-    """The first bytes of an address, following redirects.
+    """Read the first bytes of a file, following redirects.
 
     Parameters
     ----------
     address : str
-        Of a file.
+        Address of the file.
     count : int
-        How many bytes.
+        Number of bytes.
     unless : str
-        A tag: an answer that says "unchanged" and has no bytes if the file still has it.
+        A tag. If the file still has it, the answer has no bytes and `is_unchanged` is True.
 
     Raises
     ------
     NetworkError
-        If there is no such file, or it cannot be had.
+        If there is no such file, or it cannot be read.
     MissingDependency
         If obstore is not installed.
     """
@@ -106,45 +108,46 @@ def first(address: str, count: int, unless: str = "") -> Answer:
             if error.kind != "unchanged":
                 raise
         return unchanged(unless, address)
-    obstore()  # which is needed for the rest
+    obstore()  # An error now if it is not installed: the requests that follow need it.
     if not unless and not state.forked_from_network():
         _begin(address)
     return python_client.get(address, 0, count, {"If-None-Match": unless} if unless else {})
 
 
 def _begin(address: str) -> None:
-    """Make the store that later requests need while the first one waits for its answer."""
+    """Make obstore's store for later requests, in a thread, while the first request waits."""
     state.queue("network", THREADS, _serve).put((Future(), opened, address))
 
 
-#: Told how many more bytes have arrived; by several threads.
+#: A function that several threads call with the number of bytes that have arrived.
 Told = Callable[[int], None]
-#: Bytes after which it is told.
+#: Bytes that arrive between two calls of it.
 _STEP = 1 << 18
 
 
 def get(
     address: str, start: int, count: int, tag: str = "", unless: str = "", tell: Told | None = None
 ) -> Answer:
-    """Bytes of a file behind an address.
+    """Read bytes of a file.
 
     Parameters
     ----------
     address : str
-        Where redirects led.
+        Address of the file, after redirects.
     start, count : int
-        Which bytes.
+        First byte, and number of bytes.
     tag : str
-        An error of kind "changed" if the file has another.
+        The tag that the file must have.
     unless : str
-        An error of kind "unchanged" if the file still has this tag.
+        A tag that the file must not have any more.
     tell : callable, optional
-        Told of bytes as they arrive.
+        Called with the number of bytes as they arrive.
 
     Raises
     ------
     NetworkError
-        As `first`.
+        As for `first`; of kind "changed" if the file does not have the tag, and "unchanged" if it
+        still has the tag `unless`.
     """
     if state.forked_from_network():
         if not address.startswith(("http://", "https://")):
@@ -159,23 +162,25 @@ def get(
         store, path = opened(address)
         result = obstore().get(store, path, options=options)
         if tell is None:
-            return _said(result.meta, address, bytes(result.bytes()))
+            return _answer(result.meta, address, bytes(result.bytes()))
         pieces = []
         for piece in result.stream(min_chunk_size=_STEP):
             pieces.append(bytes(piece))
             tell(len(pieces[-1]))
-        return _said(result.meta, address, b"".join(pieces))
+        return _answer(result.meta, address, b"".join(pieces))
 
-    return _asked(ask)
+    return _translated(ask)
 
 
 def part(address: str, start: int = 0, count: int | None = None, tag: str = "") -> bytes:
-    """Bytes of a file: all, from a place on, or the last ones from a negative start on.
+    """Read `count` bytes of a file, or all up to its end; a negative `start` reads the last bytes.
+
+    `tag` is the tag that the file must have; it is used only if a `count` is given.
 
     Raises
     ------
     NetworkError
-        As `first`.
+        As for `first`.
     """
     if count is not None and start >= 0:
         return get(address, start, count, tag).data if count else b""
@@ -184,18 +189,18 @@ def part(address: str, start: int = 0, count: int | None = None, tag: str = "") 
             words = "a process that was forked after the network was used"
             raise NetworkError("forked", words)
         return python_client.rest(address, start)
-    where = {"suffix": -start} if start < 0 else {"offset": start}
-    options: dict[str, Any] = {"range": where} if start else {}
+    byte_range = {"suffix": -start} if start < 0 else {"offset": start}
+    options: dict[str, Any] = {"range": byte_range} if start else {}
 
     def ask() -> bytes:
         store, path = opened(address)
         return bytes(obstore().get(store, path, options=options).bytes())
 
-    return _asked(ask)
+    return _translated(ask)
 
 
 def listed(address: str) -> dict[str, str]:
-    """Name -> "file" or "folder" of what is directly below a prefix of a bucket.
+    """List the names directly below a prefix of a bucket, each with "file" or "folder".
 
     Raises
     ------
@@ -205,14 +210,14 @@ def listed(address: str) -> dict[str, str]:
     if address.startswith("dandi://"):
         return dandi.folder_entries(address)
     store, prefix = _bucket(address)
-    found = _asked(lambda: obstore().list_with_delimiter(store, prefix or None))
+    listing = _translated(lambda: obstore().list_with_delimiter(store, prefix or None))
     start = len(prefix) + 1 if prefix else 0
-    names = {path[start:].rstrip("/"): "folder" for path in found["common_prefixes"]}
-    return names | {meta["path"][start:]: "file" for meta in found["objects"]}
+    folders = {path[start:].rstrip("/"): "folder" for path in listing["common_prefixes"]}
+    return folders | {meta["path"][start:]: "file" for meta in listing["objects"]}
 
 
 def few_below(address: str, most: int = 1000) -> list[tuple[str, Answer]] | None:
-    """As `walked`, in one request; None where there are more files than it lists.
+    """List the files below a prefix of a bucket in one request; None if there are `most` or more.
 
     Raises
     ------
@@ -230,14 +235,14 @@ def few_below(address: str, most: int = 1000) -> list[tuple[str, Answer]] | None
                 return None
         return entries
 
-    entries = _asked(ask)
+    entries = _translated(ask)
     if entries is None:
         return None
-    return [(meta["path"][start:], _said(meta, address)) for meta in entries]
+    return [(meta["path"][start:], _answer(meta, address)) for meta in entries]
 
 
 def walked(address: str) -> list[tuple[str, Answer]]:
-    """Every file below a prefix of a bucket: its name there, and what the listing says of it.
+    """List every file below a prefix of a bucket: its name there, and its size, tag and time.
 
     Raises
     ------
@@ -246,14 +251,15 @@ def walked(address: str) -> list[tuple[str, Answer]]:
     """
     store, prefix = _bucket(address)
     start = len(prefix) + 1 if prefix else 0
-    pages = _asked(lambda: list(obstore().list(store, prefix or None)))
-    return [(meta["path"][start:], _said(meta, address)) for page in pages for meta in page]
+    pages = _translated(lambda: list(obstore().list(store, prefix or None)))
+    return [(meta["path"][start:], _answer(meta, address)) for page in pages for meta in page]
 
 
 def files_below(address: str) -> list[tuple[str, int | None]]:
-    """Name and size, bytes, of every file below an address; [] on a plain server, which lists nothing.
+    """List the name and size (bytes) of every file below an address.
 
-    The size is None of an asset of DANDI that is no file.
+    The list is empty for a web server, which lists no files. The size is None for an asset of DANDI
+    that is a folder.
 
     Raises
     ------
@@ -267,33 +273,35 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
     return [(name, answer.size) for name, answer in walked(address.rstrip("/")) if name]
 
 
-def _asked(ask: Callable[[], R]) -> R:
-    """What a call of the library gives; its failure in our words."""
+def _translated(ask: Callable[[], R]) -> R:
+    """Call a function of obstore, and raise its errors as `NetworkError`."""
     try:
         return ask()
     except (MissingDependency, NetworkError):
         raise
     except Exception as error:
         failure = _failure(error)
-    raise failure  # outside, so that no address is kept as the error's context
+    raise failure  # outside `except`, so that obstore's error, which has the address, is not its context
 
 
 def _bucket(address: str) -> tuple[Any, str]:
+    """The store of a bucket, and the prefix in it."""
     if state.forked_from_network():
         raise NetworkError("forked", "a process that was forked after the network was used")
     if address.startswith("dandi://"):
         raise NetworkError("other", "a folder of DANDI where one file is wanted")
-    store, path = _asked(lambda: opened(address))
+    store, path = _translated(lambda: opened(address))
     return store, path.strip("/")
 
 
-def _said(meta: Any, address: str, data: bytes = b"") -> Answer:
-    tag = str(meta.get("e_tag") or "")  # no version of a bucket: a condition is on the tag
+def _answer(meta: Any, address: str, data: bytes = b"") -> Answer:
+    """An answer from obstore's metadata of a file."""
+    tag = str(meta.get("e_tag") or "")  # not the bucket's version: conditions compare the tag
     return Answer(data, int(meta["size"]), tag, seconds(meta["last_modified"]), address)
 
 
 def obstore() -> Any:
-    """The library that carries the bytes.
+    """Import obstore.
 
     Raises
     ------
@@ -308,7 +316,7 @@ def obstore() -> Any:
 
 
 def opened(address: str) -> tuple[Any, str]:
-    """The store of an address, kept for the process, and the path of the file in it."""
+    """The store of an address, which is made once per process, and the path of the file in it."""
     from neuroarrays.files import buckets
 
     obstore()
@@ -320,12 +328,12 @@ def opened(address: str) -> tuple[Any, str]:
 
 
 def options() -> dict[str, Any]:
-    """Options of every store: limits of time, and how often it is asked again."""
+    """Options of every store: limits of time, and the number of retries."""
     return {
         "client_options": {
             "allow_http": True,
             "connect_timeout": f"{_CONNECT}s",
-            "read_timeout": f"{PATIENCE}s",  # of silence
+            "read_timeout": f"{PATIENCE}s",  # without a byte
             "timeout": f"{_LONGEST}s",
         },
         "retry_config": {
@@ -341,6 +349,7 @@ def options() -> dict[str, Any]:
 
 
 def _http(address: str) -> Any:
+    """The store of an http(s) address; a password goes into a header."""
     from obstore.store import HTTPStore
 
     address, password = addresses.without_password(address)
@@ -349,17 +358,18 @@ def _http(address: str) -> Any:
     return HTTPStore.from_url(address, **settings)
 
 
-#: Stores of obstore by the address that they are of: each has connections.
-_stores: state.Cache[Any] = state.Cache(
-    256, lambda _: 1, close=lambda _: None
-)  # not used in a forked child
+#: Stores of obstore by address. They hold connections; with `close`, a forked child does not use them.
+_stores: state.Cache[Any] = state.Cache(256, lambda _: 1, close=lambda _: None)
 
 
-# ------------------------------------------------------------------------------------- of obstore
+# -------------------------------------------------------------------------- errors of obstore
 
 
 def _failure(error: Exception) -> NetworkError:
-    """What an error of obstore means, without its text, which holds the address."""
+    """Our error for one of obstore, without its text, which has the address.
+
+    Most of obstore's errors have one class, and only their text tells them apart.
+    """
     name, text = type(error).__name__, str(error)
     kinds = {
         "FileNotFoundError": ("missing", "nothing"),

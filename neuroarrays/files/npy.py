@@ -1,7 +1,8 @@
-"""The npy format: headers read without running anything in them, values, and writing.
+"""Read and write npy files (numpy.lib.format); nothing in a header is ever run.
 
-By hand: `numpy.load` opens, checks and copies, and takes header texts of any length; a batch of trials
-in a file each wants one open and one positioned read per file, straight into the batch's memory.
+`numpy.load` is not used, because it opens, checks and copies, and accepts headers of any length. A
+batch of trials with a file for each needs one open and one positioned read for each file, directly
+into the memory of the batch.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.store import LARGEST, Store
 
 MAGIC = b"\x93NUMPY"
-#: Bytes that hold the header of nearly every file; the longest header that is believed.
+#: Bytes that hold the header of nearly every file, and the longest header that is accepted.
 HEAD, LONGEST = 128, 1 << 16
-#: Kinds of values that are read: numbers, bool and text; the most axes of an array.
-_KINDS, _AXES = "biufUS", 32
+#: Kinds of dtypes that are read: numbers, bool and text.
+_KINDS = "biufUS"
+#: The most dimensions of an array.
+_MAX_NDIM = 32
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,11 @@ class NpyHeader:
     Attributes
     ----------
     raw : bytes
-        The header as it stands in the file; values follow it.
+        The bytes of the header; the values follow it.
     dtype : np.dtype
-        Of the values, in the byte order of the file.
+        Type of the values, in the byte order of the file.
     shape : tuple of int
-        As numpy gives it.
+        Shape of the array.
     fortran : bool
         Whether the first axis varies fastest.
     """
@@ -70,7 +73,7 @@ def length(head: bytes, path: str, where: str = "") -> int:
     Raises
     ------
     FormatError
-        If it is no npy file, of an unknown version, or cut short.
+        If they are not those of an npy file, its version is unknown, or the file is truncated.
     """
     if len(head) < 12 or head[:6] != MAGIC or head[6] not in (1, 2, 3):
         problem = "an empty file" if not head else f"{head[:8]!r}"
@@ -89,13 +92,13 @@ def is_duration(dtype: np.dtype) -> bool:
 
 
 def parse(raw: bytes, path: str, where: str = "") -> NpyHeader:
-    """The header from all of its bytes, of an array that can be read.
+    """Parse the header of an array that can be read.
 
     Raises
     ------
     FormatError
-        If it is damaged, or declares values that are not numbers, bool or text (objects would be
-        unpickled, and a pickle runs what it likes).
+        If it is damaged, or the values are not numbers, bool, text or durations. Python objects are
+        refused, because reading them would run the code that their pickle names.
     """
     header = declared(raw, path, where)
     if not header.plain:
@@ -112,32 +115,33 @@ def parse(raw: bytes, path: str, where: str = "") -> NpyHeader:
 
 
 def declared(raw: bytes, path: str, where: str = "") -> NpyHeader:
-    """The header from all of its bytes, whatever its values are.
+    """Parse the header of an array of any type, which may be one that cannot be read.
 
     Raises
     ------
     FormatError
-        If it is damaged, or the array has more axes or elements than memory could.
+        If it is damaged, or the array could not fit into any memory.
     """
     size = length(raw, path, where)
     if len(raw) < size:
         raise FormatError(path, where, f"a header of {size} bytes", f"{len(raw)} bytes: truncated")
     start = 10 if raw[6] == 1 else 12
     try:
-        stated = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
-        dtype, fortran, shape = np.dtype(stated["descr"]), stated["fortran_order"], stated["shape"]
+        fields = ast.literal_eval(raw[start:size].decode("utf-8" if raw[6] == 3 else "latin-1"))
+        dtype, fortran, shape = np.dtype(fields["descr"]), fields["fortran_order"], fields["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise FormatError(path, where, "the header of an npy file", problem) from error
-    sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-    if not sizes or not isinstance(fortran, bool):
+    is_shape = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not is_shape or not isinstance(fortran, bool):
         raise FormatError(path, where, "a shape and an order", f"{shape!r:.80} and {fortran!r:.80}")
-    most = math.prod(max(n, 1) for n in shape) * dtype.itemsize  # of an empty array, without its 0
-    if len(shape) > _AXES or most >= 1 << 63:
+    # A length of 0 counts as 1, so that the other lengths of an empty array are checked, too.
+    nbytes = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+    if len(shape) > _MAX_NDIM or nbytes >= 1 << 63:
         raise FormatError(
             path,
             where,
-            f"at most {_AXES} axes, and sizes that fit into memory",
+            f"at most {_MAX_NDIM} axes, and sizes that fit into memory",
             f"{len(shape)} axes, {shape!r:.80}",
         )
     return NpyHeader(raw[:size], dtype, shape, fortran and len(shape) > 1)
@@ -146,16 +150,16 @@ def declared(raw: bytes, path: str, where: str = "") -> NpyHeader:
 def header(
     fetch: Callable[[int, int], bytes], path: str, where: str = "", any_kind: bool = False
 ) -> NpyHeader:
-    """The header of an npy file anywhere: a file, a member of a zip, a stream.
+    """Read the header of an npy file, which may be a member of a zip or a stream.
 
     Parameters
     ----------
     fetch : callable
-        ``fetch(start, size)`` gives the bytes from a place on, fewer where the file ends.
+        ``fetch(start, size)`` returns bytes from a position on, fewer if the file ends before.
     path, where : str
-        The file, and the place in it, for messages.
+        The file, and the position in it, for messages.
     any_kind : bool, default False
-        Also of values that are never read, such as objects.
+        Whether arrays of types that are never read, such as objects, are accepted.
     """
     raw = fetch(0, HEAD)
     size = length(raw, path, where)
@@ -170,12 +174,12 @@ def header_in(files: Store, name: str) -> NpyHeader:
 
 
 def values_in(files: Store, name: str) -> np.ndarray:
-    """All values of a small npy file in a store (labels of trials, of units).
+    """Read all values of a small npy file in a store, such as labels of trials or units.
 
     Raises
     ------
     FormatError
-        If it is damaged, larger than `store.LARGEST`, or holds objects.
+        If it is damaged, larger than `store.LARGEST`, or has objects.
     """
     path, head = files.path_of(name), header_in(files, name)
     if head.nbytes > LARGEST:
@@ -185,12 +189,12 @@ def values_in(files: Store, name: str) -> np.ndarray:
 
 
 def values(data: bytes, path: str, where: str = "") -> np.ndarray:
-    """The array of a whole npy file that is in memory.
+    """Parse a whole npy file that is in memory; returns a writable array in native byte order.
 
     Raises
     ------
     FormatError
-        If it is damaged, shorter than it says, or holds objects.
+        If it is damaged, truncated, or has objects.
     """
     header = parse(data, path, where)
     body = memoryview(data)[len(header.raw) :]
@@ -200,7 +204,7 @@ def values(data: bytes, path: str, where: str = "") -> np.ndarray:
         )
     flat = np.frombuffer(body[: header.nbytes], header.dtype)
     array = flat.reshape(header.shape, order="F" if header.fortran else "C")
-    return array.astype(header.dtype.newbyteorder("="))  # a copy: writable, not tied to the bytes
+    return array.astype(header.dtype.newbyteorder("="))
 
 
 def write(
@@ -209,31 +213,32 @@ def write(
     dtype: np.dtype,
     blocks: Iterable[tuple[tuple[slice, ...], np.ndarray]],
 ) -> None:
-    """Write a new file from blocks that cover the array, in any order.
+    """Write a new npy file, in C order, from blocks of the array.
 
     Parameters
     ----------
     path : Path
-        Where nothing is yet.
+        The file, which must not exist.
     shape, dtype : tuple of int, np.dtype
-        Of the array, in C order.
+        Shape and type of the array.
     blocks : iterable of (slices, values)
-        Where values go, and what they are.
+        The blocks in any order: their positions, a slice for each axis, and their values. Together
+        they cover the array.
     """
     steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
     with open(path, "xb") as file:
-        stated = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, stated)
+        fields = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, fields)
         begin = file.tell()
         file.truncate(begin + math.prod(shape) * dtype.itemsize)
         for key, values in blocks:
-            places = [k.indices(n)[:2] for k, n in zip(key, shape, strict=True)]
-            whole = [span == (0, n) for span, n in zip(places, shape, strict=True)]
-            # Values of the last axis that is cut, and of all after it, lie one after another.
-            cut = max((axis for axis, all_ in enumerate(whole) if not all_), default=0)
+            spans = [k.indices(n)[:2] for k, n in zip(key, shape, strict=True)]
+            is_whole = [span == (0, n) for span, n in zip(spans, shape, strict=True)]
+            # The values along the last axis that is cut and all axes after it are contiguous.
+            cut = max((axis for axis, whole in enumerate(is_whole) if not whole), default=0)
             values = np.ascontiguousarray(values, dtype)
             for corner in np.ndindex(*values.shape[:cut]):
-                first = [span[0] for span in places[: cut + 1]]
-                at = [low + i for low, i in zip(first, (*corner, 0), strict=False)]
-                file.seek(begin + sum(i * step for i, step in zip(at, steps, strict=False)))
+                first = [low for low, _ in spans[: cut + 1]]
+                index = [low + i for low, i in zip(first, (*corner, 0), strict=False)]
+                file.seek(begin + sum(i * step for i, step in zip(index, steps, strict=False)))
                 file.write(values[corner].data)

@@ -1,9 +1,9 @@
-"""NPZ files read in place: stored members by offset, deflated ones on demand.
+"""Read NPZ files in place: stored members by their offset, deflated members when they are needed.
 
-The zip's directory and the headers are all that is read on opening. A member that is read whole is
-compared with its checksum; a part of a stored one cannot be, and is not. Sizes are checked against the
-file before memory is taken; members that overlap, are encrypted or named twice are refused; objects
-are read as plain values (`pickles`), and never run.
+Only the directory of the zip and the headers of its members are read on opening. A member that is
+read as a whole is compared with its checksum; a part of a stored member is not. Sizes are compared
+with the file before memory is allocated. Members that overlap, are encrypted or have the same name
+are refused. Python objects are read as plain values (`pickles`); nothing in them is run.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ MAX_OBJECT = 64 << 20
 
 @dataclass(frozen=True)
 class Packed(Member):
-    """An array of a zip.
+    """An array in a zip.
 
     Attributes
     ----------
-    file : zips.Member
-        The npy file in the zip that holds it.
+    file : zips.ZipMember
+        The npy file in the zip that has the array.
     """
 
     file: zips.ZipMember | None = None
 
     @property
     def zipped(self) -> zips.ZipMember:
-        """The member of the zip that holds the npy file."""
+        """The npy file in the zip; a `Packed` always has one."""
         assert self.file is not None
         return self.file
 
@@ -63,7 +63,7 @@ class NPZSource(MemberSource):
         }
 
     def every(self) -> dict[str, Packed]:
-        """Every array of the file, of kinds that are not read too; reads headers only."""
+        """Every array of the file, also of types that are not read; only headers are read."""
         arrays: dict[str, Packed] = {}
         with self.location.open(self.stamp) as file:
             for name, zipped in zips.members(self.location, self.stamp).items():
@@ -74,6 +74,7 @@ class NPZSource(MemberSource):
         return arrays
 
     def _member(self, file: PositionedFile, zipped: zips.ZipMember) -> Packed:
+        """The array in a member of the zip, from its npy header."""
         zips.check_plain(self.path, zipped)
         begin = zips.start(file, zipped)
 
@@ -123,6 +124,7 @@ class NPZSource(MemberSource):
         return npy.values(self._bytes(member), self.path, name)
 
     def _objects(self, name: str, member: Member) -> np.ndarray:
+        """A member of Python objects as an object array of plain values."""
         value, objects = self._unpickled(name, ()), np.empty(member.shape, object)
         if member.shape == ():
             objects[()] = value
@@ -140,9 +142,9 @@ class NPZSource(MemberSource):
         return objects
 
     def value(self, name: str) -> Any:
-        """A member that holds Python objects, as plain values: a dict, a list, text.
+        """Read a member of Python objects as plain values: a dict, a list, text.
 
-        What is none of these is a `Record` of what was stored, which does nothing.
+        An object of any other class becomes a `Record` of its stored attributes, without behaviour.
 
         Raises
         ------
@@ -152,6 +154,7 @@ class NPZSource(MemberSource):
         return self._unpickled(name, None)
 
     def _unpickled(self, name: str, allowed: tuple[str, ...] | None) -> Any:
+        """The value of a member of Python objects; `allowed` as for `load_pickle`."""
         member = self.members().get(name)
         if not isinstance(member, Packed) or member.dtype != object:
             raise FormatError(self.path, name, "a member of Python objects", "none")
@@ -161,32 +164,36 @@ class NPZSource(MemberSource):
                 self.path, name, f"objects of at most {MAX_OBJECT:,} bytes", f"{size:,}"
             )
         data = self._bytes(member)
-        loaded = load_pickle(
-            data[npy.length(data[:12], self.path, name) :], allowed, where=name, path=self.path
-        )
-        return loaded.item() if isinstance(loaded, np.ndarray) and loaded.ndim == 0 else loaded
+        pickled = data[npy.length(data[:12], self.path, name) :]
+        value = load_pickle(pickled, allowed, where=name, path=self.path)
+        return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-_listed: state.Cache[dict[str, Packed]] = state.Cache(64 << 20, state.entries)
+#: The arrays of each source by name.
+_arrays: state.Cache[dict[str, Packed]] = state.Cache(64 << 20, state.entries)
 
 
 def _every(source: NPZSource) -> dict[str, Packed]:
-    return _listed.get_or_make(source, source.every)
+    """Every array of a source, listed once per process."""
+    return _arrays.get_or_make(source, source.every)
 
 
 def _is_read(member: Member) -> bool:
-    """Whether it holds numbers, bool, text, durations or objects: no complex numbers, dates, structs."""
+    """Whether an array has numbers, bool, text, durations or objects.
+
+    Complex numbers, dates and structured types are not read.
+    """
     plain = member.dtype.kind in "biufUSO" and member.dtype.itemsize > 0
     return plain or npy.is_duration(member.dtype)
 
 
 def npz_source(path: str | os.PathLike[str] | Header) -> NPZSource:
-    """The source of an NPZ file; its directory is read at once.
+    """Open an NPZ file; its directory is read.
 
     Raises
     ------
     FormatError
-        If it is damaged or made to do harm.
+        If it is damaged, or made to exhaust memory.
     """
     file = header_of(path)
     file.check(FILE)

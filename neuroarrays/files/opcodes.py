@@ -1,4 +1,7 @@
-"""The opcodes of a pickle, each as a few lines on the machine, and the loop that carries them out."""
+"""The opcodes of a pickle: what each of them does to the machine, and the loop that runs them.
+
+`pickletools` of the standard library documents the opcodes.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,16 @@ from neuroarrays.files.rebuilding import (
     settle,
 )
 
-#: Opcodes that are carried out at most.
+#: The most opcodes that are run.
 MAX_STEPS = 10_000_000
 _STOP = ord(".")
-#: What each opcode does to the machine; STOP ends the loop.
+#: Opcode -> the function that applies it to the machine. STOP is not in it; it ends the loop.
 STEPS: dict[int, Callable[[Machine], None]] = {}
 
 
 def _step(codes: bytes) -> Callable[[Callable[[Machine], None]], Callable[[Machine], None]]:
+    """Decorate the function that applies some opcodes."""
+
     def register(step: Callable[[Machine], None]) -> Callable[[Machine], None]:
         for code in codes:
             STEPS[code] = step
@@ -38,21 +43,25 @@ def _step(codes: bytes) -> Callable[[Callable[[Machine], None]], Callable[[Machi
     return register
 
 
-def _value(code: bytes, value: Callable[[Machine], Any]) -> None:
+def _pushes(code: bytes, value: Callable[[Machine], Any]) -> None:
+    """Register an opcode that only pushes a value."""
     STEPS[code[0]] = lambda m: m.push(value(m))
 
 
 def _integer(line: bytes) -> int | bool:
+    """The integer, or the bool that protocol 0 writes as 00 or 01, in a line."""
     if line in (b"00", b"01"):
         return line == b"01"
     return int(line.rstrip(b"L"))
 
 
 def _little(raw: bytes) -> int:
+    """A signed little-endian integer of any length."""
     return int.from_bytes(raw, "little", signed=True)
 
 
 def _quoted(line: bytes) -> str:
+    """The text in quotes of a line, with its escapes."""
     line = line.strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
         raise Refused("a quoted string", f"{line[:40]!r}")
@@ -60,6 +69,7 @@ def _quoted(line: bytes) -> str:
 
 
 def _utf8(m: Machine, size: int) -> str:
+    """A text of some bytes."""
     return m.take(size).decode("utf-8", "surrogatepass")
 
 
@@ -109,11 +119,11 @@ for _code, _make in {
     b"\x83": lambda m: m.named("copyreg.extension", str(m.number("<H"))),
     b"\x84": lambda m: m.named("copyreg.extension", str(m.number("<i"))),
 }.items():
-    _value(_code, _make)
+    _pushes(_code, _make)
 
 
 def _filled(into: Any, values: list[Any], kind: Callable[[Any], Any] = lambda v: v) -> Any:
-    """Values added to a set, or to a record of a class that is like one."""
+    """Add values to a set, or to a record of a class that is like a set."""
     if isinstance(into, Record):
         into.items.extend(values)
         return into
@@ -126,7 +136,7 @@ def _filled(into: Any, values: list[Any], kind: Callable[[Any], Any] = lambda v:
 
 
 def _paired(into: Any, values: list[Any]) -> Any:
-    """Keys and values, one after another, put into a dict or a record of a class like one."""
+    """Put keys and values, which alternate, into a dict or a record of a class that is like one."""
     target = into.mapping if isinstance(into, Record) else into
     if not isinstance(target, dict) or len(values) % 2:
         raise Refused("a dict and pairs to put into it", type(into).__name__)
@@ -137,6 +147,7 @@ def _paired(into: Any, values: list[Any]) -> Any:
 
 
 def _appended(into: Any, values: list[Any]) -> None:
+    """Append values to a list, or to a record of a class that is like a list."""
     target = into.items if isinstance(into, Record) else into
     if not isinstance(target, list):
         raise Refused("a list to append to", type(into).__name__)
@@ -242,10 +253,10 @@ def _reduce(m: Machine) -> None:
 
 @_step(b"\x92")
 def _newobj_ex(m: Machine) -> None:
-    named, args, what = m.pop(), m.pop(), m.pop()
+    keywords, args, what = m.pop(), m.pop(), m.pop()
     m.call(what, args)
-    if isinstance(m.stack[-1], Record) and isinstance(named, dict):
-        m.stack[-1].mapping.update(named)
+    if isinstance(m.stack[-1], Record) and isinstance(keywords, dict):
+        m.stack[-1].mapping.update(keywords)
 
 
 @_step(b"i")
@@ -280,7 +291,7 @@ def _build(m: Machine) -> None:
 
 
 def run(machine: Machine) -> Any:
-    """Carry out the opcodes up to STOP, and give what is left on the stack."""
+    """Run the opcodes up to STOP, and return the value on top of the stack."""
     position = 0
     try:
         for _ in range(MAX_STEPS):
@@ -302,10 +313,11 @@ def run(machine: Machine) -> Any:
         raise
     except MemoryError:
         raise
-    except Exception as error:  # a damaged stream can go wrong in any way that values can
+    except Exception as error:  # A damaged stream can raise any error.
         problem = f"{type(error).__name__}: {error}"[:200]
         raise machine.error(position, "a readable pickle", problem) from error
 
 
 def _named(code: int) -> str:
+    """An opcode as an error names it; -1 is the end of the stream."""
     return "the end of the stream" if code < 0 else f"opcode 0x{code:02x}"

@@ -1,7 +1,8 @@
-"""The opening of a recording that is under way: what was compared in it, and what is kept of it.
+"""The opening of a recording that is under way: the files that were checked, and what is kept on disk.
 
-Opening looks into a file a hundred times in a moment: each is compared with its stamp once in there. What
-is read later is compared again each time. A file behind an address keeps what opening read.
+Opening a recording reads a file many times within a moment. During an opening each file is compared
+with its stamp only once; later reads compare it each time. What an opening reads of a remote file is
+kept on disk for the next opening.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ class Opening:
     Attributes
     ----------
     compared : set of (Location, stamp)
-        Files that were found to be as their stamps say.
+        Files that were compared with their stamps.
     keep : dict
-        What is called when it ends well, by whom.
+        Functions that are called when the opening ends without an error, by their owner.
     keeps : bool
-        Whether what it reads from behind an address is kept on disk, and what is kept there is used.
+        Whether the files on disk with what was read of remote files are used and written.
     listed : dict
-        Address of a prefix -> the files below it; None where there are too many to be listed at once.
+        Address of a prefix -> the files below it; None if there are too many for one request.
     """
 
     compared: set[tuple[Any, tuple[int, ...]]] = field(default_factory=set)
@@ -39,52 +40,53 @@ _current: ContextVar[Opening | None] = ContextVar("opening", default=None)
 
 
 def current() -> Opening | None:
-    """The opening that is under way in this thread, None if there is none."""
+    """The opening that is under way in this thread; None if there is none."""
     return _current.get()
 
 
 def keeps() -> bool:
-    """Whether what is kept on disk is used: unless the opening that is under way says no."""
+    """Whether what is kept on disk is used; only an opening with ``keep=False`` does not."""
     under_way = _current.get()
     return under_way is None or under_way.keeps
 
 
 @contextmanager
 def opening(keep: bool = True) -> Iterator[None]:
-    """An opening; one inside another is a part of it.
+    """Make the block one opening; an opening inside another is a part of it.
 
     Parameters
     ----------
     keep : bool
-        Whether what it reads from behind an address is kept on disk, and what is kept there is used.
+        Whether the files on disk with what was read of remote files are used and written.
     """
     if _current.get() is not None:
         yield
         return
-    begun = Opening(keeps=keep)
-    token = _current.set(begun)
+    new = Opening(keeps=keep)
+    token = _current.set(new)
     try:
         yield
     finally:
         _current.reset(token)
-    _write(begun)
+    _write(new)
 
 
 def keep_now() -> None:
-    """Keep on disk what the opening that is under way has read, for processes that begin in it."""
+    """Write what the opening has read so far to disk, for processes that are started during it."""
     under_way = _current.get()
     if under_way is not None:
         _write(under_way)
 
 
 def _write(under_way: Opening) -> None:
+    """Call the functions that write what an opening read, each once."""
     pending, under_way.keep = under_way.keep, {}
     for write in pending.values():
         write()
 
 
 def trust(location: object, known: tuple[int, ...]) -> None:
-    """Take a file as compared: its stamp was taken in the opening that is under way."""
+    """Count a file as compared, because its stamp was taken during the opening."""
     under_way = _current.get()
     if under_way is not None:
         under_way.compared.add((location, known))

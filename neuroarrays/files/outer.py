@@ -1,7 +1,7 @@
-"""Outer indexing: one int, slice or array of positions per axis, each axis by itself.
+"""Outer indexing: one int, slice or array of positions for each axis, independent of the others.
 
-The only place that knows how: keys made regular, values picked by them, and positions grouped into
-what is read at once. Everything that is indexed anywhere in the package comes through here.
+All indexing of the package uses this module: it normalises keys, picks values by a key, and groups
+positions into blocks that are read at once.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from itertools import pairwise
 
 import numpy as np
 
-#: One entry of a key, and a key: an entry for each axis.
+#: One entry of a key.
 Entry = int | slice | np.ndarray
+#: A key: an entry for each axis.
 Key = tuple[Entry, ...]
-#: A chunk's number along one axis, what to take of it, and where that goes.
+#: The number of a chunk along one axis, the positions in the chunk, and the positions in the result.
 Part = tuple[int, slice | np.ndarray, slice | np.ndarray]
 
 
 def normalise(key: Key, shape: tuple[int, ...]) -> Key:
-    """An outer key with one entry per axis and no negative positions.
+    """Normalise an outer key: one entry for each axis, and no negative positions.
 
     Parameters
     ----------
     key : tuple
-        Ints, slices, and arrays of positions or bool; axes at the end may lack.
+        Ints, slices, and arrays of positions or bool; entries at the end may be missing.
     shape : tuple of int
-        Of the array.
+        Shape of the array.
 
     Returns
     -------
     tuple of int, slice or (n,) int64 array
-        Slices have a step above zero; one that runs backwards becomes an array.
+        Slices have a positive step; one with a negative step becomes an array.
 
     Raises
     ------
@@ -40,15 +41,15 @@ def normalise(key: Key, shape: tuple[int, ...]) -> Key:
         If a position is outside the axis.
     """
     key = tuple(key) + (slice(None),) * (len(shape) - len(key))
-    out: list[Entry] = []
+    entries: list[Entry] = []
     for axis, (k, n) in enumerate(zip(key, shape, strict=True)):
         if isinstance(k, slice):
-            forward = (k.step or 1) > 0
-            places = k.indices(n)
-            out.append(slice(*places) if forward else np.arange(*places, dtype=np.int64))
+            bounds = k.indices(n)
+            is_forward = (k.step or 1) > 0
+            entries.append(slice(*bounds) if is_forward else np.arange(*bounds, dtype=np.int64))
             continue
-        if isinstance(k, int) and -n <= k < n and k is not True and k is not False:
-            out.append(k + n if k < 0 else k)
+        if isinstance(k, int) and not isinstance(k, bool) and -n <= k < n:
+            entries.append(k + n if k < 0 else k)
             continue
         array = np.asarray(k)
         if array.dtype == bool:
@@ -59,11 +60,11 @@ def normalise(key: Key, shape: tuple[int, ...]) -> Key:
         array = array.astype(np.int64, copy=False)
         if array.size and array.min() < 0:
             array = np.where(array < 0, array + n, array)
-        out.append(int(array) if array.ndim == 0 else array)
-    return tuple(out)
+        entries.append(int(array) if array.ndim == 0 else array)
+    return tuple(entries)
 
 
-# ------------------------------------------------------------------------- what a key says
+# ---------------------------------------------------------------------- properties of a key
 
 
 def positions(k: Entry) -> np.ndarray:
@@ -74,42 +75,42 @@ def positions(k: Entry) -> np.ndarray:
 
 
 def compact(picked: np.ndarray) -> slice | np.ndarray:
-    """Consecutive positions as a slice, others as they are."""
+    """Consecutive positions become a slice; other positions are returned unchanged."""
     if picked.size and (np.diff(picked) == 1).all():
         return slice(int(picked[0]), int(picked[-1]) + 1, 1)
     return picked
 
 
 def length(k: Entry, n: int) -> int:
-    """How many positions one entry of a normalised key takes of an axis of `n`; 1 for an int."""
+    """The number of positions that an entry of a normalised key picks of `n`; 1 for an int."""
     if isinstance(k, slice):
         return len(range(*k.indices(n)))
     return k.size if isinstance(k, np.ndarray) else 1
 
 
 def result_shape(key: Key, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of what a normalised key picks: axes indexed by an int are dropped."""
+    """The shape of the values that a normalised key picks; axes with an int are dropped."""
     pairs = zip(key, shape, strict=True)
     return tuple(length(k, n) for k, n in pairs if not isinstance(k, int))
 
 
 def is_all(k: Entry, n: int) -> bool:
-    """Whether one entry takes the whole axis of `n`, in its order."""
+    """Whether an entry picks all `n` positions of an axis, in their order."""
     return isinstance(k, slice) and k.indices(n) == (0, n, 1)
 
 
 def is_whole(key: Key, shape: tuple[int, ...]) -> bool:
-    """Whether a key takes every value, in the order of the array."""
+    """Whether a key picks all values, in the order of the array."""
     return all(is_all(k, n) for k, n in zip(key, shape, strict=True))
 
 
 def span(k: Entry) -> tuple[int, int, Entry]:
-    """First position of an entry, the position after its last, and what it picks of this range."""
+    """The first position of an entry, the position after its last, and the entry in this range."""
     if isinstance(k, int):
         return k, k + 1, 0
     if isinstance(k, slice):
-        places = range(k.start, k.stop, k.step)
-        low, high = (places[0], places[-1] + 1) if places else (k.start, k.start)
+        picked = range(k.start, k.stop, k.step)
+        low, high = (picked[0], picked[-1] + 1) if picked else (k.start, k.start)
         return low, high, slice(0, high - low, k.step)
     low, high = (int(k.min()), int(k.max()) + 1) if k.size else (0, 0)
     return low, high, k - low
@@ -119,73 +120,74 @@ def span(k: Entry) -> tuple[int, int, Entry]:
 
 
 def take(values: np.ndarray, key: Key) -> np.ndarray:
-    """The values that an outer key picks: a view where it has no arrays, else a copy of just these."""
+    """The values that an outer key picks: a view if the key has no arrays, else a copy."""
     if not any(isinstance(k, np.ndarray) for k in key):
-        return values[(*key, ...)]  # "...": an array also where an object is picked
+        return values[(*key, ...)]  # With "..." the result is an array, also if it is one object.
     plain = tuple(slice(None) if isinstance(k, np.ndarray) else k for k in key)
     picked, axis = values[(*plain, ...)], 0
     for k in key:
         if isinstance(k, np.ndarray):
             if picked.flags.c_contiguous:
                 picked = np.take(picked, k, axis=axis)
-            else:  # `take` would copy all of it before
+            else:  # `np.take` would first copy the whole array.
                 picked = picked[(slice(None),) * axis + (k,)]
         axis += isinstance(k, slice | np.ndarray)
     return picked
 
 
 def take_after(values: np.ndarray, key: Key, lead: int) -> np.ndarray:
-    """What an outer key picks of the axes after the first `lead`."""
+    """The values that an outer key picks along the axes after the first `lead` axes."""
     return take(values, (*(slice(None),) * lead, *key))
 
 
 def copy(values: np.ndarray, key: Key) -> np.ndarray:
-    """A new array of what an outer key picks, in C order and this machine's byte order."""
+    """A copy of the values that an outer key picks, in C order and native byte order."""
     picked = take(values, key)
     native = picked.dtype.newbyteorder("=")
     return picked.astype(native, order="C", copy=not picked.flags.owndata)
 
 
-def left(key: Key) -> tuple[int | slice, ...]:
-    """The index that is left to apply where a key was read with an axis of length 1 for each of its ints."""
+def dropping_ints(key: Key) -> tuple[int | slice, ...]:
+    """The index that drops the axes of length 1 which were read for the ints of a key."""
     return tuple(0 if isinstance(k, int) else slice(None) for k in key)
 
 
-# --------------------------------------------------------- positions grouped into what is read
+# ------------------------------------------------------------------- positions in blocks
 
 
 def groups(picked: np.ndarray, block: int, gap: int = 0) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Positions that lie in one block of an axis, block after block.
+    """Group positions along an axis by the block in which they are.
 
     Parameters
     ----------
     picked : (n,) int64
         Positions in any order.
     block : int
-        Positions of a block.
+        Length of a block.
     gap : int, optional
-        Positions between two of a block from which on they are groups of their own; 0: never.
+        Two positions of a block that are further apart than this are in different groups; 0 for any
+        distance.
 
     Yields
     ------
     first, last : int
         The lowest and the highest position of a group.
-    places : (m,) int64
-        Where in `picked` its positions are, in the order of the axis.
+    indices : (m,) int64
+        The indices in `picked` of the positions of the group, in the order of the positions.
     """
     order = np.argsort(picked, kind="stable")
     ordered = picked[order]
-    apart = np.diff(ordered // block) != 0
+    is_split = np.diff(ordered // block) != 0
     if gap:
-        apart |= np.diff(ordered) > gap
-    bounds = [0, *(np.flatnonzero(apart) + 1).tolist(), ordered.size]
+        is_split |= np.diff(ordered) > gap
+    bounds = [0, *(np.flatnonzero(is_split) + 1).tolist(), ordered.size]
     for begin, end in pairwise(bounds):
         if end > begin:
             yield int(ordered[begin]), int(ordered[end - 1]), order[begin:end]
 
 
 def parts(k: Entry, n: int, chunk: int) -> Iterator[Part]:
-    """The chunks that one entry of a normalised key touches along an axis of `n`."""
+    """The chunks along an axis of length `n` from which an entry of a normalised key picks."""
     if isinstance(k, int):
         yield k // chunk, slice(k % chunk, k % chunk + 1), slice(0, 1)
     elif isinstance(k, slice) and k.step in (1, None):
@@ -197,20 +199,20 @@ def parts(k: Entry, n: int, chunk: int) -> Iterator[Part]:
                 yield number, slice(low - begin, high - begin), slice(low - start, high - start)
     else:
         picked = positions(k) if isinstance(k, slice) else k
-        for first, _, places in groups(picked, chunk):
+        for first, _, indices in groups(picked, chunk):
             number = first // chunk
-            within = picked[places] - number * chunk
-            if places.size == 1:
-                at, to = int(within[0]), int(places[0])
-                yield number, slice(at, at + 1), slice(to, to + 1)
+            in_chunk = picked[indices] - number * chunk
+            if indices.size == 1:
+                position, index = int(in_chunk[0]), int(indices[0])
+                yield number, slice(position, position + 1), slice(index, index + 1)
             else:
-                yield number, within, places
+                yield number, in_chunk, indices
 
 
 def mesh(
     selectors: tuple[slice | np.ndarray, ...], shape: tuple[int, ...]
 ) -> tuple[np.ndarray, ...]:
-    """Slices and arrays as arrays that numpy takes each axis by itself."""
+    """Slices and arrays as index arrays with which numpy indexes each axis independently."""
     pairs = zip(selectors, shape, strict=True)
     return np.ix_(*(np.arange(*s.indices(n)) if isinstance(s, slice) else s for s, n in pairs))
 
@@ -223,21 +225,23 @@ def read_outer(
     key: Key,
     allowed: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Read an outer key through `fetch`, which only takes integers and slices.
+    """Read the values of an outer key with a function that only takes ints and slices.
 
-    Positions picked along an axis are grouped by block, each block is fetched once as a slab, and
-    numpy picks from it: h5py's own list selection costs milliseconds per row.
+    Positions along an axis are grouped by block. Each block is fetched once, and numpy picks from
+    it. h5py's own selection by a list needs milliseconds for each row.
 
     Parameters
     ----------
     fetch : callable
-        Values under a key without arrays.
-    shape, dtype, blocks : tuple of int, np.dtype, tuple of int
-        Of the array, and of what is read at once.
+        Returns the values for a key of ints and slices.
+    shape, dtype : tuple of int, np.dtype
+        Shape and type of the array.
+    blocks : tuple of int
+        Shape of a block that is read at once.
     key : tuple
-        As `normalise` takes it.
+        A key as `normalise` takes it.
     allowed : callable, optional
-        Raises when asked for more bytes than there can be.
+        Called with the number of bytes of the result; raises if the file cannot hold so many.
     """
     key = normalise(key, shape)
     sizes = result_shape(key, shape)
@@ -250,11 +254,12 @@ def read_outer(
     along = np.asarray(key[axis])
     out_axis = sum(not isinstance(k, int) for k in key[:axis])
     out = np.empty(sizes, dtype)
-    for first, last, places in groups(along, blocks[axis]):
+    for first, last, indices in groups(along, blocks[axis]):
         slab_key = (*key[:axis], slice(first, last + 1), *key[axis + 1 :])
         if len(picked) > 1:
             slab = read_outer(fetch, shape, dtype, blocks, slab_key)
         else:
             slab = np.asarray(fetch(slab_key))
-        out[(slice(None),) * out_axis + (places,)] = slab.take(along[places] - first, axis=out_axis)
+        rows = slab.take(along[indices] - first, axis=out_axis)
+        out[(slice(None),) * out_axis + (indices,)] = rows
     return out

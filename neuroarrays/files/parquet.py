@@ -1,4 +1,4 @@
-"""Parquet files: names and types of columns from the footer, a column where it is asked for."""
+"""Read parquet files: names and types of columns from the footer, values column by column."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from neuroarrays.files.location import FILE
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
 
-#: Columns that pandas writes for its index.
+#: The beginning of the names of columns that pandas writes for its index.
 _INDEX = "__index_level_"
 
 
 @dataclass(frozen=True)
 class ParquetSource(MemberSource):
-    """The columns of a parquet file: numbers, NaN where one is missing, bool and text."""
+    """The columns of a parquet file: numbers (NaN if missing), bool and text."""
 
     def _scan(self) -> dict[str, Member]:
         return {name: m for name, m in self._columns().items() if m.dtype.kind != "V"}
@@ -36,7 +36,7 @@ class ParquetSource(MemberSource):
         }
 
     def _columns(self) -> dict[str, Member]:
-        """Every column; void of those that are neither numbers, bool nor text."""
+        """Every column; those that are neither numbers, bool nor text have a void dtype."""
         with self._opened() as file:
             rows, metadata = file.metadata.num_rows, file.metadata
             for name in file.schema_arrow.names:
@@ -55,7 +55,7 @@ class ParquetSource(MemberSource):
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         with self._opened() as file:
-            # No threads: this may be a process that was forked while those of pyarrow were at work.
+            # No threads: in a process that was forked while pyarrow's threads ran, it would hang.
             column = file.read(columns=[name], use_threads=False).column(0)
             if member.dtype.kind == "U":
                 return np.array(["" if text is None else text for text in column.to_pylist()], "U")
@@ -64,6 +64,7 @@ class ParquetSource(MemberSource):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
+        """The file as pyarrow opens it."""
         try:
             from pyarrow import parquet
         except ImportError as error:
@@ -77,28 +78,36 @@ class ParquetSource(MemberSource):
 
 
 def _is_whole(statistics: Any) -> bool:
-    """Whether a column is known to have no missing value in it."""
+    """Whether the statistics of a column say that no value is missing."""
     return bool(statistics and statistics.has_null_count and not statistics.null_count)
 
 
-def _dtype(kind: Any, gaps: bool) -> np.dtype:
+def _dtype(arrow_type: Any, has_missing: bool) -> np.dtype:
+    """The dtype of a column; whole numbers and bool with missing values are float64."""
     from pyarrow import types
 
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
+    if (
+        types.is_string(arrow_type)
+        or types.is_large_string(arrow_type)
+        or types.is_dictionary(arrow_type)
+    ):
         return np.dtype("U1")
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+    is_number = types.is_integer(arrow_type) or types.is_floating(arrow_type)
+    if not (is_number or types.is_boolean(arrow_type)):
         return np.dtype("V1")
-    plain = np.dtype(kind.to_pandas_dtype())
-    return np.dtype("f8") if gaps and plain.kind in "iub" else plain
+    dtype = np.dtype(arrow_type.to_pandas_dtype())
+    return np.dtype("f8") if has_missing and dtype.kind in "iub" else dtype
 
 
 def parquet_source(path: str | os.PathLike[str] | Header) -> ParquetSource:
-    """The source of a parquet file; its footer is read where a column is asked for.
+    """Open a parquet file; nothing is read before a column is needed.
 
     Raises
     ------
-    MissingPath, FormatError
+    MissingPath
         If there is no such file.
+    FormatError
+        If it is a folder, or shorter than any parquet file.
     """
     file = header_of(path)
     file.check(FILE)

@@ -1,7 +1,8 @@
-"""Saves that can go on: a hidden folder beside a path, with what is finished, renamed when it is all.
+"""Saves that can be resumed: they write to a hidden folder, which is renamed when all is finished.
 
-A folder of this name that an interrupted save of the same tree left is taken up again. Any other
-thing of this name is somebody's, and another name is taken.
+The folder is in the same parent as the path that is saved. If an interrupted save of the same tree
+left such a folder, the new save uses what is finished in it. If a file or folder of another origin
+has the name, the new folder gets another name.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Partial:
     Attributes
     ----------
     folder : Path
-        Where it is made. Ours alone.
+        The folder that the save writes to.
     keep : bool
-        Whether something in it is finished, so that the same save can go on with it.
+        Whether something in it is finished, so that the same save can be resumed.
     """
 
     folder: Path
@@ -40,9 +41,18 @@ class Partial:
 
 @contextmanager
 def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]:
-    """The unfinished save of a path: the one of the same `token`, or a new one.
+    """Resume the unfinished save of a path, or begin a new one.
 
-    It is removed at the end, also after an error, except where something in it is finished.
+    The folder is removed at the end, also after an error, unless something in it is finished.
+
+    Parameters
+    ----------
+    path : Path
+        The path that is saved to.
+    token : str
+        What is saved; only an unfinished save with the same token is resumed.
+    needed : int
+        Bytes that will be written, for the message on a full disk.
 
     Raises
     ------
@@ -53,7 +63,7 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
     """
     folder = path
     try:
-        folder, resumed = _own_folder(path, token)
+        folder, resumed = _folder_for(path, token)
         with locked(folder, path):
             partial = Partial(folder, resumed)
             try:
@@ -63,7 +73,7 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
                         json.dump(mark, file)
                 yield partial
                 partial.keep = False
-            except OverflowError:  # would come again: nothing to resume
+            except OverflowError:  # A resumed save would fail in the same way.
                 partial.keep = False
                 raise
             finally:
@@ -72,20 +82,20 @@ def partial_folder(path: Path, token: str, needed: int = 0) -> Iterator[Partial]
     except NeuroArraysError:
         raise
     except OSError as error:
-        kept = f"; it goes on with what is finished, which stays in {folder.name}"
-        raise failure(
-            path, error, needed, kept if folder != path and _is_folder(folder) else ""
-        ) from error
-    except RuntimeError as error:  # HDF5's own, reading a part of ours
+        hint = ""
+        if folder != path and _is_folder(folder):
+            hint = f"; it goes on with what is finished, which stays in {folder.name}"
+        raise failure(path, error, needed, hint) from error
+    except RuntimeError as error:  # HDF5 raises it for errors of the system.
         if "errno" not in str(error):
             raise
         raise failure(path, OSError(str(error)), needed) from error
 
 
-def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
-    """The folder for an unfinished save, new or left by an interrupted save; and whether it was left."""
-    for folder in _left(path):
-        with locked(folder, path):  # refused while its save is at work
+def _folder_for(path: Path, token: str) -> tuple[Path, bool]:
+    """The folder for a save, and whether an interrupted save of the same token left it."""
+    for folder in _unfinished(path):
+        with locked(folder, path):  # An error while the save of this folder is running.
             if token_of(folder, path) == token:
                 return folder, True
     stem = temporary_stem(path)
@@ -98,14 +108,14 @@ def _own_folder(path: Path, token: str) -> tuple[Path, bool]:
     raise NeuroArraysError(msg)
 
 
-def _left(path: Path) -> list[Path]:
-    """Folders beside a path of saves that were interrupted or are still running."""
+def _unfinished(path: Path) -> list[Path]:
+    """The folders of saves of a path that were interrupted or are still running."""
     folders = path.parent.glob(f"{glob.escape(temporary_stem(path))}*.part")
     return sorted(folder for folder in folders if token_of(folder, path) is not None)
 
 
 def token_of(folder: Path, path: Path) -> str | None:
-    """The token of an unfinished save of a path; None for anything else, links too."""
+    """The token of an unfinished save of a path; None for any other file, folder or link."""
     if not _is_folder(folder):
         return None
     try:
@@ -120,14 +130,14 @@ def token_of(folder: Path, path: Path) -> str | None:
 
 
 def clear_dead(path: Path) -> None:
-    """Remove what interrupted saves of a path left, where no process is at work in it."""
-    for folder in _left(path):
+    """Remove the folders that interrupted saves of a path left; saves that are running keep theirs."""
+    for folder in _unfinished(path):
         with suppress(NeuroArraysError), locked(folder, path):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_folder(folder: Path) -> bool:
-    """Whether it is a folder itself, not a link to one."""
+    """Whether a path is a folder; a link to a folder is none."""
     try:
         return stat.S_ISDIR(os.lstat(folder).st_mode)
     except OSError:
@@ -136,7 +146,13 @@ def _is_folder(folder: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path, path: Path) -> Iterator[None]:
-    """Hold a folder against another process that saves to the same path."""
+    """Lock a folder, so that no other process or thread saves to the same path.
+
+    Raises
+    ------
+    NeuroArraysError
+        If it is locked already.
+    """
     try:
         import fcntl
     except ImportError:  # Windows

@@ -1,9 +1,9 @@
-"""Pickles read without running anything: our own small machine for the stream of opcodes.
+"""Read pickles without running anything in them.
 
-Python's unpickler imports and calls whatever a file names. This one knows no import and no call:
-plain values and numpy arrays are rebuilt by our own code (`rebuilding.BUILDERS`), every other name
-becomes an inert `Record` that holds what was stored. It needs none of the packages that wrote the
-file, takes no more memory than the file can fill, and does not recurse.
+Python's unpickler imports and calls whatever a file names. This reader imports and calls nothing:
+plain values and numpy arrays are rebuilt by our own code (`rebuilding.BUILDERS`), and every other
+name becomes a `Record` of what was stored. It needs none of the packages that wrote the file, takes
+no more memory than the file can fill, and does not recurse.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ def load_pickle(
     where: str = "",
     path: str = "<bytes>",
 ) -> Any:
-    r"""What a pickle holds, without running anything in it.
+    r"""Read the first object of a pickle, without running anything in it.
 
     Parameters
     ----------
     path_or_bytes : path, bytes or mmap
-        A file, or the stream itself. One object is read: what follows it is not looked at.
+        A file, or the bytes of a pickle.
     allowed : collection of str, optional
         Names ("package.module.Class") that may occur besides plain values and numpy arrays; any
-        other is refused by name. None allows all: each becomes a `Record`, which does nothing.
+        other name is an error. None allows all names; each becomes a `Record`.
     stored : bool, default False
-        Leave arrays of 4 KiB and more in the file: they come as `StoredArray` (offset, dtype,
-        shape). With False they are read-only arrays over the bytes read.
+        Whether arrays of 4 KiB and more stay in the file, as `StoredArray` (offset, dtype, shape).
+        If False they are read-only arrays.
     where : str, optional
-        Place of the stream inside a file, for messages.
+        Position of the pickle in its file, for messages.
     path : str, optional
-        File that bytes come from, for messages.
+        File of the bytes, for messages.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def load_pickle(
     path = header.path
     with header.location.open(header.stamp) as file:
         data = file.mapped() if stored and file.size else None
-        if not isinstance(data, mmap.mmap):  # elsewhere, or a part of a file
+        if not isinstance(data, mmap.mmap):  # The file is remote, or a part of another file.
             return run(Machine(file.read(0, file.size), path, where, allowed, stored))
         with data:
             return run(Machine(data, path, where, allowed, stored))

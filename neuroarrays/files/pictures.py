@@ -1,4 +1,4 @@
-"""Pictures in files of their own: png, jpg, gif and tif, decoded by Pillow where they are indexed."""
+"""Read pictures from png, jpg, gif and tif files; Pillow decodes them when they are indexed."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from neuroarrays.files.probe import Probe
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What Pillow may decode here, by its own names; other decoders are not asked.
+#: Pillow's names of the formats that are decoded; its other decoders are not used.
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff")
-#: Values of a pixel, by Pillow's names of what a picture has: dtype, and the axis of colours.
+#: Pillow's mode of a picture -> dtype of its values, and shape of a pixel.
 _MODES: dict[str, tuple[str, tuple[int, ...]]] = {
     "1": ("?", ()), "L": ("u1", ()), "I;16": ("u2", ()), "I;16B": ("u2", ()), "I;16L": ("u2", ()),
     "I": ("i4", ()), "F": ("f4", ()), "LA": ("u1", (2,)), "RGB": ("u1", (3,)), "RGBA": ("u1", (4,)),
 }  # fmt: skip
-#: Of these a pixel has a number of a palette.
+#: Modes in which a pixel is the number of a colour in a palette.
 _PALETTES = ("P", "PA")
-#: Numbers of tags of TIFF: what kind of number a value is (1 unsigned, 2 signed).
+#: TIFF's tag for the type of the values (TIFF 6.0): 1 for unsigned, 2 for signed integers.
 _SAMPLE_FORMAT = 339
 
 
 def is_installed() -> bool:
-    """Whether Pillow is there."""
+    """Whether Pillow is installed."""
     return find_spec("PIL") is not None
 
 
@@ -44,14 +44,16 @@ class PictureFile:
 
     Attributes
     ----------
-    location, stamp
-        The file, and what tells that it is still the one that was looked at.
+    location : Location
+        The file.
+    stamp : tuple of int
+        The stamp of the file when it was opened.
     frames : int
-        Pictures in it.
+        Number of pictures.
     shape : tuple of int, pixels
-        Of each: (y, x), or (y, x, colour).
+        Shape of each picture: (y, x), or (y, x, colour).
     mode : str
-        What a pixel has, by Pillow's name.
+        Pillow's mode of the pictures.
     """
 
     location: Location
@@ -62,11 +64,20 @@ class PictureFile:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the values of a pixel, as the file has them."""
+        """Type of the values of a pixel, as in the file."""
         return np.dtype(_MODES[self.mode][0])
 
     def read(self, frames: np.ndarray) -> Iterator[np.ndarray]:
-        """The pictures at (n,) int64 places in the file, one at a time.
+        """Read pictures one at a time.
+
+        Parameters
+        ----------
+        frames : (n,) int64
+            Positions of the pictures in the file.
+
+        Yields
+        ------
+        (y, x) or (y, x, colour) array
 
         Raises
         ------
@@ -83,35 +94,36 @@ class PictureFile:
                 yield values.astype(self.dtype, copy=False)
 
     def _values(self, image: Image.Image, which: str) -> np.ndarray:
-        """The values of a picture as the first one has them, where that loses nothing."""
+        """The values of a picture in the mode of the first one; an error if that changes them."""
         _check_depth(image, self.location.path)
-        kind = image.mode
-        if kind in _PALETTES and kind != self.mode:
+        mode = image.mode
+        if mode in _PALETTES and mode != self.mode:
             image = image.convert("RGBA")
-        same = image if image.mode == self.mode else image.convert(self.mode)
-        values = np.asarray(same)
-        known = np.asarray(image)
-        is_changed = same is not image and not np.array_equal(
-            np.asarray(same.convert(image.mode)), known
+        converted = image if image.mode == self.mode else image.convert(self.mode)
+        values = np.asarray(converted)
+        is_changed = converted is not image and not np.array_equal(
+            np.asarray(converted.convert(image.mode)), np.asarray(image)
         )
-        if self.mode == "I" and _is_unsigned(image) and np.any(values < 0):  # read as signed
+        if self.mode == "I" and _is_unsigned(image) and np.any(values < 0):
+            # Pillow reads unsigned values as signed ones.
             found = f"values of {which} above {np.iinfo(np.int32).max:,}"
             raise FormatError(self.location.path, "", "values that int32 holds", found)
         if is_changed:
-            found = f"{kind} of {which}, which does not fit"
+            found = f"{mode} of {which}, which does not fit"
             raise FormatError(self.location.path, "", f"pictures of {self.mode}", found)
         return values
 
 
 def picture_file(file: Probe) -> PictureFile:
-    """The pictures of a file, of which only the header is read.
+    """Open a file of pictures; only its header is read.
 
     Raises
     ------
     MissingDependency
-        If Pillow is not there.
+        If Pillow is not installed.
     FormatError
-        If it is no picture of a kind that is read, is damaged, or declares more than it can hold.
+        If it is not a picture of a kind that is read, is damaged, or declares a size that it cannot
+        have.
     """
     if not is_installed():
         raise MissingDependency("PIL", "images", "reading pictures in files of their own")
@@ -133,7 +145,7 @@ def picture_file(file: Probe) -> PictureFile:
 
 
 def _check_depth(image: Image.Image, path: str) -> None:
-    """Refuse values that Pillow would round to 8 bits, or read as other numbers than they are."""
+    """Refuse values that Pillow would round to 8 bits or read as other numbers."""
     has_words = (
         any(";16" in str(part[3]) for part in getattr(image, "tile", ())) and image.mode[0] != "I"
     )
@@ -144,21 +156,23 @@ def _check_depth(image: Image.Image, path: str) -> None:
 
 
 def _sample_formats(image: Image.Image) -> tuple[int, ...]:
-    """Kinds of numbers by the tags of a TIFF; () of other files."""
+    """The types of the values by the tags of a TIFF; () for other files."""
     return tuple(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()))
 
 
 def _is_unsigned(image: Image.Image) -> bool:
+    """Whether a picture is a TIFF without signed values."""
     return hasattr(image, "tag_v2") and 2 not in _sample_formats(image)
 
 
 @contextmanager
 def _opened(location: Location, stamp: Stamp) -> Iterator[Image.Image]:
+    """A file as Pillow opens it."""
     from PIL import Image, UnidentifiedImageError
 
     expected = f"a picture ({', '.join(FORMATS)})"
     with location.open(stamp) as file, safety.readable(location.path, "", "a whole picture"):
-        with warnings.catch_warnings():  # sizes are checked here
+        with warnings.catch_warnings():  # Our own checks refuse sizes that are too large.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             try:
                 image = Image.open(file.stream(), formats=FORMATS)
@@ -170,12 +184,12 @@ def _opened(location: Location, stamp: Stamp) -> Iterator[Image.Image]:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of several files of one size, one after another: (frame, y, x[, colour]).
+    """The pictures of several files, one after another: (frame, y, x) or (frame, y, x, colour).
 
     Attributes
     ----------
     files : tuple of PictureFile
-        At least one, of one shape and dtype.
+        At least one; all have the same shape and dtype.
     """
 
     files: tuple[PictureFile, ...]
@@ -189,30 +203,42 @@ class Pictures:
         return self.files[0].dtype
 
     def frames_at(self, picked: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frames (1, y, x[, colour]) at (n,) int64 positions, file after file, one at a time."""
+        """Read frames one at a time, file after file.
+
+        Parameters
+        ----------
+        picked : (n,) int64
+            Positions of the frames.
+
+        Yields
+        ------
+        rows : (1,) int64
+            The index in `picked` of the frame.
+        values : (1, y, x) or (1, y, x, colour) array
+        """
         ends = np.cumsum([file.frames for file in self.files])
-        owner = np.searchsorted(ends, picked, side="right")
-        for number in np.unique(owner):
-            rows = np.flatnonzero(owner == number)
+        file_of = np.searchsorted(ends, picked, side="right")
+        for number in np.unique(file_of):
+            rows = np.flatnonzero(file_of == number)
             file = self.files[number]
-            within = picked[rows] - (ends[number] - file.frames)
-            for i, values in enumerate(file.read(within)):
+            in_file = picked[rows] - (ends[number] - file.frames)
+            for i, values in enumerate(file.read(in_file)):
                 yield rows[i : i + 1], values[None]
 
 
 def one_size(files: list[PictureFile], path: str, where: str) -> Pictures:
-    """Pictures of files that have one size.
+    """Join files of pictures that have the same size and dtype.
 
     Raises
     ------
     FormatError
-        If they differ in size or in what a pixel has.
+        If they differ in size or dtype.
     """
     kinds: dict[Any, str] = {}
     for file in files:
         kinds.setdefault((file.shape, file.dtype.str), file.location.name)
     if len(kinds) > 1:
-        (first, one), (second, other) = list(kinds.items())[:2]
-        found = f"{one}: {first[0]} {first[1]}, {other}: {second[0]} {second[1]}"
+        texts = [f"{name}: {shape} {dtype}" for (shape, dtype), name in kinds.items()]
+        found = ", ".join(texts[:2])
         raise FormatError(path, where, "pictures of one size and kind", found)
     return Pictures(tuple(files))

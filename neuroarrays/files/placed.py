@@ -1,8 +1,8 @@
-"""Values that lie in a file as they are (npy, stored members of zips, pickled arrays): ranges of them.
+"""Read parts of arrays that are stored unpacked: npy files, stored members of zips, pickled arrays.
 
-One reader for all of them: from shape, dtype, order and offset, and an outer key, it makes the ranges
-of bytes that are read. What lies together is read at once, short runs far apart run by run, the rest
-is mapped.
+From the shape, dtype, order and offset of an array, and an outer key, the reader computes the ranges
+of bytes to read. Values that are close together are read at once. Short runs that are far apart are
+read one by one. For all other keys the file is mapped into memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import PositionedFile
 
-#: Bytes from run to run from which on each is read by itself, and how many are.
+#: Runs that are further apart than these bytes are read one by one, up to this number of runs.
 _FAR, _RUNS = 1 << 14, 1 << 16
 
 
@@ -30,10 +30,14 @@ class Member:
 
     Attributes
     ----------
-    dtype, shape, fortran : np.dtype, tuple of int, bool
-        As in the file, in its byte order.
+    dtype : np.dtype
+        Type of the values, in the byte order of the file.
+    shape : tuple of int
+        Shape of the array.
+    fortran : bool
+        Whether the first axis varies fastest in the file.
     offset : int
-        Where the values begin, in bytes; -1 for a member that has to be unpacked.
+        The position of the first value, in bytes; -1 for an array that has to be unpacked.
     """
 
     dtype: np.dtype
@@ -55,20 +59,20 @@ def read(
     key: Key,
     verify: Callable[[PositionedFile, np.ndarray], None] = lambda _file, _values: None,
 ) -> np.ndarray:
-    """What a normalised outer key picks of an array that lies in a file as it is.
+    """Read the values that a normalised outer key picks of an unpacked array.
 
     Parameters
     ----------
     location, known : Location, tuple of int
         The file, and its stamp.
     name : str
-        Of the array, for messages.
+        Name of the array, for messages.
     member : Member
-        Where it lies.
+        The array in the file.
     key : tuple of int, slice or (n,) int64 array
-        One entry per axis.
+        One entry for each axis.
     verify : callable, optional
-        Told the open file and all values, as they lie there, when all are read.
+        Called with the open file and all values, in their order in the file, if all are read.
 
     Raises
     ------
@@ -95,15 +99,15 @@ def read(
                     location.path, name, f"{member.nbytes:,} bytes of values", "fewer"
                 )
             return picked
-        with mapped:  # a map, or a part of one
+        with mapped:
             values = view(mapped, member)
             picked = outer.copy(values, key)
-            del values  # the map can be closed
+            del values  # A map cannot be closed while an array uses it.
             return picked
 
 
 def view(buffer: Any, member: Member) -> np.ndarray:
-    """The array over the bytes of its file."""
+    """The array as a view of the bytes of its file."""
     order: Literal["F", "C"] = "F" if member.fortran else "C"
     return np.ndarray(member.shape, member.dtype, buffer, member.offset, order=order)
 
@@ -114,7 +118,7 @@ def _whole(
     member: Member,
     verify: Callable[[PositionedFile, np.ndarray], None],
 ) -> np.ndarray:
-    """All values in one read, which is faster than mapping every page."""
+    """Read all values at once, which is faster than mapping the file."""
     flat = np.empty(math.prod(member.shape), member.dtype)
     if file.fill([flat.view(np.uint8).data], member.offset) < flat.nbytes:
         raise FormatError(file.path, name, f"{flat.nbytes:,} bytes of values", "fewer")
@@ -126,9 +130,10 @@ def _whole(
 def _stretch(
     file: PositionedFile, member: Member, key: Key, anyway: bool = False
 ) -> np.ndarray | None:
-    """The indexed values in one read of the range that holds them.
+    """Read the range of bytes that has all picked values, and pick them.
 
-    None where most of it is not wanted, unless `anyway`; and where the file ends before.
+    Returns None if most of the range is not needed, unless `anyway` is True; and if the file ends
+    before.
     """
     stretch = Stretch.of(member.dtype, member.shape, member.fortran, key)
     size = stretch.stop - stretch.start
@@ -136,15 +141,15 @@ def _stretch(
         return None
     buffer = np.empty(size, np.uint8)
     if file.fill([buffer.data], member.offset + stretch.start) < size:
-        return None  # cut meanwhile: mapping it says so
+        return None  # The file was cut; mapping it raises the error.
     values = stretch.select(buffer)
     return values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
 
 
 def _runs_apart(file: PositionedFile, member: Member, key: Key) -> np.ndarray | None:
-    """The indexed values where they lie in short runs far apart, such as some frames of all units.
+    """Read picked values that are in short runs far apart, such as some frames of all units.
 
-    A map of the file would bring in what lies between them. None where it is as good.
+    A map of the file would read all that is between the runs. Returns None if a map is as good.
     """
     shape, keys = member.shape, key
     if member.fortran:
@@ -155,44 +160,51 @@ def _runs_apart(file: PositionedFile, member: Member, key: Key) -> np.ndarray | 
     if axis < 1:
         return None
     low, high, cut = outer.span(keys[axis])
-    inside, size = math.prod(shape[axis + 1 :]), member.dtype.itemsize
-    run, row = (high - low) * inside, shape[axis] * inside
-    if 2 * run > row or row * size < _FAR:
+    n_inner, itemsize = math.prod(shape[axis + 1 :]), member.dtype.itemsize
+    run_length, row_length = (high - low) * n_inner, shape[axis] * n_inner
+    if 2 * run_length > row_length or row_length * itemsize < _FAR:
         return None
-    starts = np.zeros((), np.int64)
+    rows = np.zeros((), np.int64)
     for k, n in zip(keys[:axis], shape, strict=False):
-        starts = starts[..., None] * n + outer.positions(k)
-    if not 0 < starts.size <= _RUNS:
+        rows = rows[..., None] * n + outer.positions(k)
+    if not 0 < rows.size <= _RUNS:
         return None
-    runs = np.empty((starts.size, run), member.dtype)
-    places = (member.offset + (starts.ravel() * row + low * inside) * size).tolist()
-    file.prefetch([(at, run * size) for at in places])
-    parts = [(at, [run.view(np.uint8).data]) for at, run in zip(places, runs, strict=True)]
+    runs = np.empty((rows.size, run_length), member.dtype)
+    first_values = rows.ravel() * row_length + low * n_inner
+    offsets = (member.offset + first_values * itemsize).tolist()
+    file.prefetch([(offset, run_length * itemsize) for offset in offsets])
+    parts = [(offset, [run.view(np.uint8).data]) for offset, run in zip(offsets, runs, strict=True)]
     if sum(file.readv(parts)) < runs.nbytes:
-        return None  # cut meanwhile: mapping it says so
-    values = runs.reshape(*starts.shape, high - low, *shape[axis + 1 :])
-    wanted = (*outer.left(keys[:axis]), cut, *(slice(None) for _ in keys[axis + 1 :]))
-    return outer.copy(values.T, wanted[::-1]) if member.fortran else outer.copy(values, wanted)
+        return None  # The file was cut; mapping it raises the error.
+    values = runs.reshape(*rows.shape, high - low, *shape[axis + 1 :])
+    inner_key = (*outer.dropping_ints(keys[:axis]), cut, *(slice(None) for _ in keys[axis + 1 :]))
+    if member.fortran:
+        return outer.copy(values.T, inner_key[::-1])
+    return outer.copy(values, inner_key)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """What an outer key takes of each of many files of one layout: one range of bytes, then a choice.
+    """The range of bytes that has all values of an outer key, and the key of the values in it.
+
+    It is the same for all files of one layout.
 
     Attributes
     ----------
     start, stop : int
-        Bytes after the header.
+        First byte of the range, and the byte after its last, counted from the first value.
     lengths : tuple of int
-        Shape of the stretch, axes as they follow in the file.
+        Shape of the values in the range, with the axes in the order of the file.
     key : tuple
-        Of the stretch, per axis in that order.
+        Outer key of the picked values in the range, with the axes in the order of the file.
     shape : tuple of int
-        Of the result, in the order of the array.
-    fortran, whole : bool
-        Whether the file's axes are reversed; whether a file's bytes are the result.
+        Shape of the result.
+    fortran : bool
+        Whether the axes of the file are in reversed order.
+    whole : bool
+        Whether the result has all bytes of the file in their order.
     dtype : np.dtype
-        As in the file.
+        Type of the values, in the byte order of the file.
     """
 
     start: int
@@ -206,25 +218,25 @@ class Stretch:
 
     @classmethod
     def of(cls, dtype: np.dtype, shape: tuple[int, ...], fortran: bool, key: Key) -> Stretch:
-        """For the layout of the files and a normalised outer key."""
+        """Compute the range for the layout of a file and a normalised outer key."""
         result = outer.result_shape(key, shape)
         whole = outer.is_whole(key, shape) and not fortran and dtype.isnative
-        lengths, kept = list(shape), list(key)
+        lengths, entries = list(shape), list(key)
         if fortran:
             lengths.reverse()
-            kept.reverse()
+            entries.reverse()
         start, step = 0, math.prod(shape) * dtype.itemsize
         stop = step
         for axis, n in enumerate(lengths):
             step = step // n if n else 0
-            low, high, kept[axis] = outer.span(kept[axis])
+            low, high, entries[axis] = outer.span(entries[axis])
             start, stop = start + low * step, start + high * step
             lengths[axis] = high - low
             if high - low != 1:
                 break
-        return cls(start, stop, tuple(lengths), tuple(kept), result, fortran, whole, dtype)
+        return cls(start, stop, tuple(lengths), tuple(entries), result, fortran, whole, dtype)
 
     def select(self, buffer: np.ndarray) -> np.ndarray:
-        """The values asked for, from the bytes of the stretch."""
+        """Pick the values from the bytes of the range."""
         values = outer.take(buffer.view(self.dtype).reshape(self.lengths), self.key)
         return values.T if self.fortran else values

@@ -1,7 +1,7 @@
-"""An open file that is read at positions: by the system's own calls here, by ranges elsewhere.
+"""Open files that are read at positions: local ones by the system's calls, remote ones by requests.
 
-What understands bytes (npy, zip, HDF5's chunks) is given a `PositionedFile` and never a descriptor, so
-that it reads a file of this machine and one behind an address in the same way.
+The readers of formats (npy, zip, HDF5's chunks) use a `PositionedFile` and never a file descriptor,
+so that they read local and remote files in the same way.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from typing import Any, BinaryIO, Self
 from neuroarrays.errors import FormatError
 from neuroarrays.files import state
 
-#: A place in a file, and the buffers that the bytes from there go into, one after another.
+#: A position in a file, and the buffers that are filled with the bytes from there on.
 Part = tuple[int, Sequence[Any]]
-#: Without waiting for a writer where a FIFO stands in place of a file.
+#: Flags to open a file; with O_NONBLOCK, opening a FIFO does not wait for a writer.
 FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-#: Whether the system reads at positions; Windows does not.
+#: Whether the system can read at a position; Windows cannot.
 _POSITIONED = hasattr(os, "preadv")
 
 
 class PositionedFile(ABC):
-    """A file that is open for reading; threads may read it at once.
+    """A file that is open for reading; several threads may read it at once.
 
     Attributes
     ----------
     path : str
-        For messages.
+        Path of the file, for messages.
     size : int
-        Bytes of the file when it was opened.
+        Size of the file in bytes when it was opened.
     """
 
     path: str
     size: int
-    #: Whether each read waits for an answer, so that it pays to say beforehand what is read.
+    #: Whether each read waits for a server, so that it pays to `prefetch`.
     waits: bool = False
-    #: Whether nothing of it was read before, in this process or an earlier one.
+    #: Whether no opening, of this process or an earlier one, has read anything of the file.
     is_new: bool = False
 
     @abstractmethod
@@ -50,33 +50,33 @@ class PositionedFile(ABC):
         Returns
         -------
         int
-            Bytes read: fewer than there is room for only where the file ends.
+            Number of bytes read; fewer than the buffers have only if the file ends.
 
         Raises
         ------
         FormatError
-            If the file cannot be read, or is another now.
+            If the file cannot be read, or has changed.
         """
 
     def read(self, start: int, count: int) -> bytes:
-        """Bytes from a position on; fewer where the file ends."""
+        """Read bytes from a position on; fewer if the file ends."""
         buffer = bytearray(max(0, min(count, self.size - start)))
         return bytes(memoryview(buffer)[: self.fill([buffer], start)]) if buffer else b""
 
     def readv(self, parts: Sequence[Part]) -> list[int]:
-        """Fill the buffers of several positions; the bytes read for each."""
+        """Fill the buffers of several positions; returns the number of bytes read for each."""
         return [self.fill(buffers, at) for at, buffers in parts]
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Say which bytes (start, count) are read next: where each read waits, they are fetched at once."""
-        return  # a disk does not wait
+        """Fetch ranges of bytes (start, count) that are read next; does nothing for local files."""
+        return
 
     def mapped(self) -> mmap.mmap | memoryview | None:
-        """The file as memory, to be let go of by ``with``; None where it is not on this machine."""
+        """The file as memory, to be closed by ``with``; None for a remote file."""
         return None
 
     def stream(self) -> BinaryIO:
-        """The file as a stream from its beginning, for what reads it in order. Closing it closes nothing."""
+        """The file as a stream from its beginning. Closing the stream does not close the file."""
         return io.BufferedReader(Stream(self), 1 << 16)
 
     @abstractmethod
@@ -86,12 +86,12 @@ class PositionedFile(ABC):
         Raises
         ------
         FormatError
-            If its size or time of modification is another.
+            If its size or time of modification has changed.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     def __enter__(self) -> Self:
         return self
@@ -101,14 +101,14 @@ class PositionedFile(ABC):
 
 
 class LocalFile(PositionedFile):
-    """A file of this machine.
+    """A local file.
 
     Parameters
     ----------
     path : str
-        For messages.
+        Path of the file, for messages.
     descriptor : int
-        Of the open file, which is closed with this.
+        Descriptor of the open file. It is closed with this object.
     """
 
     def __init__(self, path: str, descriptor: int):
@@ -126,36 +126,37 @@ class LocalFile(PositionedFile):
     def _fill(self, buffers: Sequence[Any], at: int) -> int:
         if self._lock is not None:
             return self._fill_in_turn(buffers, at)
-        wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-        got = os.preadv(self.descriptor, buffers, at)
-        if got in (0, wanted):
-            return got
+        capacity = sum(memoryview(buffer).nbytes for buffer in buffers)
+        done = os.preadv(self.descriptor, buffers, at)
+        if done in (0, capacity):
+            return done
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        while got < wanted:
-            left, rest = got, []
+        while done < capacity:
+            filled, rest = done, []
             for view in views:
-                if left < len(view):
-                    rest.append(view[left:])
-                left = max(0, left - len(view))
-            more = os.preadv(self.descriptor, rest, at + got)
+                if filled < len(view):
+                    rest.append(view[filled:])
+                filled = max(0, filled - len(view))
+            more = os.preadv(self.descriptor, rest, at + done)
             if more == 0:
                 break
-            got += more
-        return got
+            done += more
+        return done
 
     def _fill_in_turn(self, buffers: Sequence[Any], at: int) -> int:
-        """As `fill` where the system has no positioned reads (Windows): one thread after another."""
-        got = 0
+        """`fill` for Windows, which cannot read at a position: one thread after another."""
+        done = 0
         with self._lock or nullcontext():
             os.lseek(self.descriptor, at, os.SEEK_SET)
             for buffer in buffers:
                 view = memoryview(buffer).cast("B")
                 while view and (piece := os.read(self.descriptor, min(len(view), 1 << 24))):
                     view[: len(piece)] = piece
-                    view, got = view[len(piece) :], got + len(piece)
-        return got
+                    view, done = view[len(piece) :], done + len(piece)
+        return done
 
     def _unreadable(self, error: OSError) -> FormatError:
+        """The error for a file that the system cannot read."""
         return FormatError(self.path, "", "a readable file", str(error.strerror))
 
     def mapped(self) -> mmap.mmap | None:
@@ -178,14 +179,14 @@ class LocalFile(PositionedFile):
         if descriptor >= 0:
             os.close(descriptor)
 
-    # Bound here: at the end of the interpreter the module's names are gone before its objects.
+    # `os.close` is a default, because at the end of the interpreter `os` is gone before this object.
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         if getattr(self, "descriptor", -1) >= 0:
             _close(self.descriptor)
 
 
 def changed(path: str, where: str = "") -> FormatError:
-    """The error for a file that is another than it was when it was opened."""
+    """The error for a file that has changed since it was opened."""
     return FormatError(
         path,
         where,
@@ -196,7 +197,13 @@ def changed(path: str, where: str = "") -> FormatError:
 
 
 class Stream(io.RawIOBase):
-    """A positioned file in order."""
+    """A positioned file as a stream.
+
+    Parameters
+    ----------
+    file : PositionedFile
+        The file, which is not closed with the stream.
+    """
 
     def __init__(self, file: PositionedFile):
         self.file, self.at, self.size = file, 0, file.size

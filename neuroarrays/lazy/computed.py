@@ -80,7 +80,7 @@ class Computed(LazyArray):
 
     def outer(self, key: Key) -> np.ndarray:
         values = self.function(*map(outer.positions, key), *self.arguments)
-        return np.asarray(values[outer.left(key)], self.dtype)
+        return np.asarray(values[outer.dropping_ints(key)], self.dtype)
 
 
 def missing(shape: tuple[int, ...]) -> LazyArray:
@@ -186,7 +186,7 @@ class RegularClock(LazyArray):
             times = (first + samples) / self.rate
         else:
             times = self.start + samples / self.rate
-        return np.asarray(times[outer.left(key)])
+        return np.asarray(times[outer.dropping_ints(key)])
 
 
 @dataclass(frozen=True, repr=False, eq=False)

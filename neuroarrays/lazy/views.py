@@ -226,7 +226,7 @@ class Blocks(LazyArray):
         places = outer.positions(block)[:, None] * self.length + outer.positions(within)
         values = self.base.outer((outer.compact(places.ravel()), *rest))
         values = values.reshape(*places.shape, *values.shape[1:])
-        return values[outer.left((block, within))]
+        return values[outer.dropping_ints((block, within))]
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -82,7 +82,7 @@ class Overlapped(LazyArray):
         flat = out.reshape(rows.size, math.prod(shape))
         for numbers, stretch, window in self._windows(rows):
             self._fill(flat, rows, numbers, stretch, window, rest)
-        return outer.take(out, (*outer.left(key[:1]), *outer.left(key[1:])))
+        return outer.take(out, (*outer.dropping_ints(key[:1]), *outer.dropping_ints(key[1:])))
 
     def _windows(
         self, rows: np.ndarray

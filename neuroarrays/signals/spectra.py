@@ -57,7 +57,7 @@ class Periodograms(LazyArray):
         out = np.empty((rows.size, outer.length(bins, self.shape[1]), *shape), self.dtype)
         for places, spectra in self.batches(rows, rest):
             out[places] = outer.take_after(spectra, (bins,), 1)
-        return outer.take(out, outer.left(key))
+        return outer.take(out, outer.dropping_ints(key))
 
     def gathered(
         self, windows: np.ndarray, rest: Key, some: int
