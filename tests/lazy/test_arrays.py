@@ -196,6 +196,8 @@ def test_what_holds_the_values_of_a_variable():
     dasked = held.chunk(2)
     assert array_of(dasked) is dasked.data
     assert as_lazy(dasked).outer((np.array([2, 0]),)).tolist() == [2.0, 0.0]
+    of_small = as_lazy(dasked.astype("f4"))
+    assert (of_small.shape, of_small.dtype) == ((3,), np.float32)
 
 
 def test_arrays_that_dask_computes_together_are_not_mixed_up():
