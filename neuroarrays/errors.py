@@ -229,12 +229,34 @@ class MissingDependency(NeuroArraysError, ImportError):
 
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line of the user's program that called this package."""
+    """Warn at the line of the user's program that called this package.
+
+    Frames of torch are passed over: its loaders call our datasets. Within `warnings_held` the
+    warning waits there.
+    """
+    held = _held.get()
+    if held is not None:
+        held.append((text, category))
+        return
     frame: FrameType | None = sys._getframe(1)
     level = 2
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("neuroarrays."):
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PASSED_OVER):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, category, stacklevel=level)
+
+
+@contextmanager
+def warnings_held() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Hold what `warn` is given in this thread; whoever waits for the thread warns of it.
+
+    A thread has no line of the user's program above it that a warning could point to.
+    """
+    held: list[tuple[str, type[Warning]]] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
 
 
 def option(name: str, value: object) -> str:
@@ -282,6 +304,9 @@ def typed_options() -> list[str]:
 
 
 _typed: ContextVar[frozenset[str]] = ContextVar("_typed", default=frozenset())
+_held: ContextVar[list[tuple[str, type[Warning]]] | None] = ContextVar("_held", default=None)
+#: Modules whose frames a warning does not point to.
+_PASSED_OVER = ("neuroarrays.", "torch.")
 
 
 def printable(text: object, keep: str = "") -> str:

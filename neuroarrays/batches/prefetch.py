@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from neuroarrays.errors import ThreadEnded
+from neuroarrays.errors import ThreadEnded, warn, warnings_held
 from neuroarrays.schema.given import whole_number
 
 #: Default number of batches that are gathered ahead of a training loop.
@@ -22,6 +22,8 @@ _LOOK = 0.5
 #: Time for which the end of a loop waits for a batch that is being gathered, s.
 _PATIENCE = 5.0
 _NO_REQUEST = object()
+#: A batch, or the error in its place, and the texts and kinds of the warnings of it.
+Answer = tuple[Any, BaseException | None, tuple[tuple[str, type[Warning]], ...]]
 
 
 def check_prefetch(prefetch: Any) -> int:
@@ -59,8 +61,8 @@ class Prefetched(Iterator[Any]):
 
     Notes
     -----
-    An error of `fetch` is raised in the loop in place of its batch, with its traceback. The thread
-    ends after the last batch, after an error, and when this object is closed or deleted: at the end
+    An error of `fetch` is raised in the loop in place of its batch, with its traceback.
+    Warnings of this package are given in the loop, too. The thread ends after the last batch, after an error, and when this object is closed or deleted: at the end
     of a loop, after Ctrl-C, at the end of the process.
 
     Raises
@@ -92,8 +94,10 @@ class Prefetched(Iterator[Any]):
                 self._due += 1
             if not self._due:
                 raise StopIteration
-            batch, error = self._take()
+            batch, error, held = self._take()
             self._due -= 1
+            for text, category in held:  # here the line of the user's loop is above
+                warn(text, category)
             if error is not None:
                 raise error
         except BaseException:
@@ -103,14 +107,13 @@ class Prefetched(Iterator[Any]):
             error = None  # its traceback refers to this frame
         return batch
 
-    def _take(self) -> tuple[Any, BaseException | None]:
-        """Wait for the next batch and return (batch, None), or (None, error) if it failed."""
+    def _take(self) -> Answer:
+        """Wait for the next batch and return (batch, None, warnings), or (None, error, warnings)."""
         while True:
             # This is asked before the queue is read: a thread that has ended has put all its batches.
             alive = self._thread.is_alive()
             try:
-                answer: tuple[Any, BaseException | None]
-                answer = self._gathered.get(timeout=_LOOK if alive else 0)
+                answer: Answer = self._gathered.get(timeout=_LOOK if alive else 0)
             except Empty:
                 if not alive:
                     msg = (
@@ -126,13 +129,15 @@ class Prefetched(Iterator[Any]):
 def _gather(
     fetch: Callable[[Any], Any], asked: SimpleQueue[Any], gathered: SimpleQueue[Any]
 ) -> None:
-    """Answer requests with pairs (batch, error) until there is an error or the request is None."""
-    try:
-        while (request := asked.get()) is not None:
-            # The batch gets no name here: only the loop refers to it, so its memory can be reused.
-            gathered.put((fetch(request), None))
-    except BaseException as error:
-        gathered.put((None, _of_the_loop(error)))
+    """Answer requests with (batch, error, warnings), until the request None or an error."""
+    with warnings_held() as held:
+        try:
+            while (request := asked.get()) is not None:
+                # No name for the batch: the loop alone holds it, so that its memory is used again.
+                gathered.put((fetch(request), None, tuple(held)))
+                held.clear()
+        except BaseException as error:
+            gathered.put((None, _of_the_loop(error), tuple(held)))
 
 
 def _of_the_loop(error: BaseException) -> BaseException:

@@ -106,6 +106,15 @@ def test_an_error_comes_where_its_batch_is_due_with_its_traceback(make):
     assert not threads()
 
 
+def test_a_warning_of_the_thread_points_to_the_loop(tree):
+    area = tree[AREA].to_dataset().assign(speed=("presentation_id", np.ones(40)))
+    data = na.batches.TrialSamples(area, [], ["speed"])
+    with pytest.warns(UserWarning, match="target speed is 1 in all") as warned:
+        for _batch in na.batches.NumpyLoader(data, na.batches.Batches(40, 4), prefetch=2):
+            pass
+    assert [each.filename for each in warned] == [__file__]
+
+
 @pytest.mark.parametrize("kind", [StopIteration, SystemExit, KeyboardInterrupt])
 def test_what_would_end_the_loop_unnoticed_is_an_error(make, kind):
     def ends(batch):

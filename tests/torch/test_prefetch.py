@@ -123,6 +123,36 @@ def test_batches_are_put_on_a_device(data, options):
         torch.testing.assert_close(got["speed"], want["speed"], equal_nan=True)
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_warning_points_to_the_loop_and_not_into_torch(tree, prefetch):
+    area = tree[AREA].to_dataset().assign(speed=("presentation_id", np.ones(40)))
+    data = na.torch.TrialDataset(area, [], ["speed"])
+    with pytest.warns(UserWarning, match="target speed is 1 in all") as warned:
+        list(na.torch.Loader(data, batches(), prefetch=prefetch))
+    assert [each.filename for each in warned] == [__file__]
+
+
+def test_sessions_of_a_loop_gather_into_the_same_memory():
+    """A thousand sessions hold no more than the batches of the loop."""
+    sessions = synthetic.aligned_tree(3, areas=("VISp",), presentations=40)
+    found = na.torch.loaders(sessions, ["speed"], batch_size=4, split=sides)
+    run = na.torch.cycle(found["train"], prefetch=0)
+    places = {batch["speed"].data_ptr() for _, batch in run}
+    assert len(run) > len(places)
+    assert len({id(dataset.buffers) for dataset in run.dataset.datasets}) == 1
+    repeats = [
+        na.torch.RepeatDataset(na.torch.TrialDataset(node, [], ["speed"]), np.arange(40) // 2)
+        for node in (sessions["session_0/VISp"], sessions["session_1/VISp"])
+    ]
+    loaders = {str(i): na.torch.Loader(r, na.torch.Batches(20, 4)) for i, r in enumerate(repeats)}
+    sessions_of = na.torch.cycle(loaders).dataset.datasets
+    assert sessions_of[0].trials.buffers is sessions_of[1].trials.buffers
+    stack = na.torch.Stack(
+        [repeats[0].trials, na.torch.TrialDataset(sessions["session_2/VISp"], [], ["speed"])]
+    )
+    assert stack.datasets[0].buffers is not stack.datasets[1].buffers
+
+
 def test_datasets_gather_into_memory_of_a_kind(tree, data):
     made = []
 
