@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,36 @@ def test_values_of_two_epochs_are_those_without_workers_and_blocks_are_used_agai
     np.testing.assert_array_equal(held, kept)
     del held
     assert marks(run) == 0
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set")
+def test_pinning_without_a_gpu_changes_nothing():
+    same(list(loader(pin_memory=True)), list(loader(workers=0)))
+    same(list(loader(workers=0, pin_memory=True, prefetch=2)), list(loader(workers=0)))
+
+
+def test_a_batch_that_is_pinned_gives_its_block_back_at_once(monkeypatch):
+    """As with a GPU: torch's thread copies each batch into pinned memory, which the loop holds."""
+    pinned = []
+
+    def pin(tensor, *_):
+        pinned.append(threading.current_thread().name)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: None)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    loading = loader(pin_memory=True)
+    running = iter(loading)
+    held = list(running)  # none of them lies in a block
+    same(held, list(loader(workers=0)))
+    assert len(pinned) >= 3 * len(held)
+    assert threading.current_thread().name not in pinned
+    del running
+    again = list(loading)  # their blocks were written anew
+    same(held, list(loader(workers=0)))
+    assert len(again) == len(held)
 
 
 def test_whatever_a_transform_makes_comes_as_it_is():
