@@ -87,9 +87,40 @@ def measure(path, count):
     batches = forever()
     next(batches)
     lap("first batch")
-    for what in ("first epochs, read", "later, from memory", "later, from memory"):
-        taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(count))
-        lap(what, taken)
+    taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(count))
+    lap("first epochs, read", taken)
+    run.dataset.load()  # sessions that were not drawn yet
+    lap("the rest read")
+    for prefetch in (run.prefetch, 0):
+        run.prefetch = prefetch
+        for _ in range(len(run)):  # to the end of the epoch, and into the next one
+            next(batches)
+        for _ in range(2):
+            begun[:] = time.process_time(), time.perf_counter()
+            taken = sum(len(next(batches)[1]["spike_data"]) for _ in range(count))
+            lap(f"from memory, prefetch={prefetch}", taken)
+    floor(tree, count, begun, lap)
+
+
+def floor(tree, count, begun, lap):
+    """The least that such batches take: rows of dense float32 arrays, which are 4 times the memory."""
+    import numpy as np
+    import torch
+
+    sessions = [node for node in tree.subtree if "spike_data" in node.data_vars]
+    dense = [
+        node["spike_data"].values.astype(np.float32).reshape(TRIALS, -1)[: 2 * BATCH]
+        for node in sessions
+    ]
+    random = np.random.default_rng(0)
+    turns = random.integers(0, len(dense), count)
+    rows = [random.permutation(2 * BATCH)[:BATCH] for _ in range(count)]
+    out = np.empty((BATCH, dense[0].shape[1]), np.float32)
+    for _ in range(2):
+        begun[:] = time.process_time(), time.perf_counter()
+        for turn, row in zip(turns, rows, strict=True):
+            torch.from_numpy(np.take(dense[turn], row, axis=0, out=out, mode="clip"))
+        lap("floor: np.take, from_numpy", BATCH * count)
 
 
 def main(argv=None):
