@@ -159,29 +159,37 @@ def _weigh(times, values, left, right, how, first, weights, sums, out):
         before = step
         if i > 0 and times[i] - times[i - 1] <= hole:
             before = times[i] - times[i - 1]
-        size = 0.0
+        size = single = 0.0
+        time = times[i]
         for k in range(i, n):
-            after = step
-            if k < n - 1 and times[k + 1] - times[k] <= hole:
-                after = times[k + 1] - times[k]
-            begin, end = times[k] - before / 2, times[k] + after / 2
+            after, following = step, np.inf
+            if k < n - 1:
+                following = times[k + 1]
+                if following - time <= hole:
+                    after = following - time
+            begin, end = time - before * 0.5, time + after * 0.5
             if begin >= b:
                 break
-            weight = (before + after) / 2
+            weight = (before + after) * 0.5
             if begin < a or end > b:
                 weight = max(0.0, min(end, b) - max(begin, a))
             size += weight
-            for c in range(n_columns):
-                difference = np.float64(values[k, c]) - start[c]
-                if turn > 0:
-                    total[1, c] += weight * math.sin(difference * turn)
-                    difference = math.cos(difference * turn)
-                total[0, c] += weight * difference
-            before = after
+            if turn > 0:
+                for c in range(n_columns):
+                    angle = (np.float64(values[k, c]) - start[c]) * turn
+                    total[0, c] += weight * math.cos(angle)
+                    total[1, c] += weight * math.sin(angle)
+            elif n_columns == 1:  # a sum that stays in a register is twice as fast
+                single += weight * (np.float64(values[k, 0]) - start[0])
+            else:
+                for c in range(n_columns):
+                    total[0, c] += weight * (np.float64(values[k, c]) - start[c])
+            before, time = after, following
         weights[m] = size
         if turn == 0:
             for c in range(n_columns):
-                out[m, c] = start[c] + total[0, c] / size  # NaN where no sample stands
+                # One of the two sums is 0; NaN where no sample stands.
+                out[m, c] = start[c] + (total[0, c] + single) / size
                 total[0, c] = 0.0
 
 
