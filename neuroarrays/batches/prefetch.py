@@ -61,9 +61,10 @@ class Prefetched(Iterator[Any]):
 
     Notes
     -----
-    An error of `fetch` is raised in the loop in place of its batch, with its traceback.
-    Warnings of this package are given in the loop, too. The thread ends after the last batch, after an error, and when this object is closed or deleted: at the end
-    of a loop, after Ctrl-C, at the end of the process.
+    An error of `fetch` is raised in the loop in place of its batch, with its traceback. Warnings of
+    this package are given in the loop, too. The thread ends after the last batch, after an error,
+    and when this object is closed or deleted: at the end of a loop, after Ctrl-C, at the end of the
+    process.
 
     Raises
     ------
@@ -129,11 +130,11 @@ class Prefetched(Iterator[Any]):
 def _gather(
     fetch: Callable[[Any], Any], asked: SimpleQueue[Any], gathered: SimpleQueue[Any]
 ) -> None:
-    """Answer requests with (batch, error, warnings), until the request None or an error."""
+    """Answer requests with (batch, error, warnings) until there is an error or the request is None."""
     with warnings_held() as held:
         try:
             while (request := asked.get()) is not None:
-                # No name for the batch: the loop alone holds it, so that its memory is used again.
+                # The batch gets no name here: only the loop refers to it, so its memory can be reused.
                 gathered.put((fetch(request), None, tuple(held)))
                 held.clear()
         except BaseException as error:

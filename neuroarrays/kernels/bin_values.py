@@ -156,17 +156,14 @@ def _weigh(times, values, left, right, how, first, weights, sums, out):
         i = resample.locate(times, a, i)
         first[m] = i
         start, total = values[i], sums[m if turn > 0 else 0]
-        before = step
-        if i > 0 and times[i] - times[i - 1] <= hole:
-            before = times[i] - times[i - 1]
+        near = i > 0 and times[i] - times[i - 1] <= hole
+        before = times[i] - times[i - 1] if near else step
         size = single = 0.0
         time = times[i]
         for k in range(i, n):
-            after, following = step, np.inf
-            if k < n - 1:
-                following = times[k + 1]
-                if following - time <= hole:
-                    after = following - time
+            following = times[k + 1] if k < n - 1 else np.inf
+            near = k < n - 1 and following - time <= hole
+            after = following - time if near else step
             begin, end = time - before * 0.5, time + after * 0.5
             if begin >= b:
                 break
