@@ -1,7 +1,7 @@
-"""A file behind an address, read in cached blocks.
+"""Remote files, which are read in cached blocks.
 
-HDF5 walks through its structure in small steps, each of which would be a request. Blocks of one size are
-fetched once and kept; those that lie side by side come in one request, others side by side in threads.
+HDF5 reads its structure in small steps, each of which would be a request. Blocks of one size are
+fetched once and cached. Neighbouring blocks are fetched in one request, others in parallel threads.
 """
 
 from __future__ import annotations

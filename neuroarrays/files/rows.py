@@ -1,10 +1,10 @@
-"""Rows of an HDF5 dataset that is stored as it is: read where they lie, into the caller's memory.
+"""Read rows of an uncompressed HDF5 dataset directly from the file into the caller's memory.
 
-A contiguous dataset, or one of chunks of whole rows without compression, needs nothing of HDF5
-but its addresses: rows are read by their positions outside its lock, those that lie side by side at once,
-large ones without a copy in between. Chunks with HDF5's Fletcher checksum are checked when a
-process first reads of them. By hand because h5py reads rows one under another under its lock, and
-wants them sorted and without repeats: a batch of shuffled trials is neither.
+A contiguous dataset, and one whose chunks are whole rows without compression, needs only its
+addresses from HDF5. Rows are then read at their positions without HDF5's lock. Neighbouring rows are
+read at once, and large ones without a copy. Chunks with HDF5's Fletcher checksum are checked when a
+process first reads them. h5py reads rows one after another under its lock, and needs them sorted and
+without repeats, which a batch of shuffled trials is not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a file from elsewhere may not do to us.
+"""Checks that protect against damaged and hostile files.
 
-Only regular files are opened; HDF5 external links, external storage and virtual datasets are
-refused (a virtual dataset that maps to itself crashes the interpreter, a FIFO behind a link hangs
-it); no more memory is taken than the file could fill.
+Only regular files are opened, because a FIFO would hang the process. HDF5 external links, external
+storage and virtual datasets are refused; a virtual dataset that maps to itself crashes the
+interpreter. No more memory is allocated than the file could fill.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ANNEX = re.compile(r"[/\\\w.]*annex/objects/\S+")
 
 
 def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
-    """The file's `stat`, if it is a regular file.
+    """The status (`os.stat`) of a regular file.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
     try:
         status = os.stat(path)
     except PermissionError as error:
-        raise FormatError(path, "", *_told(error, os.fspath(path))) from error
+        raise FormatError(path, "", *_fault_of(error, os.fspath(path))) from error
     except (OSError, ValueError) as error:
         msg = f"{os.fspath(path)}: no such file or folder"
         raise MissingPath(msg) from error
@@ -60,10 +60,10 @@ def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
 
 
 def check_pointer(path: str | os.PathLike[str]) -> None:
-    """Refuse what git-annex or Git LFS leave in the place of a file whose content is elsewhere.
+    """Refuse a pointer of git-annex or Git LFS, which stands for a file whose content is elsewhere.
 
-    Also a link into git-annex's store that leads nowhere. Says nothing of any other path, nor of
-    one where there is nothing.
+    A pointer is a small text file, or a broken link into git-annex's store. All other paths are
+    accepted, also those where there is nothing.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def check_pointer(path: str | os.PathLike[str]) -> None:
 
 
 def refuse_pointer(path: str, link: str, head: bytes) -> None:
-    """As `check_pointer`, of a file whose first bytes are known, or a link that leads nowhere.
+    """Refuse a pointer, as `check_pointer` does, from its first bytes or the target of its link.
 
     Raises
     ------
@@ -96,13 +96,13 @@ def refuse_pointer(path: str, link: str, head: bytes) -> None:
     if annex or lfs:
         tool, get = ("git-annex", "datalad get") if annex else ("Git LFS", "git lfs pull --include")
         size = re.search(r"-s(\d+)" if annex else r"size (\d+)", link or head.decode("latin-1"))
-        told = f" (content: {int(size[1]):,} bytes)" if size else ""
+        size_text = f" (content: {int(size[1]):,} bytes)" if size else ""
         typed = typed_word(path)
         other = "" if annex else f"; in a DataLad dataset: datalad get {typed}"
         raise FormatError(
             path,
             expected="the file itself",
-            found=f"a {tool} pointer in its place{told}",
+            found=f"a {tool} pointer in its place{size_text}",
             hint=f"get the content first: {get} {typed}{other}",
         )
 
@@ -113,6 +113,7 @@ def ask_to_read(path: str) -> str:
 
 
 def _kind(mode: int) -> str:
+    """What a path is that is no regular file, in words."""
     names = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
     return next((name for test, name in names.items() if test(mode)), "a device")
 
@@ -143,7 +144,7 @@ def check_whole(path: str, where: str, nbytes: int, file_bytes: int) -> None:
 
 
 def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> str:
-    """The hard path of `name` in a group of an open HDF5 file, soft links followed.
+    """The path of a name in a group of an open HDF5 file, with soft links resolved.
 
     `group` is a hard path.
 
@@ -211,7 +212,7 @@ def check_hdf5_storage(dataset: h5py.h5d.DatasetID, path: str, name: str) -> Non
 
 @contextmanager
 def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
-    """Make whatever comes from inside a library while a file is read an error that names the file.
+    """Turn any error of a library that reads a file into an error that names the file.
 
     Raises
     ------
@@ -246,7 +247,7 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
         ) from error
     except OSError as error:
         file = error.filename if isinstance(error.filename, str) else path
-        raise FormatError(file, where, *_told(error, os.fspath(file))) from error
+        raise FormatError(file, where, *_fault_of(error, os.fspath(file))) from error
     except Exception as error:
         if on_purpose(error):
             raise
@@ -264,15 +265,15 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
 def readable(
     path: str | os.PathLike[str], where: str, expected: str, hint: str = DAMAGED
 ) -> Iterator[None]:
-    """Make an error that names the file of whatever a library raises on damaged bytes.
+    """Turn any error that a library raises on damaged bytes into one that names the file.
 
-    h5py, zarr, zipfile, scipy and parsers of tables raise nearly anything there: OSError, KeyError,
-    RuntimeError, struct.error, ... To be put around calls of a library, and around nothing else.
+    h5py, zarr, zipfile, scipy and parsers of tables raise many kinds of errors: OSError, KeyError,
+    RuntimeError, struct.error, ... Put it around calls of a library only.
 
     Raises
     ------
     FormatError
-        Where the library failed, with what it said. Errors of ours and of memory pass.
+        If the library failed, with its message. Our own errors and MemoryError are not changed.
     """
     try:
         yield
@@ -284,7 +285,7 @@ def readable(
 
 
 def on_purpose(error: BaseException) -> bool:
-    """Whether a line of ours says `raise`: it speaks of a wrong option, not of a wrong file."""
+    """Whether the error comes from a `raise` of this package: it is about an option, not a file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -293,8 +294,8 @@ def on_purpose(error: BaseException) -> bool:
     return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
 
 
-def _told(error: OSError, path: str) -> tuple[str, str, str]:
-    """What was expected, what was found, and what to do."""
+def _fault_of(error: OSError, path: str) -> tuple[str, str, str]:
+    """What was expected of a file, what was found, and what to do, for an error of the system."""
     if too_many_open(error):
         return (
             "a file that can be opened",
@@ -312,7 +313,7 @@ def too_many_open(error: OSError) -> bool:
 
 
 def descriptors() -> int:
-    """Files that this process may have open at once; 0 where nobody says."""
+    """The number of files that this process may have open at once; 0 if it is not known."""
     try:
         import resource
     except ImportError:  # no limits of this kind on Windows

@@ -1,8 +1,8 @@
-"""What opening read of a file behind an address, kept in the user's cache folder for the next opening.
+"""Sidecars: files in the user's cache folder with what openings read of remote files.
 
-A sidecar holds exactly the ranges that were read, and the tag of the file that they are from. It is used
-only where the server says that the file still has this tag; a damaged one is none. Nothing secret is in it,
-and nothing is written anywhere else.
+A sidecar has the ranges that were read and the tag of the remote file. It is used only if the server
+says that the file still has this tag. A damaged sidecar is ignored. Nothing secret is in a sidecar,
+and nothing is written to any other place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from neuroarrays.files.remote_file import Version, is_below
 if TYPE_CHECKING:
     from neuroarrays.files.location import Location, Stamp
 
-#: Variable with the folder for sidecars, or "off"; bytes of all of them, and the most of one, unpacked.
+#: Environment variable with the folder or "off"; the most bytes of all sidecars, and of one, unpacked.
 FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
 _MAGIC, _SUFFIX = b"neuroarrays sidecar 2\n", ".sidecar"
 #: Bytes between two ranges below which they are kept as one.
@@ -31,7 +31,7 @@ _GAP = 64
 
 
 def folder(kind: str = "remote") -> Path | None:
-    """The folder for sidecars, or for another kind of what is kept; None where nothing is to be kept."""
+    """The folder for sidecars, or for another kind of cached files; None if caching is off."""
     chosen = os.environ.get(FOLDER, "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return None
@@ -46,12 +46,12 @@ def folder(kind: str = "remote") -> Path | None:
 
 
 def load(path: str) -> Version | None:
-    """What is kept of the file of an address; None where nothing is, or it is damaged.
+    """Load the sidecar of an address; None if there is none, or it is damaged.
 
     Parameters
     ----------
     path : str
-        The address, without what is secret.
+        The address, without secrets.
     """
     unpacked = _unpacked_at(path)
     if unpacked is None:
@@ -63,13 +63,13 @@ def load(path: str) -> Version | None:
 
 
 def _reloaded(path: str, stamp: Stamp, tag: str) -> ByteRanges:
-    """The ranges of a file that is known already; none where the sidecar is gone, or of another content."""
+    """The ranges in the sidecar of a known file; none if the sidecar is gone or has changed."""
     unpacked = _unpacked_at(path)
     return unpacked[2] if unpacked is not None and unpacked[:2] == (stamp, tag) else ByteRanges()
 
 
 def _unpacked_at(path: str) -> tuple[Stamp, str, ByteRanges] | None:
-    """Stamp, tag and ranges that the sidecar of an address has; None where there is none, or it is damaged."""
+    """The stamp, tag and ranges in the sidecar of an address; None if there is none or it is damaged."""
     file = _file(path)
     try:
         raw = file.read_bytes() if file is not None else b""
@@ -82,12 +82,12 @@ def _unpacked_at(path: str) -> tuple[Stamp, str, ByteRanges] | None:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     with contextlib.suppress(OSError):
-        os.utime(file)  # the least recently used go first
+        os.utime(file)  # Sidecars that were not used for the longest time are deleted first.
     return unpacked
 
 
 def keep(location: Location, version: Version) -> None:
-    """Write what an opening read, besides what earlier ones did; silently nothing where that fails."""
+    """Write what this and earlier openings read of a file to its sidecar; failures are ignored."""
     touched, version.touched = version.touched, []
     known = version.strong or version.stamp[2]
     file = _file(location.path)
@@ -112,7 +112,7 @@ def keep(location: Location, version: Version) -> None:
 
 
 def every() -> list[tuple[Path, str, int]]:
-    """Every sidecar: its file, the address that it is of, its bytes."""
+    """List every sidecar: its file, the address of the remote file, and its size in bytes."""
     top = folder()
     files = [] if top is None or not top.is_dir() else sorted(top.glob(f"*{_SUFFIX}"))
     described = []
@@ -126,12 +126,12 @@ def every() -> list[tuple[Path, str, int]]:
 
 
 def size_of(path: str) -> int:
-    """Bytes on disk that are kept of the files at an address and below it."""
+    """Size, in bytes, of the sidecars of all files at an address and below it."""
     return sum(size for _, known, size in every() if is_below(known, path))
 
 
 def clear() -> int:
-    """Delete every sidecar; returns how many there were."""
+    """Delete every sidecar; returns their number."""
     top, count = folder(), 0
     for file in [] if top is None or not top.is_dir() else top.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
@@ -141,13 +141,14 @@ def clear() -> int:
 
 
 def _file(path: str) -> Path | None:
+    """The sidecar of an address, whether it exists or not; None if caching is off."""
     top = folder()
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:40]
     return None if top is None else top / f"{name}{_SUFFIX}"
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, those that touch as one."""
+    """Ranges in order; those that touch, or nearly touch, are joined."""
     spans: list[list[int]] = []
     for start, count in sorted(ranges):
         if spans and start <= spans[-1][1] + _GAP:
@@ -215,7 +216,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _bound(top: Path) -> None:
-    """Delete the least recently used until all take no more than they may."""
+    """Delete the least recently used sidecars until all together are below the limit."""
     files = []
     for file in top.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""Files behind one interface: names, attributes, shapes, and reads by numpy index.
+"""Sources: one interface to the arrays of a file, whatever its format and wherever it is.
 
-A `Source` is a location with a stamp (size, inode, modification time): it pickles in a few bytes,
-opens its file once per process, and may be used from several threads and after a fork. Readers
-never see a handle of h5py or zarr, nor whether the file is on this machine.
+A `Source` is a location with a stamp (size, inode, modification time). It pickles in a few bytes,
+opens its file once per process, and may be used from several threads and after a fork. Readers of
+formats never see a handle of h5py or zarr, and need not know whether the file is local.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Info:
-    """Shape, dtype and chunk shape of one array; text has dtype object and `text` True."""
+    """Shape, dtype and chunk shape of an array; for text, the dtype is object and `text` is True."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -34,9 +34,9 @@ class Info:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names sorted with their numbers as numbers, "part2" before "part10".
+    """Sort names, with the numbers in them as numbers: "part2" comes before "part10".
 
-    For files that say no order themselves: HDF5 and Zarr list their names as text, or in none.
+    HDF5 and Zarr list names in the order of text, or in no order.
     """
 
     def key(name: str) -> tuple[list[Any], str]:
@@ -49,7 +49,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """One file or folder of arrays. Hashable, picklable, equal when it is the same content."""
+    """A file or folder of arrays. It can be hashed and pickled; equal sources have equal content."""
 
     location: Location
     stamp: Stamp
@@ -68,12 +68,12 @@ class Source(ABC):
         """Shape and dtype of an array; None for a group or nothing."""
 
     def known(self, name: str) -> Info:
-        """Shape and dtype of an array that is there.
+        """Shape and dtype of an array.
 
         Raises
         ------
         FormatError
-            If it is not.
+            If there is no such array.
         """
         info = self.info(name)
         if info is None:
@@ -85,7 +85,7 @@ class Source(ABC):
         """Attributes as plain Python values, references as the path they point to."""
 
     def attr(self, name: str, key: str) -> Any:
-        """One attribute, None if it is not there."""
+        """One attribute; None if there is none of that name."""
         return self.attrs(name).get(key)
 
     @abstractmethod
@@ -93,43 +93,43 @@ class Source(ABC):
         """Values of an array under an outer index (each axis by itself), text as str objects."""
 
     def ahead(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
-        """Say which stretches of rows (first, end) are read next, for files where each read waits."""
+        """Fetch stretches of rows (first, end) that are read next; does nothing for local files."""
         return
 
     def read_into(self, name: str, key: Key, out: np.ndarray) -> None:
-        """Write values into an array of the shape that the key gives, cast to its dtype."""
+        """Read values into an array, which has the shape of the result; they are cast to its dtype."""
         out[...] = self.read(name, key)
 
     def identity(self, name: str) -> object:
-        """Equal for two names of the same stored array or group; None for nothing."""
+        """An object that is equal for two names of the same array or group; None if there is none."""
         return name
 
     def link(self, name: str) -> str | None:
-        """Where a link leads, as text; None for an array, a group or nothing."""
+        """The target of a link, as text; None for an array, a group or nothing."""
         return None
 
     def check_rows(self, name: str, count: int) -> None:
-        """Refuse to number more rows than may be read on opening (8 bytes each)."""
+        """Refuse more rows than may be read on opening, at 8 bytes each."""
         safety.check_whole(self.path, name, 8 * count, self.stamp[1])
 
     def check_scan(self, name: str, nbytes: int) -> None:
-        """Refuse to read all of what the file cannot hold, also piece by piece."""
+        """Refuse to read an array that is larger than the file can hold, also in pieces."""
         safety.check_allocation(self.path, name, nbytes, self.stamp[1])
 
     def exists(self, name: str) -> bool:
-        """Whether a group or array of that name is there."""
+        """Whether there is a group or array of that name."""
         return self.info(name) is not None or bool(self.names(name))
 
 
 def check_unchanged(location: Location, known: Stamp) -> None:
     """Refuse a file that has changed since its stamp was `known`.
 
-    In an `openings.opening` it is looked at the first time only.
+    During an `openings.opening` each file is compared only once.
 
     Raises
     ------
     FormatError
-        If its stamp is another now.
+        If its stamp has changed.
     """
     under_way = openings.current()
     if under_way is None or (location, known) not in under_way.compared:
@@ -138,7 +138,7 @@ def check_unchanged(location: Location, known: Stamp) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A plain Python value (str, int, float, bool, list of these) of an attribute."""
+    """Convert the value of an attribute to a str, int, float or bool, or a list of these."""
     if isinstance(value, bytes | np.bytes_):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
@@ -151,7 +151,7 @@ def plain(value: Any) -> Any:
 
 
 def text_array(raw: np.ndarray) -> np.ndarray:
-    """An object array of str from bytes, numpy strings or mixed objects."""
+    """Convert bytes, numpy strings or mixed objects to an object array of str."""
     raw = np.asarray(raw)
     out = np.empty(raw.shape, object)
     for index, value in np.ndenumerate(raw):

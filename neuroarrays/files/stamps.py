@@ -1,4 +1,4 @@
-"""Stamps of recordings: what tells whether one is as it was when its rows were made."""
+"""Stamps of recordings, by which a survey sees whether a recording has changed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from neuroarrays.files.location import FOLDER, Location, Status
 
 
 def stamp_of(location: Location, status: Status | None = None) -> list[int]:
-    """What tells one content of a recording from another, the same for a copy that keeps its times.
+    """The stamp of a recording. It changes with the content; a copy that keeps its times has the same.
 
     Parameters
     ----------
     location : Location
-        Of a file or folder.
+        A file or folder.
     status : Status, optional
-        What is there; asked for unless given.
+        Its status, if it is known already.
 
     Returns
     -------
     list of int
-        Of a file its size (bytes) and time of change (ns), of a folder the size and a digest of the
-        names, sizes and times of all files; behind an address what the server says. [] where nothing can
-        be reached.
+        For a file, its size (bytes) and time of modification (ns). For a folder, its size and a
+        digest of the names, sizes and times of all files. For a remote one, what the server states.
+        Empty if it cannot be reached.
     """
     try:
         status = status or location.status()
@@ -43,5 +43,5 @@ def stamp_of(location: Location, status: Status | None = None) -> list[int]:
 
 
 def stamp_text(stamp: Sequence[int]) -> str:
-    """A stamp as it stands in the column of a table; "" of none."""
+    """A stamp as text, for the column of a table; "" for an empty stamp."""
     return "-".join(str(number) for number in stamp)

@@ -1,7 +1,7 @@
-"""Stores: what lists files, tells their size and stamp, and reads ranges of their bytes.
+"""Stores: they list files, know their sizes and stamps, and read ranges of their bytes.
 
-The lower floor of this folder. A folder is one, a zip is another (`zips`); what understands bytes
-(npy, NPZ, MATLAB, HDF5, ...) stands on them and opens no file by itself.
+A folder is a store, and so is a zip (`zips`). The readers of formats (npy, NPZ, MATLAB, HDF5, ...)
+use stores and do not open files themselves.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Store(ABC):
     Attributes
     ----------
     location : Location
-        Of the folder or container.
+        The folder or container.
     stamp : tuple of int
-        What tells its content from another; () where nothing is compared.
+        Its stamp; () if changes are not looked for.
     """
 
     location: Location
@@ -91,7 +91,7 @@ class Store(ABC):
         return bytes(buffer[:got])
 
     def ahead(self, names: Sequence[str]) -> None:
-        """Say which small files are read next, for stores where each read waits."""
+        """Fetch small files that are read next; does nothing for local stores."""
         return
 
     def path_of(self, name: str) -> str:

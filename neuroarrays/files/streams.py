@@ -1,7 +1,7 @@
-"""Some values of a large packed array: unpacked piece by piece, what is not asked for is not kept.
+"""Pick some values of a large compressed array while it is unpacked in pieces.
 
-A file of megabytes can declare, and really hold, gigabytes of zeros: two values of it take two values.
-By hand: zlib unpacks, but nothing in numpy or scipy picks values of what passes by.
+Only the picked values are kept, so that memory does not grow with the array: a file of megabytes can
+hold gigabytes of zeros. Neither numpy nor scipy can pick values from a stream.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def pick(
     Returns
     -------
     array or None
-        None where it is better unpacked as a whole: most of it is asked for, or its rows are large;
-        also where the stream ends early.
+        None if the array should be unpacked as a whole, because most of it is picked or its rows are
+        large; also if the stream ends early.
     """
     if fortran:
         picked = pick(stream, skip, dtype, shape[::-1], False, key[::-1])
@@ -96,22 +96,22 @@ def pick(
 
 
 def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, wanted: np.ndarray) -> bool:
-    """Copy the rows at places in ascending order out of a stream; False if it ends before."""
-    row, at, done = rows.shape[1], -skip, 0
-    kept = bytearray()
+    """Copy rows at ascending positions out of a stream; False if it ends before the last."""
+    row_bytes, position, done = rows.shape[1], -skip, 0
+    buffer = bytearray()
     for piece in stream:
-        kept += piece
+        buffer += piece
         while done < wanted.size:
-            begin = int(wanted[done]) * row - at
-            if begin >= len(kept):  # further on
-                at += len(kept)
-                kept.clear()
+            begin = int(wanted[done]) * row_bytes - position
+            if begin >= len(buffer):  # The row is in a later piece.
+                position += len(buffer)
+                buffer.clear()
                 break
-            if begin + row > len(kept):
-                del kept[:begin]
-                at += begin
+            if begin + row_bytes > len(buffer):
+                del buffer[:begin]
+                position += begin
                 break
-            rows[done] = np.frombuffer(kept, np.uint8, row, begin)
+            rows[done] = np.frombuffer(buffer, np.uint8, row_bytes, begin)
             done += 1
         if done == wanted.size:
             return True

@@ -1,8 +1,8 @@
-"""Tars read in place: one list of their members, and places in them that are asked as folders and files are.
+"""Read tars in place: a list of their members, and locations in them that act as files and folders.
 
-A tar has no directory: the header of each member says where the next one begins. Python's `tarfile` reads
-the headers, once per process; members are read by our own positioned reads where they lie. Nothing is
-unpacked, neither to memory nor to the disk.
+A tar has no directory; the header of each member tells where the next one begins. Python's `tarfile`
+reads the headers, once per process. The members are read at their positions in the tar, and nothing
+is unpacked.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ _contents: state.Cache[Contents] = state.Cache(
 
 
 def contents(tar: Location, known: Stamp) -> Contents:
-    """The members of a tar; its headers are read once per process.
+    """List the members of a tar; its headers are read once per process.
 
-    Of two members of one name the last counts, as when it is unpacked.
+    If two members have the same name, the last one counts, as it does on unpacking.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _note(tar: Location, listed: Contents, member: tarfile.TarInfo, size: int) -
 
 
 def _check_end(tar: Location, file: PositionedFile, end: int, hint: str) -> None:
-    """A tar ends with zeros: what `tarfile` takes for its end may be where it was cut."""
+    """Refuse a tar without the zeros at its end; `tarfile` accepts one that was cut."""
     last = file.read(end, tarfile.BLOCKSIZE)
     if last != bytes(tarfile.BLOCKSIZE):
         found = "other bytes" if last else "nothing more"
@@ -285,7 +285,7 @@ class FolderInTar(Folder):
 
 
 class _Window(PositionedFile):
-    """A stretch of an open file as a file of its own, which closes it."""
+    """A range of bytes of an open file as a file. Closing it closes the open file."""
 
     def __init__(self, file: PositionedFile, path: str, begin: int, size: int):
         self.file, self.path, self.begin, self.size = file, path, begin, size

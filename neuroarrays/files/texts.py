@@ -1,4 +1,4 @@
-"""Tables of text (csv, tsv): which empty-looking cells are missing values, and which are words."""
+"""Read tables of text (csv, tsv), and tell missing values from words such as "NA"."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""New files: written beside their place under a name of their own, and renamed when whole.
+"""Write new files under a temporary name in the same folder, and rename them when they are complete.
 
-A temporary name is created exclusively, so that neither a link nor a folder of somebody else's is
-ever followed or emptied. Whatever fails while writing comes out as one `WriteFailed`, and HDF5
-never hears of it: it frees what it could not write twice, which ends the interpreter.
+A temporary name is created exclusively, so that no link or folder of other origin is followed or
+emptied. All failures to write are raised as `WriteFailed`. They are hidden from HDF5, which would
+free the data that it could not write twice and so crash the interpreter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, WriteF
 if TYPE_CHECKING:
     import h5py
 
-#: What a full disk is called: the disk's own, a user's share, the longest file it may have.
+#: Error numbers of a full disk: no space, quota of the user, limit on the size of a file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Bytes of a name that leave room for what a temporary one has before and after it.
 _LONGEST = 200
@@ -72,14 +72,14 @@ def check_place(path: Path) -> None:
 
 @contextmanager
 def written(path: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator[Path]:
-    """A path of the same name to write a file or a folder to, which becomes `path` when whole.
+    """A temporary path for a new file or folder, which is renamed to `path` when the block ends.
 
     Parameters
     ----------
     path : Path
-        Where it goes. Nothing is there, or changes there, before the end.
+        The final path. It does not change before the end.
     overwrite : bool
-        Replace what is there.
+        Replace an existing file or folder.
     needed : int
         Bytes that will be written, for the message on a full disk.
 
@@ -109,13 +109,13 @@ def written(path: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator
 
 
 def temporary_stem(path: Path) -> str:
-    """How temporary names for a path begin: as its own, hidden, where that is not too long."""
+    """The beginning of temporary names for a path: a dot and its name, which is cut if it is long."""
     name = path.name
     return f".{name if len(os.fsencode(name)) <= _LONGEST else name[:40]}"
 
 
 def failure(path: Path, error: OSError, needed: int = 0, kept: str = "") -> WriteFailed:
-    """The named error of a write that failed: what it was, and on a full disk how full."""
+    """The error for a failed write; on a full disk it tells how much space is free."""
     number = error.errno or 0
     reason = os.strerror(number) if number else str(error)
     if number not in FULL:
@@ -136,7 +136,7 @@ def _refuse_existing(path: Path) -> None:
 
 
 def replace(new: Path, path: Path, overwrite: bool = True) -> None:
-    """Give what was made its name, in the place of what was there only if that is wanted."""
+    """Rename a new file or folder to its final path; an existing one is replaced only if allowed."""
     if not overwrite:
         _take_free_name(new, path)
     elif new.is_dir() and os.path.lexists(path):

@@ -1,7 +1,7 @@
-"""Zarr folders as a `Source`, formats 2 and 3, with the links and text that hdmf-zarr writes.
+"""Read Zarr stores of formats 2 and 3, with the links and text that hdmf-zarr writes.
 
-Arrays and chunks are read by the library zarr, through a store that checks what it reads; by hand are the
-links of hdmf-zarr, which zarr does not know.
+The library zarr reads arrays and chunks, through a store that checks the files. The links of
+hdmf-zarr, which zarr does not know, are followed here.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _opened(source: ZarrSource, name: str) -> Any:
 
 
 def _refuse_pickle(source: ZarrSource, name: str, codecs: list[Any]) -> None:
-    """Refuse numcodecs' pickle codec wherever it stands: it would run what the file says."""
+    """Refuse numcodecs' pickle codec, because unpickling would run code from the file."""
     for codec in codecs:
         text = json.dumps(codec).lower()
         if "pickle" in text:
@@ -245,9 +245,9 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any], version: Litera
 
 
 def _check_chunks(source: ZarrSource, name: str, expected: int) -> None:
-    """Refuse an array of an archive of ours, which has all its chunks, where one is lost.
+    """Refuse an array of one of our archives if a chunk is missing; they are written with all chunks.
 
-    Zarr takes a chunk that is not there for the fill value: what is missing would become zero.
+    Zarr reads a missing chunk as the fill value, so that lost values would become zero.
     """
     folder = source.folder()
     if not folder.complete or SAVED_BY not in (_json(folder, "") or {}):

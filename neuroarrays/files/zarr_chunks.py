@@ -1,8 +1,8 @@
-"""Arrays of Zarr v3 read without the library zarr: chunks of numbers and of text, several in one file or not.
+"""Read arrays of Zarr v3 without the library zarr: numbers and text, sharded or not.
 
-The library takes milliseconds for each read, and of a file of many chunks asks for its index every time. Here
-an index is read once and kept, the ranges of all chunks of a read are fetched together, side by side where
-they come from a server, and decoded into the result. What is written in another way is left to the library.
+The library needs milliseconds for each read, and reads the index of a shard each time. Here an index
+is read once and cached. The ranges of all chunks of a read are fetched together, in parallel from a
+server, and decoded into the result. Arrays that are stored in other ways are left to the library.
 """
 
 from __future__ import annotations

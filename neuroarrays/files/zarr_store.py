@@ -1,8 +1,8 @@
-"""The files of a Zarr store as Zarr reads them: those that were there on opening, and no others.
+"""A store for the library zarr that only reads the files that existed on opening, and checks them.
 
-Links and FIFOs in the place of a chunk are refused, a file that has changed or is gone is an error
-(Zarr takes what is not there for the fill value), and a packed chunk that would become larger than
-it may is refused before it is unpacked.
+Links and FIFOs in the place of a chunk are refused. A file that has changed or is gone is an error,
+because Zarr reads a missing chunk as the fill value. A chunk that would become too large is refused
+before it is unpacked.
 """
 
 from __future__ import annotations

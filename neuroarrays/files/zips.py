@@ -1,8 +1,9 @@
-"""Zips read in place: one reader of their directory, of whole members, and of members as files.
+"""Read zips in place: their directory, whole members, and members as files.
 
-Python's `zipfile` reads the central directory. Members are read by our own positioned reads: its handle
-may not be shared by threads and forked processes, and takes 1.2 to 1.5 times as long for a member.
-What would exhaust memory (members that overlap, sizes that deflate cannot make) is refused before.
+Python's `zipfile` reads the central directory. Members are read at their positions in the zip,
+because a handle of `zipfile` cannot be shared by threads and forked processes, and needs 1.2 to 1.5
+times as long for a member. Zips that would exhaust memory are refused first: members that overlap,
+and sizes that deflate cannot make.
 """
 
 from __future__ import annotations
@@ -296,7 +297,7 @@ def mapped(location: Location, known: Stamp, name: str) -> mmap.mmap:
 
 
 def _unpacked(location: Location, known: Stamp, entry: ZipMember) -> IO[bytes]:
-    """A nameless file of a member's bytes, compared with its checksum."""
+    """A temporary file without a name with the unpacked bytes of a member, compared with its checksum."""
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
     size = checksum = 0
     whole = [content(location, known, entry)] if entry.stored else pieces(location, known, entry)
@@ -357,13 +358,13 @@ class ZipStore(store.Store):
     def readv(self, name: str, parts: Sequence[Part]) -> list[int]:
         entry = member(self.location, self.stamp, self.prefix + name)
         data = memoryview(content(self.location, self.stamp, entry))
-        done = []
+        counts = []
         for begin, buffers in parts:
-            at = begin
+            position = begin
             for buffer in buffers:
                 view = memoryview(buffer).cast("B")
-                piece = data[at : at + len(view)]
+                piece = data[position : position + len(view)]
                 view[: len(piece)] = piece
-                at += len(piece)
-            done.append(at - begin)
-        return done
+                position += len(piece)
+            counts.append(position - begin)
+        return counts
