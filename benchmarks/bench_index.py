@@ -161,7 +161,7 @@ def millions(top, rows):
     frame = pd.DataFrame(columns | {"row": np.arange(rows) % 500, "format": "nwb"})
     entries = [layout.Entry(f"/data/{name}.nwb", [1, 2], "nwb", 500) for name in names]
     path = top / "units.parquet"
-    layout.write(path, layout.of_frame(frame), "units", entries, relative=False)
+    layout.write(path, layout.from_pandas(frame), "units", entries, relative=False)
     del frame, columns
     wanted = ["area", "snr", "presence_ratio"]
     na.units(path, columns=wanted)

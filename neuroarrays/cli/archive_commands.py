@@ -172,7 +172,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _failures(failures: list[tuple[str, str]]) -> list[str]:
     """Group the failures by reason, one line for each, so that many fit on a screen."""
-    from neuroarrays.collection.plan import listed
+    from neuroarrays.collection.plan import list_names
 
     by_reason: dict[str, list[tuple[str, str]]] = {}
     for name, error in failures:
@@ -181,7 +181,7 @@ def _failures(failures: list[tuple[str, str]]) -> list[str]:
     for alike in by_reason.values():
         names, (_, error) = [name for name, _ in alike], alike[0]
         count = f"{len(names)} for one reason: " if len(names) > 1 else ""
-        lines.append(f"{count}{listed(names, '; ')}: {error}")
+        lines.append(f"{count}{list_names(names, '; ')}: {error}")
     return lines
 
 

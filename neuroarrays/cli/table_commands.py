@@ -137,8 +137,8 @@ def _list(arguments: argparse.Namespace) -> int:
             else:
                 from neuroarrays.collection import layout
 
-                layout.needed("writing parquet files")
-                layout.export(layout.of_frame(frame), work)
+                layout.require_pyarrow("writing parquet files")
+                layout.export(layout.from_pandas(frame), work)
         printing.say(f"{output}: {many(len(frame), 'row')}")
         return FINE
     _print(frame, arguments.columns is not None)

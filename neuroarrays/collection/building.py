@@ -30,11 +30,11 @@ from neuroarrays.alignment.bins import check_bin_width, check_window
 from neuroarrays.alignment.interpolation import check_gap
 from neuroarrays.alignment.spikes import check_dtype
 from neuroarrays.archive.marks import WORK, Marks
-from neuroarrays.collection.making import JOINED, Join, Joined, forget, join_parts, make_part
-from neuroarrays.collection.plan import Job, contents_of, jobs_of, listed
+from neuroarrays.collection.build_tasks import JOINED, Join, Joined, forget, join_parts, make_part
+from neuroarrays.collection.plan import Job, contents_of, jobs_of, list_names
 from neuroarrays.collection.recipes import Recipe
 from neuroarrays.collection.sources import Source, sources_of
-from neuroarrays.collection.surveys import Look, Survey, survey
+from neuroarrays.collection.surveys import Survey, SurveyTask, survey
 from neuroarrays.errors import NeuroArraysError, option
 from neuroarrays.files import partials
 from neuroarrays.files.writing import replace
@@ -57,7 +57,7 @@ class Report:
     written, unchanged : list of Path
         Files that were written, and files that were complete already.
     made, reused : int
-        Number of parts made now, and of parts from an earlier run.
+        Number of parts that were made now, and of parts from an earlier run.
     failures : list of (name, error)
         Sessions, or sessions and stimuli, that are not in the archive.
     notes : list of str
@@ -145,7 +145,7 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         client, or the address of its scheduler; its workers must see the same files.
     timeout : float, s
         The longest time for one session and stimulus in "processes". A task that takes longer is
-        ended and listed in `failures`, and the build continues. Reading the tables of a recording
+        ended and list_names in `failures`, and the build continues. Reading the tables of a recording
         may take half a minute of processor time and 3.5 minutes (or `timeout`, if it is below a
         minute).
     strict : bool
@@ -203,8 +203,8 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         compat=compat,
         layout=layout,
     )
-    where = "processes" if scheduler is None else scheduler
-    run = Runner(workers, where, strict, progress or (lambda done, total, name: None))
+    scheduler = "processes" if scheduler is None else scheduler
+    run = Runner(workers, scheduler, strict, progress or (lambda done, total, name: None))
     report = Report(failures=run.failures)
     folder = Path(archive).expanduser().absolute()
     address = registry.address(engine) if isinstance(engine, type) else engine
@@ -217,25 +217,25 @@ def build(  # noqa: PLR0913  one question each, all but two by name
 
 
 def check_seconds(timeout: object) -> None:
-    """Refuse what is no positive number of seconds."""
+    """Refuse a timeout that is not a positive number of seconds."""
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not (is_number and 0 < float(str(timeout)) < threading.TIMEOUT_MAX):
         msg = f"{option('timeout', timeout)}: expected seconds, more than 0"
         raise ValueError(msg)
 
 
-def _names(wanted: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """A name or several as a tuple; None for all."""
-    if wanted is None:
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return a name or several names as a tuple; None stands for all names."""
+    if names is None:
         return None
     expected = "stimuli, areas, series: expected a name or a list of names"
-    check(wanted, str | Iterable, expected, TypeError)
-    return (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    check(names, str | Iterable, expected, TypeError)
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 @dataclass
 class _Build:
-    """One build: its archive, its recipe, how tasks run, and what came of it."""
+    """A build: the folder of its archive, its recipe, the runner of its tasks, and its report."""
 
     folder: Path
     recipe: Recipe
@@ -246,32 +246,32 @@ class _Build:
     def of(self, sources: Sequence[Source]) -> None:
         """Survey all sessions, make the parts that are missing, and join them."""
         report, work = self.report, self.folder / WORK
-        wanted = jobs_of(self._surveys(sources), self.recipe, work, report.notes)
+        blocks = jobs_of(self._surveys(sources), self.recipe, work, report.notes)
         marks = Marks(self.folder)
         with partials.locked(marks.work, self.folder):
-            marks = Marks(self.folder)  # as the build before left it
-            marks.refuse_strangers(wanted)
+            marks = Marks(self.folder)  # another build may have changed it before we had the lock
+            marks.refuse_strangers(blocks)
             unread = [os.path.basename(name) for name, _ in report.failures]
-            marks.want({b: contents_of(jobs) for b, jobs in wanted.items()}, unread)
-            open_ = {b: jobs for b, jobs in wanted.items() if not marks.finished(b)}
+            marks.want({block: contents_of(jobs) for block, jobs in blocks.items()}, unread)
+            unfinished = {b: jobs for b, jobs in blocks.items() if not marks.finished(b)}
             report.unchanged += [
-                self.folder / f"{block}.h5" for block in wanted if block not in open_
+                self.folder / f"{block}.h5" for block in blocks if block not in unfinished
             ]
             marks.clear()
             shutil.rmtree(work / JOINED, ignore_errors=True)
-            _clear_dead(self.folder, wanted)
-            self._make(open_)
-            self._join(open_, marks)
+            _clear_dead(self.folder, blocks)
+            self._make(unfinished)
+            self._join(unfinished, marks)
             if not report.failures:
                 shutil.rmtree(work / "parts", ignore_errors=True)
 
     def _surveys(self, sources: Sequence[Source]) -> list[Survey]:
-        """What all sessions have, of those that can be read."""
+        """Return the surveys of all sessions that can be read, in the order of their sources."""
         in_child = self.run.where not in ("sync", "threads")
-        looks = [Look(self.recipe, source, in_child) for source in sources]
-        # Half a minute of processor time for opening, or by the clock five times that and a minute.
+        tasks = [SurveyTask(self.recipe, source, in_child) for source in sources]
+        # Without a limit, opening a file has the time limits of `neuroarrays.files.guard`.
         surveys = self.run(
-            survey, looks, limit=lambda _: self.timeout if self.timeout < 60 else None
+            survey, tasks, limit=lambda _: self.timeout if self.timeout < 60 else None
         )
         if not surveys:
             failed = "; ".join(error for _, error in self.report.failures)
@@ -282,10 +282,10 @@ class _Build:
         return sorted(every, key=lambda summary: order[summary.source])
 
     def _make(self, blocks: dict[str, list[Job]]) -> None:
-        """Make the parts that are not there."""
+        """Make the parts that do not exist yet."""
         todo = [job for jobs in blocks.values() for job in jobs if not Path(job.part).is_file()]
         self.report.reused = sum(map(len, blocks.values())) - len(todo)
-        # The largest recordings first: a worker that begins one last would keep the others waiting.
+        # The largest recordings come first, so that no worker is still busy with one at the end.
         todo.sort(key=lambda job: (-sum(job.stamp[1:2]), job.session, job.stimulus))
         parts = self.run(
             make_part,
@@ -296,7 +296,7 @@ class _Build:
         self.report.made = len(parts)
 
     def _join(self, blocks: dict[str, list[Job]], marks: Marks) -> None:
-        """Put the parts together, and give each file its name as soon as it is whole."""
+        """Join the parts of each file, and give the file its name as soon as it is complete."""
         layout = self.recipe.layout or ("allen_binned" if self.recipe.compat else None)
         folder = marks.work / JOINED
         folder.mkdir(exist_ok=True)
@@ -307,31 +307,36 @@ class _Build:
             if parts:
                 joins.append(Join(block, parts, str(folder / f"{block}.h5"), layout))
         joins.sort(key=lambda join: join.seconds, reverse=True)
-        left: dict[str, list[str]] = {}
+        left_out: dict[str, list[str]] = {}
 
-        def named(done: Joined) -> None:
-            if done.no_room is not None:
-                raise done.no_room
-            path, whole = self.folder / f"{done.block}.h5", Path(done.whole)
-            marks.about_to(done.block, whole, missing[done.block])
+        def publish(joined: Joined) -> None:
+            if joined.disk_full is not None:
+                raise joined.disk_full
+            path, whole = self.folder / f"{joined.block}.h5", Path(joined.whole)
+            marks.about_to(joined.block, whole, missing[joined.block])
             replace(whole, path, overwrite=True)
             self.report.written.append(path)
-            self.report.notes += [f"{done.block}: {note}" for note in done.notes]
-            for what in done.left:
-                left.setdefault(what, []).append(done.block)
+            self.report.notes += [f"{joined.block}: {note}" for note in joined.notes]
+            for item in joined.left_out:
+                left_out.setdefault(item, []).append(joined.block)
 
         try:
-            self.run(join_parts, joins, each=named, limit=lambda join: self.timeout + join.seconds)
+            self.run(
+                join_parts, joins, each=publish, limit=lambda join: self.timeout + join.seconds
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self.report.written.sort()
-        if left:
-            texts = (w if len(b) == len(blocks) else f"{w} ({listed(b)})" for w, b in left.items())
+        texts = [
+            item if len(files) == len(blocks) else f"{item} ({list_names(files)})"
+            for item, files in left_out.items()
+        ]
+        if texts:
             self.report.notes.append(f"the layout has no place for: {'; '.join(texts)}")
 
 
-def _clear_dead(folder: Path, wanted: dict[str, list[Job]]) -> None:
+def _clear_dead(folder: Path, blocks: dict[str, list[Job]]) -> None:
     """Remove unfinished files of earlier builds that were killed, and nothing else."""
-    for block, jobs in wanted.items():
+    for block, jobs in blocks.items():
         for path in (folder / f"{block}.h5", *(Path(job.part) for job in jobs)):
             partials.clear_dead(path)

@@ -1,4 +1,4 @@
-"""What paths, trees and written indexes have of one table, put together, and the rows of it that are wanted."""
+"""Gathering one table from recordings, trees and indexes, and choosing rows and columns of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neuroarrays.collection import choosing, layout
-from neuroarrays.collection.indexing import Asked, Rows, picked, rows_of, up_to_date
-from neuroarrays.collection.layout import Entry, Stored
+from neuroarrays.collection import conditions, layout
+from neuroarrays.collection.indexing import (
+    Rows,
+    ScanRequest,
+    scan_recording,
+    select_recordings,
+    updated_rows,
+)
+from neuroarrays.collection.layout import Entry, IndexFile
 from neuroarrays.collection.recordings import Recording, recordings_of, stamps_of
-from neuroarrays.collection.scanning import CATALOG, TABLE, scanned
+from neuroarrays.collection.scanning import CATALOG, TABLE, scan_nodes
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NotInTree, QueryError, quoted
 from neuroarrays.files.locating import locate
@@ -36,9 +42,9 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 #: What a table is made from.
-Given = PathLike | xr.DataTree
-_ONE = (str, os.PathLike, xr.DataTree)
-#: Options that choose rows -> the column, and what it is called in errors.
+PathOrTree = PathLike | xr.DataTree
+_PATH_OR_TREE = (str, os.PathLike, xr.DataTree)
+#: Options that choose rows -> (column, name of its values in errors).
 _CHOICES = {
     "sessions": (rows.SESSION, "session"),
     "areas": (rows.AREA, "area"),
@@ -47,21 +53,21 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is wanted of a table.
+class TableQuery:
+    """A query for rows and columns of a table.
 
     Attributes
     ----------
     table : str
-        Which, of `scanning.TABLES`.
+        Name of the table, one of `scanning.TABLES`.
     condition : str, optional
-        Which rows.
+        A condition on its rows.
     columns : sequence of str, optional
-        Which columns.
+        Columns to return (default: all).
     cache : bool
         Whether rows are kept on disk.
     workers : int, optional
-        Recordings that are opened at a time.
+        Number of recordings to open at a time.
     """
 
     table: str
@@ -72,92 +78,86 @@ class Wanted:
 
 
 def frame_of(
-    wanted: Wanted,
-    paths: Given | Sequence[Given],
+    query: TableQuery,
+    paths: PathOrTree | Sequence[PathOrTree],
     engine: str | type[Reader] | None,
     options: dict[str, Any],
 ) -> pd.DataFrame:
-    """The rows of a table, as `neuroarrays.units` and its siblings give them.
+    """Return the rows of a table, as `neuroarrays.units` and similar functions do.
 
     Parameters
     ----------
-    wanted : Wanted
-        Which rows of which table.
+    query : TableQuery
+        The table, and the rows and columns to return.
     paths : path, tree, or list of these
-        Of the recordings.
+        The recordings.
     engine : str or type of Reader, optional
-        Of all of them.
+        The reader of all recordings.
     options : dict
         `skip_damaged`, choices by name (`sessions`, `areas`, `tables`), and options of the reader.
     """
-    condition = None if wanted.condition is None else parse(wanted.condition)
+    condition = None if query.condition is None else parse(query.condition)
     choices = {name: options.pop(name, None) for name in _CHOICES}
-    with opening(wanted.cache):
-        if layout.arrow() is None:
-            return _without_arrow(wanted, listed(paths), engine, options, condition, choices)
-        parts, asked = parts_of(wanted, paths, engine, options, choices)
+    with opening(query.cache):
+        if layout.pyarrow_or_none() is None:
+            return _without_arrow(query, as_list(paths), engine, options, condition, choices)
+        parts, request = parts_of(query, paths, engine, options, choices)
     names = list(dict.fromkeys(name for part in parts for name in part.columns))
     if condition is not None:
-        choosing.check_names(condition, names, wanted.table)
-    for name in wanted.columns or ():
+        conditions.check_names(condition, names, query.table)
+    for name in query.columns or ():
         if name not in names:
-            raise NotInTree(f"column of the {wanted.table}", name, names)
+            raise NotInTree(f"column of the {query.table}", name, names)
 
     def read(columns: Sequence[str] | None) -> Any:
         return joined([part.read(columns) for part in parts])
 
-    looked_at = [] if condition is None else condition.names
-    looked_at += [_CHOICES[name][0] for name, value in choices.items() if value is not None]
-    looked_at = [name for name in dict.fromkeys(looked_at) if name in names] or names[:1]
-    is_choice = condition is not None or any(value is not None for value in choices.values())
-    some = (
-        wanted.columns if wanted.columns is None else dict.fromkeys([*wanted.columns, *looked_at])
-    )
-    table = read(None if some is None else list(some))
+    used = [] if condition is None else list(condition.names)
+    used += [_CHOICES[name][0] for name, value in choices.items() if value is not None]
+    used = [name for name in dict.fromkeys(used) if name in names] or names[:1]
+    chooses = condition is not None or any(value is not None for value in choices.values())
+    table = read(None if query.columns is None else list(dict.fromkeys([*query.columns, *used])))
     if condition is not None:
         check_units(condition, table)
-    if is_choice:
-        frame = layout.to_pandas(layout.coded(table.select(looked_at)))
-        places = [name for name in (rows.PATH, rows.BLOCK, rows.SESSION) if name in names]
-        mask = _mask(
-            frame,
-            condition,
-            choices,
-            wanted.table,
-            lambda: layout.to_pandas(layout.plain(read([*looked_at, *places]))),
-        )
-        table = table.filter(mask)
-    table = table if wanted.columns is None else table.select(list(wanted.columns))
-    return _finished(layout.to_pandas(layout.plain(table)), wanted, asked)
+    if chooses:
+        frame = layout.to_pandas(layout.dictionary_encoded(table.select(used)))
+        origin = [name for name in (rows.PATH, rows.BLOCK, rows.SESSION) if name in names]
+
+        def with_origin() -> pd.DataFrame:
+            return layout.to_pandas(layout.dictionary_decoded(read([*used, *origin])))
+
+        table = table.filter(_mask(frame, condition, choices, query.table, with_origin))
+    table = table if query.columns is None else table.select(list(query.columns))
+    return _finished(layout.to_pandas(layout.dictionary_decoded(table)), query, request)
 
 
 def check_units(condition: Query, table: Any) -> None:
-    """Refuse to compare numbers of several units of measurement with one.
+    """Refuse a condition on a column whose unit of measurement differs between recordings.
 
     Raises
     ------
     QueryError
-        Names the column and the units.
+        If a column of the condition has several units.
     """
     for name in condition.names:
         stated = (table.schema.field(name).metadata or {}).get(layout.UNIT, b"").decode()
         units = [unit for unit in stated.split(" or ") if unit != "none"]
         if len(units) > 1:
             msg = (
-                f"{quoted(condition.text)}: {name!r} is in {' in some recordings and in '.join(units)} "
-                "in "
-                "others; list the recordings of each unit separately"
+                f"{quoted(condition.text)}: {name!r} is in "
+                f"{' in some recordings and in '.join(units)} in others; list the recordings of "
+                "each unit separately"
             )
             raise QueryError(msg)
 
 
-def _finished(frame: pd.DataFrame, wanted: Wanted, asked: Asked) -> pd.DataFrame:
-    if wanted.table == CATALOG:
+def _finished(frame: pd.DataFrame, query: TableQuery, request: ScanRequest) -> pd.DataFrame:
+    if query.table == CATALOG:
         about = frame.attrs
         frame = frame.convert_dtypes()
         frame.attrs = about
-    if asked.notes:
-        frame.attrs["notes"] = asked.notes
+    if request.notes:
+        frame.attrs["notes"] = request.notes
     return frame
 
 
@@ -166,9 +166,12 @@ def _mask(
     condition: Query | None,
     choices: dict[str, Any],
     table: str,
-    placed: Callable[[], pd.DataFrame],
+    with_origin: Callable[[], pd.DataFrame],
 ) -> np.ndarray:
-    """The rows that are wanted: (row,) bool; `placed` gives them with what says where they lie."""
+    """Return which rows fit the condition and the choices, (row,) bool.
+
+    `with_origin` returns all rows with their path, block and session, for the message if none fits.
+    """
     mask = np.ones(len(frame), bool)
     for option, (column, kind) in _CHOICES.items():
         names = choices[option]
@@ -177,15 +180,15 @@ def _mask(
         known = frame.get(column)
         if known is not None and known.dtype != "category":
             known = known.astype(str)
-        there = [] if known is None else list(known[mask].dropna().unique())
-        wanted = chosen([name for name in there if name], names, kind)
+        present = [] if known is None else list(known[mask].dropna().unique())
+        accepted = chosen([name for name in present if name], names, kind)
         if known is not None:
-            mask &= known.isin(wanted).to_numpy()
+            mask &= known.isin(accepted).to_numpy()
     if condition is not None:
-        left = frame if mask.all() else frame[mask]
-        fits = choosing.fitting(condition, left)
+        candidates = frame if mask.all() else frame[mask]
+        fits = conditions.fitting_rows(condition, candidates)
         if not fits.any():
-            raise choosing.nothing_left(condition, placed()[mask], table)
+            raise conditions.nothing_left(condition, with_origin()[mask], table)
         mask[mask] = fits
     return mask
 
@@ -193,31 +196,31 @@ def _mask(
 # --------------------------------------------------------------------------- where rows come from
 
 
-def listed(paths: Given | Sequence[Given]) -> list[Given]:
-    """Paths and trees as a list.
+def as_list(paths: PathOrTree | Sequence[PathOrTree]) -> list[PathOrTree]:
+    """Return paths and trees as a list.
 
     Raises
     ------
     TypeError
-        If something else stands there.
+        If something is neither a path nor a tree.
     ValueError
-        If there is none.
+        If the list is empty.
     """
-    several = [paths] if isinstance(paths, _ONE) else paths
+    items = [paths] if isinstance(paths, _PATH_OR_TREE) else paths
     expected = "expected a path, a tree, or a list of these"
-    given.check(several, list | tuple, expected, TypeError)
-    if not several:
+    given.check(items, list | tuple, expected, TypeError)
+    if not items:
         msg = "expected at least one path, found an empty list"
         raise ValueError(msg)
-    for each in several:
-        given.check(each, _ONE, expected, TypeError)
-    return list(several)
+    for item in items:
+        given.check(item, _PATH_OR_TREE, expected, TypeError)
+    return list(items)
 
 
 def check_whole(
     tree: xr.DataTree, engine: str | type[Reader] | None, options: dict[str, Any]
 ) -> None:
-    """Refuse a part of a tree, and options of a reader for one that is open."""
+    """Refuse a part of a tree, and options of a reader for a tree, which is open already."""
     if tree.parent is not None:
         msg = f"expected a whole tree, found {given.described(tree)}; give tree.root"
         raise TypeError(msg)
@@ -227,14 +230,23 @@ def check_whole(
 
 
 def parts_of(
-    wanted: Wanted,
-    paths: Given | Sequence[Given],
+    query: TableQuery,
+    paths: PathOrTree | Sequence[PathOrTree],
     engine: str | type[Reader] | None,
     options: dict[str, Any],
     choices: dict[str, Any] | None = None,
     looking: bool = False,
-) -> tuple[list[Rows], Asked]:
-    """The rows of everything that was given, unread where they are kept; `looking` past an index.
+) -> tuple[list[Rows], ScanRequest]:
+    """Return the rows of all paths and trees; those from a cache or an index are not read yet.
+
+    Parameters
+    ----------
+    query, paths, engine, options
+        As for `frame_of`.
+    choices : dict, optional
+        The choices of rows, which trees do not accept.
+    looking : bool
+        Whether to scan the recordings in a folder even if the folder has an index.
 
     Raises
     ------
@@ -243,37 +255,37 @@ def parts_of(
     """
     skip = bool(options.pop("skip_damaged", False))
     name = registry.address(engine) if isinstance(engine, type) else engine or ""
-    asked = Asked(wanted.table, name, options, wanted.cache, wanted.workers, skip)
+    request = ScanRequest(query.table, name, options, query.cache, query.workers, skip)
     parts: list[Rows] = []
-    todo: dict[str, Recording] = {}
-    known: set[str] = set()
+    recordings: dict[str, Recording] = {}
+    seen: set[str] = set()
     indexed: set[str] = set()
-    several = listed(paths)
-    places = _looked_at_together([each for each in several if not isinstance(each, xr.DataTree)])
-    for each in several:
-        if isinstance(each, xr.DataTree):
+    inputs = as_list(paths)
+    probes = _looked_at_together([item for item in inputs if not isinstance(item, xr.DataTree)])
+    for item in inputs:
+        if isinstance(item, xr.DataTree):
             used = {k: v for k, v in (choices or {}).items() if v is not None and k != "tables"}
-            check_whole(each, engine, options | used)
-            parts.append(_of_tree(each, wanted.table))
+            check_whole(item, engine, options | used)
+            parts.append(_of_tree(item, query.table))
             continue
-        probe = checked_probe(next(places))
-        if probe.path in known:
+        probe = checked_probe(next(probes))
+        if probe.path in seen:
             raise FormatError(probe.given, "", "each path of a list once", "it twice")
-        known.add(probe.path)
-        index = None if looking else _published(probe, wanted.table, options)
+        seen.add(probe.path)
+        index = None if looking else _published(probe, query.table, options)
         if index is not None:
-            parts += _of_index(index, probe, asked)
+            parts += _of_index(index, probe, request)
             indexed |= {entry.path for entry in index.entries}
             continue
-        listing = recordings_of(probe, engine, options, wanted.cache)
-        asked.notes += listing.notes
-        todo |= {recording.path: recording for recording in listing.recordings}
-    fresh = [recording for path, recording in todo.items() if path not in indexed]
-    return parts + (up_to_date(fresh, asked) if fresh else []), asked
+        listing = recordings_of(probe, engine, options, query.cache)
+        request.notes += listing.notes
+        recordings |= {recording.path: recording for recording in listing.recordings}
+    fresh = [recording for path, recording in recordings.items() if path not in indexed]
+    return parts + (updated_rows(fresh, request) if fresh else []), request
 
 
 def _looked_at_together(paths: list[Any]) -> Iterator[Probe]:
-    """The probes of several paths; those behind addresses are asked for side by side."""
+    """Yield the probes of several paths; remote ones are looked at together."""
     if not paths:
         return iter(())
     probe = probe_of(paths)
@@ -281,18 +293,20 @@ def _looked_at_together(paths: list[Any]) -> Iterator[Probe]:
 
 
 def _of_tree(tree: xr.DataTree, table: str) -> Rows:
-    """The rows of a tree that is open."""
+    """Return the rows of an open tree."""
     path = str(tree.encoding.get("source", ""))
-    content = layout.to_arrow(scanned(table, path, groups.nodes_of(tree)))
+    content = layout.to_arrow(scan_nodes(table, path, groups.nodes_of(tree)))
     entries = [Entry(path, [], str(tree.attrs.get("source", "")), content.num_rows)]
-    return picked(entries, content.column_names, lambda names: layout.some(content, names), [path])
+    return select_recordings(
+        entries, content.column_names, lambda names: layout.select_columns(content, names), [path]
+    )
 
 
-def _published(probe: Probe, table: str, options: dict[str, Any]) -> Stored | None:
-    """The index that was given, or that lies in a folder that was given; None where there is none."""
+def _published(probe: Probe, table: str, options: dict[str, Any]) -> IndexFile | None:
+    """Return the index at a path, or in the folder at a path; None if there is none."""
     name = f"{table}.parquet"
     if probe.is_file and probe.suffix == ".parquet":
-        index = layout.stored(probe)
+        index = layout.open_index(probe)
         if index is not None and options:
             msg = f"{probe.given}: an index has its rows already; leave out {', '.join(options)}"
             raise TypeError(msg)
@@ -302,34 +316,43 @@ def _published(probe: Probe, table: str, options: dict[str, Any]) -> Stored | No
         return index
     if options or not probe.is_folder or name not in probe.listing:
         return None
-    index = layout.stored(probe.child(name))
+    index = layout.open_index(probe.child(name))
     return index if index is not None and index.name == table else None
 
 
-def _of_index(index: Stored, probe: Probe, asked: Asked) -> list[Rows]:
-    """The rows of an index; of recordings that are within reach and have changed, those of today."""
+def _of_index(index: IndexFile, probe: Probe, request: ScanRequest) -> list[Rows]:
+    """Return the rows of an index; recordings that have changed since are scanned again."""
     root = probe.path if probe.is_folder else probe.parent.path
     folders: dict[str, bool] = {}
-    near = [entry for entry in index.entries if _is_near(entry.path, folders)]
-    recordings = [Recording(locate(entry.path), entry.format, root) for entry in near]
+    reachable = [entry for entry in index.entries if _is_reachable(entry.path, folders)]
+    recordings = [Recording(locate(entry.path), entry.format, root) for entry in reachable]
     changed = [
         recording
-        for recording, entry, stamp in zip(recordings, near, stamps_of(recordings), strict=True)
+        for recording, entry, stamp in zip(
+            recordings, reachable, stamps_of(recordings), strict=True
+        )
         if stamp and stamp != entry.stamp
     ]
     for entry in index.entries:
-        asked.notes += entry.notes if entry.notes and not entry.is_whole else []
+        request.notes += entry.notes if entry.notes and not entry.is_whole else []
     if not changed:
-        return [picked(index.entries, index.columns, index.read, [e.path for e in index.entries])]
-    asked.notes += [f"{r.path} changed since it was indexed; it was read again" for r in changed]
+        return [
+            select_recordings(
+                index.entries, index.columns, index.read, [e.path for e in index.entries]
+            )
+        ]
+    request.notes += [f"{r.path} changed since it was indexed; it was read again" for r in changed]
     others = {recording.path for recording in changed}
     same = [entry.path for entry in index.entries if entry.path not in others]
-    rest = [picked(index.entries, index.columns, index.read, same)] if same else []
-    return rest + up_to_date(changed, asked)
+    rest = [select_recordings(index.entries, index.columns, index.read, same)] if same else []
+    return rest + updated_rows(changed, request)
 
 
-def _is_near(path: str, folders: dict[str, bool]) -> bool:
-    """Whether a recording may be within reach: `folders` says of those asked before if they are there."""
+def _is_reachable(path: str, folders: dict[str, bool]) -> bool:
+    """Return whether the folder of a recording exists, so that its stamp can be compared.
+
+    `folders` remembers the answers by folder.
+    """
     folder = path.rpartition("/")[0] or os.path.dirname(path)
     if "://" not in path and folder not in folders:
         folders[folder] = os.path.isdir(folder)
@@ -337,45 +360,45 @@ def _is_near(path: str, folders: dict[str, bool]) -> bool:
 
 
 def _without_arrow(
-    wanted: Wanted,
-    several: Sequence[Given],
+    query: TableQuery,
+    inputs: Sequence[PathOrTree],
     engine: str | type[Reader] | None,
     options: dict[str, Any],
     condition: Query | None,
     choices: dict[str, Any],
 ) -> pd.DataFrame:
-    """The rows made anew, where pyarrow is not installed."""
+    """Return the rows of a table without pyarrow, which means without cache and index."""
     skip = bool(options.pop("skip_damaged", False))
-    asked = Asked(wanted.table, "", options, skip_damaged=skip)
+    request = ScanRequest(query.table, "", options, skip_damaged=skip)
     frames = []
-    for each in several:
-        if isinstance(each, xr.DataTree):
-            check_whole(each, engine, options)
-            source = str(each.encoding.get("source", ""))
-            frames.append(scanned(wanted.table, source, groups.nodes_of(each)).frame())
+    for item in inputs:
+        if isinstance(item, xr.DataTree):
+            check_whole(item, engine, options)
+            source = str(item.encoding.get("source", ""))
+            frames.append(scan_nodes(query.table, source, groups.nodes_of(item)).frame())
             continue
-        listing = recordings_of(each, engine, options, False)
-        asked.notes += listing.notes
+        listing = recordings_of(item, engine, options, False)
+        request.notes += listing.notes
         for recording in listing.recordings:
             try:
                 probe = Probe(recording.location)
-                made = rows_of(probe, wanted.table, recording.engine, options, skip)
-                frame = made[wanted.table].frame()
+                columns = scan_recording(probe, query.table, recording.engine, options, skip)
+                frame = columns[query.table].frame()
                 stamp = stamp_text(stamp_of(recording.location, recording.status))
                 frame.insert(list(frame.columns).index(rows.PATH), rows.STAMP, stamp)
                 frames.append(frame)
             except FormatError as error:
                 if not skip:
                     raise
-                asked.notes.append(f"left out: {error}")
+                request.notes.append(f"left out: {error}")
     frame = published.joined(frames)
     for frame_ in frames:
         frame.attrs.setdefault("units", {}).update(frame_.attrs.get("units", {}))
     if condition is not None:
-        choosing.check_names(condition, list(frame.columns), wanted.table)
-    frame = frame[_mask(frame, condition, choices, wanted.table, lambda: frame)].reset_index(
+        conditions.check_names(condition, list(frame.columns), query.table)
+    frame = frame[_mask(frame, condition, choices, query.table, lambda: frame)].reset_index(
         drop=True
     )
-    if wanted.columns is not None:
-        frame = frame[list(wanted.columns)]
-    return _finished(frame, wanted, asked)
+    if query.columns is not None:
+        frame = frame[list(query.columns)]
+    return _finished(frame, query, request)

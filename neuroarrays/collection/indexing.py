@@ -1,9 +1,9 @@
-"""Tables over many recordings, brought up to date: each recording is opened once and never again.
+"""Tables over many recordings, cached so that each recording is opened only once.
 
-A table is kept as parquet in the user's cache folder (`recordings.Shelf`), one for each folder of
-recordings, and extended when there are more. A recording whose stamp is another one is opened again.
-Several are opened at a time, in child processes that a damaged file may end without harm
-(`neuroarrays.files.guard`).
+The rows of all recordings in a folder are cached as a parquet file in the user's cache folder
+(`recordings.TableCache`), to which the rows of new recordings are added. A recording whose stamp has
+changed is opened again. Several recordings are opened at a time, in child processes that a damaged
+file may crash without harm (`neuroarrays.files.guard`).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from neuroarrays.collection import layout
-from neuroarrays.collection.layout import Entry, Stored
-from neuroarrays.collection.recordings import Recording, Shelf, stamps_of
+from neuroarrays.collection.layout import Entry, IndexFile
+from neuroarrays.collection.recordings import Recording, TableCache, stamps_of
 from neuroarrays.collection.scanning import (
     CATALOG,
     PRESENTATIONS,
     SESSIONS,
     UNITS,
     Columns,
-    catalogued,
-    scanned,
+    scan_catalog,
+    scan_nodes,
 )
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, NeuroArraysError, option
@@ -46,36 +46,36 @@ from neuroarrays.schema import given
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Recordings that are opened in this process: a child takes a second to begin.
+#: Up to this number recordings are opened in this process, as a child takes a second to start.
 _FEW = 4
-#: Child processes at a time unless a number is given, and where their numbers begin.
+#: Default number of child processes, and the number of the first.
 _WORKERS, _FIRST_CHILD = 4, 1000
-#: Recordings by path, and their rows of one table.
+#: Path of a recording -> its entry, and its rows of one table.
 Fresh = dict[str, tuple[Entry, Any]]
-#: Bytes of rows that a child may be busy with besides opening: what it reads is tables.
+#: Size of the tables of a recording, for the time limit of a child, bytes.
 _NBYTES = 100 << 20
 
 
 @dataclass
-class Asked:
-    """What is wanted of recordings.
+class ScanRequest:
+    """How recordings are scanned.
 
     Attributes
     ----------
     table : str
-        Which table, of `scanning.TABLES`.
+        Name of the table, one of `scanning.TABLES`.
     engine : str
-        The reader, or "".
+        The reader; "" for the one that recognises a recording.
     options : dict
-        Of the reader.
+        Options of the reader.
     keeps : bool
-        Whether tables are kept in the user's cache folder, and those that are there used.
+        Whether cached tables are used, and new rows are cached.
     workers : int, optional
-        Child processes at a time.
+        Number of child processes.
     skip_damaged : bool
         Whether a recording that cannot be read is left out, with a note.
     notes : list of str
-        What was left out, and what was made anew.
+        Collects what was left out, and what was scanned again.
     """
 
     table: str
@@ -89,16 +89,16 @@ class Asked:
 
 @dataclass
 class Rows:
-    """The rows of some recordings: from one or several places, in order.
+    """The rows of some recordings, which are read only when `read` is called.
 
     Attributes
     ----------
     entries : list of Entry
-        Each recording, with its number of rows.
+        The recordings, in the order of their rows.
     columns : list of str
         Names of all columns.
     read : callable
-        Gives the rows, of some columns or (None) all.
+        Takes a sequence of names of columns, or None for all, and returns the rows.
     """
 
     entries: list[Entry]
@@ -106,109 +106,111 @@ class Rows:
     read: Callable[[Sequence[str] | None], pa.Table]
 
 
-def up_to_date(recordings: Sequence[Recording], asked: Asked) -> list[Rows]:
-    """The rows of all recordings, from what is kept and, where nothing or something else is, from them.
+def updated_rows(recordings: Sequence[Recording], request: ScanRequest) -> list[Rows]:
+    """Return the rows of all recordings: cached ones, and scanned ones of new and changed recordings.
 
     Raises
     ------
     FormatError, MissingPath
-        If a recording cannot be read, unless `skip_damaged`; the others are kept.
+        If a recording cannot be read, unless `skip_damaged`. The rows of the others are cached.
     """
     by_root: dict[str, list[Recording]] = {}
     for recording in recordings:
         by_root.setdefault(recording.root, []).append(recording)
     stamps = dict(zip((r.path for r in recordings), stamps_of(recordings), strict=True))
-    kept = {root: _kept(root, asked) for root in by_root}
-    todo = []
-    for root, members in by_root.items():
-        stored = kept[root]
+    cached = {root: _cached(root, request) for root in by_root}
+    outdated = []
+    for root, group in by_root.items():
+        stored = cached[root]
         entries = [] if stored is None else stored.entries
-        usable = [entry for entry in entries if entry.is_whole or asked.skip_damaged]
-        known = {entry.path: entry.stamp for entry in usable}
-        for recording in members:
-            stamp = known.get(recording.path)
+        usable = [entry for entry in entries if entry.is_whole or request.skip_damaged]
+        stamp_of_cached = {entry.path: entry.stamp for entry in usable}
+        for recording in group:
+            stamp = stamp_of_cached.get(recording.path)
             if stamp is None or not stamp or stamp != stamps[recording.path]:
-                todo.append(recording)
+                outdated.append(recording)
                 if stamp is not None:
-                    asked.notes.append(
+                    request.notes.append(
                         f"{recording.path} changed since it was indexed; it was read again"
                     )
-    fresh, error = scan_all(todo, stamps, asked)
+    fresh, error = scan_recordings(outdated, stamps, request)
     error = error and _hinted(error, len(recordings))
     results = [
-        _extended(root, kept[root], members, fresh[asked.table], asked)
-        for root, members in by_root.items()
+        _extended(root, cached[root], group, fresh[request.table], request)
+        for root, group in by_root.items()
     ]
-    for table in [name for name in fresh if name != asked.table and asked.keeps]:
-        also = replace(asked, table=table)
-        for root, members in by_root.items():
-            _extended(root, _kept(root, also), members, fresh[table], also)
+    for table in [name for name in fresh if name != request.table and request.keeps]:
+        also = replace(request, table=table)
+        for root, group in by_root.items():
+            _extended(root, _cached(root, also), group, fresh[table], also)
     if error is not None:
         raise error
-    asked.notes += [n for rows in results for e in rows.entries for n in e.notes if not e.is_whole]
+    request.notes += [
+        n for rows in results for e in rows.entries for n in e.notes if not e.is_whole
+    ]
     return results
 
 
-def _kept(root: str, asked: Asked) -> Stored | None:
-    """What is kept of the recordings of a folder; None where nothing is, or it is damaged."""
-    shelf = Shelf(root, asked.engine, asked.options)
-    path = shelf.table(asked.table) if asked.keeps else None
+def _cached(root: str, request: ScanRequest) -> IndexFile | None:
+    """Return the cached table of the recordings in a folder; None if there is no intact one."""
+    cache = TableCache(root, request.engine, request.options)
+    path = cache.table(request.table) if request.keeps else None
     if path is None or not path.is_file():
         return None
-    shelf.used()
+    cache.touch()
     try:
-        return layout.stored(Probe(locate(path)))
+        return layout.open_index(Probe(locate(path)))
     except NeuroArraysError:
         return None
 
 
 def _extended(
     root: str,
-    kept: Stored | None,
+    cached: IndexFile | None,
     members: Sequence[Recording],
     fresh: Fresh,
-    asked: Asked,
+    request: ScanRequest,
 ) -> Rows:
-    """The rows of the recordings of one folder; what is new is added to what is kept."""
-    entries = [] if kept is None else kept.entries
+    """Return the rows of the recordings in one folder, and add new rows to the cached table."""
+    entries = [] if cached is None else cached.entries
     added = {r.path: fresh[r.path] for r in members if r.path in fresh}
-    wanted = [r.path for r in members]
-    if not added and kept is not None:
-        return picked(kept.entries, kept.columns, kept.read, wanted)
+    paths = [r.path for r in members]
+    if not added and cached is not None:
+        return select_recordings(cached.entries, cached.columns, cached.read, paths)
     before: dict[str, tuple[Entry, pa.Table]] = {}
-    if kept is not None and kept.entries:
-        whole, start = kept.read(None), 0
+    if cached is not None and cached.entries:
+        table_before, start = cached.read(None), 0
         for entry in entries:
-            gone = entry.path not in wanted and not stamp_of(locate(entry.path))
-            if entry.path not in fresh and not gone:
-                before[entry.path] = entry, whole.slice(start, entry.n_rows)
+            is_gone = entry.path not in paths and not stamp_of(locate(entry.path))
+            if entry.path not in fresh and not is_gone:
+                before[entry.path] = entry, table_before.slice(start, entry.n_rows)
             start += entry.n_rows
-    every = before | added
-    order = sorted(every, key=lambda path: (path not in wanted, path))
-    if set(wanted) >= set(order):
-        order = [path for path in wanted if path in every]
-    table = joined([every[path][1] for path in order])
-    together = [every[path][0] for path in order]
-    shelf = Shelf(root, asked.engine, asked.options)
-    path = shelf.table(asked.table) if asked.keeps else None
+    all_rows = before | added
+    order = sorted(all_rows, key=lambda path: (path not in paths, path))
+    if set(paths) >= set(order):
+        order = [path for path in paths if path in all_rows]
+    table = joined([all_rows[path][1] for path in order])
+    kept_entries = [all_rows[path][0] for path in order]
+    cache = TableCache(root, request.engine, request.options)
+    path = cache.table(request.table) if request.keeps else None
     if path is not None:
-        with contextlib.suppress(OSError, NeuroArraysError):  # a full disk loses no answer
+        with contextlib.suppress(OSError, NeuroArraysError):  # the rows are returned in any case
             path.parent.mkdir(parents=True, exist_ok=True)
-            if kept is not None:  # some systems replace no file that is open
-                kept.file.close()
-            layout.write(path, table, asked.table, together, relative=False)
-            shelf.bound()
-    read = partial(layout.some, table)
-    return picked(together, table.column_names, read, wanted)
+            if cached is not None:  # Windows cannot replace an open file
+                cached.file.close()
+            layout.write(path, table, request.table, kept_entries, relative=False)
+            cache.evict()
+    read = partial(layout.select_columns, table)
+    return select_recordings(kept_entries, table.column_names, read, paths)
 
 
-def picked(
+def select_recordings(
     entries: Sequence[Entry],
     columns: list[str],
     read: Callable[[Sequence[str] | None], pa.Table],
     wanted: Sequence[str],
 ) -> Rows:
-    """The rows of the wanted recordings, in their order."""
+    """Return the rows of the wanted recordings, in their order."""
     starts, start = {}, 0
     for entry in entries:
         starts[entry.path] = start, entry
@@ -231,18 +233,21 @@ def picked(
 # --------------------------------------------------------------------------------- opening them
 
 
-def scan_all(
-    recordings: Sequence[Recording], stamps: dict[str, list[int]], asked: Asked
+def scan_recordings(
+    recordings: Sequence[Recording], stamps: dict[str, list[int]], request: ScanRequest
 ) -> tuple[dict[str, Fresh], NeuroArraysError | None]:
-    """The rows of recordings by table, and the first error; with `skip_damaged` errors are notes."""
-    if asked.workers is not None:
-        given.whole_number(asked.workers, "workers", 1)
-    fresh: dict[str, Fresh] = {asked.table: {}}
-    first: NeuroArraysError | None = None
-    few = len(recordings) <= _FEW and asked.workers is None
-    run = _here if few or not _is_plain(asked.options) else _in_children
-    with Bar(None, f"indexing {asked.table}", len(recordings), of_bytes=False) as bar:
-        for recording, outcome in run(recordings, asked):
+    """Return the rows of recordings by table, and the first error.
+
+    With `skip_damaged` there is a note for each error instead.
+    """
+    if request.workers is not None:
+        given.whole_number(request.workers, "workers", 1)
+    fresh: dict[str, Fresh] = {request.table: {}}
+    first_error: NeuroArraysError | None = None
+    is_few = len(recordings) <= _FEW and request.workers is None
+    run_all = _here if is_few or not _is_plain(request.options) else _in_children
+    with Bar(None, f"indexing {request.table}", len(recordings), of_bytes=False) as bar:
+        for recording, outcome in run_all(recordings, request):
             bar.at(recording.location.name)
             bar.add(1)
             if not isinstance(outcome, NeuroArraysError):
@@ -251,15 +256,15 @@ def scan_all(
                     rows = layout.with_stamp(unstamped, stamp)
                     entry = Entry(recording.path, stamp, _format_of(rows), rows.num_rows, notes)
                     fresh.setdefault(table, {})[recording.path] = entry, rows
-            elif asked.skip_damaged:
-                asked.notes.append(f"left out: {outcome}")
+            elif request.skip_damaged:
+                request.notes.append(f"left out: {outcome}")
             else:
-                first = first or outcome
-    return fresh, first
+                first_error = first_error or outcome
+    return fresh, first_error
 
 
 def _is_plain(options: dict[str, Any]) -> bool:
-    """Whether options can be sent to another process as text."""
+    """Return whether options can be sent to another process as JSON."""
     try:
         json.dumps(options)
     except (TypeError, ValueError):
@@ -268,7 +273,7 @@ def _is_plain(options: dict[str, Any]) -> bool:
 
 
 def _hinted(error: NeuroArraysError, total: int) -> NeuroArraysError:
-    """An error that says how to go on without its recording, where there are others."""
+    """Add to the error of one of several recordings how to leave the recording out."""
     hint = f"{option('skip_damaged', True)} leaves it out"
     if total > 1 and isinstance(error, FormatError) and "skip_damaged" not in error.hint:
         hint = "; ".join(filter(None, (error.hint, hint)))
@@ -277,26 +282,27 @@ def _hinted(error: NeuroArraysError, total: int) -> NeuroArraysError:
 
 
 def _format_of(table: pa.Table) -> str:
-    named = table.column("format") if "format" in table.column_names else []
-    return str(named[0]) if len(named) else ""
+    """Return the format that the rows of a recording state."""
+    formats = table.column("format") if "format" in table.column_names else []
+    return str(formats[0]) if len(formats) else ""
 
 
-#: Of a recording its rows and notes by table, or why there are none.
+#: A recording with its rows and notes by table, or with the error.
 Outcome = tuple[Recording, dict[str, tuple[Any, list[str]]] | NeuroArraysError]
 
 
-def _here(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
+def _here(recordings: Sequence[Recording], request: ScanRequest) -> Iterator[Outcome]:
     """Open recordings one after another in this process."""
     for recording in recordings:
         contents: dict[str, tuple[Any, list[str]]] | NeuroArraysError
         try:
             with state.passing():
-                frames = rows_of(
+                frames = scan_recording(
                     Probe(recording.location, recording.status),
-                    asked.table,
+                    request.table,
                     recording.engine,
-                    asked.options,
-                    asked.skip_damaged,
+                    request.options,
+                    request.skip_damaged,
                 )
             contents = {n: (layout.to_arrow(f), f.notes) for n, f in frames.items()}
         except NeuroArraysError as error:
@@ -304,13 +310,13 @@ def _here(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
         yield recording, contents
 
 
-def _in_children(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outcome]:
+def _in_children(recordings: Sequence[Recording], request: ScanRequest) -> Iterator[Outcome]:
     """Open recordings in child processes, several at a time."""
-    count = min(asked.workers or min(_WORKERS, os.cpu_count() or 1), max(1, len(recordings)))
+    count = min(request.workers or min(_WORKERS, os.cpu_count() or 1), max(1, len(recordings)))
     numbers: SimpleQueue[int] = SimpleQueue()
     for number in range(count):
         numbers.put(_FIRST_CHILD + number)
-    openings.keep_now()  # of files behind an address: a child need not fetch again what was looked at
+    openings.keep_now()  # so that children need not fetch again what this process has fetched
     with tempfile.TemporaryDirectory(prefix="neuroarrays-") as folder:
 
         def scan(task: tuple[int, Recording]) -> Outcome:
@@ -318,15 +324,15 @@ def _in_children(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outc
             out, number = str(Path(folder, str(position))), numbers.get()
             try:
                 notes: dict[str, list[str]] = guard.in_child(
-                    f"{__name__}:scan_to",
+                    f"{__name__}:scan_to_file",
                     recording.location.address,
                     nbytes=_NBYTES,
                     number=number,
                     out=out,
-                    table=asked.table,
+                    table=request.table,
                     engine=recording.engine,
-                    options=asked.options,
-                    skip_damaged=asked.skip_damaged,
+                    options=request.options,
+                    skip_damaged=request.skip_damaged,
                 )
                 return recording, {n: (_received(f"{out}-{n}"), kept) for n, kept in notes.items()}
             except NeuroArraysError as error:
@@ -342,7 +348,7 @@ def _in_children(recordings: Sequence[Recording], asked: Asked) -> Iterator[Outc
 
 
 def _received(path: str) -> pa.Table:
-    """The rows that a child wrote."""
+    """Return the rows that a child wrote to a file, and delete the file."""
     import pyarrow as pa
 
     with pa.memory_map(path) as file, pa.ipc.open_stream(file) as stream:
@@ -351,10 +357,10 @@ def _received(path: str) -> pa.Table:
     return table
 
 
-def rows_of(
+def scan_recording(
     probe: Probe, table: str, engine: str, options: dict[str, Any], skip_damaged: bool = False
 ) -> dict[str, Columns]:
-    """The rows of one recording by table, from its file: those asked for, and what costs little more.
+    """Return the rows of one recording by table: the requested one, and others that cost little more.
 
     Raises
     ------
@@ -370,11 +376,11 @@ def rows_of(
     source = registry.address(type(reader))
     has_list = reader._writes("list_rows")
     if table == CATALOG and has_list:
-        return {CATALOG: catalogued(reader.catalog(probe, **checked), probe.path, source)}
+        return {CATALOG: scan_catalog(reader.catalog(probe, **checked), probe.path, source)}
     groups = reader.open_groups_as_dict(probe, **checked)
     notes = groups["/"].attrs.get("notes", [])
     tables = (table,) if table == PRESENTATIONS else (UNITS, SESSIONS, CATALOG)
-    contents = {name: scanned(name, probe.path, groups, source) for name in tables}
+    contents = {name: scan_nodes(name, probe.path, groups, source) for name in tables}
     for content in contents.values():
         content.notes = [notes] if isinstance(notes, str) else [str(note) for note in notes]
     return contents
@@ -383,13 +389,13 @@ def rows_of(
 # ---------------------------------------------------------------------------------- in the child
 
 
-def scan_to(
+def scan_to_file(
     path: str, out: str, table: str, engine: str, options: dict[str, Any], skip_damaged: bool
 ) -> dict[str, list[str]]:
-    """Write the rows of one recording to a file per table; returns the notes by table."""
+    """Write the rows of one recording to one file for each table, and return the notes by table."""
     import pyarrow as pa
 
-    frames = rows_of(Probe(locate(path)), table, engine, options, skip_damaged)
+    frames = scan_recording(Probe(locate(path)), table, engine, options, skip_damaged)
     for name, frame in frames.items():
         content = layout.to_arrow(frame)
         with (

@@ -1,9 +1,9 @@
-"""How a table over many recordings lies in a parquet file, as written here and in docs/many_sessions.md.
+"""The layout of tables over many recordings in parquet files; docs/many_sessions.md describes it for users.
 
-A row per unit (presentation, session, area), the columns of `scanning`. The key ``neuroarrays`` of the
-file's metadata holds JSON: the version of this layout, which table it is, and for each recording its
-path, stamp, format and number of rows, in the order of the rows. Paths of recordings below the folder of
-the file are written relative to it, so that both can be moved together.
+A file has a row per unit (presentation, session, area) and the columns of `scanning`. The key
+``neuroarrays`` of its metadata has JSON with the version of the layout, the name of the table, and for
+each recording, in the order of the rows, its path, stamp, format and number of rows. Paths of recordings
+below the folder of the file are written relative to it, so that both can be moved together.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: Version of the layout, the key of our metadata, rows of a row group, and of a row that JSON stands in.
+#: Version of the layout, the key of our metadata, and the number of rows in a row group.
 VERSION, KEY, ROW_GROUP = 1, b"neuroarrays", 1 << 18
-#: Metadata of a column whose values are dicts, written as JSON, and of its unit of measurement.
+#: Keys in the metadata of a column: for dicts that are stored as JSON, and for the unit of measurement.
 IS_JSON, UNIT = b"json", b"units"
-#: Values that are looked at to see whether a column is dicts.
-_LOOKED = 64
+#: Number of values that are examined to find columns of dicts.
+_EXAMINED = 64
+#: Whether the warning about pyarrow was shown.
 _warned: state.Cache[bool] = state.Cache(1, lambda _: 1)
 
 
@@ -50,13 +51,13 @@ class Entry:
     Attributes
     ----------
     path : str
-        Where it lies: an absolute path or an address without what is secret.
+        An absolute path, or an address without secrets.
     stamp : list of int
-        Tells one content from another: its size and time of change, or what the server says.
+        Numbers that change with its content: size and time of change, or what the server states.
     format : str
         The reader.
     n_rows : int
-        How many rows are of it.
+        Number of its rows.
     notes : list of str
         What was left out of it.
     """
@@ -73,8 +74,8 @@ class Entry:
         return not any(" left out: " in note for note in self.notes)
 
 
-def arrow() -> Any:
-    """The package pyarrow, or None without it, which is said once."""
+def pyarrow_or_none() -> Any:
+    """Return the package pyarrow; without it warn once and return None."""
     try:
         import pyarrow
     except ImportError:
@@ -82,8 +83,7 @@ def arrow() -> Any:
             _warned.put("pyarrow", True)
             warnings.warn(
                 "tables over many recordings are not kept, and are read again each time: "
-                "install the package "
-                "'pyarrow' to keep them, pip install 'neuroarrays[parquet]'",
+                "install the package 'pyarrow' to keep them, pip install 'neuroarrays[parquet]'",
                 UserWarning,
                 stacklevel=2,
             )
@@ -91,8 +91,8 @@ def arrow() -> Any:
     return pyarrow
 
 
-def needed(purpose: str) -> Any:
-    """The package pyarrow.
+def require_pyarrow(purpose: str) -> Any:
+    """Return the package pyarrow, which is needed for some `purpose`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def needed(purpose: str) -> Any:
 
 
 def to_arrow(content: Columns) -> pa.Table:
-    """Rows as a table of arrow, with units of measurement as metadata of its columns."""
+    """Convert columns to an arrow table, with units of measurement as metadata of its columns."""
     import pyarrow as pa
 
     arrays, fields = [], []
@@ -124,17 +124,17 @@ def to_arrow(content: Columns) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def of_frame(frame: pd.DataFrame) -> pa.Table:
-    """A frame as a table of arrow."""
-    values = {str(name): np.asarray(frame[name]) for name in frame.columns}
-    return to_arrow(Columns(values, frame.attrs.get("units", {})))
+def from_pandas(frame: pd.DataFrame) -> pa.Table:
+    """Convert a frame to an arrow table; units of measurement are those in ``attrs["units"]``."""
+    columns = {str(name): np.asarray(frame[name]) for name in frame.columns}
+    return to_arrow(Columns(columns, frame.attrs.get("units", {})))
 
 
 def _array(values: np.ndarray) -> tuple[pa.Array, bool]:
-    """A column, (row,), and whether it is dicts as JSON."""
+    """Convert a column, (row,); return it, and whether it has dicts as JSON."""
     import pyarrow as pa
 
-    if values.dtype == object and any(isinstance(value, dict) for value in values[:_LOOKED]):
+    if values.dtype == object and any(isinstance(value, dict) for value in values[:_EXAMINED]):
         texts = [None if value is None else json.dumps(value) for value in values]
         return pa.array(texts, pa.string()), True
     if values.dtype.kind == "m":
@@ -147,19 +147,19 @@ def _array(values: np.ndarray) -> tuple[pa.Array, bool]:
         return pa.array(plain_column(values), from_pandas=True), False
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError):
         texts = [
-            None if gone else str(value).encode("utf-8", "backslashreplace").decode()
-            for value, gone in zip(values, missing(values), strict=True)
+            None if is_missing else str(value).encode("utf-8", "backslashreplace").decode()
+            for value, is_missing in zip(values, missing(values), strict=True)
         ]
         return pa.array(texts, pa.string()), False
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table of arrow as a frame; dicts are dicts again, units of measurement in ``attrs["units"]``.
+    """Convert an arrow table to a frame, with units of measurement in ``attrs["units"]``.
 
-    Dictionaries become categories.
+    JSON becomes dicts again, and dictionary-encoded text becomes categories.
     """
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
-    measured: dict[str, str] = {}
+    units: dict[str, str] = {}
     for column in table.schema:
         about = column.metadata or {}
         if about.get(IS_JSON):
@@ -167,26 +167,26 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
             values = [json.loads(t) if isinstance(t, str) else t for t in texts]
             frame[column.name] = np.array([*values, None], object)[:-1]
         if UNIT in about:
-            measured[column.name] = about[UNIT].decode()
-    if measured:
-        frame.attrs["units"] = measured
+            units[column.name] = about[UNIT].decode()
+    if units:
+        frame.attrs["units"] = units
     return frame
 
 
-def _converted(table: pa.Table, wanted: Callable[[pa.DataType], pa.DataType | None]) -> pa.Table:
-    """A table whose columns have the types that `wanted` gives for theirs; None keeps a type."""
+def _converted(table: pa.Table, type_for: Callable[[pa.DataType], pa.DataType | None]) -> pa.Table:
+    """Convert the columns of a table to the types that `type_for` returns; None keeps a type."""
     import pyarrow as pa
 
-    for at, column in enumerate(table.schema):
-        kind = wanted(column.type)
+    for index, column in enumerate(table.schema):
+        kind = type_for(column.type)
         if kind is not None:
-            as_wanted = pa.field(column.name, kind, metadata=column.metadata)
-            table = table.set_column(at, as_wanted, table.column(at).cast(kind))
+            field = pa.field(column.name, kind, metadata=column.metadata)
+            table = table.set_column(index, field, table.column(index).cast(kind))
     return table
 
 
-def coded(table: pa.Table) -> pa.Table:
-    """A table whose texts are dictionaries, each with one of all rows: few of them are distinct."""
+def dictionary_encoded(table: pa.Table) -> pa.Table:
+    """Dictionary-encode the text columns of a table, as few values are distinct."""
     import pyarrow as pa
 
     texts = pa.dictionary(pa.int32(), pa.string())
@@ -194,16 +194,16 @@ def coded(table: pa.Table) -> pa.Table:
     return table.unify_dictionaries()
 
 
-def plain(table: pa.Table) -> pa.Table:
-    """A table whose texts are texts, not dictionaries."""
+def dictionary_decoded(table: pa.Table) -> pa.Table:
+    """Convert the dictionary-encoded columns of a table to text."""
     import pyarrow as pa
 
     text = pa.string()
     return _converted(table, lambda kind: text if pa.types.is_dictionary(kind) else None)
 
 
-def some(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-    """A table with some of its columns, those that it has; all for None."""
+def select_columns(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """Select columns of a table, of those that it has; None selects all."""
     names = table.column_names
     return table if columns is None else table.select([n for n in columns if n in names])
 
@@ -212,16 +212,16 @@ def some(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
 
 
 def write(path: Path, table: pa.Table, name: str, entries: Sequence[Entry], relative: bool) -> None:
-    """Write a table, whole or not at all.
+    """Write a table to a parquet file, which appears only when it is complete.
 
     Parameters
     ----------
     path : Path
-        The parquet file; replaced if it is there.
+        The file; an existing one is replaced.
     table : pyarrow.Table
-        The rows, by recording.
+        The rows, recording by recording.
     name : str
-        Which table it is, of `scanning.TABLES`.
+        Name of the table, one of `scanning.TABLES`.
     entries : sequence of Entry
         The recordings, in the order of the rows.
     relative : bool
@@ -230,25 +230,28 @@ def write(path: Path, table: pa.Table, name: str, entries: Sequence[Entry], rela
     if relative:
         entries = [Entry(**(asdict(e) | {"path": _relative(e.path, path.parent)})) for e in entries]
         table = with_paths(table, entries)
-    about = {
+    metadata = {
         "version": VERSION,
         "made_by": f"neuroarrays {__version__}",
         "table": name,
         "recordings": [asdict(entry) for entry in entries],
     }
-    kept, table = {KEY: json.dumps(about, separators=(",", ":")).encode()}, plain(table)
+    key_value_metadata, table = (
+        {KEY: json.dumps(metadata, separators=(",", ":")).encode()},
+        dictionary_decoded(table),
+    )
     with written(path, overwrite=True) as work:
-        export(table.replace_schema_metadata(kept), work)
+        export(table.replace_schema_metadata(key_value_metadata), work)
 
 
 def export(table: pa.Table, path: Path) -> None:
-    """Write a table in large row groups, its texts as dictionaries."""
+    """Write a table in large row groups, with dictionary-encoded text."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    texts = [c.name for c in table.schema if pa.types.is_string(c.type)]
+    text_columns = [c.name for c in table.schema if pa.types.is_string(c.type)]
     parquet.write_table(
-        table, path, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=texts
+        table, path, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=text_columns
     )
 
 
@@ -259,7 +262,7 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def with_paths(table: pa.Table, entries: Iterable[Entry]) -> pa.Table:
-    """A table whose column of paths says those of the entries, where it has one."""
+    """Replace the column of paths of a table, if it has one, by the paths of the entries."""
     import pyarrow as pa
 
     if rows.PATH not in table.column_names:
@@ -274,7 +277,7 @@ def with_paths(table: pa.Table, entries: Iterable[Entry]) -> pa.Table:
 
 
 def with_stamp(table: pa.Table, stamp: Sequence[int]) -> pa.Table:
-    """The rows of one recording with its stamp, by which opening them sees whether it changed."""
+    """Add the stamp of a recording to its rows, by which a later opening notices a change."""
     import pyarrow as pa
 
     if rows.PATH not in table.column_names or rows.STAMP in table.column_names:
@@ -286,21 +289,21 @@ def with_stamp(table: pa.Table, stamp: Sequence[int]) -> pa.Table:
 
 
 @dataclass
-class Stored:
-    """A parquet file with a table of ours.
+class IndexFile:
+    """An open parquet file with a table over many recordings.
 
     Attributes
     ----------
     file : pyarrow.parquet.ParquetFile
-        It, open.
+        The open file.
     name : str
-        Which table it is.
+        Name of the table.
     entries : list of Entry
         Its recordings, with absolute paths.
     moved : bool
         Whether paths in the rows are relative to the folder of the file.
     columns : list of str
-        The names of its columns.
+        Names of its columns.
     """
 
     file: Any
@@ -310,24 +313,24 @@ class Stored:
     columns: list[str]
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows, texts as dictionaries; some columns of them, where they are there."""
-        picked = None if columns is None else [n for n in columns if n in self.columns]
-        table = self.file.read(columns=picked)
+        """Return the rows, with dictionary-encoded text; of `columns`, those that exist."""
+        names = None if columns is None else [n for n in columns if n in self.columns]
+        table = self.file.read(columns=names)
         table = table.replace_schema_metadata(None)
         return with_paths(table, self.entries) if self.moved else table
 
 
-def stored(probe: Probe) -> Stored | None:
-    """The table in a parquet file; None if it is no table of ours.
+def open_index(probe: Probe) -> IndexFile | None:
+    """Open the table in a parquet file; None if the file is not one of ours.
 
     Raises
     ------
     FormatError
-        If it is damaged, or a newer version made it.
+        If the file is damaged, or was made by a newer version.
     MissingDependency
-        Without pyarrow.
+        If pyarrow is not installed.
     """
-    pa = needed("reading an index")
+    pa = require_pyarrow("reading an index")
     from pyarrow import parquet
 
     local = probe.location.local_path
@@ -369,11 +372,11 @@ def stored(probe: Probe) -> Stored | None:
     for entry in entries:
         if "://" not in entry.path and not os.path.isabs(entry.path):
             entry.path, moved = folder.child(entry.path).path, True
-    return Stored(file, name, entries, moved, list(columns.names))
+    return IndexFile(file, name, entries, moved, list(columns.names))
 
 
 def _in_order(file: pq.ParquetFile, entries: Sequence[Entry]) -> bool:
-    """Whether the rows of a file are those of its recordings, one recording after another."""
+    """Return whether the rows of a file are still those of its recordings, in their order."""
     if file.metadata.num_rows != sum(entry.n_rows for entry in entries):
         return False
     if "path" not in file.schema_arrow.names:

@@ -18,19 +18,40 @@ from neuroarrays.errors import FormatError, NothingLeft, NotInTree, many, option
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.schema.names import chosen, matches
 
-#: Names that one note lists.
-_NAMED = 4
+#: The most names in one note.
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
 class Job:
-    """One session and stimulus: where it is, and all that its values depend on.
+    """The task of aligning one session to one stimulus, with all that its values depend on.
 
-    `tables` are those of the stimulus that the session has: several where it is joined by "+".
+    Attributes
+    ----------
+    source : Source
+        The recording.
+    is_only : bool
+        Whether the recording has only this session.
+    session, stimulus : str
+        Names of the session and the stimulus.
+    recipe : Recipe
+        The options of the build.
+    areas : tuple of str
+        Areas to align.
+    medians : tuple of (str, float)
+        Median duration of each table, pooled over sessions, s.
+    longest : float, optional
+        Length of the window, s, if the recipe has none.
+    stamp : tuple of int
+        Stamp of the recording.
+    tables : tuple of str
+        The tables of the stimulus that the session has; several if they are joined by "+".
+    part : str
+        Path of the part that it makes.
     """
 
     source: Source
-    alone: bool
+    is_only: bool
     session: str
     stimulus: str
     recipe: Recipe
@@ -43,14 +64,14 @@ class Job:
 
     @property
     def path(self) -> str:
-        """Of the recording."""
+        """Path of the recording."""
         return self.source.path
 
     def __str__(self) -> str:
         return f"{self.session}, {self.stimulus}"
 
     def token(self) -> str:
-        """Equal for jobs that make the same part, whatever else was asked for."""
+        """Return a hash that is equal for jobs that make the same part."""
         recipe = replace(self.recipe, stimuli=None, areas=None)
         facts = repr((replace(self, part="", recipe=recipe), __version__))
         return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -59,24 +80,27 @@ class Job:
 def jobs_of(
     surveys: Sequence[Survey], recipe: Recipe, work: Path, notes: list[str]
 ) -> dict[str, list[Job]]:
-    """File of the archive -> its jobs, by session; what is left out goes to `notes`.
+    """Return the jobs of each file of the archive, sorted by session.
+
+    Sessions and stimuli that are left out are added to `notes`.
 
     Raises
     ------
     NotInTree
-        If no session has a stimulus or area asked for, or any stimulus at all.
+        If no session has a requested stimulus or area.
     NothingLeft
-        If no session has a unit that fits.
+        If no session has a unit that fits, or a table of presentations.
     FormatError
-        If two files hold the same session.
+        If two files have the same session.
     ValueError
-        If point events are to be aligned to without a window.
+        If the build aligns to point events without a window.
     """
     _check_names(surveys)
     _check_areas(surveys, recipe)
     jobs: dict[str, list[Job]] = {}
     medians: dict[str, float] = {}
-    # ..._more_repeats comes before what it is stored with, whose job takes both medians.
+    # In reverse order ..._more_repeats precedes the stimulus that it is stored with, whose job needs
+    # both medians.
     for stimulus, tables in sorted(_stimuli(surveys, recipe).items(), reverse=True):
         with_it = [summary for summary in surveys if _has_any(summary, tables)]
         pooled = {table: _pooled(table, with_it, recipe) for table in tables}
@@ -88,7 +112,7 @@ def jobs_of(
         for summary in sorted(with_it, key=lambda summary: summary.session):
             job = Job(
                 source=summary.source,
-                alone=summary.alone,
+                is_only=summary.is_only,
                 session=summary.session,
                 stimulus=stimulus,
                 recipe=recipe,
@@ -103,11 +127,11 @@ def jobs_of(
                 jobs.setdefault(block_of(stimulus, recipe), []).append(replace(job, part=str(part)))
         lacking = [summary.session for summary in surveys if summary not in with_it]
         if lacking and recipe.stimuli is not None:
-            notes.append(f"{stimulus}: not in {listed(lacking)}")
+            notes.append(f"{stimulus}: not in {list_names(lacking)}")
     reasons: dict[str, list[str]] = {}
     for summary in surveys:
         reasons.setdefault(summary.left_out, []).append(summary.session)
-    notes += [f"{why}: {listed(names)}" for why, names in reasons.items() if why]
+    notes += [f"{reason}: {list_names(names)}" for reason, names in reasons.items() if reason]
     return jobs
 
 
@@ -116,7 +140,7 @@ def _has_any(summary: Survey, tables: Iterable[str]) -> bool:
 
 
 def _check_names(surveys: Iterable[Survey]) -> None:
-    """Refuse two sessions of one name."""
+    """Refuse two sessions of the same name."""
     first: dict[str, Survey] = {}
     for summary in surveys:
         if summary.session in first:
@@ -130,7 +154,7 @@ def _check_names(surveys: Iterable[Survey]) -> None:
 
 
 def _check_areas(surveys: Sequence[Survey], recipe: Recipe) -> None:
-    """Refuse what leaves nothing of any session."""
+    """Refuse areas and conditions that leave nothing of any session."""
     if not all(summary.left_out for summary in surveys):
         return
     fitting = [area for summary in surveys for area in summary.known_areas]
@@ -141,15 +165,15 @@ def _check_areas(surveys: Sequence[Survey], recipe: Recipe) -> None:
     raise NothingLeft(msg)
 
 
-def listed(names: Iterable[str], between: str = ", ") -> str:
-    """Names in their order, and how many more there are: a line of a screen."""
+def list_names(names: Iterable[str], between: str = ", ") -> str:
+    """Return the first names in alphabetical order, and the number of others, as text."""
     ordered = sorted(names)
-    more = len(ordered) - _NAMED
-    return between.join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    n_more = len(ordered) - _MOST_NAMES
+    return between.join(ordered[:_MOST_NAMES]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _stimuli(surveys: Sequence[Survey], recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """Each stimulus asked for, and the tables or events that it is: several if they are joined by "+"."""
+    """Return requested stimulus -> its tables or events; those joined by "+" have several."""
     tables = dict.fromkeys(name for summary in surveys for name in summary.durations)
     events = dict.fromkeys(name for summary in surveys for name in summary.events)
     if recipe.stimuli is None:
@@ -159,50 +183,53 @@ def _stimuli(surveys: Sequence[Survey], recipe: Recipe) -> dict[str, tuple[str, 
             raise NothingLeft(msg)
         return {name: (name,) for name in tables}
     known = tables | events
-    joined, alone = {}, []
+    stimuli, single = {}, []
     for name in recipe.stimuli:
         if "+" in name and name not in known:
             parts = tuple(chosen(known, part, "stimulus")[0] for part in parts_of_name(name))
-            joined["+".join(parts)] = parts
+            stimuli["+".join(parts)] = parts
         else:
-            alone.append(name)
-    if alone:
-        joined |= {name: (name,) for name in chosen(known, alone, "stimulus")}
-    endless = [name for parts in joined.values() for name in parts if name not in tables]
-    if endless and recipe.window is None:
+            single.append(name)
+    if single:
+        stimuli |= {name: (name,) for name in chosen(known, single, "stimulus")}
+    point_events = [name for parts in stimuli.values() for name in parts if name not in tables]
+    if point_events and recipe.window is None:
         example = option("window", (-0.5, 1.0))
-        msg = f"{listed(endless)}: point events have no stop. Give a window, such as {example}"
+        names = list_names(point_events)
+        msg = f"{names}: point events have no stop. Give a window, such as {example}"
         raise ValueError(msg)
-    return joined
+    return stimuli
 
 
 def block_of(stimulus: str, recipe: Recipe) -> str:
-    """The file a stimulus is in; the published archive has one for both kinds of session."""
+    """Return the file that a stimulus is in; the published archive has one for both session types."""
     return stimulus if recipe.compat is None else mlynarski.stored_as(stimulus)
 
 
 def _pooled(
     table: str, surveys: Sequence[Survey], recipe: Recipe
 ) -> tuple[float | None, float | None]:
-    """The median of all durations of a table, where one is used, and what covers all but odd ones.
+    """Return the median duration of a table over all sessions, and the length of the window, s.
 
-    Of whole bins and to the nanosecond, so that one more session seldom makes the others anew.
+    The median is None if no presentations of odd duration are excluded. The window covers all
+    presentations of usual duration. It is a whole number of bins, and both are rounded to the
+    nanosecond, so that adding a session seldom changes the parts of the others.
     """
     from neuroarrays.kernels import grid
 
-    having = [summary for summary in surveys if table in summary.durations]
-    if not having:  # point events
+    with_table = [summary for summary in surveys if table in summary.durations]
+    if not with_table:  # point events
         return None, None
-    everything = np.concatenate([summary.durations[table] for summary in having])
-    lengths = np.concatenate([summary.lengths[table] for summary in having])
-    limit = max(summary.limits.get(table, 0.0) for summary in having)
-    if not everything.size:
+    durations = np.concatenate([summary.durations[table] for summary in with_table])
+    lengths = np.concatenate([summary.lengths[table] for summary in with_table])
+    limit = max(summary.limits.get(table, 0.0) for summary in with_table)
+    if not durations.size:
         return None, None
-    median: float | None = round(float(np.median(everything)), 9)
-    if recipe.compat is not None:  # has bins of its own for each session
+    median: float | None = round(float(np.median(durations)), 9)
+    if recipe.compat is not None:  # the published bins differ between sessions
         return median, None
     if limit:
-        lengths = lengths[np.abs(everything - median) < limit]
+        lengths = lengths[np.abs(durations - median) < limit]
     else:
         median = None
     longest = float(np.nanmax(lengths)) if np.isfinite(lengths).any() else 0.0
@@ -213,5 +240,5 @@ def _pooled(
 
 
 def contents_of(jobs: Iterable[Job]) -> str:
-    """What a file is made from: equal for the same parts."""
+    """Return a hash of the parts that a file is made from."""
     return hashlib.sha256(repr(sorted(job.token() for job in jobs)).encode()).hexdigest()

@@ -15,17 +15,17 @@ from neuroarrays.tree.query import parse
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every session is to be aligned and saved.
+    """How every session of a build is aligned and saved.
 
     Attributes
     ----------
     stimuli, areas : tuple of str, optional
-        Names or globs, or names of stimuli joined by "+"; all unless given.
+        Names or patterns, or names of stimuli joined by "+" (default: all).
     units : str, optional
         A condition, as for `neuroarrays.select_units`.
     compat : {"mlynarski"}, optional
-        The published bins of `neuroarrays.formats.allen_binned.pipeline`; the files then have the
-        published layout too.
+        Use the published bins of `neuroarrays.formats.allen_binned.pipeline` and the published
+        layout.
     layout : {"allen_binned"}, optional
         As for `neuroarrays.save`.
     bin_width, window, event, ... : optional
@@ -34,9 +34,9 @@ class Recipe:
     Raises
     ------
     ValueError
-        On a value that there cannot be, or options that `compat` fixes.
+        If an option has an invalid value, or is given although `compat` determines it.
     QueryError
-        If the condition is none.
+        If `units` is not a condition.
     """
 
     stimuli: tuple[str, ...] | None = None
@@ -76,17 +76,22 @@ class Recipe:
         self._check_compat()
 
     def _check_compat(self) -> None:
-        """The published bins have no options."""
-        given = [name for name in self.of_align() if getattr(self, name) != getattr(Recipe, name)]
-        given += ["units"] * (self.units is not None)
-        given += ["a '+' in stimuli"] * any("+" in name for name in self.stimuli or ())
-        if self.compat and (conflicting := [name for name in given if name != "bin_width"]):
+        """Refuse options that `compat` determines: the published bins have no options."""
+        if self.compat is None:
+            return
+        options = [name for name in self.of_align() if name != "bin_width"]
+        conflicting = [name for name in options if getattr(self, name) != getattr(Recipe, name)]
+        if self.units is not None:
+            conflicting.append("units")
+        if any("+" in name for name in self.stimuli or ()):
+            conflicting.append("a '+' in stimuli")
+        if conflicting:
             msg = f"compat={self.compat!r} decides the bins; leave out {', '.join(conflicting)}"
             raise ValueError(msg)
 
     def of_align(self) -> dict[str, Any]:
-        """Those of `neuroarrays.align`, by name."""
-        apart = ("stimuli", "areas", "units", "compat", "layout")
+        """Return the options of `neuroarrays.align`, by name."""
+        others = ("stimuli", "areas", "units", "compat", "layout")
         return {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in apart
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in others
         }

@@ -88,7 +88,7 @@ def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
         return list(threads.map(lambda r: stamp_of(r.location, r.status), recordings))
 
 
-class Shelf:
+class TableCache:
     """The folder of the user's cache in which the tables of one root are kept.
 
     Parameters
@@ -112,15 +112,15 @@ class Shelf:
         """The file of a table; None where nothing is kept."""
         return None if self.folder is None else self.folder / f"{name}.parquet"
 
-    def used(self) -> None:
+    def touch(self) -> None:
         """Note that its tables were used: those of the least recently used roots go first."""
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 os.utime(self.folder)
 
-    def bound(self) -> None:
+    def evict(self) -> None:
         """Delete the least recently used roots, but not this one, until all take no more than they may."""
-        self.used()
+        self.touch()
         top = sidecars.folder("tables")
         if top is None:
             return
@@ -137,7 +137,7 @@ class Shelf:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= size
 
-    def looked(self) -> dict[str, Any]:
+    def read_folders(self) -> dict[str, Any]:
         """What was found in folders: path -> stamps of its entries, reader, members and notes."""
         try:
             assert self.folder is not None
@@ -146,7 +146,7 @@ class Shelf:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def keep(self, looked: dict[str, Any]) -> None:
+    def write_folders(self, looked: dict[str, Any]) -> None:
         """Write what was found in folders; silently nothing where that fails."""
         if self.folder is not None:
             with contextlib.suppress(OSError, NeuroArraysError):
@@ -180,15 +180,15 @@ def recordings_of(
     name = registry.address(engine) if isinstance(engine, type) else engine or ""
     if not probe.is_folder:
         return Listing([Recording(probe.location, name, probe.parent.path, probe.status)])
-    shelf = Shelf(probe.path, name, options)
-    before = shelf.looked() if keeps else {}
+    cache = TableCache(probe.path, name, options)
+    before = cache.read_folders() if keeps else {}
     looked: dict[str, Any] = {}
     listing = Listing()
     for member, reader in _inside(probe, engine, before, looked, listing.notes, 0):
         status = member.status_if_known
         listing.recordings.append(Recording(member.location, reader, probe.path, status))
     if keeps and looked != before:
-        shelf.keep(looked)
+        cache.write_folders(looked)
     if not listing.recordings:
         reader_of(probe, engine)  # which says what is there instead
     return listing

@@ -63,7 +63,7 @@ class Columns:
         return frame
 
 
-def scanned(table: str, path: str, nodes: Mapping[str, xr.Dataset], source: str = "") -> Columns:
+def scan_nodes(table: str, path: str, nodes: Mapping[str, xr.Dataset], source: str = "") -> Columns:
     """The rows of one tree.
 
     Parameters
@@ -264,7 +264,7 @@ def _catalog(records: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
         yield row | {rows.NODE: node}
 
 
-def catalogued(records: Sequence[Mapping[str, Any]], path: str, source: str) -> Columns:
+def scan_catalog(records: Sequence[Mapping[str, Any]], path: str, source: str) -> Columns:
     """The catalogue of a file whose reader lists it without opening sessions."""
     return columns_of(list(_catalog(records)), path, source)
 

@@ -1,4 +1,4 @@
-"""What a build reads: recordings by their paths, or the rows of a table of units."""
+"""The sources of a build: recordings, given by their paths or by the rows of a table of units."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from neuroarrays.schema import UNIT
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of a table of units that say what of a recording is opened.
-_PLACES = (
+#: Columns of a table of units that determine what is opened of a recording.
+_COLUMNS = (
     rows.PATH,
     rows.FORMAT,
     rows.STAMP,
@@ -42,13 +42,13 @@ class Source:
     Attributes
     ----------
     location : Location
-        Of the file or folder.
+        Where the file or folder lies.
     engine : str, optional
-        The reader, by name or address; found by looking unless given.
+        The reader, by name or address (default: the one that recognises the recording).
     table : DataFrame, optional
-        The rows that are wanted; without it the whole recording.
+        The rows to open (default: the whole recording).
     chosen : str
-        A checksum of these rows, "" without.
+        A hash of these rows; "" without `table`.
     """
 
     location: Location
@@ -58,37 +58,44 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The absolute path, or the address without what is secret."""
+        """The absolute path, or the address without secrets."""
         return self.location.path
 
-    def open(self, *, probe: bool = False, **wanted: Any) -> xr.DataTree:
-        """Its tree; `wanted` is sessions or areas.
+    def open(self, *, probe: bool = False, **choices: Any) -> xr.DataTree:
+        """Open the tree.
+
+        Parameters
+        ----------
+        probe : bool
+            Whether to try the file in a child process first, which a damaged file may crash.
+        **choices
+            `sessions` or `areas`, as for `neuroarrays.open_datatree`.
 
         Raises
         ------
         NeuroArraysError
             As `neuroarrays.open_datatree`.
         """
-        asked = Probe(self.location)
-        if probe and self.table is not None:
-            open_datatree(asked, engine=self.engine, probe=True)
-        if self.table is not None:
-            return open_datatree(self.table, engine=self.engine, **wanted)
-        return open_datatree(asked, engine=self.engine, probe=probe, **wanted)
+        file = Probe(self.location)
+        if self.table is None:
+            return open_datatree(file, engine=self.engine, probe=probe, **choices)
+        if probe:
+            open_datatree(file, engine=self.engine, probe=True)
+        return open_datatree(self.table, engine=self.engine, **choices)
 
 
 def sources_of(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame,
     engine: str | None,
 ) -> list[Source]:
-    """The recordings that paths, addresses, folders, or rows of a table stand for, each once.
+    """Return the recordings that paths, addresses, folders or rows of a table refer to, each once.
 
     Raises
     ------
     ValueError
-        If a table does not say where its rows lie.
+        If a table lacks the columns that tell where its rows are from.
     NeuroArraysError
-        If there is none.
+        If there is no recording.
     """
     if rows.is_table(paths):
         return _of_table(paths, engine)
@@ -96,9 +103,10 @@ def sources_of(
     probes = [probe_of(path) for path in several]
     sources: list[Source] = []
     for probe in probes:
-        sources += (
-            _in_folder(probe, engine) if probe.is_folder else [Source(probe.location, engine)]
-        )
+        if probe.is_folder:
+            sources += _in_folder(probe, engine)
+        else:
+            sources.append(Source(probe.location, engine))
     if not sources:
         msg = (
             f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
@@ -109,11 +117,11 @@ def sources_of(
 
 
 def _of_table(table: Any, engine: str | None) -> list[Source]:
-    """The rows of each recording."""
+    """Return a source for each recording in a table of units."""
     rows.check(table)
-    places = table[[name for name in _PLACES if name in table]]
+    columns = table[[name for name in _COLUMNS if name in table]]
     sources = []
-    for path, part in places.groupby(rows.PATH, sort=False, observed=True):
+    for path, part in columns.groupby(rows.PATH, sort=False, observed=True):
         text = part.to_csv(index=False)
         chosen = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         sources.append(Source(locate(str(path)), engine, part.reset_index(drop=True), chosen))
@@ -121,14 +129,14 @@ def _of_table(table: Any, engine: str | None) -> list[Source]:
 
 
 def _in_folder(folder: Probe, engine: str | None) -> list[Source]:
-    """The recordings in a folder: of NWB unless another format is asked for, or alone is there."""
+    """Return the recordings in a folder: its NWB files, or else whatever readers recognise in it."""
     files: Sequence[Probe] = folder.glob("*.nwb") if engine is None else []
-    if files:  # each by itself, so that one that is damaged, or not downloaded, hides no other
+    if files:  # one source per file, so that a damaged file does not hide the others
         return [Source(file.location) for file in files]
     try:
-        found = recordings_of(folder, engine, {}, keeps=True)
+        listing = recordings_of(folder, engine, {}, keeps=True)
     except UnknownFormat:
         if engine is None:
             return []
         raise
-    return [Source(each.location, each.engine or engine) for each in found.recordings]
+    return [Source(each.location, each.engine or engine) for each in listing.recordings]

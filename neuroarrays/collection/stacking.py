@@ -1,4 +1,4 @@
-"""Tables of several recordings one below the other: which columns, of which type, in which unit."""
+"""Stacking the tables of several recordings: the columns of the result, their types and units."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables one below the other; a column that one lacks is missing in its rows.
+    """Stack tables; the rows of a table that lacks a column have missing values in it.
 
-    Of numbers the wider type is taken; where one table has numbers and another text, both are text. A
-    unit of measurement in which tables differ is written with all of theirs.
+    A column of numbers gets the widest type, and a column that is numeric in one table and text in
+    another becomes text. If tables differ in the unit of measurement of a column, the result names
+    all units ("um or mm").
     """
     import pyarrow as pa
 
@@ -30,22 +31,22 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     order += [name for name in LAST if name in fields]
     schema = pa.schema([fields[name] for name in order])
     columns = []
-    for wanted in schema:
+    for field in schema:
         chunks: list[pa.Array] = []
         for table in tables:
-            if wanted.name in table.column_names:
-                column = table.column(wanted.name)
-                if column.type != wanted.type:
-                    column = _cast(column, wanted.type)
+            if field.name in table.column_names:
+                column = table.column(field.name)
+                if column.type != field.type:
+                    column = _cast(column, field.type)
                 chunks += column.chunks
             else:
-                chunks.append(pa.nulls(table.num_rows, wanted.type))
-        columns.append(pa.chunked_array(chunks, wanted.type))
+                chunks.append(pa.nulls(table.num_rows, field.type))
+        columns.append(pa.chunked_array(chunks, field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _fields(tables: Sequence[pa.Table]) -> dict[str, pa.Field]:
-    """The type and unit of each column of several tables."""
+    """Return name -> field (type and unit) of the columns of stacked tables."""
     import pyarrow as pa
 
     types: dict[str, list[pa.DataType]] = {}
@@ -65,7 +66,7 @@ def _fields(tables: Sequence[pa.Table]) -> dict[str, pa.Field]:
 
 
 def _common(kinds: Sequence[pa.DataType]) -> pa.DataType:
-    """The type that values of several types have in one column."""
+    """Return the type of a column that combines values of several types."""
     import pyarrow as pa
 
     known = list(dict.fromkeys(kind for kind in kinds if not pa.types.is_null(kind)))
@@ -77,10 +78,11 @@ def _common(kinds: Sequence[pa.DataType]) -> pa.DataType:
     return pa.string()
 
 
-def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, to: pa.DataType) -> pa.ChunkedArray:
+    """Convert a column to another type; numbers become text as `str` writes them."""
     import pyarrow as pa
 
-    if pa.types.is_string(wanted) and not pa.types.is_dictionary(column.type):
+    if pa.types.is_string(to) and not pa.types.is_dictionary(column.type):
         texts = [None if value is None else str(value) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])
-    return column.cast(wanted, safe=False)
+    return column.cast(to, safe=False)

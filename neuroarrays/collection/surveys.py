@@ -1,4 +1,4 @@
-"""What sessions have, from their tables alone: areas, stimuli, durations of presentations."""
+"""Surveys of sessions: their areas, stimuli and durations of presentations, without any signal."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ from neuroarrays.tree import contents
 from neuroarrays.tree.selection import select_units
 from neuroarrays.tree.sessions import events_of
 
-#: Tables that are no stimulus.
+#: Tables that are not stimuli.
 _NO_STIMULI = ("invalid_times", "spontaneous")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is to be looked at.
+class SurveyTask:
+    """The task of surveying one recording.
 
     Attributes
     ----------
     recipe : Recipe
-        How it will be aligned.
+        The options of the build.
     source : Source
         The recording.
     in_child : bool
-        Whether this is done in a process that a damaged file may end; else the file is tried in one.
+        Whether the task runs in a child process, which a damaged file may crash. Otherwise the file
+        is first tried in one.
     """
 
     recipe: Recipe
@@ -49,7 +50,7 @@ class Look:
 
     @property
     def path(self) -> str:
-        """Of the recording."""
+        """Path of the recording."""
         return self.source.path
 
     def __str__(self) -> str:
@@ -58,34 +59,34 @@ class Look:
 
 @dataclass(frozen=True)
 class Survey:
-    """The areas, stimuli and durations of a session, from its tables alone.
+    """The areas, stimuli and durations of a session.
 
     Attributes
     ----------
     source : Source
-        Its recording.
-    alone : bool
-        Whether that has no other session.
+        The recording.
+    is_only : bool
+        Whether the recording has only this session.
     stamp : tuple of int
-        Equal for a file that has not changed.
+        Numbers that change with the content of the recording.
     session : str
-        Its name.
+        Name of the session.
     areas, known_areas : tuple of str
-        Those with units that were asked for, and all.
+        The areas with requested units, and all areas.
     left_out : str
-        Why nothing of it is asked for; "" if something is.
-    durations, lengths : dict of str to (presentation,) float64, s
-        How long each presentation of a table was, and from the event that it is aligned to till its
-        stop: NaN where that is not known, or the presentation is a blank that is left out. Of point
-        events nothing.
-    limits : dict of str to float, s
-        How far a duration may be from the median of its table, where the table says so.
+        Why nothing of the session was requested; "" if something was.
+    durations, lengths : dict of str to (presentation,) float64
+        For each table the duration of its presentations, and the time from the event that they are
+        aligned to until their stop, s. A length is NaN if it is unknown, or if the presentation is a
+        blank that is dropped. Point events have neither.
+    limits : dict of str to float
+        The largest deviation of a duration from the median of its table, s, for tables that state it.
     events : tuple of str
-        Names that are point events, not tables.
+        Names of point events.
     """
 
     source: Source
-    alone: bool
+    is_only: bool
     stamp: tuple[int, ...]
     session: str
     areas: tuple[str, ...]
@@ -97,8 +98,8 @@ class Survey:
     events: tuple[str, ...]
 
 
-def survey(task: Look) -> Outcome:
-    """Look at the tables of the sessions of one recording: a list of surveys."""
+def survey(task: SurveyTask) -> Outcome:
+    """Survey all sessions of one recording; the outcome has a list of surveys."""
     try:
         if task.in_child and task.source.table is None:
             checking.touch(task.source.location.address, {"engine": task.source.engine})
@@ -107,12 +108,12 @@ def survey(task: Look) -> Outcome:
             msg = f"{task.path} is aligned already; na.build needs recordings"
             raise SchemaError(msg)
         surveys = _surveys(task, tree)
-    except Exception as error:  # one bad file does not lose the others
+    except Exception as error:  # one damaged file must not end the build
         return Outcome(task.path, error=error_text(error))
     return Outcome(task.source.location.name, surveys)
 
 
-def _surveys(task: Look, tree: xr.DataTree) -> list[Survey]:
+def _surveys(task: SurveyTask, tree: xr.DataTree) -> list[Survey]:
     facts = contents.of_tree(tree)
     stamp = Probe(task.source.location).content
     surveys = []
@@ -133,7 +134,7 @@ def _surveys(task: Look, tree: xr.DataTree) -> list[Survey]:
         }
         survey_of_session = Survey(
             source=task.source,
-            alone=len(facts.sessions) == 1,
+            is_only=len(facts.sessions) == 1,
             stamp=stamp,
             session=session.name,
             areas=areas,
@@ -151,32 +152,32 @@ def _surveys(task: Look, tree: xr.DataTree) -> list[Survey]:
 def _chosen_areas(
     session: xr.DataTree, names: tuple[str, ...], recipe: Recipe
 ) -> tuple[tuple[str, ...], str]:
-    """The areas of a session with units that are asked for, and why there are none."""
+    """Return the areas of a session with requested units, and the reason if there are none."""
     areas = tuple(n for n in names if recipe.areas is None or matches(n, recipe.areas))
     if not areas and (recipe.areas is not None or recipe.units is not None):
         return (), "no units in the areas asked for"
     if recipe.units is None:
         return areas, ""
     try:
-        kept = contents.of_tree(select_units(_alone(session), recipe.units)).sessions
-    except NotInTree as error:  # a column that it lacks fits nothing, as in a table of all units
+        sessions = contents.of_tree(select_units(_single(session), recipe.units)).sessions
+    except NotInTree as error:  # no unit fits a condition on a column that the session lacks
         return (), f"no {error.kind} {error.name!r}"
     except NothingLeft:
         return (), f"no unit fits {recipe.units!r}"
-    left = {area.name for session in kept for area in session.areas}
-    chosen = tuple(name for name in areas if name in left)
+    with_units = {area.name for each in sessions for area in each.areas}
+    chosen = tuple(name for name in areas if name in with_units)
     return chosen, "" if chosen else f"no unit in the areas asked for fits {recipe.units!r}"
 
 
-def _alone(session: xr.DataTree) -> xr.DataTree:
-    """The tree of one session."""
+def _single(session: xr.DataTree) -> xr.DataTree:
+    """Return a tree that has only one session."""
     nodes = {"/": session.root.to_dataset(inherit=False)}
     nodes |= {node.path: node.to_dataset(inherit=False) for node in session.subtree}
     return tree_of(nodes)
 
 
 def _stimuli(kind: str, tables: Mapping[str, xr.Dataset]) -> list[str]:
-    """Tables that are stimuli."""
+    """Return the names of the tables that are stimuli."""
     if kind == "allen":
         scheduled = [n for n in PARAMETERS if n in tables and not n.endswith("_shuffled")]
         if scheduled:
@@ -190,10 +191,10 @@ def _durations(
     stimuli: Sequence[str],
     recipe: Recipe,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Durations of the presentations of each stimulus, and lengths from their events: (n,) float64, s."""
+    """Return the `durations` and `lengths` of a `Survey`."""
     if recipe.compat is not None:
-        found = mlynarski.durations_of(session, stimuli)
-        finite = {name: length[np.isfinite(length)] for name, length in found.items()}
+        published = mlynarski.durations_of(session, stimuli)
+        finite = {name: length[np.isfinite(length)] for name, length in published.items()}
         return finite, finite
     durations, lengths = {}, {}
     for name in stimuli:
@@ -210,7 +211,10 @@ def _durations(
 
 
 def _from_events(session: str, name: str, table: xr.Dataset, recipe: Recipe) -> np.ndarray:
-    """From the event of each presentation to its stop: (n,) float64, s; NaN without such a column."""
+    """Return the time from the event of each presentation to its stop, (presentation,) float64, s.
+
+    All are NaN if the table lacks the column of the event.
+    """
     if recipe.event not in table:
         return np.full(table.sizes[schema.PRESENTATION], np.nan)
     rows = presentations_of(session, table, recipe.event, recipe.event_clock, name)

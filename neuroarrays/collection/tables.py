@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neuroarrays.collection import gathering, layout
-from neuroarrays.collection.gathering import Given, Wanted
+from neuroarrays.collection.gathering import PathOrTree, TableQuery
 from neuroarrays.collection.scanning import CATALOG, PRESENTATIONS, SESSIONS, TABLES, UNITS
 from neuroarrays.collection.stacking import joined
 from neuroarrays.errors import FormatError, PathExists, option
@@ -35,7 +35,7 @@ _MLYNARSKI = "mlynarski"
 
 
 def units(
-    paths: Given | Sequence[Given],
+    paths: PathOrTree | Sequence[PathOrTree],
     condition: str | None = None,
     engine: str | type[Reader] | None = None,
     *,
@@ -108,7 +108,7 @@ def units(
     >>> na.open_datatree(few)["A2929-200711/adn/spikes"].sizes["unit_id"]
     4
     """
-    wanted = Wanted(UNITS, condition, columns, cache, workers)
+    wanted = TableQuery(UNITS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.units_of(tree) for tree in trees)
@@ -116,7 +116,7 @@ def units(
 
 
 def presentations(
-    paths: Given | Sequence[Given],
+    paths: PathOrTree | Sequence[PathOrTree],
     condition: str | None = None,
     engine: str | type[Reader] | None = None,
     *,
@@ -162,7 +162,7 @@ def presentations(
     >>> ripples[["start_time", "duration"]].shape
     (594, 2)
     """
-    wanted = Wanted(PRESENTATIONS, condition, columns, cache, workers)
+    wanted = TableQuery(PRESENTATIONS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
         originals = published.joined(mlynarski.presentations_of(tree) for tree in trees)
@@ -174,7 +174,7 @@ def presentations(
 
 
 def sessions(
-    paths: Given | Sequence[Given],
+    paths: PathOrTree | Sequence[PathOrTree],
     condition: str | None = None,
     engine: str | type[Reader] | None = None,
     *,
@@ -214,7 +214,7 @@ def sessions(
     >>> na.sessions(na.sample_path())["units"].tolist()
     [15]
     """
-    wanted = Wanted(SESSIONS, condition, columns, cache, workers)
+    wanted = TableQuery(SESSIONS, condition, columns, cache, workers)
     if _is_published(compat, wanted):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.sessions_of(tree) for tree in trees)
@@ -222,7 +222,7 @@ def sessions(
 
 
 def catalog(
-    paths: Given | Sequence[Given],
+    paths: PathOrTree | Sequence[PathOrTree],
     condition: str | None = None,
     engine: str | type[Reader] | None = None,
     *,
@@ -260,12 +260,12 @@ def catalog(
     >>> na.catalog(na.sample_path())[["area", "units"]].values.tolist()
     [['adn', 7], ['ca1', 8]]
     """
-    wanted = Wanted(CATALOG, condition, columns, cache, workers)
+    wanted = TableQuery(CATALOG, condition, columns, cache, workers)
     return gathering.frame_of(wanted, paths, engine, options)
 
 
 def index(
-    paths: Given | Sequence[Given],
+    paths: PathOrTree | Sequence[PathOrTree],
     output: str | os.PathLike[str],
     table: str = "units",
     engine: str | type[Reader] | None = None,
@@ -320,7 +320,7 @@ def index(
     if others := set(options) - {"skip_damaged"}:
         msg = f"an index takes no options of readers; leave out {', '.join(sorted(others))}"
         raise TypeError(msg)
-    layout.needed("writing an index")
+    layout.require_pyarrow("writing an index")
     out = Path(output).expanduser().absolute()
     if out.suffix != ".parquet":
         msg = f"{option('output', str(output))}: expected a name that ends with .parquet"
@@ -328,11 +328,11 @@ def index(
     if os.path.lexists(out) and not _is_index(out):
         msg = f"{out}: it exists and is not an index; give another name"
         raise PathExists(msg)
-    several = [path for path in gathering.listed(paths) if not isinstance(path, xr.DataTree)]
-    if len(several) < len(gathering.listed(paths)):
+    several = [path for path in gathering.as_list(paths) if not isinstance(path, xr.DataTree)]
+    if len(several) < len(gathering.as_list(paths)):
         msg = "an index is made from recordings on disk; expected paths, found a tree"
         raise TypeError(msg)
-    wanted = Wanted(table, cache=cache, workers=workers)
+    wanted = TableQuery(table, cache=cache, workers=workers)
     with opening(cache):
         parts, _ = gathering.parts_of(wanted, several, engine, options, looking=True)
     rows = joined([part.read(None) for part in parts])
@@ -343,12 +343,12 @@ def index(
 def _is_index(path: Path) -> bool:
     """Whether a file is an index of ours, of whatever version."""
     try:
-        return layout.stored(probe_of(path)) is not None
+        return layout.open_index(probe_of(path)) is not None
     except FormatError as error:
         return error.expected.startswith("an index")
 
 
-def _is_published(compat: str | None, wanted: Wanted) -> bool:
+def _is_published(compat: str | None, wanted: TableQuery) -> bool:
     """Whether the columns of the published archive are asked for."""
     if compat not in (None, _MLYNARSKI):
         msg = f"{option('compat', compat)}: expected {_MLYNARSKI!r} or None"
@@ -362,11 +362,13 @@ def _is_published(compat: str | None, wanted: Wanted) -> bool:
 
 
 def _trees(
-    paths: Given | Sequence[Given], engine: str | type[Reader] | None, options: dict[str, Any]
+    paths: PathOrTree | Sequence[PathOrTree],
+    engine: str | type[Reader] | None,
+    options: dict[str, Any],
 ) -> Iterator[xr.DataTree]:
     """The tree of each path; what was opened here is closed when the next is opened."""
     known: set[str] = set()
-    for each in gathering.listed(paths):
+    for each in gathering.as_list(paths):
         if isinstance(each, xr.DataTree):
             gathering.check_whole(each, engine, options)
             yield each

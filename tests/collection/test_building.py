@@ -19,8 +19,8 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
+from neuroarrays.collection import build_tasks, sources
 from neuroarrays.collection import building as pipeline
-from neuroarrays.collection import making, sources
 from neuroarrays.collection.building import build
 from neuroarrays.errors import (
     FormatError,
@@ -357,10 +357,12 @@ def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
         put(self, view)
 
     joining = []
-    join = making.store.join
+    join = build_tasks.store.join
     with monkeypatch.context() as patch:
         patch.setattr(writing.Output, "_put", full)
-        patch.setattr(making.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1])
+        patch.setattr(
+            build_tasks.store, "join", lambda *a, **k: (joining.append(1), join(*a, **k))[1]
+        )
         with pytest.raises(WriteFailed, match=r"trials\.h5: no room left on the disk"):
             build(one, archive, **TENTHS)
     assert os.listdir(archive) == [".build"]
@@ -378,7 +380,7 @@ def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(making.store, "join", killed)
+        patch.setattr(build_tasks.store, "join", killed)
         with pytest.raises(KeyboardInterrupt):
             build(one, archive, **TENTHS)
     report = build(one, archive, **HERE, bin_width=0.05)
@@ -440,8 +442,8 @@ def test_a_session_that_cannot_be_aligned_is_reported(sessions, tmp_path, monkey
             raise ValueError(msg)
         return align(tree, *args, **kwargs)
 
-    align = making.align
-    monkeypatch.setattr(making, "align", broken)
+    align = build_tasks.align
+    monkeypatch.setattr(build_tasks, "align", broken)
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == [("b, trials", "ValueError: no such luck")]
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "c"]

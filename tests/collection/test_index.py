@@ -55,13 +55,13 @@ def kept(tmp_path, monkeypatch):
 def scanned(monkeypatch):
     """Names of the recordings that are opened for their rows in this process."""
     names = []
-    real = indexing.rows_of
+    real = indexing.scan_recording
 
     def noted(probe, *args):
         names.append(probe.name)
         return real(probe, *args)
 
-    monkeypatch.setattr(indexing, "rows_of", noted)
+    monkeypatch.setattr(indexing, "scan_recording", noted)
     return names
 
 
@@ -192,8 +192,10 @@ def test_a_unit_of_measurement_goes_along(folder):
 
 def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
     tables = [
-        layout.of_frame(pd.DataFrame({"path": "a", "x": [1, 2], "y": [1, 2], "z": [True, None]})),
-        layout.of_frame(pd.DataFrame({"path": "b", "x": ["p"], "y": [0.5]})),
+        layout.from_pandas(
+            pd.DataFrame({"path": "a", "x": [1, 2], "y": [1, 2], "z": [True, None]})
+        ),
+        layout.from_pandas(pd.DataFrame({"path": "b", "x": ["p"], "y": [0.5]})),
     ]
     frame = layout.to_pandas(joined(tables))
     assert frame["x"].tolist() == ["1", "2", "p"]
@@ -203,7 +205,7 @@ def test_a_column_that_is_text_in_one_file_and_numbers_in_another():
     apart = [pd.DataFrame({"a": [1.0]}) for _ in "ab"]
     for frame, unit in zip(apart, ("uV", "V"), strict=True):
         frame.attrs["units"] = {"a": unit}
-    both = layout.to_pandas(joined([layout.of_frame(frame) for frame in apart]))
+    both = layout.to_pandas(joined([layout.from_pandas(frame) for frame in apart]))
     assert both.attrs["units"] == {"a": "uV or V"}
 
 
@@ -211,7 +213,7 @@ def test_a_condition_on_numbers_of_several_units_is_refused():
     frames = {unit: pd.DataFrame({"amplitude": [1.0]}) for unit in ("uV", "V", "")}
     for unit, frame in frames.items():
         frame.attrs["units"] = {"amplitude": unit}
-    tables = {unit: layout.of_frame(frame) for unit, frame in frames.items()}
+    tables = {unit: layout.from_pandas(frame) for unit, frame in frames.items()}
     condition = parse("amplitude > 1")
     gathering.check_units(condition, joined([tables["uV"], tables[""]]))  # one does not say
     with pytest.raises(

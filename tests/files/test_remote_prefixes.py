@@ -143,7 +143,7 @@ def test_tables_of_a_prefix_read_each_file_once_though_children_open_them(
         for name in ("nbytes", "number"):
             options.pop(name)
         na.release()  # a child has nothing of its parent in memory
-        return indexing.scan_to(path, **options)
+        return indexing.scan_to_file(path, **options)
 
     monkeypatch.setenv("NEUROARRAYS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(indexing.guard, "in_child", in_child)

@@ -11,7 +11,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.collection.recipes import Recipe
 from neuroarrays.collection.sources import Source
-from neuroarrays.collection.surveys import Look, survey
+from neuroarrays.collection.surveys import SurveyTask, survey
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.files.locating import locate
 from neuroarrays.synthetic.trees import write_archive
@@ -121,7 +121,7 @@ def test_a_cluster_changes_nothing_and_what_it_lacks_is_named(cluster, archive):
 def test_a_task_on_a_cluster_that_does_not_come_back_is_ended(cluster, archive):
     there, gone = str(archive), str(archive.with_name("gone.nwb"))
     run = Runner(1, cluster.scheduler_address, False, silent)
-    looks = [Look(Recipe(), Source(locate(path)), True) for path in (there, gone)]
+    looks = [SurveyTask(Recipe(), Source(locate(path)), True) for path in (there, gone)]
     assert run(survey, looks, limit=lambda look: 1e-3 if look.path == there else 60.0) == []
     errors = dict(run.failures)
     assert "reading that does not end within" in errors[there]

@@ -1,4 +1,4 @@
-"""The tasks of a build: one session and stimulus aligned and saved, and parts put together."""
+"""The tasks of a build: align and save one session and stimulus, and join the parts of a stimulus."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.tasks.runner import Outcome, error_text
 from neuroarrays.tree.selection import select_units
 
-#: Folder in that of a build for files that are whole and have no name yet.
+#: Folder in a build's folder for joined files that do not have their final name yet.
 JOINED = "joined"
-#: Bytes of parts that are put together in a second, at the very least.
+#: Lowest speed at which parts are joined, bytes per second.
 _PER_SECOND = 5 << 20
-#: The session that a worker is at, opened once for all its stimuli.
+#: The session that a worker is busy with, which is opened once for all its stimuli.
 _trees: state.Cache[xr.DataTree] = state.Cache(0, lambda _: 1)
-#: Warnings that are caught in one thread are caught in all.
-_one_at_a_time = state.Lock()
+#: Held while warnings are caught, which Python does for all threads at a time.
+_warnings_lock = state.Lock()
 
 
 def forget() -> None:
-    """Let go of the session that this process is at."""
+    """Close the session that this process has open."""
     _trees.release()
 
 
@@ -63,17 +63,17 @@ def make_part(job: Job) -> Outcome:
 
 
 def _opened(job: Job) -> xr.DataTree:
-    """The areas and units of a session that are asked for."""
-    wanted: dict[str, Any] = {} if job.alone else {"sessions": [job.session]}
+    """Open the areas and units of a session that the job needs."""
+    choices: dict[str, Any] = {} if job.is_only else {"sessions": [job.session]}
     if job.areas:
-        wanted["areas"] = list(job.areas)
-    tree = job.source.open(**wanted)
+        choices["areas"] = list(job.areas)
+    tree = job.source.open(**choices)
     return tree if job.recipe.units is None else select_units(tree, job.recipe.units)
 
 
 @dataclass(frozen=True)
 class Join:
-    """Parts of one stimulus, and the file that they become.
+    """The task of joining the parts of one stimulus to a file.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Join:
 
     @property
     def path(self) -> str:
-        """Of the file."""
+        """Path of the file."""
         return self.whole
 
     def __str__(self) -> str:
@@ -102,36 +102,48 @@ class Join:
 
     @property
     def seconds(self) -> float:
-        """How long putting them together may take."""
+        """The longest time that joining may take, s."""
         return sum(map(os.path.getsize, self.parts)) / _PER_SECOND
 
 
 @dataclass(frozen=True)
 class Joined:
-    """What became of a `Join`: its file, notes, what a layout has no place for, or a full disk."""
+    """The result of a `Join`.
+
+    Attributes
+    ----------
+    block, whole : str
+        The stimulus, and the path of the file.
+    notes : tuple of str
+        Warnings.
+    left_out : tuple of str
+        Data that the layout cannot store.
+    disk_full : WriteFailed, optional
+        The error of a full disk.
+    """
 
     block: str
     whole: str
     notes: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    no_room: WriteFailed | None = None
+    left_out: tuple[str, ...] = ()
+    disk_full: WriteFailed | None = None
 
 
 def join_parts(join: Join) -> Outcome:
-    """Put the parts of one stimulus together."""
+    """Join the parts of one stimulus."""
     notes: list[str] = []
-    left: list[str] = []
+    left_out: list[str] = []
     try:
-        with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
+        with _warnings_lock, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             store.join(join.parts, join.whole, layout=join.layout, overwrite=True)
-    except WriteFailed as error:  # the disk is full: of the other files too
-        return Outcome(join.block, Joined(join.block, join.whole, no_room=error))
+    except WriteFailed as error:  # the disk is full, so the other files cannot be written either
+        return Outcome(join.block, Joined(join.block, join.whole, disk_full=error))
     except Exception as error:
         return Outcome(join.block, error=error_text(error))
     for warning in caught:
         if isinstance(warning.message, LeftOut):
-            left += warning.message.left
+            left_out += warning.message.left
         elif warning.category is UserWarning:
             notes.append(str(warning.message))
-    return Outcome(join.block, Joined(join.block, join.whole, tuple(notes), tuple(left)))
+    return Outcome(join.block, Joined(join.block, join.whole, tuple(notes), tuple(left_out)))

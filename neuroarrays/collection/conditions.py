@@ -1,4 +1,4 @@
-"""Rows of a table that fit a condition, in the grammar of `select_units`."""
+"""Conditions on the rows of a table, in the grammar of `select_units`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,46 @@ from neuroarrays.tree.selection import range_of
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of which tables the rows are what.
-_CALLED = {UNITS: "unit", PRESENTATIONS: "presentation", SESSIONS: "session", CATALOG: "area"}
-#: Parts of a condition, and sessions, that a message speaks of one by one.
+#: Table -> the name of one of its rows, for messages.
+_ROW_NAMES = {UNITS: "unit", PRESENTATIONS: "presentation", SESSIONS: "session", CATALOG: "area"}
+#: The most parts of a condition, and the most sessions, that a message lists.
 _PARTS, _SESSIONS = 6, 6
 
 
 def check_names(condition: Query, columns: list[str], table: str) -> None:
-    """Refuse a condition on a column that there is not.
+    """Refuse a condition on a column that does not exist.
 
     Raises
     ------
     NotInTree
-        Names the column, and those that there are.
+        If a column does not exist. The error lists those that do.
     """
     for name in condition.names:
         if name not in columns:
-            raise NotInTree(f"column of the {_CALLED[table]}s", name, columns)
+            raise NotInTree(f"column of the {_ROW_NAMES[table]}s", name, columns)
 
 
-def fitting(condition: Query, frame: pd.DataFrame) -> np.ndarray:
-    """Which rows fit: (row,) bool.
+def fitting_rows(condition: Query, frame: pd.DataFrame) -> np.ndarray:
+    """Return which rows fit a condition.
 
     Parameters
     ----------
     condition : Query
-        Parsed.
+        The condition.
     frame : DataFrame
-        Has its columns at least; what a recording lacks is missing there, and fits neither a
-        condition nor its `not`.
+        A table with at least the columns of the condition. A missing value fits neither a condition
+        nor its `not`.
+
+    Returns
+    -------
+    (row,) bool
     """
     return condition.where(_reader(frame), len(frame))
 
 
 def _reader(frame: pd.DataFrame) -> Any:
+    """Return a function from the name of a column to its values, with categories as codes."""
+
     def column(name: str) -> Any:
         values = frame[name]
         if values.dtype != "category":
@@ -61,40 +67,42 @@ def _reader(frame: pd.DataFrame) -> Any:
 
 
 def nothing_left(condition: Query, frame: pd.DataFrame, table: str) -> NothingLeft:
-    """The error for a condition that no row fits: what each part alone would fit, by session.
+    """Return the error for a condition that no row fits.
+
+    Its message has the number of rows that fit each part of the condition, in all and by session.
 
     Parameters
     ----------
     condition : Query
-        What fits nothing.
+        The condition.
     frame : DataFrame
         All rows, with the columns of the condition and with path, block and session.
     table : str
-        Which table.
+        Name of the table.
     """
-    return NothingLeft("; ".join(_why(condition, frame, table)))
+    return NothingLeft("; ".join(_reasons(condition, frame, table)))
 
 
-def _why(condition: Query, frame: pd.DataFrame, table: str) -> Iterator[str]:
+def _reasons(condition: Query, frame: pd.DataFrame, table: str) -> Iterator[str]:
+    """Yield the parts of the message of `nothing_left`."""
     parts = condition.conditions[:_PARTS]
     fits = [part.where(_reader(frame), len(frame)) for part in parts]
-    more = len(condition.conditions) - len(parts)
-    each = [f"{p.text!r} alone fits {fit.sum():,}" for p, fit in zip(parts, fits, strict=True)]
-    each += [f"{many(more, 'more condition')}"] if more else []
-    called = f"{_CALLED[table]} of {len(frame):,}"
-    yield f"{quoted(condition.text)} fits no {called}: {', '.join(each)}"
-    for name in list(
-        dict.fromkeys(
-            n for p, fit in zip(parts, fits, strict=True) if not fit.any() for n in p.names
-        )
-    )[:_PARTS]:
+    n_more = len(condition.conditions) - len(parts)
+    counts = [f"{p.text!r} alone fits {fit.sum():,}" for p, fit in zip(parts, fits, strict=True)]
+    if n_more:
+        counts.append(many(n_more, "more condition"))
+    row_name = f"{_ROW_NAMES[table]} of {len(frame):,}"
+    yield f"{quoted(condition.text)} fits no {row_name}: {', '.join(counts)}"
+    failing = [part for part, fit in zip(parts, fits, strict=True) if not fit.any()]
+    columns = dict.fromkeys(name for part in failing for name in part.names)
+    for name in list(columns)[:_PARTS]:
         yield range_of(name, [frame[name].to_numpy()])
     if len(parts) > 1:
         yield from _by_session(frame, fits)
 
 
 def _by_session(frame: pd.DataFrame, fits: list[np.ndarray]) -> Iterator[str]:
-    """How many rows of each session fit each part; those first in which the parts fit most."""
+    """Yield how many rows of each session fit each part, beginning with the sessions that fit best."""
     import pandas as pd
 
     counts = pd.DataFrame({number: fit for number, fit in enumerate(fits)})
@@ -104,9 +112,9 @@ def _by_session(frame: pd.DataFrame, fits: list[np.ndarray]) -> Iterator[str]:
     best = counted.assign(least=counted.min(axis=1), total=counted.sum(axis=1))
     best = best.sort_values(["least", "total"], ascending=False, kind="stable")
     names = [key[-1] if isinstance(key, tuple) else key for key in best.index]
-    shown = [
+    texts = [
         f"{name} {', '.join(f'{number:,}' for number in row)}"
         for name, row in zip(names, best[list(counts.columns)].to_numpy(), strict=True)
     ]
-    rest = f" and {len(shown) - _SESSIONS:,} more sessions" if len(shown) > _SESSIONS else ""
-    yield f"by session: {'; '.join(shown[:_SESSIONS])}{rest}"
+    rest = f" and {len(texts) - _SESSIONS:,} more sessions" if len(texts) > _SESSIONS else ""
+    yield f"by session: {'; '.join(texts[:_SESSIONS])}{rest}"
