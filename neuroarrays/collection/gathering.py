@@ -239,14 +239,7 @@ def parts_of(
 ) -> tuple[list[Rows], ScanRequest]:
     """Return the rows of all paths and trees; those from a cache or an index are not read yet.
 
-    Parameters
-    ----------
-    query, paths, engine, options
-        As for `frame_of`.
-    choices : dict, optional
-        The choices of rows, which trees do not accept.
-    looking : bool
-        Whether to scan the recordings in a folder even if the folder has an index.
+    The parameters are those of `frame_of`. `looking` scans recordings even if their folder has an index.
 
     Raises
     ------

@@ -9,7 +9,6 @@ file may crash without harm (`neuroarrays.files.guard`).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -46,10 +45,9 @@ from neuroarrays.schema import given
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Up to this number recordings are opened in this process, as a child takes a second to start.
-_FEW = 4
-#: Default number of child processes, and the number of the first.
-_WORKERS, _FIRST_CHILD = 4, 1000
+#: Up to this number recordings are opened in this process, as a child takes a second to start; default
+#: number of child processes, and the number of the first.
+_FEW, _WORKERS, _FIRST_CHILD = 4, 4, 1000
 #: Path of a recording -> its entry, and its rows of one table.
 Fresh = dict[str, tuple[Entry, Any]]
 #: Size of the tables of a recording, for the time limit of a child, bytes.
@@ -121,33 +119,31 @@ def updated_rows(recordings: Sequence[Recording], request: ScanRequest) -> list[
     cached = {root: _cached(root, request) for root in by_root}
     outdated = []
     for root, group in by_root.items():
-        stored = cached[root]
-        entries = [] if stored is None else stored.entries
-        usable = [entry for entry in entries if entry.is_whole or request.skip_damaged]
-        stamp_of_cached = {entry.path: entry.stamp for entry in usable}
+        table = cached[root]
+        cached_stamps = {
+            entry.path: entry.stamp
+            for entry in (table.entries if table is not None else ())
+            if entry.is_whole or request.skip_damaged
+        }
         for recording in group:
-            stamp = stamp_of_cached.get(recording.path)
-            if stamp is None or not stamp or stamp != stamps[recording.path]:
+            path = recording.path
+            if not cached_stamps.get(path) or cached_stamps[path] != stamps[path]:
                 outdated.append(recording)
-                if stamp is not None:
-                    request.notes.append(
-                        f"{recording.path} changed since it was indexed; it was read again"
-                    )
+                if path in cached_stamps:
+                    request.notes.append(f"{path} changed since it was indexed; it was read again")
     fresh, error = scan_recordings(outdated, stamps, request)
-    error = error and _hinted(error, len(recordings))
     results = [
         _extended(root, cached[root], group, fresh[request.table], request)
         for root, group in by_root.items()
     ]
-    for table in [name for name in fresh if name != request.table and request.keeps]:
-        also = replace(request, table=table)
+    for name in [name for name in fresh if name != request.table and request.keeps]:
+        other = replace(request, table=name)
         for root, group in by_root.items():
-            _extended(root, _cached(root, also), group, fresh[table], also)
+            _extended(root, _cached(root, other), group, fresh[name], other)
     if error is not None:
-        raise error
-    request.notes += [
-        n for rows in results for e in rows.entries for n in e.notes if not e.is_whole
-    ]
+        raise _hinted(error, len(recordings))
+    damaged = [entry for rows in results for entry in rows.entries if not entry.is_whole]
+    request.notes += [note for entry in damaged for note in entry.notes]
     return results
 
 
@@ -172,7 +168,6 @@ def _extended(
     request: ScanRequest,
 ) -> Rows:
     """Return the rows of the recordings in one folder, and add new rows to the cached table."""
-    entries = [] if cached is None else cached.entries
     added = {r.path: fresh[r.path] for r in members if r.path in fresh}
     paths = [r.path for r in members]
     if not added and cached is not None:
@@ -180,7 +175,7 @@ def _extended(
     before: dict[str, tuple[Entry, pa.Table]] = {}
     if cached is not None and cached.entries:
         table_before, start = cached.read(None), 0
-        for entry in entries:
+        for entry in cached.entries:
             is_gone = entry.path not in paths and not stamp_of(locate(entry.path))
             if entry.path not in fresh and not is_gone:
                 before[entry.path] = entry, table_before.slice(start, entry.n_rows)
@@ -245,7 +240,7 @@ def scan_recordings(
     fresh: dict[str, Fresh] = {request.table: {}}
     first_error: NeuroArraysError | None = None
     is_few = len(recordings) <= _FEW and request.workers is None
-    run_all = _here if is_few or not _is_plain(request.options) else _in_children
+    run_all = _here if is_few or not guard.is_json(request.options) else _in_children
     with Bar(None, f"indexing {request.table}", len(recordings), of_bytes=False) as bar:
         for recording, outcome in run_all(recordings, request):
             bar.at(recording.location.name)
@@ -261,15 +256,6 @@ def scan_recordings(
             else:
                 first_error = first_error or outcome
     return fresh, first_error
-
-
-def _is_plain(options: dict[str, Any]) -> bool:
-    """Return whether options can be sent to another process as JSON."""
-    try:
-        json.dumps(options)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _hinted(error: NeuroArraysError, total: int) -> NeuroArraysError:

@@ -1,9 +1,9 @@
-"""The recordings that paths stand for: files, and folders that one reader opens as one.
+"""The recordings at a path: a file, a folder that a reader opens as one, or the recordings in a folder.
 
-A folder in which sessions lie in files of their own stands for these files, each with its own reader where
-they are of several formats; one that no reader knows, for what is in the folders below it. Looking into
-every file of a folder takes milliseconds each, so what was found is kept beside the tables; files that are
-added later are the only ones that are looked at again.
+A folder with one file per session contains these recordings, which may have different formats and
+readers. A folder that no reader recognises contains the recordings in the folders below it. Recognising a
+file takes milliseconds, so the result for each folder is cached beside the tables, and only files that
+are added or changed later are looked at again.
 """
 
 from __future__ import annotations
@@ -34,25 +34,26 @@ from neuroarrays.formats.door import checked_probe, reader_of, readers_of
 from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.sessions import find
 
-#: Levels of folders below one that no reader knows.
+#: How many levels of folders are searched below one that no reader recognises.
 _DEPTH = 4
-_LOOKED = "folders.json"
+#: The cached results for folders.
+_FOLDERS = "folders.json"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is opened and indexed as one.
+    """A file or folder that a reader opens as one.
 
     Attributes
     ----------
     location : Location
         Where it lies.
     engine : str
-        The reader, by name or address; "" where it is found by looking.
+        The reader, by name or address; "" for the one that recognises the recording.
     root : str
-        Path of the folder with which it is kept: the one that was given, or the one it is in.
+        Path of the folder whose table it belongs to: the folder that the user gave, or its own.
     status : Status, optional
-        What is there, if it was looked at.
+        The status of the file or folder, if it was looked up.
     """
 
     location: Location
@@ -62,7 +63,7 @@ class Recording:
 
     @property
     def path(self) -> str:
-        """The absolute path, or the address without what is secret."""
+        """The absolute path, or the address without secrets."""
         return self.location.path
 
 
@@ -73,9 +74,9 @@ class Listing:
     Attributes
     ----------
     recordings : list of Recording
-        Each once, in the order of the paths and of the names in a folder.
+        The recordings, each once, in the order of paths and of names in a folder.
     notes : list of str
-        What was passed over.
+        What was left out.
     """
 
     recordings: list[Recording] = field(default_factory=list)
@@ -83,54 +84,54 @@ class Listing:
 
 
 def stamps_of(recordings: Sequence[Recording]) -> list[list[int]]:
-    """The stamp of each recording; of those behind an address, several at a time."""
+    """Return the stamp of each recording; remote ones are looked up several at a time."""
     with ThreadPoolExecutor(MOST if any(r.location.waits for r in recordings) else 1) as threads:
         return list(threads.map(lambda r: stamp_of(r.location, r.status), recordings))
 
 
 class TableCache:
-    """The folder of the user's cache in which the tables of one root are kept.
+    """The folder in the user's cache with the tables over the recordings of one folder.
 
     Parameters
     ----------
     root : str
         Path of the folder that the recordings are in.
     engine : str
-        The reader asked for, or "".
+        The requested reader; "" for the one that recognises a recording.
     options : dict
-        Of the reader.
+        Options of the reader.
     """
 
     def __init__(self, root: str, engine: str, options: dict[str, Any]):
         top = sidecars.folder("tables")
-        asked_for = json.dumps([root, engine, options], sort_keys=True, default=repr)
-        name = hashlib.sha256(asked_for.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        # Another version may open files in another way.
+        key = json.dumps([root, engine, options], sort_keys=True, default=repr)
+        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        # Other versions have their own folders, as they may read files differently.
         self.folder = None if top is None else top / f"{VERSION}-{__version__}" / name
 
     def table(self, name: str) -> Path | None:
-        """The file of a table; None where nothing is kept."""
+        """Return the file of a table; None if there is no cache folder."""
         return None if self.folder is None else self.folder / f"{name}.parquet"
 
     def touch(self) -> None:
-        """Note that its tables were used: those of the least recently used roots go first."""
+        """Record that the tables were used now."""
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 os.utime(self.folder)
 
     def evict(self) -> None:
-        """Delete the least recently used roots, but not this one, until all take no more than they may."""
+        """Delete the tables of least recently used folders until the cache is within its limit."""
         self.touch()
         top = sidecars.folder("tables")
         if top is None:
             return
-        kept = []
+        folders = []
         for folder in top.glob("*/*"):
             with contextlib.suppress(OSError):
                 size = sum(file.stat().st_size for file in folder.iterdir())
-                kept.append((folder.stat().st_mtime_ns, size, folder))
-        total = sum(size for _, size, _ in kept)
-        for _, size, folder in sorted(kept):
+                folders.append((folder.stat().st_mtime_ns, size, folder))
+        total = sum(size for _, size, _ in folders)
+        for _, size, folder in sorted(folders):
             if total <= sidecars.LIMIT:
                 return
             if folder != self.folder:
@@ -138,38 +139,38 @@ class TableCache:
                 total -= size
 
     def read_folders(self) -> dict[str, Any]:
-        """What was found in folders: path -> stamps of its entries, reader, members and notes."""
+        """Return folder -> stamps of its entries, reader, members and notes, as cached."""
         try:
             assert self.folder is not None
-            content = json.loads((self.folder / _LOOKED).read_bytes())
+            content = json.loads((self.folder / _FOLDERS).read_bytes())
         except (AssertionError, OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 
     def write_folders(self, looked: dict[str, Any]) -> None:
-        """Write what was found in folders; silently nothing where that fails."""
+        """Cache the results for folders; if writing fails, nothing is cached."""
         if self.folder is not None:
             with contextlib.suppress(OSError, NeuroArraysError):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with written(self.folder / _LOOKED, overwrite=True) as work:
+                with written(self.folder / _FOLDERS, overwrite=True) as work:
                     work.write_text(json.dumps(looked, separators=(",", ":")))
 
 
 def recordings_of(
     path: Any, engine: str | type[Reader] | None, options: dict[str, Any], keeps: bool
 ) -> Listing:
-    """The recordings that one path stands for.
+    """Return the recordings at one path.
 
     Parameters
     ----------
     path : str or path
         A file, folder, archive or address.
     engine : str or type of Reader, optional
-        The reader; found by looking unless given.
+        The reader (default: the one that recognises a recording).
     options : dict
-        Of the reader.
+        Options of the reader.
     keeps : bool
-        Whether what was found in folders is kept and used.
+        Whether cached results for folders are used, and new ones are cached.
 
     Raises
     ------
@@ -181,53 +182,57 @@ def recordings_of(
     if not probe.is_folder:
         return Listing([Recording(probe.location, name, probe.parent.path, probe.status)])
     cache = TableCache(probe.path, name, options)
-    before = cache.read_folders() if keeps else {}
-    looked: dict[str, Any] = {}
+    folders_before = cache.read_folders() if keeps else {}
+    folders_now: dict[str, Any] = {}
     listing = Listing()
-    for member, reader in _inside(probe, engine, before, looked, listing.notes, 0):
+    for member, reader in _inside(probe, engine, folders_before, folders_now, listing.notes, 0):
         status = member.status_if_known
         listing.recordings.append(Recording(member.location, reader, probe.path, status))
-    if keeps and looked != before:
-        cache.write_folders(looked)
+    if keeps and folders_now != folders_before:
+        cache.write_folders(folders_now)
     if not listing.recordings:
-        reader_of(probe, engine)  # which says what is there instead
+        reader_of(probe, engine)  # raises an error that describes what is there instead
     return listing
 
 
 def _inside(
     folder: Probe,
     engine: str | type[Reader] | None,
-    before: dict[str, Any],
-    looked: dict[str, Any],
+    folders_before: dict[str, Any],
+    folders_now: dict[str, Any],
     notes: list[str],
     depth: int,
 ) -> Iterator[tuple[Probe, str]]:
-    """The recordings in a folder with their readers, or the folder itself; and what was found."""
-    local = folder.location.local_path is not None  # elsewhere each would be a request
-    stamps = {c.name: list(c.status.stamp) if local else [] for c in folder.children}
-    known = before.get(folder.path)
-    if known is None or known["stamps"] != stamps:
-        known = _added(folder, stamps, known) or _looked(folder, engine, stamps)
-    looked[folder.path] = known
-    notes += known["notes"]
-    if known["engine"] == "":
-        each = known.get("each", {})
+    """Yield the recordings in a folder, or the folder itself, with their readers.
+
+    The result for each folder is taken from `folders_before` if nothing has changed, and is put into
+    `folders_now`.
+    """
+    is_local = folder.location.local_path is not None  # each status of a remote file is a request
+    stamps = {c.name: list(c.status.stamp) if is_local else [] for c in folder.children}
+    facts = folders_before.get(folder.path)
+    if facts is None or facts["stamps"] != stamps:
+        facts = _added(folder, stamps, facts) or _looked(folder, engine, stamps)
+    folders_now[folder.path] = facts
+    notes += facts["notes"]
+    if facts["engine"] == "":
+        readers = facts.get("each", {})
         for child in folder.children:
-            if child.name in each:
-                yield child, each[child.name]
+            if child.name in readers:
+                yield child, readers[child.name]
             elif depth < _DEPTH and child.kind == FOLDER and not child.container:
-                yield from _inside(child, engine, before, looked, notes, depth + 1)
-    elif known["members"] is None:
-        yield folder, known["engine"]
+                yield from _inside(child, engine, folders_before, folders_now, notes, depth + 1)
+    elif facts["members"] is None:
+        yield folder, facts["engine"]
     else:
-        for member in known["members"]:
-            yield folder.child(member), known["engine"]
+        for member in facts["members"]:
+            yield folder.child(member), facts["engine"]
 
 
 def _looked(
     folder: Probe, engine: str | type[Reader] | None, stamps: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a folder is: by which reader it is opened, and whether its members are."""
+    """Look at a folder; return which reader opens it, or the recordings in it."""
     facts: dict[str, Any] = {"stamps": stamps, "engine": "", "members": None, "notes": []}
     try:
         reader = reader_of(folder, engine)
@@ -243,24 +248,24 @@ def _looked(
     if reader.opens_members and asked(reader.claims, folder):
         try:
             sessions = reader.list_sessions(folder)
-        except (FormatError, MissingPath):  # two files are one session: each is opened by itself
+        except (FormatError, MissingPath):  # two files have the same session name
             sessions = find(folder, reader.claims)
-        places = [
+        locations = [
             session.location if isinstance(session, Probe) else locate(session.path)
             for session in sessions.values()
             if isinstance(session, Probe | FormatError)
         ]
-        inside = [_below(place.path, folder.path) for place in places]
-        if inside and all(inside):
-            facts |= {"members": inside, "notes": list(getattr(sessions, "notes", []))}
+        members = [_below(location.path, folder.path) for location in locations]
+        if members and all(members):
+            facts |= {"members": members, "notes": list(getattr(sessions, "notes", []))}
     return facts
 
 
 def _readers_of_files(folder: Probe) -> dict[str, str]:
-    """The reader of each recording in a folder with several formats, by name.
+    """Return file name -> reader for the recordings in a folder with several formats.
 
-    A file that no reader recognises, with the ending of one that is recognised, may be damaged: it is
-    given to the same reader, which says so.
+    A file that no reader recognises may be damaged. If another file has the same suffix, it is given to
+    the reader of that file, which then reports the damage.
     """
     files = [child for child in folder.children if child.kind != FOLDER or child.container]
     readers = {file: reader_of(file, None) for file in files if readers_of(file)}
@@ -270,26 +275,29 @@ def _readers_of_files(folder: Probe) -> dict[str, str]:
 
 
 def _below(path: str, folder: str) -> str:
-    """The path below a folder, with /; "" where it is not."""
+    """Return a path relative to a folder, with slashes; "" if it is not below the folder."""
     rest = path.removeprefix(folder.rstrip("/\\"))
     return rest[1:].replace("\\", "/") if rest != path and rest[:1] in ("/", "\\") else ""
 
 
 def _added(
-    folder: Probe, stamps: dict[str, Any], known: dict[str, Any] | None
+    folder: Probe, stamps: dict[str, Any], facts: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """What a folder is whose files were added to, changed or removed; None where it has to be looked at."""
-    if known is None or not known["members"]:
+    """Return the updated result for a folder in which files were added, changed or removed.
+
+    None if the folder has to be looked at again.
+    """
+    if facts is None or not facts["members"]:
         return None
-    if any("/" in member for member in known["members"]):
+    if any("/" in member for member in facts["members"]):
         return None
-    format_ = registry.named(known["engine"])
-    members = set(known["members"])
-    fresh = [name for name, stamp in stamps.items() if known["stamps"].get(name) != stamp]
+    format_ = registry.named(facts["engine"])
+    members = set(facts["members"])
+    changed = [name for name, stamp in stamps.items() if facts["stamps"].get(name) != stamp]
     if format_ is None:
         return None
     reader = format_.load()
-    if any(not asked(reader.claims, folder.child(name)) for name in fresh):
+    if any(not asked(reader.claims, folder.child(name)) for name in changed):
         return None
-    there = [name for name in stamps if name in members or name in fresh]
-    return known | {"stamps": stamps, "members": there} if there else None
+    names = [name for name in stamps if name in members or name in changed]
+    return facts | {"stamps": stamps, "members": names} if names else None

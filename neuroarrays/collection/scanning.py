@@ -1,7 +1,7 @@
-"""The rows that one recording adds to the tables over many: of its units, presentations, sessions, areas.
+"""The rows of one recording in the tables over many recordings: units, presentations, sessions, areas.
 
-Made from the nodes of a tree, without building the tree. A column that a file has under the name of one
-of the columns that say where a row lies is called ``<name>_in_file``.
+They are made from the nodes of a tree, without building the tree. If a file has a column with the name of
+one of our own columns (such as ``session``), it is called ``<name>_in_file``.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from neuroarrays.tree.records import AreaRecord, SessionRecord, TreeContents
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The tables that there are.
+#: Names of the tables.
 UNITS, PRESENTATIONS, SESSIONS, CATALOG = "units", "presentations", "sessions", "catalog"
 TABLES = (UNITS, PRESENTATIONS, SESSIONS, CATALOG)
 TABLE, SPIKES, DURATION = "table", "spikes", "duration"
-#: Columns that say where a row lies, at the front and at the end of each table. Paths are long, and
-#: pandas prints the first columns of a table whole.
+#: Columns that tell where a row is from, at the front and at the end of each table. Long ones, such as
+#: paths, are at the end, as pandas prints the first columns in full.
 FIRST = (rows.BLOCK, rows.SESSION, rows.AREA, TABLE)
 LAST = (rows.ROW, rows.NODE, rows.FORMAT, rows.STAMP, rows.PATH)
-#: Attributes of a session that are no fact about the recording.
+#: Attributes of a session that are not facts about the recording.
 _NO_FACTS = ("notes", "metadata_in_file")
-#: Some rows: the values of each column, (row,) each or one for all.
+#: Some rows: column -> values, (row,), or one value for all rows.
 Piece = dict[str, Any]
 
 
 @dataclass
 class Columns:
-    """The rows of one recording, column by column: no DataFrame is made of each.
+    """The rows of one recording as columns, which is faster than a DataFrame for each.
 
     Attributes
     ----------
     values : dict of str to (row,) array
-        In the order of the table.
+        Columns in the order of the table.
     units : dict of str to str
         Column -> unit of measurement.
     notes : list of str
-        What the reader says.
+        Notes of the reader.
     """
 
     values: dict[str, np.ndarray]
@@ -55,7 +55,7 @@ class Columns:
     notes: list[str] = field(default_factory=list)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame."""
+        """Return the rows as a DataFrame, with units of measurement in ``attrs["units"]``."""
         import pandas as pd
 
         frame = pd.DataFrame(self.values)
@@ -64,42 +64,42 @@ class Columns:
 
 
 def scan_nodes(table: str, path: str, nodes: Mapping[str, xr.Dataset], source: str = "") -> Columns:
-    """The rows of one tree.
+    """Return the rows of one tree in a table.
 
     Parameters
     ----------
     table : {"units", "presentations", "sessions", "catalog"}
-        Which table.
+        Name of the table.
     path : str
-        Of the recording, as it stands in the rows.
+        Path of the recording, for the rows.
     nodes : mapping of str to Dataset
         All nodes by path; "/" or "" is the root.
     source : str, optional
-        The format; what the root says unless given.
+        The format of the recording (default: what the root states).
 
     Returns
     -------
     Columns
     """
-    named = {name.strip("/"): node for name, node in nodes.items()}
-    facts = contents.of_groups({name or "/": node for name, node in named.items()})
-    measured: dict[str, str] = {}
+    by_path = {name.strip("/"): node for name, node in nodes.items()}
+    facts = contents.of_groups({name or "/": node for name, node in by_path.items()})
+    units: dict[str, str] = {}
     pieces: Iterator[Piece]
     if table == UNITS:
-        pieces = _units(facts, named, measured)
+        pieces = _units(facts, by_path, units)
     elif table == PRESENTATIONS:
-        pieces = _presentations(facts, named, measured)
+        pieces = _presentations(facts, by_path, units)
     elif table == SESSIONS:
-        pieces = _sessions(facts, named)
+        pieces = _sessions(facts, by_path)
     else:
         pieces = _catalog(facts.rows())
     content = columns_of(list(pieces), path, source or facts.source)
-    content.units = {n: u for n, u in measured.items() if u and n in content.values}
+    content.units = {name: u for name, u in units.items() if u and name in content.values}
     return content
 
 
 def columns_of(pieces: Sequence[Piece], path: str, source: str) -> Columns:
-    """Pieces one below the other, with the path and format of all, in the order of columns of a table."""
+    """Stack pieces, add the path and format of the recording, and order the columns."""
     sizes = [_size(piece) for piece in pieces]
     names = dict.fromkeys(name for piece in pieces for name in piece)
     columns = {name: _column([piece.get(name) for piece in pieces], sizes) for name in names}
@@ -114,11 +114,12 @@ def columns_of(pieces: Sequence[Piece], path: str, source: str) -> Columns:
 
 
 def _size(piece: Piece) -> int:
+    """Return the number of rows of a piece."""
     return max((np.size(v) for v in piece.values() if isinstance(v, np.ndarray)), default=1)
 
 
 def _column(values: Sequence[Any], sizes: Sequence[int]) -> np.ndarray:
-    """A column of all pieces: (row,); missing, NaN or None, in the rows of a piece that lacks it."""
+    """Return a column of all pieces, (row,); it is NaN or None in the rows of pieces that lack it."""
     parts = []
     for value, size in zip(values, sizes, strict=True):
         if isinstance(value, np.ndarray):
@@ -131,25 +132,29 @@ def _column(values: Sequence[Any], sizes: Sequence[int]) -> np.ndarray:
             part = np.empty(size, object)
             part.fill(value)
         parts.append(part)
-    known = [p for p, value in zip(parts, values, strict=True) if value is not None]
-    kinds = {part.dtype.kind for part in known}
-    if len(known) < len(parts) and kinds <= set("iuf"):
-        whole = [
+    present = [p for p, value in zip(parts, values, strict=True) if value is not None]
+    dtype_kinds = {part.dtype.kind for part in present}
+    if len(present) < len(parts) and dtype_kinds <= set("iuf"):
+        filled = [
             p if v is not None else np.full(p.size, np.nan)
             for p, v in zip(parts, values, strict=True)
         ]
-        return np.concatenate(whole)
-    if len(kinds) > 1 and not kinds <= set("iuf"):
+        return np.concatenate(filled)
+    if len(dtype_kinds) > 1 and not dtype_kinds <= set("iuf"):
         parts = [part.astype(object) for part in parts]
     return np.concatenate(parts)
 
 
-def _own(columns: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
-    """Columns of a file, under names that no column of ours has."""
-    return {f"{n}_in_file" if n in taken else printable(n): column for n, column in columns.items()}
+def _renamed(columns: Mapping[str, Any], reserved: Sequence[str]) -> dict[str, Any]:
+    """Rename the columns of a file that have the name of one of our columns."""
+    return {
+        f"{name}_in_file" if name in reserved else printable(name): column
+        for name, column in columns.items()
+    }
 
 
-def _place(session: SessionRecord) -> Piece:
+def _origin(session: SessionRecord) -> Piece:
+    """Return the columns that tell which session a row is from."""
     block = {rows.BLOCK: session.block} if session.block else {}
     return block | {rows.SESSION: session.name}
 
@@ -160,22 +165,22 @@ def _place(session: SessionRecord) -> Piece:
 def _units(
     facts: TreeContents, nodes: Mapping[str, xr.Dataset], measured: dict[str, str]
 ) -> Iterator[Piece]:
-    """The columns of each area."""
+    """Yield the rows of each area; `measured` collects column -> unit of measurement."""
     for session in facts.sessions:
         for area in session.areas:
-            place = _place(session) | {rows.AREA: area.name, rows.NODE: area.path}
+            origin = _origin(session) | {rows.AREA: area.name, rows.NODE: area.path}
             for columns in _of_area(nodes, area, measured):
-                yield place | columns
+                yield origin | columns
 
 
 def _of_area(
     nodes: Mapping[str, xr.Dataset], area: AreaRecord, measured: dict[str, str]
 ) -> Iterator[Piece]:
-    """The columns along units of the nodes of an area; those of the same units together."""
-    known: list[Piece] = []
+    """Yield the columns along units in the nodes of an area; nodes with the same units share rows."""
+    pieces: list[Piece] = []
     for path, node in nodes.items():
-        inside = path == area.path or groups.below(path, area.path)
-        if not inside or schema.UNIT not in node.sizes:
+        in_area = path == area.path or groups.below(path, area.path)
+        if not in_area or schema.UNIT not in node.sizes:
             continue
         size = node.sizes[schema.UNIT]
         along = {str(n): v for n, v in node.variables.items() if v.dims == (schema.UNIT,)}
@@ -183,14 +188,14 @@ def _of_area(
         columns = {name: v.values for name, v in along.items()}
         ids = columns.pop(schema.UNIT, np.arange(size))
         counts = columns.pop(schema.ROW_SIZE, None)
-        columns = _own(columns, (*FIRST, *LAST, SPIKES))
+        columns = _renamed(columns, (*FIRST, *LAST, SPIKES))
         columns |= {} if counts is None else {SPIKES: counts}
-        together = next((c for c in known if np.array_equal(c[schema.UNIT], ids)), None)
-        if together is None:
-            known.append({schema.UNIT: ids} | columns | {rows.ROW: np.arange(size)})
+        same_units = next((p for p in pieces if np.array_equal(p[schema.UNIT], ids)), None)
+        if same_units is None:
+            pieces.append({schema.UNIT: ids} | columns | {rows.ROW: np.arange(size)})
         else:
-            together.update({name: c for name, c in columns.items() if name not in together})
-    yield from known
+            same_units.update({name: c for name, c in columns.items() if name not in same_units})
+    yield from pieces
 
 
 # ---------------------------------------------------------------------------------- presentations
@@ -199,7 +204,7 @@ def _of_area(
 def _presentations(
     facts: TreeContents, nodes: Mapping[str, xr.Dataset], measured: dict[str, str]
 ) -> Iterator[Piece]:
-    """The columns of each table, those of an aligned tree under the name of the stimulus."""
+    """Yield the rows of each table; tables of an aligned tree have the name of the stimulus."""
     for session in facts.sessions:
         for name, columns in _tables(facts, session, nodes):
             measured.update(
@@ -209,29 +214,35 @@ def _presentations(
             start, stop = (table.get(n) for n in (schema.START_TIME, schema.STOP_TIME))
             if start is not None and stop is not None and DURATION not in table:
                 table[DURATION] = stop - start
-            first = (schema.PRESENTATION, schema.START_TIME, schema.STOP_TIME, DURATION)
-            ordered = {n: table[n] for n in first if n in table} | table
+            first_columns = (schema.PRESENTATION, schema.START_TIME, schema.STOP_TIME, DURATION)
+            ordered = {n: table[n] for n in first_columns if n in table} | table
             if ordered:
-                yield _place(session) | {TABLE: name} | _own(ordered, (*FIRST, *LAST))
+                yield _origin(session) | {TABLE: name} | _renamed(ordered, (*FIRST, *LAST))
 
 
 def _tables(
     facts: TreeContents, session: SessionRecord, nodes: Mapping[str, xr.Dataset]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and columns of each table of presentations of a session."""
     if facts.kind == schema.RECORDING:
         for table in session.tables:
             node = nodes[f"{session.path}/{schema.PRESENTATIONS}/{table.name}"]
             yield table.name, groups.columns(node, schema.PRESENTATION)
         return
-    inside = {p: n for p, n in nodes.items() if p == session.path or groups.below(p, session.path)}
+    in_session = {
+        path: node
+        for path, node in nodes.items()
+        if path == session.path or groups.below(path, session.path)
+    }
     stimulus = session.block or str(nodes[""].attrs.get("stimulus", ""))
     seen: list[np.ndarray] = []
-    for owner in groups.owners(inside, schema.PRESENTATION):
-        columns = groups.parameters(owner, inside)
-        ids = columns.get(schema.PRESENTATION)
-        shown = np.arange(inside[owner].sizes[schema.PRESENTATION]) if ids is None else ids.values
-        if not any(np.array_equal(shown, other) for other in seen):  # areas share presentations
-            seen.append(shown)
+    for path in groups.owners(in_session, schema.PRESENTATION):
+        columns = groups.parameters(path, in_session)
+        size = in_session[path].sizes[schema.PRESENTATION]
+        column = columns.get(schema.PRESENTATION)
+        ids = np.arange(size) if column is None else column.values
+        if not any(np.array_equal(ids, other) for other in seen):  # areas share presentations
+            seen.append(ids)
             yield stimulus, columns
 
 
@@ -239,25 +250,27 @@ def _tables(
 
 
 def _sessions(facts: TreeContents, nodes: Mapping[str, xr.Dataset]) -> Iterator[Piece]:
-    """What each session holds, and its attributes."""
+    """Yield the row of each session: the contents of the session, and its attributes."""
     empty = xr.Dataset()
     for session in facts.sessions:
-        known = nodes.get(session.path, empty).attrs
-        attrs = {str(k): v for k, v in known.items() if k not in _NO_FACTS and np.ndim(v) == 0}
+        session_attrs = nodes.get(session.path, empty).attrs
+        attrs = {
+            str(k): v for k, v in session_attrs.items() if k not in _NO_FACTS and np.ndim(v) == 0
+        }
         contained = {
             "areas": ", ".join(area.name for area in session.areas),
             "units": sum(area.n_units for area in session.areas),
             "tables": ", ".join(table.name for table in session.tables),
             "signals": ", ".join(signal.path for signal in session.signals),
         }
-        yield _place(session) | contained | _own(attrs, (*FIRST, *LAST, *contained))
+        yield _origin(session) | contained | _renamed(attrs, (*FIRST, *LAST, *contained))
 
 
 def _catalog(records: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
-    """Rows of a catalogue; the lengths of tables are kept as they are, a dict in each row."""
+    """Yield the rows of a catalogue; the numbers of presentations by table stay a dict."""
     for record in records:
-        place = [str(record.get(name) or "") for name in (rows.BLOCK, rows.SESSION, rows.AREA)]
-        node = "/".join(filter(None, place))
+        position = [str(record.get(name) or "") for name in (rows.BLOCK, rows.SESSION, rows.AREA)]
+        node = "/".join(filter(None, position))
         row = {name: _printable(value) for name, value in record.items()}
         if not row.get(rows.BLOCK):
             row.pop(rows.BLOCK, None)
@@ -265,12 +278,12 @@ def _catalog(records: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
 
 
 def scan_catalog(records: Sequence[Mapping[str, Any]], path: str, source: str) -> Columns:
-    """The catalogue of a file whose reader lists it without opening sessions."""
+    """Return the catalogue of a file whose reader lists it without opening sessions."""
     return columns_of(list(_catalog(records)), path, source)
 
 
 def _printable(value: Any) -> Any:
-    """A value of a catalogue without control characters: names come from a file and could steer a terminal."""
+    """Remove control characters from a value: a name in a file could otherwise control a terminal."""
     if isinstance(value, dict):
         return {printable(name): number for name, number in value.items()}
     return printable(value) if isinstance(value, str) else value

@@ -20,7 +20,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.names import chosen
 
-#: Axes of exported arrays.
+#: Order of the dimensions of exported arrays.
 AXES = {
     schema.SPIKE_DATA: (schema.UNIT, schema.PRESENTATION, schema.TIME),
     "speed": (schema.PRESENTATION, schema.TIME),
@@ -72,8 +72,8 @@ def subset(
         raise PathExists(msg)
     tree = open_datatree(path, engine, sessions=sessions, areas=areas)
     trees = stimuli_of(tree, path)
-    picked = chosen(trees, stimuli, "stimulus")
-    prefixes = {name: "" if trees[name] is tree else f"{trees[name].name}/" for name in picked}
+    names = chosen(trees, stimuli, "stimulus")
+    prefixes = {name: "" if trees[name] is tree else f"{trees[name].name}/" for name in names}
     if out.suffix in (*HDF5_SUFFIXES, ZARR_SUFFIX):
         return save(_part(tree, tuple(prefixes.values())), out, layout=layout)
     with written(out) as work:
@@ -83,17 +83,20 @@ def subset(
     return out
 
 
-def _part(tree: xr.DataTree, places: tuple[str, ...], root: str = "") -> xr.DataTree:
-    """The areas below some blocks, with what is above and below them; `root` becomes the root."""
-    areas = [path for path in schema.area_paths(tree) if path.startswith(places)]
+def _part(tree: xr.DataTree, prefixes: tuple[str, ...], root: str = "") -> xr.DataTree:
+    """Return the tree of the areas below some blocks, with all nodes above and below them.
+
+    The node `root` becomes the root of the new tree.
+    """
+    areas = [path for path in schema.area_paths(tree) if path.startswith(prefixes)]
     groups = {}
     for path, node in tree.subtree_with_keys:
-        kept = any(
+        is_kept = any(
             f"{area}/".startswith(f"{path}/") or path.startswith(f"{area}/") for area in areas
         )
-        if path != "." and kept:
-            inside = path.removeprefix(root) if f"{path}/" != root else "/"
-            groups[inside] = node.to_dataset(inherit=False)
+        if path != "." and is_kept:
+            inner_path = path.removeprefix(root) if f"{path}/" != root else "/"
+            groups[inner_path] = node.to_dataset(inherit=False)
     top = groups.setdefault("/", xr.Dataset())
     mark = {"neuroarrays_schema": tree.attrs["neuroarrays_schema"]}
     top.attrs = mark | dict(top.attrs if root else tree.attrs)
@@ -101,7 +104,7 @@ def _part(tree: xr.DataTree, places: tuple[str, ...], root: str = "") -> xr.Data
 
 
 def stimuli_of(tree: xr.DataTree, path: str | os.PathLike[str]) -> dict[str, xr.DataTree]:
-    """The stimuli of an aligned tree: its blocks, or itself under the name of its file."""
+    """Return the stimuli of an aligned tree: its blocks, or the tree itself under the file's name."""
     depths = {area.count("/") for area in schema.area_paths(tree)}
     if depths <= {2} and depths:
         return dict(tree.children)
@@ -153,10 +156,10 @@ def export_npy(
         msg = f"data={data!r}: expected one of {tuple(AXES)}"
         raise ValueError(msg)
     tree = open_datatree(path, engine)
-    known = stimuli_of(tree, path)
-    if stimulus not in known:
-        raise NotInTree("stimulus", stimulus, known)
-    sessions = known[stimulus].children
+    trees = stimuli_of(tree, path)
+    if stimulus not in trees:
+        raise NotInTree("stimulus", stimulus, trees)
+    sessions = trees[stimulus].children
     if not any(area in session.children for session in sessions.values()):
         areas = dict.fromkeys(p.rpartition("/")[2] for p in schema.area_paths(tree))
         raise NotInTree("area", area, areas)
@@ -178,12 +181,12 @@ def export_npy(
 
 
 def _export(variable: xr.Variable, axes: tuple[str, ...], target: Path) -> None:
-    """One array, in blocks of presentations, under its name only when it is complete."""
+    """Write one array in blocks of presentations; the file appears only when it is complete."""
     arranged = variable.transpose(*axes)
     first = axes.index(schema.PRESENTATION)
     rows = tuple(1 if axis == first else n for axis, n in enumerate(arranged.shape))
     cover = blocks(arranged.shape, rows, variable.dtype.itemsize) if arranged.size else ()
     with written(target, overwrite=True, needed=arranged.nbytes) as work:
-        # Not mapped into memory: there a full disk ends the interpreter.
+        # The file is not memory-mapped, as a full disk would then crash the interpreter.
         contents = ((key, arranged[key].values) for key in cover)
         npy.write(work, arranged.shape, variable.dtype, contents)

@@ -108,11 +108,11 @@ def units(
     >>> na.open_datatree(few)["A2929-200711/adn/spikes"].sizes["unit_id"]
     4
     """
-    wanted = TableQuery(UNITS, condition, columns, cache, workers)
-    if _is_published(compat, wanted):
+    query = TableQuery(UNITS, condition, columns, cache, workers)
+    if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.units_of(tree) for tree in trees)
-    return gathering.frame_of(wanted, paths, engine, options)
+    return gathering.frame_of(query, paths, engine, options)
 
 
 def presentations(
@@ -162,15 +162,15 @@ def presentations(
     >>> ripples[["start_time", "duration"]].shape
     (594, 2)
     """
-    wanted = TableQuery(PRESENTATIONS, condition, columns, cache, workers)
-    if _is_published(compat, wanted):
+    query = TableQuery(PRESENTATIONS, condition, columns, cache, workers)
+    if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         originals = published.joined(mlynarski.presentations_of(tree) for tree in trees)
         filtered = published.of_usual_length(published.whole_movies(originals))
         names = filtered["stimulus_name"].tolist() if len(filtered) else []
-        kept = set(chosen(dict.fromkeys(names), tables, "stimulus"))
-        return filtered[[name in kept for name in names]].reset_index(drop=True)
-    return gathering.frame_of(wanted, paths, engine, options | {"tables": tables})
+        accepted = set(chosen(dict.fromkeys(names), tables, "stimulus"))
+        return filtered[[name in accepted for name in names]].reset_index(drop=True)
+    return gathering.frame_of(query, paths, engine, options | {"tables": tables})
 
 
 def sessions(
@@ -214,11 +214,11 @@ def sessions(
     >>> na.sessions(na.sample_path())["units"].tolist()
     [15]
     """
-    wanted = TableQuery(SESSIONS, condition, columns, cache, workers)
-    if _is_published(compat, wanted):
+    query = TableQuery(SESSIONS, condition, columns, cache, workers)
+    if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.sessions_of(tree) for tree in trees)
-    return gathering.frame_of(wanted, paths, engine, options)
+    return gathering.frame_of(query, paths, engine, options)
 
 
 def catalog(
@@ -260,8 +260,8 @@ def catalog(
     >>> na.catalog(na.sample_path())[["area", "units"]].values.tolist()
     [['adn', 7], ['ca1', 8]]
     """
-    wanted = TableQuery(CATALOG, condition, columns, cache, workers)
-    return gathering.frame_of(wanted, paths, engine, options)
+    query = TableQuery(CATALOG, condition, columns, cache, workers)
+    return gathering.frame_of(query, paths, engine, options)
 
 
 def index(
@@ -328,32 +328,32 @@ def index(
     if os.path.lexists(out) and not _is_index(out):
         msg = f"{out}: it exists and is not an index; give another name"
         raise PathExists(msg)
-    several = [path for path in gathering.as_list(paths) if not isinstance(path, xr.DataTree)]
-    if len(several) < len(gathering.as_list(paths)):
+    recordings = [path for path in gathering.as_list(paths) if not isinstance(path, xr.DataTree)]
+    if len(recordings) < len(gathering.as_list(paths)):
         msg = "an index is made from recordings on disk; expected paths, found a tree"
         raise TypeError(msg)
-    wanted = TableQuery(table, cache=cache, workers=workers)
+    query = TableQuery(table, cache=cache, workers=workers)
     with opening(cache):
-        parts, _ = gathering.parts_of(wanted, several, engine, options, looking=True)
+        parts, _ = gathering.parts_of(query, recordings, engine, options, looking=True)
     rows = joined([part.read(None) for part in parts])
     layout.write(out, rows, table, [e for part in parts for e in part.entries], relative=True)
     return out
 
 
 def _is_index(path: Path) -> bool:
-    """Whether a file is an index of ours, of whatever version."""
+    """Return whether a file is an index of ours, of any version."""
     try:
         return layout.open_index(probe_of(path)) is not None
     except FormatError as error:
         return error.expected.startswith("an index")
 
 
-def _is_published(compat: str | None, wanted: TableQuery) -> bool:
-    """Whether the columns of the published archive are asked for."""
+def _is_published(compat: str | None, query: TableQuery) -> bool:
+    """Return whether the published table is requested; refuse options that it does not have."""
     if compat not in (None, _MLYNARSKI):
         msg = f"{option('compat', compat)}: expected {_MLYNARSKI!r} or None"
         raise ValueError(msg)
-    if compat is not None and (wanted.condition is not None or wanted.columns is not None):
+    if compat is not None and (query.condition is not None or query.columns is not None):
         msg = (
             f"compat={compat!r} gives the published table; select its rows and columns with pandas"
         )
@@ -366,17 +366,17 @@ def _trees(
     engine: str | type[Reader] | None,
     options: dict[str, Any],
 ) -> Iterator[xr.DataTree]:
-    """The tree of each path; what was opened here is closed when the next is opened."""
-    known: set[str] = set()
-    for each in gathering.as_list(paths):
-        if isinstance(each, xr.DataTree):
-            gathering.check_whole(each, engine, options)
-            yield each
+    """Yield the tree of each path; a tree that was opened here is closed before the next is opened."""
+    seen: set[str] = set()
+    for item in gathering.as_list(paths):
+        if isinstance(item, xr.DataTree):
+            gathering.check_whole(item, engine, options)
+            yield item
             continue
-        probe = probe_of(each)
-        if probe.path in known:
+        probe = probe_of(item)
+        if probe.path in seen:
             raise FormatError(probe.given, "", "each path of a list once", "it twice")
-        known.add(probe.path)
+        seen.add(probe.path)
         tree = open_datatree(probe, engine, **options)
         try:
             yield tree

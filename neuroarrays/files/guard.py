@@ -238,7 +238,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         known = isinstance(error, NeuroArraysError)
         fields = list(error.__reduce__()[1]) if known else []
-        arguments = fields if _is_plain(fields) else [str(error)]
+        arguments = fields if is_json(fields) else [str(error)]
         return {
             "error": {
                 "kind": type(error).__name__,
@@ -248,10 +248,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         }
 
 
-def _is_plain(fields: list[Any]) -> bool:
-    """Return whether JSON can represent the fields of an error."""
+def is_json(value: object) -> bool:
+    """Return whether a value can be sent to another process as JSON."""
     try:
-        json.dumps(fields)
+        json.dumps(value)
     except (TypeError, ValueError):
         return False
     return True
