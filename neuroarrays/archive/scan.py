@@ -111,7 +111,7 @@ def _dims(file: h5py.File, dataset: h5py.Dataset, seen: Mapping[int, str]) -> li
 
 
 def scan_zarr(location: Location) -> Nodes:
-    """Return the entries of all nodes of a Zarr archive, from its consolidated metadata if it has any."""
+    """Return the entries of all nodes of a Zarr archive, from consolidated metadata if there are any."""
     path, folder = location.path, location.folder(location.folder_stamp())
     root = _json(folder, _ZARR)
     metadata = (root.get("consolidated_metadata") or {}).get("metadata")

@@ -235,11 +235,12 @@ def parts_of(
     engine: str | type[Reader] | None,
     options: dict[str, Any],
     choices: dict[str, Any] | None = None,
-    looking: bool = False,
+    ignore_index: bool = False,
 ) -> tuple[list[Rows], ScanRequest]:
     """Return the rows of all paths and trees; those from a cache or an index are not read yet.
 
-    The parameters are those of `frame_of`. `looking` scans recordings even if their folder has an index.
+    The parameters are those of `frame_of`. With `ignore_index`, recordings are scanned even if their
+    folder has an index.
 
     Raises
     ------
@@ -265,7 +266,7 @@ def parts_of(
         if probe.path in seen:
             raise FormatError(probe.given, "", "each path of a list once", "it twice")
         seen.add(probe.path)
-        index = None if looking else _published(probe, query.table, options)
+        index = None if ignore_index else _index_at(probe, query.table, options)
         if index is not None:
             parts += _of_index(index, probe, request)
             indexed |= {entry.path for entry in index.entries}
@@ -295,7 +296,7 @@ def _of_tree(tree: xr.DataTree, table: str) -> Rows:
     )
 
 
-def _published(probe: Probe, table: str, options: dict[str, Any]) -> IndexFile | None:
+def _index_at(probe: Probe, table: str, options: dict[str, Any]) -> IndexFile | None:
     """Return the index at a path, or in the folder at a path; None if there is none."""
     name = f"{table}.parquet"
     if probe.is_file and probe.suffix == ".parquet":

@@ -1,4 +1,4 @@
-"""The layout of tables over many recordings in parquet files; docs/many_sessions.md describes it for users.
+"""The layout of tables over many recordings in parquet files (for users: docs/many_sessions.md).
 
 A file has a row per unit (presentation, session, area) and the columns of `scanning`. The key
 ``neuroarrays`` of its metadata has JSON with the version of the layout, the name of the table, and for

@@ -334,7 +334,7 @@ def index(
         raise TypeError(msg)
     query = TableQuery(table, cache=cache, workers=workers)
     with opening(cache):
-        parts, _ = gathering.parts_of(query, recordings, engine, options, looking=True)
+        parts, _ = gathering.parts_of(query, recordings, engine, options, ignore_index=True)
     rows = joined([part.read(None) for part in parts])
     layout.write(out, rows, table, [e for part in parts for e in part.entries], relative=True)
     return out

@@ -67,7 +67,9 @@ def listing(path: str, known: tuple[int, ...], follow: bool = False) -> Listing:
 
 
 def read(path: str, name: str, files: Listing, start: int = 0, size: int | None = None) -> bytes:
-    """Return bytes of a file that has not changed since it was listed; a negative start counts from the end.
+    """Return bytes of a file that has not changed since it was listed.
+
+    A negative start counts from the end of the file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Child processes that read untrusted files: on some damaged ones HDF5 hangs, crashes or exhausts memory.
+"""Child processes that read untrusted files, as HDF5 may hang, crash or exhaust memory on damaged ones.
 
 A process keeps one child, or several that work on several files at a time; each answers one request
 after another. Memory and processor time of a child are limited. If a child ends, the error names the

@@ -1,4 +1,4 @@
-"""HDF5 files as a `Source`. A process has one handle per file, uses HDF5 under one lock, and may fork."""
+"""HDF5 files as a `Source`: one open handle per file and process, used under one lock, safe after a fork."""
 
 from __future__ import annotations
 

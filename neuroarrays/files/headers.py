@@ -1,4 +1,4 @@
-"""What is at a location, as far as its kind and its first bytes tell: an HDF5 file, a zip, a folder ..."""
+"""What is at a location (an HDF5 file, a zip, a folder, ...), as far as its first bytes tell."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Folder(ABC):
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
-        """Return bytes of a file that has not changed since it was listed; None if there is no such file.
+        """Return bytes of a file that has not changed since it was listed; None if it does not exist.
 
         Raises
         ------

@@ -225,7 +225,7 @@ def build_until_stuck(sessions, archive, writing):
 
     def make_slowly(job):
         if job.session != "b":  # the larger one, which is made first
-            hdf5_writer._write, chunk_shapes.SMALL = stuck, 0
+            hdf5_writer._write_chunks, chunk_shapes.SMALL = stuck, 0
         return make(job)
 
     pipeline.make_part = make_slowly
