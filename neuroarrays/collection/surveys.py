@@ -161,7 +161,7 @@ def _chosen_areas(
     try:
         sessions = contents.of_tree(select_units(_single(session), recipe.units)).sessions
     except NotInTree as error:  # no unit fits a condition on a column that the session lacks
-        return (), f"no {error.kind} {error.name!r}"
+        return (), f"no {error.kind} {error.name!r} in the units"
     except NothingLeft:
         return (), f"no unit fits {recipe.units!r}"
     with_units = {area.name for each in sessions for area in each.areas}

@@ -105,7 +105,7 @@ def test_what_nothing_fits_is_named(folder, tmp_path):
     out = tmp_path / "archive"
     with pytest.raises(NothingLeft, match="in 2 sessions: no unit fits 'unit_id > 1000'"):
         na.build(folder, out, units="unit_id > 1000", **HERE)
-    with pytest.raises(NothingLeft, match="no column of the units 'colour'"):
+    with pytest.raises(NothingLeft, match="no column 'colour' in the units"):
         na.build(folder, out, units="colour == 'red'", **HERE)
     with pytest.raises(NotInTree, match="no area 'V9'"):
         na.build(folder, out, areas="V9", **HERE)
