@@ -12,6 +12,7 @@ from bokeh.models import (
     HoverTool,
     Legend,
     LinearColorMapper,
+    PrintfTickFormatter,
     Range1d,
     SaveTool,
     Span,
@@ -87,6 +88,8 @@ class Figures:
                 styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
             )  # fmt: skip
             plot.toolbar.logo, plot.toolbar.autohide = None, True
+            # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
+            plot.yaxis.formatter = PrintfTickFormatter(format="%7.6g")
             plot.select_one(SaveTool).filename = name  # else the browser asks for one
             make = {"session": self._session, "signals": self._signals, "trials": self._trials}
             if name in ("rate map", "stimulus"):
@@ -220,6 +223,7 @@ class Figures:
             axis.axis_label_text_color = axis.major_label_text_color = colors["ink"]
             axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
             axis.minor_tick_line_color, axis.axis_label_text_font_style = None, "normal"
+            axis.major_label_text_font, axis.major_label_text_font_size = "monospace", "10px"
         plot.grid.grid_line_color, plot.grid.grid_line_alpha = colors["faint"], 0.5
         if name in self._legends:
             self._legends[name].label_text_color = colors["ink"]

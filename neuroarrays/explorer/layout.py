@@ -93,6 +93,8 @@ class Layout:
             source=ColumnDataSource(), columns=[], height=560, width=290, index_position=None,
             row_height=22, stylesheets=[_TABLE], reorderable=False, autosize_mode="none",
         )  # fmt: skip
+        self.keys = ColumnDataSource()  # of its own: a table whose tags change is built anew
+        self.table.tags = [self.keys]
         names = (*TITLES, "rate map")
         self.panes = {
             name: pn.pane.Bokeh(None, visible=name == "session", **_WIDE) for name in names

@@ -21,6 +21,8 @@ from neuroarrays.explorer.recipe import Kept, View
 from neuroarrays.explorer.recording import MENUS, NOTHING, Recording, one_line
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 
+#: What is looked at while units and times are chosen, drawn at once; the other views follow.
+_FIRST = ("units", "session", "trials", "psth")
 #: Time between looks at how far reading is, ms.
 _LOOK = 300
 #: The only script of our own: keys go to the server, except while somebody types.
@@ -31,7 +33,7 @@ document.addEventListener("keydown", (event) => {
   if (["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName)) return
   if (!"ArrowUp ArrowDown ArrowLeft ArrowRight + - 0 n p g d".split(" ").includes(event.key)) return
   event.preventDefault()
-  table.tags = [event.key, Date.now()]
+  keys.tags = [event.key, Date.now()]
 })
 """
 
@@ -56,10 +58,11 @@ class Page:
         self._setting = self._begun = False
         self._rows: np.ndarray | None = None
         self._shown_read = -1
+        self._waiting: list[str] = []
         self.plots = Plots(self.state)
         self.parts = Layout(self._chosen, self.code_of, self.csv)
         self.parts.colour(self.state.dark)
-        self.parts.table.on_change("tags", lambda attr, old, new: self.key(str(new[0])))
+        self.parts.keys.on_change("tags", lambda attr, old, new: self.key(str(new[0])))
         self.parts.table.source.selected.on_change("indices", self._rows_selected)
         self._sync()
         self._place("session")
@@ -200,7 +203,8 @@ class Page:
                 if name != "units":
                     self.parts.panes[name].object = None
         with pn.io.hold():  # one message, so that no figure is seen half changed
-            self.update(name for name in VIEWS if again or changed & DEPENDS[name])
+            wanted_views = [name for name in VIEWS if again or changed & DEPENDS[name]]
+            self.update(name for name in wanted_views if name in _FIRST)
             if "units" in changed:
                 window = self.state.window or self.recording.extent(self.state)
                 self.plots.mark(self.state.units, window)
@@ -210,6 +214,25 @@ class Page:
             if changed or notices:
                 self._sync()
                 self._say(notices)
+        self._draw_later(name for name in wanted_views if name not in _FIRST)
+
+    def _draw_later(self, names: Iterable[str]) -> None:
+        """Draw views one after another, each as soon as the one before it has been sent to the browser."""
+        document = pn.state.curdoc if pn.state.location is not None else None
+        if document is None:  # a notebook
+            return self.update(names)
+        is_idle = not self._waiting
+        self._waiting = [*self._waiting, *(name for name in names if name not in self._waiting)]
+
+        def one() -> None:
+            with pn.io.hold():
+                self.update([self._waiting[0]])
+            del self._waiting[0]
+            if self._waiting:
+                document.add_next_tick_callback(one)
+
+        if is_idle and self._waiting:
+            document.add_next_tick_callback(one)
 
     def update(self, names: Iterable[str] = VIEWS) -> None:
         """Compute and draw views; of one that fails, what was shown stays."""
@@ -324,20 +347,9 @@ class Page:
         In a browser one view after another, so that each is there as soon as it is ready.
         """
         self._begun = True
-        document = pn.state.curdoc if pn.state.location is not None else None
         if pn.state.location is not None and pn.state.location.hash:
             self.follow(pn.state.location.hash)
-        waiting = list(VIEWS)
-
-        def one() -> None:
-            with pn.io.hold():
-                self.update([waiting.pop(0)])
-            if document is not None and waiting:
-                document.add_next_tick_callback(one)
-
-        one()
-        while document is None and waiting:
-            one()
+        self._draw_later(VIEWS)
         with pn.io.hold():
             self._sync()
         pn.state.add_periodic_callback(self._look, _LOOK)
@@ -354,5 +366,5 @@ class Page:
 
     def listen(self, document: Any) -> None:
         """Let keys of the browser's page reach it."""
-        script = CustomJS(args={"table": self.parts.table}, code=_KEYS)
+        script = CustomJS(args={"keys": self.parts.keys}, code=_KEYS)
         document.js_on_event(DocumentReady, script)
