@@ -18,6 +18,8 @@ from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 #: Groups that have a colour each, and lines that a legend names, at most.
 GROUPS, _NAMED = len(COLORS), 12
+#: Width and height of the frame of a stimulus at most, pixels.
+_FRAME = 280, 220
 #: Half the width of the mean of one text of several, as a share of the room it has.
 _HALF = 0.35
 
@@ -46,8 +48,8 @@ class Curves(Figures):
         for g, name in enumerate(names):
             for u, unit in enumerate(ids):
                 at, several = (g, u) if by else (u,), len(ids) > 1
-                head = f"{unit}" if name else f"unit {unit}"
-                parts = [head * several, name, f"(n = {n[at].max(initial=0):,.0f})"]
+                head = f"{unit}" if name and several else f"unit {unit}"
+                parts = [head, name, f"(n = {n[at].max(initial=0):,.0f})"]
                 color, dash = u if several else g, _DASHES[g * several % 4]
                 text = " ".join(filter(None, parts))
                 lines.append(Line(clock, mean.values[at], text, color, sem[at], dash))
@@ -118,11 +120,18 @@ class Curves(Figures):
         self._draw("waveform", lines, str(value.attrs.get("units", "")), "sample", label_of(value))
 
     def _show_stimulus(self, view: View, state: State) -> None:
-        frame, plot = np.asarray(view.value.values, np.float32)[::-1], self.figure("stimulus")
+        frame, plot = np.asarray(view.value.values, np.float32), self.figure("stimulus")
         mapper, (low, high) = self._mappers["stimulus"], ends_of(frame)
         mapper.low, mapper.high = low, max(high, low + 1e-9)
-        plot.y_range.end, plot.x_range.end = frame.shape
-        self._show_image("stimulus", frame, (0, frame.shape[1]), (0, frame.shape[0]))
+        n_rows, n_columns = frame.shape
+        plot.y_range.start, plot.y_range.end, plot.x_range.end = (
+            n_rows,
+            0,
+            n_columns,
+        )  # from the top
+        scale = min(_FRAME[0] / n_columns, _FRAME[1] / n_rows)  # pixels are squares
+        plot.frame_width, plot.frame_height = round(scale * n_columns), round(scale * n_rows)
+        self._show_image("stimulus", frame, (0, n_columns), (0, n_rows))
 
     def _draw(self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "") -> None:
         """Lines in a unit, bands of their standard errors, a legend, and names of axes that change."""

@@ -18,6 +18,8 @@ from neuroarrays.schema.labels import time_label, turn_of
 
 #: Labels on an axis and presentations behind the raster, at most.
 _TICKS, _BEHIND = 40, 80
+#: Characters of the range of a signal beside its axis, so that the axis is as wide at any zoom.
+_RANGE = 20
 #: Shades of one colour in the event raster, and its rows at most: one for each pixel.
 _SHADES, _ROWS = 16, 320
 
@@ -64,7 +66,8 @@ class Plots(Curves):
         image, values, what = (self._spikes if is_spikes else self._traces)(image, view, state)
         self._hover.tooltips = [("", what)]
         height = -0.5, group * len(image) - 0.5
-        self._show_image("session", image, ends, height, value=values)
+        width = view.facts.get("width", 0.0)
+        self._show_image("session", image, ends, height, value=values, width=width)
         self._name_rows("session", [f"unit {unit}" for unit in ids], ends, -0.5)
         plot, n_rows = self.figure("session"), len(ids)
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
@@ -102,25 +105,24 @@ class Plots(Curves):
         height = bottom, bottom + len(labels)
         self._show_image(f"{name} rows", image, x, height, label=labels)
 
-    def _scale(self, low: float, high: float, labels: dict[float, str], title: str) -> None:
-        """The ends of the session's shades, and what stands beside them."""
+    def _scale(self, high: float, labels: tuple[str, str, str], title: str) -> None:
+        """The value of the session's darkest shade, and what stands beside the shades."""
         mapper, bar = self._mappers["session"], self._bars["session"]
-        mapper.low, mapper.high, bar.title = low, high, title
-        bar.ticker.ticks, bar.major_label_overrides = list(labels), labels
+        mapper.high, bar.title = high, title
+        bar.major_label_overrides = dict(zip((0, 0.5, 1), labels, strict=True))
 
     def _spikes(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
         """Counts (unit, bin), of which grey says the rate, so that a shade means the same at any zoom."""
-        width = view.facts["width"]
-        labels = {float(rate * width): f"{rate:g}" for rate in np.linspace(0, state.black, 3)}
-        self._scale(0, state.black * width, labels, "spikes/s")
+        width, black = view.facts["width"], state.black
+        self._scale(black * width, ("0", f"{black / 2:g}", f"{black:g}"), "spikes/s")
         small = np.uint8 if image.max(initial=0) < 256 else np.uint16
-        return image.astype(small), image[:0], f"@image spikes in {width:g} s"
+        return image.astype(small), image[:0], "@image spikes in @width s"
 
     def _traces(self, image: np.ndarray, view: View, state: State) -> tuple[Any, Any, str]:
         """Traces (unit, sample), each between its own ends: their baselines differ by orders."""
         values = image.astype(np.float32)
         low, high = (np.nanpercentile(values, q, axis=1, keepdims=True) for q in (2, 99.5))
-        self._scale(0.0, 1.0, {0.0: "lowest", 1.0: "highest"}, "of each trace")
+        self._scale(1.0, ("lowest", "", "highest"), "of each trace")
         shares = np.clip((values - low) / np.where(high > low, high - low, 1), 0, 1)
         return shares, values, f"@value {view.facts['unit']}"
 
@@ -128,10 +130,15 @@ class Plots(Curves):
         data: dict[str, list[Any]] = {key: [] for key in ("xs", "ys", "color", "name")}
         points: dict[str, list[Any]] = {key: [] for key in ("x", "y", "name", "value")}
         labels: dict[float, str] = {}
-        names = [n for n in view.facts["names"] if n in view.value or f"{n} lowest" in view.value]
+        names = view.facts[
+            "names"
+        ]  # a row for each, that the page stays as it is where one has no sample
         for row, name in enumerate(names[::-1]):
             keys = (name, f"{name} lowest", f"{name} highest")
             parts = [view.value[key] for key in keys if key in view.value]
+            if not parts:
+                labels[row + 0.5] = f"{name}\n{'no sample':>{_RANGE}}"
+                continue
             unit = str(parts[0].attrs.get("units", ""))
             values = np.stack([part.values.astype(float) for part in parts], axis=1)
             low, high = ends_of(values)
@@ -141,9 +148,8 @@ class Plots(Curves):
             clock = np.repeat(parts[0][schema.TIME].values, len(parts))  # lowest, highest, lowest
             for key, part in zip(data, (clock, heights.ravel(), COLORS[row % len(COLORS)], name), strict=True):  # fmt: skip
                 data[key].append(part)
-            labels[row + 0.5] = (
-                f"{name}\n{_brief(low, high - low)} to {_brief(high, high - low)} {unit}"
-            )
+            ends = f"{_brief(low, high - low)} to {_brief(high, high - low)} {unit}"
+            labels[row + 0.5] = f"{name}\n{ends:>{_RANGE}}"
             some = np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int)
             points["x"] += clock[some].tolist()
             points["y"] += heights.ravel()[some].tolist()

@@ -15,7 +15,6 @@ from bokeh.models import (
     PrintfTickFormatter,
     Range1d,
     SaveTool,
-    Span,
 )
 from bokeh.palettes import Greys256
 from bokeh.plotting import figure
@@ -87,7 +86,7 @@ class Figures:
                 min_border_left=70, min_border_right=20,
                 styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
             )  # fmt: skip
-            plot.toolbar.logo, plot.toolbar.autohide = None, True
+            plot.toolbar.logo, plot.toolbar.autohide, plot.title = None, True, None
             # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
             plot.yaxis.formatter = PrintfTickFormatter(format="%7.6g")
             plot.select_one(SaveTool).filename = name  # else the browser asks for one
@@ -111,6 +110,7 @@ class Figures:
         mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#00000000")
         self._mappers[name] = mapper
         drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
+        plot.xgrid.visible = False  # the image lies over it
         hover = HoverTool(
             renderers=[drawn], tooltips=[("", value)], attachment="below", visible=False
         )
@@ -132,10 +132,10 @@ class Figures:
             HoverTool(renderers=[drawn], tooltips=shown, attachment="above", visible=False)
         )
 
-    def _bar(self, plot: Any, name: str, title: str = "") -> None:
+    def _bar(self, plot: Any, name: str, mapper: LinearColorMapper) -> None:
         """The scale of an image at its right."""
         self._bars[name] = ColorBar(
-            color_mapper=self._mappers[name], width=8, padding=4, title=title,
+            color_mapper=mapper, width=8, padding=4,
             title_text_font_style="normal", title_text_font_size="11px",
         )  # fmt: skip
         plot.add_layout(self._bars[name], "right")
@@ -149,18 +149,21 @@ class Figures:
 
     def _session(self, plot: Any) -> None:
         self._boxes(plot, "behind", 0.3)
-        self._hover = self._image(plot, "session", "Greys256", "@image", "value")
+        self._hover = self._image(plot, "session", "Greys256", "@image", "value", "width")
         self._rows(plot, "session", "time")
         epochs = self._boxes(plot, "epochs", 0.45)
         self._epoch_names = plot.text(
             "middle", "bottom", "label", source=epochs, text_align="center", text_font_size="11px"
         )
         chosen = self._source("chosen", "x", "y", "color")
-        plot.scatter(
-            "x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9
-        )
-        self._bar(plot, "session")
-        self._bars["session"].ticker = FixedTicker(ticks=[0, 1])
+        plot.scatter(  # on the layer above: the image is not painted again
+            "x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9,
+            level="overlay",
+        )  # fmt: skip
+        # The scale of rates stays while that of counts follows the width of the bins.
+        self._shades = LinearColorMapper(palette="Greys256", low=0, high=1)
+        self._bar(plot, "session", self._shades)
+        self._bars["session"].ticker = FixedTicker(ticks=[0, 0.5, 1])
 
     def _signals(self, plot: Any) -> None:
         source = self._source("signals", "xs", "ys", "color", "name")
@@ -176,9 +179,7 @@ class Figures:
         self._line_at_zero(plot)
 
     def _line_at_zero(self, plot: Any) -> None:
-        plot.add_layout(
-            Span(location=0, dimension="height", line_color="#888888", line_dash="dashed")
-        )
+        plot.vspan([0], line_color="#888888", line_dash="dashed")
 
     def _lines(self, plot: Any, name: str) -> None:
         if name in ("psth", "correlogram"):
@@ -203,8 +204,10 @@ class Figures:
             plot, name, "Greys256" if name == "stimulus" else "Viridis256", "@image"
         )
         hover.tooltips = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
-        if name != "stimulus":
-            self._bar(plot, name)
+        if name == "stimulus":
+            plot.axis.visible, plot.sizing_mode, plot.height = False, None, None
+        else:
+            self._bar(plot, name, self._mappers[name])
 
     def theme(self, is_dark: bool) -> None:
         """Draw all figures in dark or in light colours."""
@@ -236,3 +239,4 @@ class Figures:
         """The greys of the session; clear where nothing is counted, so that what lies behind is seen."""
         ramp = Greys256 if self._dark else Greys256[::-1]
         self._mappers["session"].palette = ["#00000000" if is_clear else ramp[0], *ramp[1:]]
+        self._shades.palette = list(ramp)

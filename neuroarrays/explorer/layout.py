@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, DataTable, Div, UIElement
+from bokeh.models import ColumnDataSource, DataTable, UIElement
 from panel.io.notebook import patch_inline_stylesheets
 
 from neuroarrays.explorer.figures import THEMES
@@ -100,8 +101,8 @@ class Layout:
             name: pn.pane.Bokeh(None, visible=name == "session", **_WIDE) for name in names
         }
         self.panes["units"] = pn.pane.Bokeh(self.table)
-        self.notice, self.status = plain_text(color="#b45309"), plain_text()
-        self.notes = {name: plain_text("…") for name in TITLES}  # until it is drawn
+        self.notice, self.status = text_line(color="#b45309"), text_line()
+        self.notes = {name: text_line("…") for name in TITLES}  # until it is drawn
         self.code = pn.widgets.TextAreaInput(
             label="the calls that make it", auto_grow=True, max_length=100_000, stylesheets=[_STYLE], **_WIDE
         )  # fmt: skip
@@ -114,8 +115,8 @@ class Layout:
         self.page = self._laid_out()
 
     def say(self, line: Any, text: str) -> None:
-        """Write a line of text, which takes no room where there is none."""
-        line.text, line.visible = text, bool(text)
+        """Write a line of text, of which nothing is read as markup: it may come out of a file or a link."""
+        line.object = html.escape(text)
 
     def show_code(self, name: str) -> None:
         """Show the Python that makes a panel, to copy."""
@@ -178,7 +179,10 @@ def _with_styles(_: Any, root: Any) -> None:
         patch_inline_stylesheets(model)
 
 
-def plain_text(text: str = "", color: str = "var(--ink)") -> Any:
-    """A line of text, of which nothing is read as markup: it may come out of a file or a link."""
-    styles = {"color": color, "font-size": "12px", "margin": "0 10px"}
-    return Div(text=text, render_as_text=True, styles=styles, visible=bool(text))
+def text_line(text: str = "", color: str = "var(--ink)") -> Any:
+    """A line of text; what comes out of a file or a link goes in by `say`, or is escaped.
+
+    It is Panel's, because Bokeh lays the whole page out anew when a line of its own changes.
+    """
+    styles = {"color": color, "font-size": "12px", "min-height": "16px"}
+    return pn.pane.HTML(text, disable_math=True, margin=(0, 10), styles=styles, **_WIDE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +58,7 @@ class Page:
         self.views: dict[str, View] = {}
         self._setting = self._begun = False
         self._rows: np.ndarray | None = None
-        self._shown_read = -1
+        self._status, self._shown_read = "", -1
         self._waiting: list[str] = []
         self.plots = Plots(self.state)
         self.parts = Layout(self._chosen, self.code_of, self.csv)
@@ -162,6 +163,18 @@ class Page:
 
     def change(self, **changes: Any) -> None:
         """Show another state; a value that cannot be shown is said, and the rest stays."""
+        with self._saying_errors():
+            self._change(**changes)
+
+    @contextmanager
+    def _saying_errors(self) -> Iterator[None]:
+        """Say on the page what is wrong with a recording whose menus are read, as after it changed on disk."""
+        try:
+            yield
+        except Exception as error:
+            self._say([one_line(error)])
+
+    def _change(self, **changes: Any) -> None:
         if "session" in changes and changes["session"] != self.state.session:
             kept = ("dark", "svg", "smooth")  # what belongs to the old session does not
             changes = {**{f: getattr(State(), f) for f in FIELDS if f not in kept}, **changes}
@@ -179,7 +192,9 @@ class Page:
 
     def follow(self, link: str) -> None:
         """Show what a link says; an empty one is the view that a page begins with."""
-        if self._begun and link != link_of(self.state, self.default):
+        if not self._begun or link == link_of(self.state, self.default):
+            return
+        with self._saying_errors():
             changes, notices = changes_in(link)
             if notices and not changes:  # of another version: what is shown stays
                 with pn.io.hold():
@@ -357,9 +372,9 @@ class Page:
     def _look(self) -> None:
         text, pyramid = self.recording.reading(self.state), self.recording.pyramid(self.state)
         read = -1 if pyramid is None else int(pyramid.is_read.sum())
-        if text == self.parts.status.text and read == self._shown_read:
+        if text == self._status and read == self._shown_read:
             return
-        self._shown_read = read
+        self._status, self._shown_read = text, read
         with pn.io.hold():
             self.parts.say(self.parts.status, text)
             self.update(["session"])

@@ -139,8 +139,7 @@ def signals(recording: Recording, state: State, recipe: Recipe) -> View:
             shown |= _extremes(name, number, cut, recipe)
         except Exception as error:  # a clock that goes backwards: the other signals are drawn
             skipped.append(f"{name}: {one_line(error)}")
-    if not shown:
-        raise Nothing("; ".join([*skipped, "no sample lies in this window"]))
+    skipped += [] if shown else ["no sample lies in this window"]
     values = recipe.together("shown", shown).value
     return View(values, "; ".join(skipped), facts={"names": list(drawn), "window": window})
 
@@ -333,9 +332,14 @@ def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
         frame = recipe.method("frame", frames, "sel", time=moment, method="ffill")
     except KeyError:
         raise Nothing(f"no frame was shown before {moment:.3f} s") from None
-    for dim in frame.value.dims[:-2]:
+    sizes, note = dict(frame.value.sizes), f"at {moment:.3f} s"
+    last = list(sizes)[-1]
+    if len(sizes) > 2 and last != "x" and sizes[last] in (3, 4):  # colours come last in NWB files
+        sizes = {last: sizes.pop(last), **sizes}
+    for dim in list(sizes)[:-2]:
         frame = recipe.method("frame", frame, "isel", {dim: 0})
-    return View(recipe.method("frame", frame, "load").value, f"at {moment:.3f} s")
+        note += f"; the first of {sizes[dim]} along {dim}" if sizes[dim] > 1 else ""
+    return View(recipe.method("frame", frame, "load").value, note)
 
 
 #: By name, in the order of the page.

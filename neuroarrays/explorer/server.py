@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ import panel as pn
 from tornado.websocket import WebSocketClosedError
 
 from neuroarrays.errors import NeuroArraysError
-from neuroarrays.explorer.layout import plain_text
+from neuroarrays.explorer.layout import text_line
 from neuroarrays.explorer.page import Page
 from neuroarrays.explorer.recording import Recording, one_line
 
@@ -47,7 +48,7 @@ def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None 
         try:
             shown = Page(recording)
         except Exception as error:  # of a recording that changed on disk
-            return pn.pane.Bokeh(plain_text(one_line(error)))
+            return text_line(html.escape(one_line(error)))
         location = pn.state.location
         if location is not None:
             location.param.watch(lambda event: shown.follow(event.new), "hash")

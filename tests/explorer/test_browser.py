@@ -137,10 +137,10 @@ def test_a_figure_is_saved(browser, small, fragment, kind):
     with visit(browser, small, fragment, accept_downloads=True) as page:
         drawn(page, 7)
         page.get_by_text("the recording has no frames").wait_for()
-        _, at = figure(page, 0)
-        page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
-        with page.expect_download() as saved:
-            page.locator(".bk-tool-icon-save").first.click()
+        with (
+            page.expect_download() as saved
+        ):  # the tool itself: a figure that moves would leave the pointer
+            page.locator(".bk-tool-icon-save").first.dispatch_event("click")
         assert saved.value.suggested_filename == f"session{kind}"
         with page.expect_download() as saved:
             page.get_by_text("CSV").nth(1).click()

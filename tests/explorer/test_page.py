@@ -56,16 +56,16 @@ def test_a_condition_chooses_rows_and_a_wrong_one_keeps_them(fresh):
     fresh.change(query="snr > 1.5")
     some = fresh.parts.table.source.data["unit"]
     assert 0 < len(some) < 3
-    assert f"{len(some)} of 3 match" in fresh.parts.notes["units"].text
+    assert f"{len(some)} of 3 match" in fresh.parts.notes["units"].object
     assert fresh.plots.sources["session"].data["image"][0].shape[0] == len(some)
     for wrong in ("snr >", "snr > 1e9", "snr.to_csv('x') > 1"):
         fresh.change(query=wrong)
         assert fresh.state.query == "snr > 1.5"
-        assert fresh.parts.notice.text
+        assert fresh.parts.notice.object
         assert fresh.parts.table.source.data["unit"] == some
     fresh.change(trials="contrast > 99")
     assert fresh.state.trials == ""
-    assert "contrast" in fresh.parts.notice.text
+    assert "contrast" in fresh.parts.notice.object
 
 
 def test_keys(fresh):
@@ -210,7 +210,7 @@ def test_a_panel_that_cannot_be_drawn_leaves_the_others(fresh, monkeypatch):
 
     monkeypatch.setattr(fresh.plots, "_show_trials", fail)
     fresh.change(units=(50,))
-    assert fresh.parts.notes["trials"].text == "not drawn: no such shape"
+    assert fresh.parts.notes["trials"].object == "not drawn: no such shape"
     assert "unit 50" in fresh.plots.sources["tuning"].data["label"]
 
 
@@ -232,7 +232,7 @@ def test_the_page_gives_code_and_values_of_a_panel(fresh):
 
 def test_a_link_of_another_recording_says_what_is_missing(fresh, recordings):
     other = Page(recordings["sample"], "#v=1&session=monday&area=V9&u=77&by=colour&t=1,2")
-    text = other.parts.notice.text
+    text = other.parts.notice.object
     for word in ("monday", "V9", "77", "colour"):
         assert word in text
     assert other.state.window == (1.0, 2.0)
@@ -240,7 +240,7 @@ def test_a_link_of_another_recording_says_what_is_missing(fresh, recordings):
     fresh.change(units=(30,))
     fresh.follow("#v=9&u=10")
     assert fresh.state.units == (30,)
-    assert "another version" in fresh.parts.notice.text
+    assert "another version" in fresh.parts.notice.object
 
 
 def test_dark_and_light(fresh):
@@ -251,7 +251,7 @@ def test_dark_and_light(fresh):
     assert fresh.parts.page.styles["background"] != dark
 
 
-def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb):
+def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb, monkeypatch):
     import shutil
 
     import h5py
@@ -270,7 +270,15 @@ def test_a_file_that_changed_keeps_what_was_shown(tmp_path, nwb):
     other.replace(path)
     page.change(units=(int(recording.unit_ids(page.state)[1]),))
     assert page.views["psth"].value is before
-    assert "changed" in page.parts.notes["psth"].text
+    assert "open it again" in page.parts.notes["psth"].object
+
+    def fail(_):
+        raise ValueError("another size <b>")
+
+    monkeypatch.setattr(recording, "fitted", fail)
+    page.change(area="V1")  # menus that are read for the first time
+    assert page.parts.notice.object == "another size &lt;b&gt;"
+    assert page.views["psth"].value is before
 
 
 def test_explore_gives_what_a_notebook_shows(nwb):

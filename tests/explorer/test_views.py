@@ -146,5 +146,12 @@ def test_frames_of_a_stimulus_are_those_at_the_cursor(recordings):
         shown = view("stimulus", recording, state, Kept())
         np.testing.assert_array_equal(shown.value.values, frames[frame])
         same(shown.value, run(shown.code, tree))
+    colours = node.rename(y="a", x="b").expand_dims(c=3, axis=-1)
+    in_colour = Recording(
+        xr.DataTree.from_dict({**groups, "small/stimulus/movie": colours}), "# given"
+    )
+    shown = view("stimulus", in_colour, in_colour.fitted(State(cursor=2.5))[0], Kept())
+    np.testing.assert_array_equal(shown.value.values, frames[1])
+    assert "the first of 3 along c" in shown.note
     state, _ = recording.fitted(replace(State(), cursor=0.5))
     assert "no frame was shown before" in view("stimulus", recording, state, Kept()).note
