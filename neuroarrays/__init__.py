@@ -35,6 +35,7 @@ _HOME = {
     "decimate": "signals.resampling",
     "resample": "signals.resampling",
     "events_of": "signals.detection",
+    "extremes": "signals.extremes",
     "CountPyramid": "alignment.pyramid",
     "release": "files.state",
     "save": "archive.saving",

@@ -68,6 +68,7 @@ PUBLIC = {
     "decimate",
     "resample",
     "events_of",
+    "extremes",
     "load_sample",
     "open_datatree",
     "plot",

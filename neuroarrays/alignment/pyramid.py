@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
+from neuroarrays.files import state
 from neuroarrays.tree.trains import spikes_node, trains_of
 
 #: The default number of counts in the finest level, 32 MB; it decides the bin width.
@@ -47,6 +49,8 @@ class CountPyramid:
     ----------
     is_read : (unit_id,) bool
         The units that were read and counted.
+    failure : Exception or None
+        What `read_in_background` met.
     left_out : int
         Number of spike times that were not counted: NaN, or more than 136 years away from 0.
 
@@ -71,6 +75,7 @@ class CountPyramid:
         self.unit_ids = np.atleast_1d(node[schema.UNIT].values)
         self.is_read = np.zeros(self.unit_ids.size, bool)
         self.left_out = 0
+        self.failure: Exception | None = None
         self._most = max(2 * _COARSE, most_counts // max(1, self.unit_ids.size))
         self._fine = _Level(0, _NARROWEST, np.zeros((self.unit_ids.size, 0), np.uint16))
         self._coarse = _Level(0, _NARROWEST * _COARSE, np.zeros((self.unit_ids.size, 0), np.uint32))
@@ -104,6 +109,13 @@ class CountPyramid:
                 self._count(int(row), known)
             self.is_read[row] = True
             yield int(row)
+
+    def read_in_background(self) -> None:
+        """Read and count the remaining units in a thread, after those of other pyramids that were asked for.
+
+        `is_read` says how far it is, and `failure` why it stopped. The program may end meanwhile.
+        """
+        state.queue("pyramid", 1, _serve).put(self)
 
     def within(self, window: tuple[float, float], most_bins: int = 1000) -> xr.DataArray:
         """Take the counts within a window, in at most `most_bins` bins.
@@ -167,6 +179,18 @@ class CountPyramid:
         coarse = wider.reshape(len(wider), -1, _COARSE).sum(axis=2, dtype=np.uint32)
         self._fine = _Level(begin, level.width, wider)
         self._coarse = _Level(begin // _COARSE, level.width * _COARSE, coarse)
+
+
+def _serve(pyramids: SimpleQueue[CountPyramid]) -> None:
+    """Read the pyramids that come, one after another."""
+    while True:
+        pyramid = pyramids.get()
+        try:
+            for _ in pyramid.read():
+                pass
+        except Exception as error:  # kept for who asked: the thread goes on with others
+            pyramid.failure = error
+        del pyramid
 
 
 def _doubled(level: _Level) -> _Level:

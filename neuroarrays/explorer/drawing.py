@@ -14,7 +14,7 @@ from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import time_label, turn_of
+from neuroarrays.schema.labels import brief, time_label, turn_of
 
 #: Labels on an axis and presentations behind the raster, at most.
 _TICKS, _BEHIND = 40, 80
@@ -134,21 +134,22 @@ class Plots(Curves):
             "names"
         ]  # a row for each, that the page stays as it is where one has no sample
         for row, name in enumerate(names[::-1]):
-            keys = (name, f"{name} lowest", f"{name} highest")
-            parts = [view.value[key] for key in keys if key in view.value]
-            if not parts:
+            if name not in view.value:
                 labels[row + 0.5] = f"{name}\n{'no sample':>{_RANGE}}"
                 continue
-            unit = str(parts[0].attrs.get("units", ""))
-            values = np.stack([part.values.astype(float) for part in parts], axis=1)
+            signal = view.value[name]
+            unit = str(signal.attrs.get("units", ""))
+            values = signal.values.astype(float).reshape(signal.sizes[schema.TIME], -1)
             low, high = ends_of(values)
             heights = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
-            if turn := turn_of(parts[0]):  # a line that goes round the circle is broken
+            if turn := turn_of(signal):  # a line that goes round the circle is broken
                 heights[1:][np.abs(np.diff(values, axis=0)) > turn / 2] = np.nan
-            clock = np.repeat(parts[0][schema.TIME].values, len(parts))  # lowest, highest, lowest
+            clock = np.repeat(
+                signal[schema.TIME].values, values.shape[1]
+            )  # lowest, highest, lowest
             for key, part in zip(data, (clock, heights.ravel(), COLORS[row % len(COLORS)], name), strict=True):  # fmt: skip
                 data[key].append(part)
-            ends = f"{_brief(low, high - low)} to {_brief(high, high - low)} {unit}"
+            ends = f"{brief(low, high - low)} to {brief(high, high - low)} {unit}"
             labels[row + 0.5] = f"{name}\n{ends:>{_RANGE}}"
             some = np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int)
             points["x"] += clock[some].tolist()
@@ -265,8 +266,3 @@ def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> dict[s
         for key, value in zip(data, (start[k], stop[k], *height, color, texts[k], middle), strict=True):  # fmt: skip
             data[key].append(value)
     return data
-
-
-def _brief(number: float, reach: float) -> str:
-    """A number with three digits; 0 where it is next to nothing of the range."""
-    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"

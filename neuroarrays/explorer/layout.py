@@ -13,18 +13,8 @@ from bokeh.models import ColumnDataSource, DataTable, UIElement
 from panel.io.notebook import patch_inline_stylesheets
 
 from neuroarrays.explorer.figures import THEMES
+from neuroarrays.explorer.panels import VIEWS
 
-TITLES = {
-    "session": "Session",
-    "signals": "Behaviour and signals",
-    "trials": "Around the event",
-    "psth": "Mean around the event",
-    "tuning": "Tuning",
-    "correlogram": "Correlogram",
-    "waveform": "Waveform",
-    "stimulus": "Stimulus at the cursor",
-    "units": "Units",
-}
 #: Field -> kind of control, label, width, and what else it takes. Those with a panel stand beside its title.
 _CONTROLS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "session": ("Select", "session", 200, {}),
@@ -96,13 +86,13 @@ class Layout:
         )  # fmt: skip
         self.keys = ColumnDataSource()  # of its own: a table whose tags change is built anew
         self.table.tags = [self.keys]
-        names = (*TITLES, "rate map")
+        names = (*VIEWS, "rate map")
         self.panes = {
             name: pn.pane.Bokeh(None, visible=name == "session", **_WIDE) for name in names
         }
         self.panes["units"] = pn.pane.Bokeh(self.table)
         self.notice, self.status = text_line(color="#b45309"), text_line()
-        self.notes = {name: text_line("…") for name in TITLES}  # until it is drawn
+        self.notes = {name: text_line("…") for name in VIEWS}  # until it is drawn
         self.code = pn.widgets.TextAreaInput(
             label="the calls that make it", auto_grow=True, max_length=100_000, stylesheets=[_STYLE], **_WIDE
         )  # fmt: skip
@@ -167,7 +157,9 @@ class Layout:
             callback=lambda: self._csv_of(name), filename=f"{name}.csv", label="CSV", width=40,
             margin=2, stylesheets=[_STYLE],
         )  # fmt: skip
-        title = pn.pane.HTML(f"<b>{TITLES[name]}</b>", width=145, margin=5, stylesheets=[_STYLE])
+        title = pn.pane.HTML(
+            f"<b>{VIEWS[name].title}</b>", width=145, margin=5, stylesheets=[_STYLE]
+        )
         beside = (self.controls[field] for field in controls)
         head = pn.FlexBox(title, python, csv, *beside, align_items="center", margin=0)
         return [head, self.notes[name], self.panes[name]]

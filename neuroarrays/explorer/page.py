@@ -17,7 +17,7 @@ from bokeh.models import CustomJS, NumberFormatter, StringFormatter, TableColumn
 from neuroarrays import schema
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
-from neuroarrays.explorer.panels import DEPENDS, VIEWS, view
+from neuroarrays.explorer.panels import VIEWS, view
 from neuroarrays.explorer.recipe import Kept, View
 from neuroarrays.explorer.recording import MENUS, NOTHING, Recording, one_line
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
@@ -218,7 +218,7 @@ class Page:
                 if name != "units":
                     self.parts.panes[name].object = None
         with pn.io.hold():  # one message, so that no figure is seen half changed
-            wanted_views = [name for name in VIEWS if again or changed & DEPENDS[name]]
+            wanted_views = [name for name in VIEWS if again or changed & VIEWS[name].depends]
             self.update(name for name in wanted_views if name in _FIRST)
             if "units" in changed:
                 window = self.state.window or self.recording.extent(self.state)

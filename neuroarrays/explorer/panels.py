@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,6 @@ from neuroarrays import schema
 from neuroarrays.explorer.recipe import Kept, Named, Nothing, Recipe, View
 from neuroarrays.explorer.recording import NOTHING, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import turn_of
 
 #: Columns and rows of an image (two rows for each of its pixels), samples of a signal that are drawn, at most.
 _COLUMNS, ROWS, _SAMPLES = 700, 500, 2000
@@ -31,7 +30,7 @@ def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one presentation has no standard error: n says it
-            shown = VIEWS[name](recording, state, recipe)
+            shown = VIEWS[name].view(recording, state, recipe)
     except Nothing as reason:
         return View(note=str(reason))
     except Exception as error:  # whatever is in a file: the other panels go on
@@ -136,27 +135,15 @@ def signals(recording: Recording, state: State, recipe: Recipe) -> View:
             signal = recipe.method("signal", signal, "isel", {signal.value.dims[1]: 0})
         try:
             cut = recipe.method("signal", signal, "sel", time=slice(*window))
-            shown |= _extremes(name, number, cut, recipe)
+            if cut.value.size > _READ:
+                raise Nothing(f"{cut.value.size:,} samples, zoom in to see it")
+            if cut.value.size:
+                shown[name] = recipe.call(f"signal_{number}", "extremes", cut, _SAMPLES)
         except Exception as error:  # a clock that goes backwards: the other signals are drawn
             skipped.append(f"{name}: {one_line(error)}")
     skipped += [] if shown else ["no sample lies in this window"]
     values = recipe.together("shown", shown).value
     return View(values, "; ".join(skipped), facts={"names": list(drawn), "window": window})
-
-
-def _extremes(name: str, number: int, cut: Named, recipe: Recipe) -> dict[str, Named]:
-    """A signal as it is drawn: as it is, or the lowest and the highest of neighbouring samples."""
-    n_times = cut.value.sizes[schema.TIME]
-    if n_times > _READ:
-        raise Nothing(f"{n_times:,} samples, zoom in to see it")
-    step = -(-n_times // _SAMPLES)
-    if step > 1 and turn_of(cut.value):  # the extremes of an angle are those of the circle
-        cut, step = recipe.method("every", cut, "isel", time=slice(None, None, step)), 1
-    if step <= 1:
-        return {name: recipe.method(f"values_{number}", cut, "load")} if n_times else {}
-    coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
-    ends = (("lowest", "min"), ("highest", "max"))
-    return {f"{name} {end}": recipe.method(f"{end}_{number}", coarse, what) for end, what in ends}
 
 
 def _varied(names: list[str]) -> list[str]:
@@ -342,28 +329,27 @@ def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
     return View(recipe.method("frame", frame, "load").value, note)
 
 
-#: By name, in the order of the page.
-VIEWS: dict[str, Callable[[Recording, State, Recipe], View]] = {
-    "units": units,
-    "session": session_raster,
-    "signals": signals,
-    "trials": trials,
-    "psth": psth,
-    "tuning": tuning,
-    "correlogram": correlogram,
-    "waveform": waveform,
-    "stimulus": stimulus,
-}
-_AROUND = {"session", "area", "units", "table", "event", "trials", "before", "after", "bin_width"}
-#: The fields of the state that each depends on.
-DEPENDS: dict[str, set[str]] = {
-    "units": {"session", "area", "query"},
-    "session": {"session", "area", "query", "window", "table", "by", "black"},
-    "signals": {"session", "area", "units", "window", "signals"},
-    "trials": {*_AROUND, "by"},
-    "psth": {*_AROUND, "by", "smooth"},
-    "tuning": {*_AROUND, "feature", "other"},
-    "correlogram": {"session", "area", "units"},
-    "waveform": {"session", "area", "units"},
-    "stimulus": {"session", "cursor", "window"},
-}
+_UNITS = {"session", "area", "units"}
+_AROUND = {*_UNITS, "table", "event", "trials", "before", "after", "bin_width"}
+
+
+class Panel(NamedTuple):
+    """A panel: its title, what computes its view, and the fields of the state that it depends on."""
+
+    title: str
+    view: Callable[[Recording, State, Recipe], View]
+    depends: set[str]
+
+
+#: By name, in the order in which they are drawn.
+VIEWS = {
+    "units": Panel("Units", units, {"session", "area", "query"}),
+    "session": Panel("Session", session_raster, {"session", "area", "query", "window", "table", "by", "black"}),
+    "signals": Panel("Behaviour and signals", signals, {*_UNITS, "window", "signals"}),
+    "trials": Panel("Around the event", trials, {*_AROUND, "by"}),
+    "psth": Panel("Mean around the event", psth, {*_AROUND, "by", "smooth"}),
+    "tuning": Panel("Tuning", tuning, {*_AROUND, "feature", "other"}),
+    "correlogram": Panel("Correlogram", correlogram, _UNITS),
+    "waveform": Panel("Waveform", waveform, _UNITS),
+    "stimulus": Panel("Stimulus at the cursor", stimulus, {"session", "cursor", "window"}),
+}  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from neuroarrays import schema
 from neuroarrays.alignment.pyramid import CountPyramid
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
 from neuroarrays.explorer.state import State
-from neuroarrays.files import state as process
 from neuroarrays.tree import contents
 from neuroarrays.tree.observed import known_without_spikes
 from neuroarrays.tree.query import missing
@@ -52,7 +50,6 @@ class Recording:
         self._found: dict[tuple[str, ...], Any] = {}
         self._nodes: dict[str, xr.Dataset] = {}
         self._pyramids: dict[str, CountPyramid] = {}
-        self.failures: dict[str, str] = {}
         self._extents: dict[str, tuple[float, float, bool]] = {}
 
     # ------------------------------------------------------------------------------------- names
@@ -195,25 +192,16 @@ class Recording:
             return None
         if path not in self._pyramids:
             self._pyramids[path] = CountPyramid(self.node(path))
-            process.queue("explore", 1, _serve).put((self, path))
+            self._pyramids[path].read_in_background()
         return self._pyramids[path]
-
-    def read(self, path: str) -> None:
-        """Count the spikes of an area, in the thread for it."""
-        try:
-            for _ in self._pyramids[path].read():
-                pass
-        except Exception as error:  # said on the page: the thread goes on with other areas
-            self.failures[path] = one_line(error)
 
     def reading(self, state: State) -> str:
         """How far reading is, or why it stopped; "" when it is done."""
-        path = self._spikes(state)
-        pyramid = self._pyramids.get(path)
-        if path in self.failures:
-            return f"spikes could not be read: {self.failures[path]}"
+        pyramid = self._pyramids.get(self._spikes(state))
         if pyramid is None or pyramid.is_read.all():
             return ""
+        if pyramid.failure is not None:
+            return f"spikes could not be read: {one_line(pyramid.failure)}"
         return f"reading spikes: {pyramid.is_read.sum():,} of {pyramid.is_read.size:,} units"
 
     # ------------------------------------------------------------------------------- fitting a state
@@ -303,14 +291,6 @@ def one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     text = str(error) if isinstance(error, NeuroArraysError | ValueError) else repr(error)
     return " ".join(text.split())[:400]
-
-
-def _serve(tasks: SimpleQueue[Any]) -> None:
-    """Read what is asked for, one area after another."""
-    while True:
-        recording, path = tasks.get()
-        recording.read(path)
-        del recording
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
 from neuroarrays.plot.drawing import TICKS, axes_of, frameless, label_of, text_of, trace
 from neuroarrays.schema import given
+from neuroarrays.schema.labels import brief
 from neuroarrays.tree.ticks import within
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def behaviour(
     for row, (name, signal) in enumerate(reversed(shown)):
         low, high = trace(ax, signal, signal[schema.TIME].values, row)
         labels.append(
-            f"{label_of(signal, name)}\n{_brief(low, high - low)} to {_brief(high, high - low)}"
+            f"{label_of(signal, name)}\n{brief(low, high - low)} to {brief(high, high - low)}"
         )
     ax.set_yticks(np.arange(len(shown)), labels, fontsize="small")
     ax.set(xlabel="time (s)", ylim=(-0.6, len(shown) - 0.4))
@@ -168,8 +169,3 @@ def behaviour(
         ax.set_xlim(window)
     frameless(ax)
     return ax
-
-
-def _brief(number: float, reach: float) -> str:
-    """A number with three significant digits; 0 if it is negligible compared with the range."""
-    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"

@@ -32,3 +32,8 @@ def is_in_radians(values: xr.DataArray) -> bool:
     """Whether values are angles of which a turn is a multiple of pi, so that readers want degrees."""
     turn = turn_of(values)
     return turn is not None and bool(np.isclose(turn % np.pi, 0))
+
+
+def brief(number: float, reach: float) -> str:
+    """A number with three significant digits; 0 if it is negligible compared with the range it is of."""
+    return "0" if abs(number) < 0.005 * reach else f"{number:.3g}"
