@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -12,59 +12,6 @@ from urllib.parse import parse_qsl, quote
 VERSION = "1"
 #: Units that are compared at most, and characters of a text in a link.
 MOST_UNITS, _LONGEST = 6, 1000
-
-
-@dataclass(frozen=True)
-class State:
-    """What is shown.
-
-    Attributes
-    ----------
-    session, area : str
-        Names in the tree.
-    query, trials : str
-        Conditions on units and on presentations, in the grammar of `select_units` and `trials`.
-    units : tuple of int
-        Labels of the units chosen, up to six.
-    table, event, by : str
-        Presentations (or point events) to align to, the column that onsets are taken from, and the
-        column to group by.
-    before, after, bin_width, smooth : float, s
-        Window around the onsets, width of a bin, and standard deviation of the smoothing.
-    window : (float, float), s, or None
-        The part of the session that is shown, session clock; None for all of it.
-    cursor : float, s
-        The moment that the stimulus is shown of, session clock; negative before any is chosen.
-    feature, other : str
-        What tuning is to: a column of the presentations, or signals.
-    signals : tuple of str
-        The signals that are drawn; none for the first few.
-    black : float, spikes/s
-        The rate that the session raster shows in black; 0 for one that fits the recording.
-    dark, svg : bool
-        Whether colours are dark, and whether pictures are saved as vectors.
-    """
-
-    session: str = ""
-    area: str = ""
-    query: str = ""
-    units: tuple[int, ...] = ()
-    table: str = ""
-    event: str = ""
-    by: str = ""
-    trials: str = ""
-    before: float = 0.0
-    after: float = 0.0
-    bin_width: float = 0.0
-    smooth: float = 0.0
-    window: tuple[float, float] | None = None
-    cursor: float = -1.0
-    feature: str = ""
-    other: str = ""
-    signals: tuple[str, ...] = ()
-    black: float = 0.0
-    dark: bool = False
-    svg: bool = False
 
 
 def _text(text: str) -> str:
@@ -107,37 +54,76 @@ def _signals(text: str) -> tuple[str, ...]:
     return tuple(part for part in _text(text).split(",") if part)
 
 
-#: Key in a link -> field and how its text is read.
-_KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "session": ("session", _text),
-    "area": ("area", _text),
-    "q": ("query", _text),
-    "u": ("units", _units),
-    "align": ("table", _text),
-    "on": ("event", _text),
-    "by": ("by", _text),
-    "trials": ("trials", _text),
-    "before": ("before", _number(-1000, 1000)),
-    "after": ("after", _number(-1000, 1000)),
-    "bin": ("bin_width", _number(1e-4, 1000)),
-    "smooth": ("smooth", _number(0, 1000)),
-    "t": ("window", _window),
-    "at": ("cursor", _number(-1, 1e9)),
-    "tune": ("feature", _text),
-    "map": ("other", _text),
-    "signals": ("signals", _signals),
-    "black": ("black", _number(1e-3, 1e5)),
-    "dark": ("dark", _flag),
-    "svg": ("svg", _flag),
-}
+def _of(key: str, read: Callable[[str], Any], default: Any) -> Any:
+    """A field: its key in a link, how its text is read, and its default."""
+    return field(default=default, metadata={"key": key, "read": read})
+
+
+@dataclass(frozen=True)
+class State:
+    """What is shown.
+
+    Attributes
+    ----------
+    session, area : str
+        Names in the tree.
+    query, trials : str
+        Conditions on units and on presentations, in the grammar of `select_units` and `trials`.
+    units : tuple of int
+        Labels of the units chosen, up to six.
+    table, event, by : str
+        Presentations (or point events) to align to, the column that onsets are taken from, and the
+        column to group by.
+    before, after, bin_width, smooth : float, s
+        Window around the onsets, width of a bin, and standard deviation of the smoothing.
+    window : (float, float), s, or None
+        The part of the session that is shown, session clock; None for all of it.
+    cursor : float, s
+        The moment that the stimulus is shown of, session clock; negative before any is chosen.
+    feature, other : str
+        What tuning is to: a column of the presentations, or signals.
+    signals : tuple of str
+        The signals that are drawn; none for the first few.
+    black : float, spikes/s
+        The rate that the session raster shows in black; 0 for one that fits the recording.
+    dark, svg : bool
+        Whether colours are dark, and whether pictures are saved as vectors.
+    """
+
+    session: str = _of("session", _text, "")
+    area: str = _of("area", _text, "")
+    query: str = _of("q", _text, "")
+    units: tuple[int, ...] = _of("u", _units, ())
+    table: str = _of("align", _text, "")
+    event: str = _of("on", _text, "")
+    by: str = _of("by", _text, "")
+    trials: str = _of("trials", _text, "")
+    before: float = _of("before", _number(-1000, 1000), 0.0)
+    after: float = _of("after", _number(-1000, 1000), 0.0)
+    bin_width: float = _of("bin", _number(1e-4, 1000), 0.0)
+    smooth: float = _of("smooth", _number(0, 1000), 0.0)
+    window: tuple[float, float] | None = _of("t", _window, None)
+    cursor: float = _of("at", _number(-1, 1e9), -1.0)
+    feature: str = _of("tune", _text, "")
+    other: str = _of("map", _text, "")
+    signals: tuple[str, ...] = _of("signals", _signals, ())
+    black: float = _of("black", _number(1e-3, 1e5), 0.0)
+    dark: bool = _of("dark", _flag, False)
+    svg: bool = _of("svg", _flag, False)
+
+
+#: Key in a link -> its field.
+_KEYS = {each.metadata["key"]: each for each in fields(State)}
+#: Names of the fields, in order.
+FIELDS = tuple(each.name for each in fields(State))
 
 
 def link_of(state: State, default: State) -> str:
     """The state as the part of an address after "#"; what is as by default is left out."""
     parts = [f"v={VERSION}"]
-    for key, (name, _) in _KEYS.items():
-        value = getattr(state, name)
-        if value != getattr(default, name):
+    for key, each in _KEYS.items():
+        value = getattr(state, each.name)
+        if value != getattr(default, each.name):
             parts.append(f"{key}={quote(_written(value), safe=',:/ ').replace(' ', '+')}")
     return "#" + "&".join(parts)
 
@@ -176,13 +162,8 @@ def changes_in(link: str) -> tuple[dict[str, Any], list[str]]:
     for key, text in parts.items():
         if key not in _KEYS:
             continue
-        name, read = _KEYS[key]
         try:
-            changes[name] = read(text)
+            changes[_KEYS[key].name] = _KEYS[key].metadata["read"](text)
         except ValueError as error:
             notices.append(f"{key}={text[:40]!r} in the link is not used: {error}")
     return changes, notices
-
-
-#: Names of the fields, in order.
-FIELDS = tuple(field.name for field in fields(State))

@@ -49,5 +49,5 @@ def extremes(signal: xr.DataArray, most: int = 2000) -> xr.DataArray:
     if turn_of(signal):
         return signal[::step].load()
     coarse = signal.coarsen({schema.TIME: step}, boundary="trim")
-    ends = xr.concat([coarse.min(), coarse.max()], "end").transpose()  # type: ignore[attr-defined]
+    ends = xr.concat([coarse.min(), coarse.max()], "end").transpose()
     return ends.assign_coords(end=np.array(["lowest", "highest"])).assign_attrs(signal.attrs)
