@@ -60,7 +60,7 @@ class ParquetSource(MemberSource):
             if member.dtype.kind == "U":
                 return np.array(["" if text is None else text for text in column.to_pylist()], "U")
             values = column.to_pandas(use_threads=False)
-        return np.asarray(values.to_numpy(member.dtype, na_value=np.nan))
+        return np.asarray(values.where(values.notna()).to_numpy(member.dtype))
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:

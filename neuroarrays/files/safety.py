@@ -281,6 +281,8 @@ def readable(
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}"[:300]
+        if hint == DAMAGED and "version number" in what:  # as HDF5 speaks of a newer HDF5's files
+            hint = f"a newer version of HDF5 may have written it: update h5py, or {DAMAGED}"
         raise FormatError(path, where, expected, what, hint) from error
 
 

@@ -140,3 +140,11 @@ def test_what_a_library_raises_names_the_file_and_ours_passes():
         with pytest.raises(type(ours)) as caught, safety.readable("a.h5", "x", "numbers"):
             raise ours
         assert caught.value is ours
+
+
+def test_a_file_of_a_newer_hdf5_says_what_to_update():
+    with (
+        pytest.raises(FormatError, match="newer version of HDF5.*update h5py"),
+        safety.readable("a.h5", "x", "HDF5"),
+    ):
+        raise RuntimeError("Can't open (bad version number for datatype message)")

@@ -36,5 +36,5 @@ def cut(source, target):
 
 
 if __name__ == "__main__":
-    with h5py.File(sys.argv[1]) as whole, h5py.File(FILE, "w", libver="latest") as part:
+    with h5py.File(sys.argv[1]) as whole, h5py.File(FILE, "w", libver=("v110", "v110")) as part:
         cut(whole, part)
