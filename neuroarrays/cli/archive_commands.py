@@ -204,7 +204,13 @@ def _subset(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from neuroarrays.collection.subsets import export_npy
 
-    given = (arguments.path, arguments.stimulus, arguments.area, arguments.output, arguments.data)
-    for path in export_npy(*given, engine=arguments.engine):
+    export_arguments = (
+        arguments.path,
+        arguments.stimulus,
+        arguments.area,
+        arguments.output,
+        arguments.data,
+    )
+    for path in export_npy(*export_arguments, engine=arguments.engine):
         say(path)
     return FINE

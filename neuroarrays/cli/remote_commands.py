@@ -93,13 +93,13 @@ def _cache(arguments: argparse.Namespace) -> int:
         say(f"{top}: {many(sidecars.clear(), 'file')} deleted")
         say(f"{tables}: {many(count, 'file')} deleted")
         return FINE
-    kept = sidecars.every()
-    total = sum(size for _, _, size in kept)
-    if kept:
-        rows = [[path, size_text(size)] for _, path, size in kept]
+    copies = sidecars.every()
+    total = sum(size for _, _, size in copies)
+    if copies:
+        rows = [[path, size_text(size)] for _, path, size in copies]
         show([*table(["address", "kept"], rows, right=["kept"]), []])
     limit = size_text(sidecars.LIMIT)
-    say(f"{top}: {many(len(kept), 'file')}, {size_text(total)} of at most {limit}")
+    say(f"{top}: {many(len(copies), 'file')}, {size_text(total)} of at most {limit}")
     files = [file.stat().st_size for file in tables.rglob("*.parquet")]
     kept_size = f"{size_text(sum(files))} of at most {limit}"
     say(f"{tables}: {many(len(files), 'table')} over recordings, {kept_size}")

@@ -340,8 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
         seen = self.loopback.seen
         if parts.path == "/_/reset":
             self.loopback.reset()
-        said = {"requests": seen.requests, "sent": seen.sent, "log": seen.log}
-        body = json.dumps(said).encode()
+        counts = {"requests": seen.requests, "sent": seen.sent, "log": seen.log}
+        body = json.dumps(counts).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -375,8 +375,8 @@ class Process:
     def reset(self) -> dict[str, Any]:
         """What was asked for since the last time: ``requests``, bytes ``sent`` and the ``log``."""
         with urllib.request.urlopen(f"{self.base}/_/reset") as answer:
-            said: dict[str, Any] = json.load(answer)
-        return said
+            counts: dict[str, Any] = json.load(answer)
+        return counts
 
 
 def main() -> None:

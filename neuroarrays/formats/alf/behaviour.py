@@ -117,8 +117,10 @@ def _periods(node: str, alf_file: ALFFile) -> dict[str, xr.Dataset]:
     table = alf_file.table()
     names = [name for name, values in table.items() if values.dtype.kind in "iuf"]
     if not names or any(table[name].shape != (2,) for name in names):
-        found = f"columns {', '.join(table)}"
-        raise FormatError(alf_file.file.given, "", "a start and a stop for each period", found)
+        names_in_file = f"columns {', '.join(table)}"
+        raise FormatError(
+            alf_file.file.given, "", "a start and a stop for each period", names_in_file
+        )
     columns: dict[str, LazyArray] = {
         pair: InMemory(np.array([table[name][row] for name in names], float))
         for row, pair in enumerate(_ENDS[1])
@@ -209,8 +211,8 @@ def _stamps(clock: ALFFile, lengths: Mapping[str, int]) -> LazyArray:
         rows = np.asarray(stamps.load(), float)
         return knots(clock.file.given, "", rows, next(iter(lengths.values())))
     if len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf":
-        found = f"{stamps.dtype} of shape {stamps.shape}"
-        raise FormatError(clock.file.given, "", "times along one axis", found)
+        dtype_and_shape = f"{stamps.dtype} of shape {stamps.shape}"
+        raise FormatError(clock.file.given, "", "times along one axis", dtype_and_shape)
     return as_dtype(stamps, _FLOAT)
 
 

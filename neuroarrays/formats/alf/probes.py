@@ -161,8 +161,8 @@ def _of_spikes(spikes: Mapping[str, ALFFile], count: int, notes: list[str]) -> d
         columns = readable(alf_file, notes)
         stored = columns.get(name)
         if name == "times" and (stored is None or stored.dtype.kind not in "iuf"):
-            found = "nothing of the kind" if stored is None else f"values of dtype {stored.dtype}"
-            raise FormatError(alf_file.file.given, "", "times along one axis, s", found)
+            other = "nothing of the kind" if stored is None else f"values of dtype {stored.dtype}"
+            raise FormatError(alf_file.file.given, "", "times along one axis, s", other)
         for label, array in columns.items():
             if array.shape != (count,):
                 expected = f"{count:,} values, one for each of spikes.clusters"

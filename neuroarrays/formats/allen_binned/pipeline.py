@@ -111,10 +111,10 @@ def published(
     known = medians_of(rows.values()) | dict(medians or {})
     groups: dict[str, xr.Dataset] = {}
     for session, parts in rows.items():
-        kept = {name: _of_usual_length(name, part, known[name]) for name, part in parts.items()}
-        kept = {name: part for name, part in kept.items() if part.ids.size}
-        if kept:
-            groups |= _session(session, sessions[session], kept)
+        usual = {name: _of_usual_length(name, part, known[name]) for name, part in parts.items()}
+        usual = {name: part for name, part in usual.items() if part.ids.size}
+        if usual:
+            groups |= _session(session, sessions[session], usual)
     if not groups:
         present = {t for node in sessions.values() for t in node[schema.PRESENTATIONS].children}
         raise NotInTree("stimulus", stimulus, sorted(present))

@@ -75,9 +75,9 @@ class AllenOphysReader(Reader):
         facts = {key: str(source.read(at)) for key, at in _FACTS.items() if source.info(at)}
         notes = [_NOT_READ]
         nodes = trace_nodes(source, area_name(facts.get("targeted_structure", "")))
-        for node, place, columns, unit in _SERIES:
-            if source.names(f"{PIPELINE}/{place}"):
-                nodes[node] = series_node(source, f"{PIPELINE}/{place}", columns, unit)
+        for node, group, columns, unit in _SERIES:
+            if source.names(f"{PIPELINE}/{group}"):
+                nodes[node] = series_node(source, f"{PIPELINE}/{group}", columns, unit)
         clock = file_array(source, f"{PIPELINE}/DfOverF/imaging_plane_1/timestamps")
         nodes |= presentation_nodes(source, clock, notes) | template_nodes(source, notes)
         return {"": xr.Dataset(attrs={"session_id": name} | facts | {"notes": notes})} | nodes

@@ -72,9 +72,9 @@ class SpikeGuess:
 
     def _take(self, groups: Iterable[Group]) -> list[Group]:
         """Remove groups from those that are left, and return them as a list."""
-        taken = list(groups)
-        self.left = [group for group in self.left if group not in taken]
-        return taken
+        group_list = list(groups)
+        self.left = [group for group in self.left if group not in group_list]
+        return group_list
 
     def _node(self, wanted: str, entries: list[str]) -> None:
         """Add a node with its lines, under another name if its name is in use."""
