@@ -7,7 +7,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment import clocks
 from neuroarrays.alignment.presentations import Presentations
-from neuroarrays.errors import TooLarge
+from neuroarrays.errors import SchemaError, TooLarge
 
 
 def table(onsets, durations, name="gratings"):
@@ -35,6 +35,15 @@ def test_one_presentation_that_makes_the_bins_absurd_is_named(monkeypatch):
     assert "the median is 0.25 s" in text
     # 5050 bins times the 4 presentations of the session that has most
     assert "2.02e+04" in text
+
+
+def test_spikes_that_do_not_fit_their_units_have_no_clock():
+    spikes = xr.Dataset(
+        {"row_size": ("unit_id", [2, 3]), "spike_times": ("spike", np.arange(4.0))},
+        {"unit_id": [0, 1]},
+    )
+    with pytest.raises(SchemaError, match="units were selected without their spikes"):
+        clocks.whole_clock("the spikes", None, 0.02, spikes)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.views import InMemory
 
 CLOCK = np.arange(0.0, 8.0)
 #: Goes round twice: unwound it reaches 16, as stored it stays below 8.
@@ -40,6 +41,15 @@ def test_one_series_read_in_several_ways(order):
         method = way if way in ("previous", "nearest") else "linear"
         found = na.interpolate(series, CLOCK[:-1] + 0.5, method)
         np.testing.assert_allclose(found, want, err_msg=way)
+
+
+def test_each_clock_is_read_for_itself():
+    """What the cache keeps of one clock that is not regular is not taken for another."""
+    na.release()
+    values, early = np.arange(4.0), np.array([0.0, 1.0, 3.0, 4.0])
+    for clock in (early, early + 2, early * 2):
+        read = samples.Samples(InMemory(values), InMemory(clock))
+        assert read._stamps().tolist() == clock.tolist()
 
 
 @pytest.mark.parametrize(("max_gap", "known"), [(None, 3), (2.0, 2), (0.5, 0)])

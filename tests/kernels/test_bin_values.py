@@ -95,6 +95,13 @@ def test_a_constant_stays_what_it_is_and_directions_that_cancel_are_missing():
     np.testing.assert_allclose(found, 5)
 
 
+def test_a_bin_in_a_hole_has_the_value_between_its_neighbours():
+    prepared = resample.prepare(np.array([0.0, 10.0]), np.array([2.0, 12.0]))
+    bins = np.array([4.0, 7.0]), np.array([5.0, 8.0])
+    assert bin_values.bin_values(prepared, 1, bins, "mean", 1.0).ravel().tolist() == [6.5, 9.5]
+    assert np.isnan(bin_values.bin_values(prepared, 1, bins, "mean", 1.0, max_gap=9.0)).all()
+
+
 def test_an_unknown_reduction_is_named():
     prepared = resample.prepare(np.arange(2.0), np.arange(2.0))
     with pytest.raises(ValueError, match="reduction: expected one of mean, max, sum, any"):

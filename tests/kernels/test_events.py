@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("numba")
-from neuroarrays.kernels import counts, events
+from neuroarrays.kernels import counts, events, grid
 
 
 def back(dense, rows, dtype=None):
@@ -101,6 +101,18 @@ def test_windows_are_counted_as_trials_are(trains, starts, width, per_second):
         ordered, first, last, np.asarray(starts, float), limits, 4, width, "u1"
     )
     np.testing.assert_array_equal(found, want.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 1 / 30])
+def test_spikes_beside_every_edge_are_counted_where_edges_say(width):
+    starts = np.array([0.0, 0.7])
+    edges = grid.bin_edges(starts, 40, width)
+    times = np.unique([np.nextafter(edges, -1), edges, np.nextafter(edges, 99)])
+    counted = np.empty((2, 40, 1), np.uint8)
+    slices = events.slice_by_time(times, np.array([0]), np.array([times.size]))
+    events.count_windows(slices, starts, width, counted)
+    for row, of_window in zip(edges, counted[:, :, 0], strict=True):
+        np.testing.assert_array_equal(of_window, np.diff(np.searchsorted(times, row)))
 
 
 def test_windows_without_spikes_and_with_too_many():

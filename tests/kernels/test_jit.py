@@ -35,6 +35,15 @@ def module(tmp_path, monkeypatch):
     sys.modules.pop("kernel_of_a_test", None)
 
 
+def test_there_is_a_word_for_no_place(monkeypatch):
+    def nowhere(function):
+        raise RuntimeError("no locator available")
+
+    assert Path(jit.kept_in()).name
+    monkeypatch.setattr(jit, "_DiskCache", nowhere)
+    assert jit.kept_in() == ""
+
+
 def test_without_a_place_to_write_it_is_compiled_each_time(module, monkeypatch):
     def nowhere(self, function):
         raise RuntimeError("cannot cache function 'add': no locator available for file 'x'")

@@ -39,6 +39,11 @@ def test_a_peak_is_the_first_largest_of_its_stretch(values, least):
     np.testing.assert_array_equal(transients.peaks(np.array(values, float), float(least)), expected)
 
 
+def test_of_a_rising_stretch_only_the_top_is_a_peak():
+    values = np.array([0.0, 2.0, 3.0, 1.0, np.nan, 1.0])
+    assert transients.peaks(values, 0.5)[:4].tolist() == [0.0, 0.0, 3.0, 0.0]
+
+
 def test_noise_is_a_standard_deviation_that_a_few_large_values_do_not_change():
     values = np.random.default_rng(0).normal(5, 2, 100_000)
     values[:1000] = 1e6

@@ -84,6 +84,14 @@ def test_html_is_well_formed_and_escaped():
         [None, "ca1", "8", "19,445", None],
     ]
     assert "<script>" not in page
+    sides = [cell.get("style").partition(":")[2] for cell in table.findall("tbody/tr/td")]
+    assert sides[:5] == [
+        "left",
+        "left",
+        "right",
+        "right",
+        "right",
+    ]  # numbers stand below each other
 
 
 def test_rich_draws_it_where_it_is_installed():
@@ -161,11 +169,20 @@ def test_a_session_without_areas_is_there_too():
     assert "head_direction 60 Hz" in found.rows[0]["signals"]
 
 
+def test_presentations_of_a_session_without_areas_are_counted():
+    tree = na.align(na.load_sample(), "sleep_ripples", 0.01)
+    session = tree[SESSION].drop_nodes(["adn", "ca1"])
+    described = na.describe(xr.DataTree(tree.to_dataset(), {SESSION: session}))
+    assert described.rows[0]["presentations"] == "594"
+
+
 def test_frames_without_a_clock_are_counted():
     nodes = {"/s/retina": xr.Dataset({"responses": (("time", "unit_id"), np.ones((30, 2)))})}
     tree = xr.DataTree.from_dict(nodes)
     tree.attrs["neuroarrays_schema"] = "aligned/1"
-    assert na.describe(tree).rows[0]["clock"] == "30 frames"
+    described = na.describe(tree)
+    assert described.rows[0]["clock"] == "30 frames"
+    assert described.title == "aligned tree: 1 session, 1 area, 2 units"  # and of no source
 
 
 @pytest.mark.parametrize(("rate", "said"), [(0.5, "0.5"), (29.97, "30"), (1000.0, "1,000")])

@@ -17,7 +17,7 @@ from neuroarrays.lazy.views import Arranged, InMemory, Segments
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 from neuroarrays.tree import intervals
-from neuroarrays.tree.query import parse
+from neuroarrays.tree.query import Coded, parse
 
 SESSION = "A2929-200711"
 COLUMNS = {
@@ -57,6 +57,17 @@ def where(query):
 )
 def test_conditions_mean_what_they_say(query, rows):
     assert where(query) == [bool(r) for r in rows]
+
+
+@pytest.mark.parametrize(
+    "query", ["name == 'a'", "name in ['a', 'b']", "not name > 'a'", "name == name"]
+)
+def test_a_column_of_few_values_is_compared_as_any_other(query):
+    coded = Coded(np.array(["", "a", None], object), np.array([1, 0, 0, -1, 1]))
+    written_out = np.array(["a", "", "", None, "a"], object)
+    of_coded = parse(query).where(lambda _: coded, 5).tolist()
+    assert of_coded == parse(query).where(lambda _: written_out, 5).tolist()
+    assert of_coded[1] == of_coded[2] != of_coded[0] == of_coded[4] or "name == name" in query
 
 
 @pytest.mark.parametrize(
