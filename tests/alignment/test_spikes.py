@@ -170,6 +170,14 @@ def test_overflow_names_the_dtype_to_ask_for():
     assert na.bin_spikes(node, [0.0], 1.0, (0, 1), binarize=True).item() == 1
 
 
+def test_overflow_on_a_clock_names_the_dtype_too():
+    tree = xr.DataTree.from_dict({"/s/VISp/spikes": spikes_of([np.linspace(0, 0.9, 300)])})
+    tree.attrs["neuroarrays_schema"] = "recording/1"
+    counted = na.align(tree, bin_width=1.0, window=(0, 1))["s/VISp/spike_data"]
+    with pytest.raises(OverflowError, match="dtype='uint16'"):
+        counted.load()
+
+
 def test_bad_arguments_are_named():
     node = spikes_of([[1.0]])
     for width in (0, -0.02, np.nan, np.inf):
