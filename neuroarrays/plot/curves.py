@@ -131,7 +131,7 @@ def _draw_many(ax: Axes, curves: xr.DataArray, colors: Any, turn: float) -> list
     """Draw thin lines, and their mean."""
     rows, n, polar = str(curves.dims[0]), len(curves), ax.name == "polar"
     x = numbers_of(curves[str(curves.dims[-1])])
-    colors = ["0.4"] * n if colors is None else colors
+    colors = ["0.5"] * n if colors is None else colors
     for curve, color in zip(curves.values, colors, strict=True):
         ax.plot(*_at(x, curve, turn, polar), color=color, lw=0.6, alpha=max(0.03, 4 / n))
     noun = "unit" if rows == UNIT else rows

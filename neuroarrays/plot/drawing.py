@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.lines import Line2D
 
-#: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), without yellow.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), without yellow. The last is a violet and
+#: not their black, which would not show on a dark ground.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5FB5")
 #: The most units that ticks name.
 TICKS = 30
 #: Colours of units; so many lines have their names beside them.
@@ -29,6 +30,11 @@ UNIT_COLORS = (*PALETTE, "0.55")
 NAMED = len(UNIT_COLORS)
 #: Steps in degrees for the ticks of an angle.
 _DEGREES = (5, 10, 15, 30, 45, 90)
+
+
+def ink() -> str:
+    """The colour of texts: black, and white on a dark ground (`plt.style.use("dark_background")`)."""
+    return str(plt.rcParams["text.color"])
 
 
 def axes_of(ax: Axes | None) -> Axes:

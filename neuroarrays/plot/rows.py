@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba_array
 
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
-from neuroarrays.plot.drawing import TICKS, axes_of, frameless, label_of, text_of, trace
+from neuroarrays.plot.drawing import TICKS, axes_of, frameless, ink, label_of, text_of, trace
 from neuroarrays.schema import given
 from neuroarrays.schema.labels import brief
 from neuroarrays.tree.ticks import within
@@ -72,7 +72,7 @@ def raster(
     rows = np.repeat(np.arange(len(units)), number)
     many = len(units) > TICKS
     half = 0.5 if many else 0.4
-    drawn: Any = "black" if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
+    drawn: Any = ink() if colors is None else np.repeat(to_rgba_array(colors), number, axis=0)
     ax.vlines(
         np.concatenate(ticks.times) if ticks.times else [],
         rows - half,

@@ -11,7 +11,16 @@ from matplotlib.ticker import EngFormatter
 from neuroarrays import schema
 from neuroarrays.alignment.bins import check_window
 from neuroarrays.errors import SchemaError
-from neuroarrays.plot.drawing import PALETTE, TICKS, axes_of, frameless, label_of, legend, text_of
+from neuroarrays.plot.drawing import (
+    PALETTE,
+    TICKS,
+    axes_of,
+    frameless,
+    ink,
+    label_of,
+    legend,
+    text_of,
+)
 from neuroarrays.schema import given
 
 if TYPE_CHECKING:
@@ -100,7 +109,7 @@ def traces(
     rows_are = str(signal.dims[-1]).removesuffix("_id")
     ax.set_ylabel(text_of(signal.name or rows_are) if several else label_of(signal))
     unit = signal.attrs.get("units", "")
-    ax.plot([end, end], [-0.9, 0.1], color="black", lw=2, clip_on=False, solid_capstyle="butt")
+    ax.plot([end, end], [-0.9, 0.1], color=ink(), lw=2, clip_on=False, solid_capstyle="butt")
     label = text_of(_length(float(step), unit))
     ax.annotate(label, (end, -0.4), (4, 0), textcoords="offset points", va="center", fontsize=8)
     frameless(ax)
@@ -118,14 +127,14 @@ def _length(step: float, unit: str) -> str:
 def _channels(signal: xr.DataArray) -> tuple[list[str], list[str]]:
     """The name and the colour of each channel."""
     if signal.ndim == 1:
-        return [""], ["black"]
+        return [""], [ink()]
     dim = str(signal.dims[1])
     number = signal.sizes[dim]
     labels = signal[dim].values if dim in signal.coords else np.arange(number)
     names = [str(label) for label in labels]
     areas = signal.coords.get(schema.AREA)
     depth = signal.coords.get("rel_y")
-    colours = ["black"] * number
+    colours = [ink()] * number
     if areas is not None and areas.dims == (dim,):
         known = list(dict.fromkeys(areas.values.astype(str).tolist()))
         names = [f"{name} {area}" for name, area in zip(names, areas.values, strict=True)]
@@ -161,7 +170,8 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> import xarray as xr
     >>> import neuroarrays as na
     >>> time = np.arange(0, 10, 0.001)
-    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> noise = np.random.default_rng(0).normal(size=time.size)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time) + noise, {"time": time}, name="LFP")
     >>> ax = na.plot.spectrogram(na.spectrogram(signal))
     """
     line = "na.spectrogram(signal.sel(channel=0))"
@@ -209,7 +219,8 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> import xarray as xr
     >>> import neuroarrays as na
     >>> time = np.arange(0, 10, 0.001)
-    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time), {"time": time}, name="LFP")
+    >>> noise = np.random.default_rng(0).normal(size=time.size)
+    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time) + noise, {"time": time}, name="LFP")
     >>> ax = na.plot.power(na.power(signal))
     """
     _check_dims(spectra, ("frequency",), "spectra", "na.power(signal)")
@@ -306,11 +317,11 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> import numpy as np
     >>> import xarray as xr
     >>> import neuroarrays as na
-    >>> time = np.arange(0, 4, 0.001)
-    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
-    >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
-    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
-    >>> ax = na.plot.csd(na.csd(lfp).sel(time=slice(0, 0.2)))
+    >>> time, depth = np.arange(0, 4, 0.001), 20.0 * np.arange(12)
+    >>> theta = np.sin(2 * np.pi * 8 * time)[:, None] * np.exp(-(((depth - 110) / 40) ** 2))
+    >>> coords = {"time": time, "rel_y": ("channel", depth)}
+    >>> lfp = xr.DataArray(1e-4 * theta, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> ax = na.plot.csd(na.csd(lfp).sel(time=slice(1, 1.5)))
     """
     line = "na.event_triggered_average(times, na.csd(lfp), (-0.1, 0.1))['mean']"
     first = schema.LAG if schema.LAG in getattr(sources, "dims", ()) else schema.TIME

@@ -11,7 +11,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.analysis.rates import psth as rates_around
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.plot.drawing import axes_of, frameless
+from neuroarrays.plot.drawing import axes_of, frameless, ink
 from neuroarrays.plot.histograms import condition_colors, psth
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def peri_event(
     upper, lower = ax.inset_axes((0, 0.46, 1, 0.54)), ax.inset_axes((0, 0, 1, 0.42))
     _ticks(upper, one, by)
     psth(response, ax=lower)
+    lower.set_ylabel(lower.get_ylabel().replace(" (", "\n("))  # half as high as an axis
     upper.sharex(lower)
     upper.tick_params(labelbottom=False)
     ax.set_title(f"unit {unit}", loc="left", fontsize="medium")
@@ -93,7 +94,7 @@ def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
     """Draw a row for each presentation, in the order of `by`; grey where bins are not valid."""
     spikes = counts[schema.SPIKE_DATA].transpose(schema.PRESENTATION, schema.UNIT, schema.TIME)
     values, time = spikes.values[:, 0], spikes[schema.TIME].values
-    order, colors = np.arange(len(values)), np.full(len(values), "black", object)
+    order, colors = np.arange(len(values)), np.full(len(values), ink(), object)
     if by is not None:
         column = counts[by]
         names, codes = np.unique(column.values, return_inverse=True)

@@ -167,3 +167,16 @@ def test_angles_are_drawn_around_their_mean(tree):
     heights = ax.lines[row].get_ydata() - row
     # The head tilts little: a line that stays together, not two bands at 0 and 360 degrees.
     assert np.nanmax(np.abs(np.diff(heights))) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("style", "drawn"), [("default", "black"), ("dark_background", "white")], ids=["light", "dark"]
+)
+def test_ticks_show_on_light_and_on_dark_ground(tree, ripples, style, drawn):
+    with plt.style.context(style):
+        raster = na.plot.raster(tree["A2929-200711/adn"], (900, 901), ax=plt.figure().gca())
+        trials = na.plot.peri_event(ripples, unit=14, ax=plt.figure().gca())
+    for ticks in (raster.collections[0], trials.child_axes[0].collections[0]):
+        assert {mpl.colors.to_hex(color) for color in ticks.get_colors()} == {
+            mpl.colors.to_hex(drawn)
+        }
