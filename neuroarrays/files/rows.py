@@ -38,8 +38,8 @@ _SMALL = 1 << 14
 #: The largest number, bytes.
 _WIDEST = 16
 
-#: Sums of 512 words, plain and weighed; below 2 ** 34, so exact in float64.
-_WEIGHTS = np.stack([np.ones(512), np.arange(512.0, 0, -1)], axis=1)
+#: Words of a row of the table that checksums are computed from: their sum fits into 32 bits.
+_WIDTH = 512
 
 #: Rows that are read at once: the first, how many, and where they go; of scattered ones, where in
 #: the output and which of them.
@@ -227,16 +227,15 @@ def _intact(chunk: np.ndarray) -> bool:
     if data.size % 2:
         data = np.append(data, np.uint8(0))
     words = data.view("<u2")
-    width, whole = _WEIGHTS.shape[0], words.size // _WEIGHTS.shape[0] * _WEIGHTS.shape[0]
-    inner = np.empty((whole // width, 2), np.int64)
-    for row in range(0, len(inner), 128):  # small products stay on this thread
-        part = words[row * width : min(row + 128, len(inner)) * width]
-        inner[row : row + 128] = part.reshape(-1, width).astype(np.float64) @ _WEIGHTS
-    tail = words[whole:].astype(np.int64)
-    # What comes after a block counts its plain sum once more for every word.
-    after = words.size - width * np.arange(1, inner.shape[0] + 1)
-    first = int(inner[:, 0].sum()) + int(tail.sum())
-    second = int((inner[:, 1] + after % 65535 * (inner[:, 0] % 65535)).sum())
-    second += int(tail @ np.arange(tail.size, 0, -1))
+    rows = words.size // _WIDTH
+    table, tail = words[: rows * _WIDTH].reshape(rows, _WIDTH), words[rows * _WIDTH :]
+    exact = np.uint32 if rows <= 1 << 16 else np.uint64
+    by_row = table.sum(axis=1, dtype=np.uint32).astype(np.int64)
+    by_column = table.sum(axis=0, dtype=exact).astype(np.int64)
+    first = int(by_row.sum()) + int(tail.sum(dtype=np.int64))
+    # The second sum counts each word as often as there are words from it to the end.
+    after = (words.size - _WIDTH * np.arange(rows)) % 65535
+    second = int((after * (by_row % 65535)).sum()) - int(by_column @ np.arange(_WIDTH))
+    second += int(tail.astype(np.int64) @ np.arange(tail.size, 0, -1))
     sums = first * 256 % 65535, second * 256 % 65535
     return (int(stored) & 0xFFFF) % 65535 == sums[0] and (int(stored) >> 16) % 65535 == sums[1]
