@@ -370,12 +370,12 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
         return False
 
 
-def _structure(place: Header) -> None:
-    """Fetch the structure of an HDF5 file that nothing is known of."""
-    if place.container == "hdf5":
+def _structure(header: Header) -> None:
+    """Fetch the structure of an HDF5 file."""
+    if header.container == "hdf5":
         from neuroarrays.files import hdf5_structure
 
-        hdf5_structure.opened(place.location, place.stamp)
+        hdf5_structure.opened(header.location, header.stamp)
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:

@@ -66,10 +66,10 @@ class Version:
         """What earlier openings read."""
         return _kept.get_or_make(self._key, self.reload)
 
-    def hold(self, kept: ByteRanges) -> None:
-        """Take ranges as what earlier openings read."""
+    def hold(self, ranges: ByteRanges) -> None:
+        """Set the ranges that earlier openings read."""
         _kept.drop(lambda key: key is self._key)
-        _kept.put(self._key, kept)
+        _kept.put(self._key, ranges)
 
     @property
     def strong(self) -> str:

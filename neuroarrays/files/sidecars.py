@@ -56,9 +56,9 @@ def load(path: str) -> Version | None:
     unpacked = _unpacked_at(path)
     if unpacked is None:
         return None
-    stamp, tag, kept = unpacked
+    stamp, tag, ranges = unpacked
     version = Version(stamp, tag, "", partial(_reloaded, path, stamp, tag))
-    version.hold(kept)
+    version.hold(ranges)
     return version
 
 
@@ -100,14 +100,14 @@ def keep(location: Location, version: Version) -> None:
     for start, count in _joined([*touched, *spans]):
         starts.append(start)
         pieces.append(opened.read(start, count))
-    kept = ByteRanges(starts, pieces)
-    if kept.nbytes > LARGEST:
+    ranges = ByteRanges(starts, pieces)
+    if ranges.nbytes > LARGEST:
         return
     version.reload = partial(_reloaded, location.path, version.stamp, version.tag)
-    version.hold(kept)
+    version.hold(ranges)
     if file is not None:
         with contextlib.suppress(OSError):
-            _write(file, _packed(location.path, version, kept))
+            _write(file, _packed(location.path, version, ranges))
             _bound(file.parent)
 
 
@@ -158,14 +158,15 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start, stop - start) for start, stop in spans]
 
 
-def _packed(path: str, version: Version, kept: ByteRanges) -> bytes:
-    data = b"".join(kept.pieces)
+def _packed(path: str, version: Version, ranges: ByteRanges) -> bytes:
+    """The content of a sidecar: magic line, checksum, a line of JSON, and the packed ranges."""
+    data = b"".join(ranges.pieces)
     head = {
         "path": path,
         "tag": version.tag,
         "stamp": list(version.stamp),
-        "starts": kept.starts,
-        "counts": [len(piece) for piece in kept.pieces],
+        "starts": ranges.starts,
+        "counts": [len(piece) for piece in ranges.pieces],
     }
     import zstandard
 

@@ -111,14 +111,16 @@ class FolderStore(Store):
         while todo:
             folder = todo.pop()
             names = listing.setdefault(folder, [])
-            place = self.location.child(folder) if folder else self.location
+            location = self.location.child(folder) if folder else self.location
             try:
-                kinds = place.listing()
+                kinds = location.listing()
             except OSError as error:
-                raise FormatError(place.path, "", "a readable folder", words_of(error)) from error
+                raise FormatError(
+                    location.path, "", "a readable folder", words_of(error)
+                ) from error
             for name, kind in kinds.items():
                 if kind in (LINK, ""):
-                    kind = place.child(name).status().kind
+                    kind = location.child(name).status().kind
                 if kind == FOLDER:
                     todo.append(f"{folder}/{name}".lstrip("/"))
                 else:

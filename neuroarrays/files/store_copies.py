@@ -216,8 +216,8 @@ def _one(source: Location, address: str, path: Path, stated: Answer | None, repo
     if stated is not None and not _fits(beside, stated):
         beside.unlink()
         expected = "a file of the size and MD5 that are stated"
-        place = source.child(path.name)
-        raise FormatError(place.given, "", expected, "another one", "fetch it again")
+        file = source.child(path.name)
+        raise FormatError(file.given, "", expected, "another one", "fetch it again")
     if answer.modified:
         os.utime(beside, (answer.modified, answer.modified))
     os.replace(beside, path)
