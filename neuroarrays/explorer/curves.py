@@ -18,8 +18,6 @@ from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 #: Groups that have a colour each, and lines that a legend names, at most.
 GROUPS, _NAMED = len(COLORS), 12
-#: Width and height of the frame of a stimulus at most, pixels.
-_FRAME = 280, 220
 #: Half the width of the mean of one text of several, as a share of the room it has.
 _HALF = 0.35
 
@@ -129,8 +127,7 @@ class Curves(Figures):
             0,
             n_columns,
         )  # from the top
-        scale = min(_FRAME[0] / n_columns, _FRAME[1] / n_rows)  # pixels are squares
-        plot.frame_width, plot.frame_height = round(scale * n_columns), round(scale * n_rows)
+        plot.aspect_ratio = max(n_columns / n_rows, 0.5)  # pixels are squares
         self._show_image("stimulus", frame, (0, n_columns), (0, n_rows))
 
     def _draw(self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "") -> None:

@@ -205,7 +205,8 @@ class Figures:
         )
         hover.tooltips = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
         if name == "stimulus":
-            plot.axis.visible, plot.sizing_mode, plot.height = False, None, None
+            plot.axis.visible, plot.height, plot.max_width = False, None, 340
+            plot.min_border = plot.min_border_left = plot.min_border_right = 0
         else:
             self._bar(plot, name, self._mappers[name])
 
