@@ -75,7 +75,7 @@ def psth(
     and ``sem = sqrt(sum((x_p - mean)^2) / (n - 1) / n)``. Both are divided by the bin width if `x`
     are counts (Gerstein & Kiang 1960, Biophys. J. 1:15). Values that are NaN, or masked by `valid`,
     `valid_units` or `withheld`, do not count. Presentations whose parameter is missing (NaN or
-    empty) belong to no condition.
+    empty) belong to no condition. Columns of the units that are called mean, sem or n are left out.
 
     Examples
     --------
@@ -129,7 +129,13 @@ def psth(
             name: (dims, each.reshape(*conditions.shape, *shape[1:]), attrs)
             for name, (each, attrs) in parts_of_answer.items()
         },
-        coords=kept(node, (schema.UNIT, schema.TIME)) | conditions.coords(node),
+        coords={
+            name: values
+            for name, values in (
+                kept(node, (schema.UNIT, schema.TIME)) | conditions.coords(node)
+            ).items()
+            if name not in parts_of_answer  # a column of the units may be called "mean"
+        },
     )
 
 

@@ -40,6 +40,12 @@ def test_psth_leaves_masked_bins_out(ripples):
     assert int(found["n"].isel(time=-1, unit_id=0).sum()) == valid[:, -1].sum()
 
 
+def test_psth_of_units_that_have_a_column_called_mean(ripples):
+    area = ripples[f"{SESSION}/ca1"].to_dataset()
+    named = area.assign_coords(mean=("unit_id", np.arange(area.sizes["unit_id"])))
+    xr.testing.assert_equal(na.psth(named), na.psth(area))
+
+
 def test_psth_without_a_parameter_and_with_missing_ones(ripples):
     area = ripples[f"{SESSION}/ca1"].to_dataset()
     whole = na.psth(area)
