@@ -9,7 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import RATE, clock_of, totals, trials_of
-from neuroarrays.tree.observed import mean_rates
+from neuroarrays.tree.counted import mean_rates
 from neuroarrays.tree.records import SessionRecord
 
 #: The rows of an aligned area that are read: number and length of the stretches.

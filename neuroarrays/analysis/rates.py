@@ -18,7 +18,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.running import Moments
 from neuroarrays.tree.breaks import unbroken_runs
 from neuroarrays.tree.columns import duration
-from neuroarrays.tree.observed import spikes_and_seconds
+from neuroarrays.tree.counted import spikes_and_seconds
 from neuroarrays.tree.trains import spikes_node
 
 

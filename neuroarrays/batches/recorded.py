@@ -15,7 +15,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.observed import counted_time
+from neuroarrays.tree.counted import counted_time
 from neuroarrays.tree.stretches import Stretches
 from neuroarrays.tree.trains import Trains, trains_of
 

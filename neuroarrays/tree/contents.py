@@ -15,8 +15,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.tree import groups
+from neuroarrays.tree.counted import mean_rates
 from neuroarrays.tree.extents import hull, parts_of
-from neuroarrays.tree.observed import known_without_spikes, mean_rates, of_session
+from neuroarrays.tree.observed import known_without_spikes, of_session
 from neuroarrays.tree.records import (
     AreaRecord,
     EventsRecord,

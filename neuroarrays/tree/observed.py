@@ -21,10 +21,8 @@ from neuroarrays import schema
 from neuroarrays.lazy.arrays import LazyArray, array_of, data_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.extents import LazyStretches, Part, hull, parts_of
-from neuroarrays.tree.intervals import merged
-from neuroarrays.tree.invalid import cut_away, invalid_times
+from neuroarrays.tree.invalid import cut_away
 from neuroarrays.tree.stretches import Stretches
-from neuroarrays.tree.trains import trains_of
 
 #: Names of the starts and stops in the node ``observed``, and of those in a spikes node.
 OF_SESSION, OF_UNITS = (schema.START_TIME, schema.STOP_TIME), ("observed_start", "observed_stop")
@@ -183,7 +181,8 @@ def of_units(spikes: xr.Dataset, session: xr.DataTree | None = None) -> list[Str
     """
     n_units = spikes.sizes.get(schema.UNIT, 1)
     if not all(name in spikes for name in OF_UNITS):
-        return [_extent_of_spikes(spikes) if session is None else of_session(session)] * n_units
+        recorded = _extent(parts_of({"": spikes})) if session is None else of_session(session)
+        return [recorded] * n_units
     if spikes[OF_UNITS[0]].dims == (schema.INTERVAL,):
         return [_stretches(spikes, OF_UNITS)] * n_units
     distinct: dict[bytes, Stretches] = {}
@@ -203,68 +202,6 @@ def stated_of_units(spikes: xr.Dataset | None) -> list[Stretches]:
     return of_units(spikes)
 
 
-def counted_time(
-    spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
-) -> list[Stretches]:
-    """The time in which the spikes of each unit count: recorded and not invalid.
-
-    Parameters
-    ----------
-    spikes : Dataset
-        A spikes node, ``spike_times (spike,)`` in seconds.
-    session : DataTree node, optional
-        The session of the spikes node.
-    within : table of intervals, s, optional
-        Count only in these intervals. If the file does not state when units were recorded, the
-        units count as recorded in all of these intervals.
-
-    Returns
-    -------
-    list of Stretches
-        One for each unit; units with the same stretches share one object.
-    """
-    by_unit = of_units(spikes, session)
-    chosen = None if within is None else Stretches(np.stack(merged(within), axis=1), False)
-    distinct: dict[Any, Stretches] = {}
-    for unit, invalid in enumerate(invalid_times(session, spikes)):
-        recorded = by_unit[unit]
-        key = id(recorded), invalid.tobytes()
-        if key not in distinct:
-            time = recorded
-            if chosen is not None:
-                time = chosen if recorded.from_data else recorded.within(chosen.rows)
-            distinct[key] = time.without(invalid)
-        by_unit[unit] = distinct[key]
-    return by_unit
-
-
-def spikes_and_seconds(
-    spikes: xr.Dataset, session: xr.DataTree | None = None, within: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count the spikes of each unit in the time in which they count, and measure this time.
-
-    Parameters
-    ----------
-    spikes, session, within
-        As for `counted_time`.
-
-    Returns
-    -------
-    n_spikes : (unit,) float64
-        Number of spikes of each unit.
-    durations : (unit,) float64, s
-        The time in which the spikes of each unit count.
-    """
-    trains = trains_of(spikes)
-    times = trains.load(np.arange(trains.first.size))
-    n_spikes, durations = np.zeros((2, trains.first.size))
-    for unit, counted in enumerate(counted_time(spikes, session, within)):
-        train = times[trains.first[unit] : trains.last[unit]]
-        begin, end = (np.searchsorted(train, column) for column in counted.rows.T)
-        n_spikes[unit], durations[unit] = (end - begin).sum(), counted.seconds
-    return n_spikes, durations
-
-
 def times_to_read(session: xr.DataTree) -> int:
     """The number of times to read to know when a session was recorded; 0 if the file states it."""
     node = session.children.get(schema.OBSERVED)
@@ -273,34 +210,6 @@ def times_to_read(session: xr.DataTree) -> int:
     data = array_of(node[OF_SESSION[0]].variable)
     parts = data.parts if isinstance(data, LazyStretches) else ()
     return sum(part.size for part in parts if not part.ordered)
-
-
-def mean_rates(area: xr.DataTree) -> np.ndarray:
-    """Firing rate of each unit of an area of a recording; all its spikes are read.
-
-    Parameters
-    ----------
-    area : DataTree node
-        An area of a recording tree.
-
-    Returns
-    -------
-    (unit_id,) float64, spikes/s
-        Number of spikes divided by the time in which they count. It is NaN for a unit without such
-        time. The array is empty if the area has no spikes node.
-    """
-    node = area.children.get(schema.SPIKES)
-    if node is None:
-        return np.empty(0)
-    n_spikes, durations = spikes_and_seconds(node.to_dataset(), area.parent)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates: np.ndarray = n_spikes / durations
-    return rates
-
-
-def _extent_of_spikes(spikes: xr.Dataset) -> Stretches:
-    """The time from the first spike of a spikes node to its last."""
-    return _extent(parts_of({"": spikes}))
 
 
 def _extent(parts: Sequence[Part]) -> Stretches:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import TooLarge
+from neuroarrays.tree.counted import counted_time
 from neuroarrays.tree.extents import LazyStretches, Part
-from neuroarrays.tree.observed import add_observed, counted_time, of_session, of_units, valid_bins
+from neuroarrays.tree.observed import add_observed, of_session, of_units, valid_bins
 from neuroarrays.tree.stretches import Stretches
 
 RUN = "run"
