@@ -315,6 +315,7 @@ class Page:
             width = min(20 + 6 * longest, 150)
             columns.append(TableColumn(field=f"c{k}", title=title, formatter=kind, width=width))
         table.columns, table.source.data = columns, data
+        self._sync()  # the rows that are chosen
 
     def _sync(self) -> None:
         """Let every control show the state, and hide those that have nothing to choose from."""
