@@ -30,13 +30,18 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
     Returns
     -------
     pandas.DataFrame
-        Columns of numbers with NaN for missing ones, or of text with NaN for empty cells.
+        Columns of numbers with NaN for missing ones, or of text with NaN for empty cells. A number
+        is the float64 nearest to what is written.
     """
     import pandas as pd
 
+    # Before 3.1 the parser of pandas may miss the nearest number; now that is the only one it has.
+    version = tuple(map(int, pd.__version__.split(".")[:2]))
+    exact = {"float_precision": "round_trip"} if version < (3, 1) else {}
+
     def parsed(**more: Any) -> pd.DataFrame:
         text = io.StringIO(content) if isinstance(content, str) else io.BytesIO(content)
-        table: pd.DataFrame = pd.read_csv(text, low_memory=False, **(options | more))
+        table: pd.DataFrame = pd.read_csv(text, low_memory=False, **(exact | options | more))
         return table
 
     table = parsed()

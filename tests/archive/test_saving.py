@@ -43,7 +43,7 @@ def looked_at(monkeypatch):
 
     def checked(path, written):
         found, nodes = scan_hdf5(locate(path)), written.nodes
-        assert list(found) == list(nodes)
+        assert sorted(found) == sorted(nodes)  # before h5py 3.12 an opened file has its own order
         with h5py.File(path) as file:
             for place, node in found.items():
                 stored = nodes[place]

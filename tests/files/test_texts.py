@@ -30,3 +30,9 @@ def test_a_word_that_a_format_has_for_missing_is_missing_in_all_columns():
 def test_columns_of_one_name_and_text_that_looks_like_numbers_keep_their_places():
     table = read_csv("007,a\tNA\n\n", sep="\t", header=None, dtype={0: str})
     assert table.iloc[0].tolist() == ["007,a", "NA"]
+
+
+def test_numbers_are_those_nearest_to_what_is_written():
+    times = np.random.default_rng(0).random(2000) * 3600
+    table = read_csv("time\n" + "\n".join(repr(float(time)) for time in times))
+    np.testing.assert_array_equal(table["time"], times)
