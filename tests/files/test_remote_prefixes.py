@@ -48,9 +48,7 @@ def test_a_prefix_is_a_folder_of_sessions(bucket, server):
         na.open_datatree("s3://lab/none")
     (bucket / "texts").mkdir()
     (bucket / "texts" / "a.txt").write_text("hello")
-    with pytest.raises(
-        NeuroArraysError, match="s3://lab/texts: expected a recording in a format"
-    ):
+    with pytest.raises(NeuroArraysError, match="s3://lab/texts: expected a recording in a format"):
         na.open_datatree("s3://lab/texts")
 
 
