@@ -22,8 +22,8 @@ import xarray as xr
 from peaks import peak_mb
 
 import neuroarrays as na
-from neuroarrays.files import opening
 from neuroarrays.synthetic.allen import write_allen
+from neuroarrays.testing.sources import close_all
 
 LINES = []
 GAZE = tuple(f"raw_{name}" for name in ("eye_area", "pupil_area", "x_cm", "y_cm", "x_deg", "y_deg"))
@@ -284,7 +284,7 @@ def bench_sizes(folder, small):
         got[name] = np.asarray(values) if array.dims[1] == "unit_id" else values.transpose(0, 2, 1)
         say(f"{name:28s} {one * 1e3:10.3f} ms {many * 1e3:14.1f} ms")
     assert all(np.array_equal(values, got["ours"]) for values in got.values())
-    opening.close_all()
+    close_all()
     return spikes, floats
 
 

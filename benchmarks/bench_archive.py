@@ -15,7 +15,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.archive import chunk_shapes
 from neuroarrays.archive.reader import ArchiveReader
-from neuroarrays.files import opening
+from neuroarrays.testing.sources import close_all
 
 LINES = []
 
@@ -129,7 +129,7 @@ def bench_values(folder, presentations, units=300, bins=250):
         else:
             chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK = per_chunk, 1 << 30
         seconds, _ = best(lambda: na.save(tree, path, overwrite=True), 1)
-        opening.close_all()
+        close_all()
         bench_reads(path, presentations, rng, per_chunk, compare=per_chunk is None)
     chunk_shapes.MOST_PRESENTATIONS, chunk_shapes.CHUNK = default
 

@@ -33,9 +33,10 @@ def read(path, unit):
 """,
     "neuroarrays, the tree": """
 import neuroarrays as na
-from neuroarrays.files import opening, source
+from neuroarrays.files import source
+from neuroarrays.testing.sources import close_all
 def read(path, unit):
-    opening.close_all()
+    close_all()
     tree = na.open_datatree(path)
     name, = tree.children
     return tree[f"{name}/CA1/spikes"].to_dataset().sel(unit_id=unit)["spike_times"].values

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 import neuroarrays as na
-from neuroarrays.files import opening
+from neuroarrays.testing.sources import close_all
 
 RATE = 75
 
@@ -70,7 +70,7 @@ def karamanlis(folder, args):
     images, blocks, frames = (4, 2, 150) if args.small else (60, 10, 3000)
     name = "20210115_252MEA_mouse_left_half_dorsal"
     write_karamanlis(folder, name, images, blocks, frames)
-    opening.close_all()
+    close_all()
     np.asarray(na.open_datatree(folder)[f"train/{name}/stimulus"][:2])  # compiles
     before = resident("VmRSS")
     shown = na.open_datatree(folder)[f"train/{name}/stimulus"]
@@ -270,7 +270,7 @@ def main(argv=None):
     for measure in (karamanlis, hoefling, opening_ten, sridhar):
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder), args)
-            opening.close_all()
+            close_all()
     if not args.small:
         results = Path(__file__).parent / "results" / f"{Path(__file__).stem}.txt"
         results.write_text("\n".join(LINES) + "\n")

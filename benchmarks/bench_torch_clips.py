@@ -71,8 +71,8 @@ def plain(workers):
 
         import neuroarrays as na
         import neuroarrays.torch as nt
-        from neuroarrays.files.opening import open_source
         from neuroarrays.lazy.arrays import file_array
+        from neuroarrays.testing.sources import open_source
 
         tree = na.open_datatree(folder / "float32.h5")
         movie = file_array(open_source(folder / "plain.h5"), "stimulus")

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import pytest
 import xarray as xr
 
-from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.testing.comparing import opened, variables
+from neuroarrays.testing.sources import close_all
 
 
 class Golden:
@@ -29,7 +29,7 @@ class Golden:
             yield Path(self._once("golden", lambda: self.path(tmp_path_factory.mktemp("golden"))))
         else:
             yield Path(self.path)
-        opening.close_all()
+        close_all()
 
     @pytest.fixture
     def engine(self) -> Reader:

@@ -22,7 +22,6 @@ from neuroarrays import schema
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.archive.saving import save
 from neuroarrays.errors import NeuroArraysError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import LazyArray, array_of, data_of
@@ -41,6 +40,7 @@ from neuroarrays.testing.damage import damages, strangers
 from neuroarrays.testing.golden import Golden
 from neuroarrays.testing.processes import PATIENCE, in_processes, reading
 from neuroarrays.testing.reads import build, innermost, record_reads, stored
+from neuroarrays.testing.sources import close_all
 
 #: Dimensions of samples: values along them are never read on opening.
 SAMPLES = (schema.SPIKE, schema.TIME, schema.FRAME, "event")
@@ -160,7 +160,7 @@ class ReaderTests(Golden):
 
     def test_no_file_stays_open(self, engine: Reader, golden: Path) -> None:
         load(opened(engine, golden))
-        opening.close_all()
+        close_all()
         folder = Path("/proc/self/fd")
         if not folder.is_dir():
             pytest.skip("needs /proc to see what is open")
@@ -205,7 +205,7 @@ class ReaderTests(Golden):
 
     def test_two_opens_agree(self, engine: Reader, golden: Path, read: xr.DataTree) -> None:
         """Of a path, and of its name, when what the first read is forgotten."""
-        opening.close_all()
+        close_all()
         assert_same_trees(opened(engine, str(golden)), read)
 
     def test_a_group_is_the_node(self, engine: Reader, golden: Path, tree: xr.DataTree) -> None:
@@ -228,7 +228,7 @@ class ReaderTests(Golden):
 
     def test_threads_read_at_once(self, tree: xr.DataTree, read: xr.DataTree) -> None:
         expected = {path: v.values for path, v in variables(read)}
-        opening.close_all()
+        close_all()
         wrong: list[str] = []
 
         def work(seed: int) -> None:
@@ -313,7 +313,7 @@ class ReaderTests(Golden):
         self.sound_and_damaged(golden, folder)
         with pytest.raises(NeuroArraysError):
             engine.open_datatree(folder)
-        opening.close_all()
+        close_all()
         left = opened(engine, folder, skip_damaged=True)
         assert left.children, "nothing is left"
         assert any("left out" in note for note in left.attrs["notes"])
@@ -359,7 +359,7 @@ class ReaderTests(Golden):
                 msg = f"{label}: {type(error).__name__}: {error}; expected a NeuroArraysError"
                 raise AssertionError(msg) from error
             finally:
-                opening.close_all()
+                close_all()
 
 
 def _attributes(tree: xr.DataTree) -> Iterator[tuple[str, Mapping[Any, Any]]]:

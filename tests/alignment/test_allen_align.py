@@ -17,11 +17,11 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.alignment.presentations import median_durations, select
 from neuroarrays.errors import NotInTree
-from neuroarrays.files import opening
 from neuroarrays.formats.allen_binned import pipeline as mlynarski
 from neuroarrays.kernels import grid
 from neuroarrays.synthetic.allen import BRAIN_OBSERVATORY, FUNCTIONAL_CONNECTIVITY, write_allen
 from neuroarrays.testing import assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 FIRST, SECOND = 715093703, 819701982
 SMALL = {"units": 6, "bad_units": 7, "sampling": 0.3, "rate": 8.0, "irregular": 0.1}
@@ -52,7 +52,7 @@ GAZE = {
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture(scope="module")

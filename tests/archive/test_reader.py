@@ -16,10 +16,10 @@ from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
 from neuroarrays.archive.reader import ArchiveReader, _Builder, has_footer
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
+from neuroarrays.testing.sources import close_all
 
 
 def small(sessions=3, areas=("VISp", "LGd")):
@@ -110,7 +110,7 @@ class TestRecording(ReaderTests):
 @pytest.fixture(params=["x.h5", "x.zarr"])
 def archive(request, tmp_path):
     yield store.save(small(), tmp_path / request.param)
-    opening.close_all()
+    close_all()
 
 
 def test_sessions_and_areas(archive):
@@ -236,7 +236,7 @@ def test_damage_is_an_error_or_does_no_harm(tmp_path, compression):
         except NeuroArraysError as error:
             named += "bad.h5" in str(error)
         finally:
-            opening.close_all()
+            close_all()
         bad.unlink()
     assert named > 10
 
@@ -259,7 +259,7 @@ def test_damaged_values_are_noticed(tmp_path):
         tree = na.open_datatree(bad)
         with pytest.raises(FormatError, match=name):
             load(tree)
-        opening.close_all()
+        close_all()
 
 
 def test_a_missing_mark(tmp_path):

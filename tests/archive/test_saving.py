@@ -20,12 +20,13 @@ from neuroarrays.archive.nodes import text_checksum
 from neuroarrays.archive.scan import scan_hdf5
 from neuroarrays.archive.seal import extents_of
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, PathExists, SchemaError
-from neuroarrays.files import hdf5, opening, partials, positioned, progress
+from neuroarrays.files import hdf5, partials, positioned, progress
 from neuroarrays.files.locating import locate
 from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of
 from neuroarrays.testing import same_values
 from neuroarrays.testing.processes import run_script
+from neuroarrays.testing.sources import close_all, open_source
 
 FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", "portable")]
 
@@ -33,7 +34,7 @@ FORMS = [("x.h5", "zstd"), ("x.nc", "portable"), ("x.zarr", "zstd"), ("y.zarr", 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture(autouse=True)
@@ -480,7 +481,7 @@ def test_nothing_is_replaced_unasked(tmp_path, name):
     with pytest.raises(PathExists, match="overwrite=True"):
         store.save(aligned(seed=1), path)
     assert_identical_trees(aligned(), na.open_datatree(path))
-    opening.close_all()
+    close_all()
     store.save(aligned(seed=1), path, overwrite=True)
     assert_identical_trees(aligned(seed=1), na.open_datatree(path))
     assert entries(tmp_path) == [name]
@@ -508,7 +509,7 @@ def test_a_tree_may_replace_what_it_is_read_from(tmp_path, name):
     path = store.save(tree, tmp_path / name)
     opened = na.open_datatree(path)
     store.save(opened, path, overwrite=True)
-    opening.close_all()
+    close_all()
     assert_identical_trees(tree, na.open_datatree(path))
 
 
@@ -556,7 +557,7 @@ def test_an_interrupted_save_goes_on(tmp_path, name, existing):
         store.save(tree, path, overwrite=True)
     if existing:
         assert_identical_trees(aligned(seed=5), na.open_datatree(path))
-        opening.close_all()
+        close_all()
     else:
         assert not path.exists()
     finished = arrays[0].reads
@@ -779,7 +780,7 @@ def numbers(tmp_path_factory):
         made["holes"] = holes[...]
         file.create_dataset("none", (0, 4), "u1", chunks=(1, 4), maxshape=(None, 4), **zstd)
         made["none"] = np.empty((0, 4), "u1")
-    return opening.open_source(path), made
+    return open_source(path), made
 
 
 def keys(n):
@@ -854,7 +855,7 @@ def test_rows_of_a_file_that_ends_early(tmp_path, options, monkeypatch):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=np.ones((5000, 30)), **options)
-    opened = opening.open_source(path)
+    opened = open_source(path)
     assert opened.read("a", (0,)).sum() == 30
     os.truncate(path, 600_000)
     with pytest.raises(FormatError, match=r"x\.h5: expected the file as it was when it was opened"):
@@ -1028,7 +1029,7 @@ def test_repeated_frames_are_stored_once(tmp_path_factory, places, dtype, compre
             index = file["m/stimulus_index"]
             assert index.attrs["instance_dimension"] == "stimulus_instance"
             np.testing.assert_array_equal(stored[...][index[...]], frames)
-    opening.close_all()
+    close_all()
 
 
 def test_other_readers_expand_repeated_frames(tmp_path):

@@ -11,10 +11,10 @@ from neuroarrays import synthetic
 from neuroarrays.archive import saving, seal
 from neuroarrays.archive.reader import has_footer
 from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.testing.comparing import load
+from neuroarrays.testing.sources import close_all
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_every_zeroed_page_is_named(archive, tmp_path):
         bad.write_bytes(whole[:at] + bytes(len(page)) + whole[at + len(page) :])
         with pytest.raises(FormatError, match=r"bad\.h5"):
             load(na.open_datatree(bad, engine="neuroarrays"))
-        opening.close_all()
+        close_all()
 
 
 def test_a_file_cut_short_is_named_before_hdf5_opens_it(archive, tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_the_seal_is_checked_when_the_file_is_opened_again(archive, tmp_path):
         file.seek(first)
         file.write(bytes(64))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    opening.close_all()
+    close_all()
     with pytest.raises(FormatError, match="outside of values"):
         _ = variable[:2].values
 

@@ -16,7 +16,7 @@ from neuroarrays import schema, synthetic
 from neuroarrays.batches import prefetch
 from neuroarrays.batches.prefetch import Prefetched
 from neuroarrays.errors import MissingPath, NeuroArraysError, ThreadEnded
-from neuroarrays.files import opening
+from neuroarrays.testing.sources import close_all
 
 AREA = "session_0/VISp"
 
@@ -205,7 +205,7 @@ def test_a_file_removed_during_an_epoch_is_named(tree, tmp_path):
     running = iter(na.batches.NumpyLoader(data, na.batches.Batches(40, 2), prefetch=2))
     next(running)
     path.unlink()
-    opening.close_all()
+    close_all()
     with pytest.raises((NeuroArraysError, MissingPath), match=r"a\.h5"):
         list(running)
     assert not threads()

@@ -9,11 +9,11 @@ import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.cli.creation import LAYOUTS, create
 from neuroarrays.errors import PathExists
-from neuroarrays.files import opening
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.synthetic import suite2p
 from neuroarrays.synthetic.phy import phase
 from neuroarrays.testing import assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 #: Options without which there would be no responses that a model could predict.
 OPTIONS = {
@@ -36,7 +36,7 @@ def made(tmp_path_factory):
         name: create(name, folder / f"{name}{LAYOUTS[name].suffix}", 3, **SMALL.get(name, {}))
         for name in LAYOUTS
     }
-    opening.close_all()
+    close_all()
 
 
 def reader(layout):
@@ -74,7 +74,7 @@ def test_seeds(layout, made, tmp_path):
     if layout in NUMBERED:
         ids = [next(iter(tree.children.values())).attrs["session_id"] for tree in trees]
         assert ids[0] != ids[1], "files of two seeds are two sessions"
-    opening.close_all()
+    close_all()
 
 
 # ------------------------------------------------------------------------- a model can learn
@@ -269,4 +269,4 @@ def test_the_command(tmp_path, capsys):
     assert "num-colors: expected at least 1, got 0" in capsys.readouterr().err
     assert cli.main(["create-data", "nothing", str(tmp_path / "b")]) == 2
     assert "karamanlis_2024" in capsys.readouterr().err
-    opening.close_all()
+    close_all()

@@ -32,7 +32,7 @@ from neuroarrays.errors import (
     SchemaError,
     WriteFailed,
 )
-from neuroarrays.files import opening, writing
+from neuroarrays.files import writing
 from neuroarrays.files.locating import locate
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats.allen_binned.pipeline import published
@@ -41,6 +41,7 @@ from neuroarrays.synthetic.allen import write_allen
 from neuroarrays.tasks import runner as tasks
 from neuroarrays.testing import assert_same_trees
 from neuroarrays.testing.processes import LOADED
+from neuroarrays.testing.sources import close_all
 
 #: In this process, which costs a test no other one.
 HERE = {"scheduler": "sync"}
@@ -50,7 +51,7 @@ TENTHS = {"bin_width": 0.1} | HERE
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 def write(folder, names=("a", "b", "c")):

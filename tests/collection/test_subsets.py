@@ -11,9 +11,9 @@ from neuroarrays import cli
 from neuroarrays.cli import options
 from neuroarrays.collection import subsets as archives
 from neuroarrays.errors import NeuroArraysError, NotInTree, PathExists
-from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "allen_binned" / "natural_scenes.h5"
 FIRST, LAST = "session_715093703", "session_766640955"
@@ -22,7 +22,7 @@ FIRST, LAST = "session_715093703", "session_766640955"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from neuroarrays.errors import FormatError, MissingPath
 from neuroarrays.files import folders, safety, state
-from neuroarrays.files.opening import open_source
+from neuroarrays.testing.sources import open_source
 
 zarr = pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
 VALUES = np.arange(24.0).reshape(6, 4)

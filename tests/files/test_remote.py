@@ -13,10 +13,10 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingDependency, MissingPath
 from neuroarrays.files import positioned, python_client, remote_file
 from neuroarrays.files.locating import locate
-from neuroarrays.files.opening import open_source
 from neuroarrays.files.probe import probe_of
 from neuroarrays.testing.comparing import assert_same_trees
 from neuroarrays.testing.loopback import Loopback
+from neuroarrays.testing.sources import open_source
 
 pytest.importorskip(
     "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"

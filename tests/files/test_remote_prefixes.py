@@ -18,10 +18,10 @@ from neuroarrays.errors import (
 )
 from neuroarrays.files import addresses, network, openings
 from neuroarrays.files.locating import locate
-from neuroarrays.files.opening import open_source
 from neuroarrays.synthetic.nwb import write_nwb
 from neuroarrays.synthetic.sensorium import StaticOptions, write_static
 from neuroarrays.testing.comparing import assert_same_trees
+from neuroarrays.testing.sources import open_source
 
 pytest.importorskip(
     "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"

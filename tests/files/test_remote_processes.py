@@ -11,9 +11,9 @@ import pytest
 import neuroarrays as na
 from neuroarrays.errors import NeuroArraysError
 from neuroarrays.files import state
-from neuroarrays.files.opening import open_source
 from neuroarrays.lazy.arrays import file_array
 from neuroarrays.testing.processes import in_processes
+from neuroarrays.testing.sources import open_source
 
 pytest.importorskip(
     "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"

@@ -13,7 +13,7 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError
 from neuroarrays.files import addresses, remote_file, sidecars, state
 from neuroarrays.files.locating import locate
-from neuroarrays.files.opening import open_source
+from neuroarrays.testing.sources import open_source
 
 pytest.importorskip(
     "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"

@@ -12,8 +12,8 @@ import neuroarrays as na
 from neuroarrays.cli import main
 from neuroarrays.errors import FormatError
 from neuroarrays.files import addresses, sidecars
-from neuroarrays.files.opening import open_source
 from neuroarrays.testing.comparing import assert_same_trees
+from neuroarrays.testing.sources import open_source
 
 pytest.importorskip(
     "obstore", reason="the extra `remote` is not installed: pip install 'neuroarrays[remote]'"

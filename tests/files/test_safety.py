@@ -10,7 +10,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath, NotInTree
 from neuroarrays.files import hdf5, safety
-from neuroarrays.files.opening import open_source
+from neuroarrays.testing.sources import open_source
 
 KEY = "MD5E-s2834812--0123456789abcdef0123456789abcdef.h5"
 ANNEX = f"/annex/objects/{KEY}\n"

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroarrays.errors import FormatError, MissingPath
-from neuroarrays.files import hdf5, hdf5_handle, opening
-from neuroarrays.files.opening import open_source
+from neuroarrays.files import hdf5, hdf5_handle
 from neuroarrays.files.outer import read_outer
 from neuroarrays.files.probe import probe_of
 from neuroarrays.files.source import in_order
 from neuroarrays.lazy.arrays import file_array
 from neuroarrays.testing import in_processes, outer
+from neuroarrays.testing.sources import close_all, open_source
 
 VALUES = np.arange(7 * 5 * 4, dtype=np.int32).reshape(7, 5, 4)
 
@@ -29,7 +29,7 @@ VALUES = np.arange(7 * 5 * 4, dtype=np.int32).reshape(7, 5, 4)
 @pytest.fixture(autouse=True)
 def _nothing_left_open():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_threads_read_while_files_are_closed_under_them(tmp_path, monkeypatch):
             except Exception as error:
                 wrong.append(error)
             if seed == 0:
-                opening.close_all()
+                close_all()
 
     threads = [threading.Thread(target=read, args=(seed,), daemon=True) for seed in range(4)]
     for thread in threads:
@@ -281,7 +281,7 @@ def test_other_values_in_the_same_place_are_noticed(path):
 
 def test_a_deleted_file_is_missing(path):
     file = open_source(path)
-    opening.close_all()
+    close_all()
     path.unlink()
     with pytest.raises(MissingPath, match=r"a\.h5: no such file"):
         file.read("contiguous")
@@ -443,7 +443,7 @@ def test_h5py_and_we_hold_the_same_file(path):
     assert np.array_equal(ours.read("chunked"), VALUES)
     with h5py.File(path) as file:
         assert file["scalar"][()] == 3.5
-    opening.close_all()
+    close_all()
     with h5py.File(path, "a") as file:  # nothing of ours is in the way any more
         file["new"] = 1
 
@@ -522,7 +522,7 @@ def test_links_and_groups_of_two_names(tmp_path):
         file["gone"] = h5py.SoftLink("/nowhere")
         file["out"] = h5py.ExternalLink("other.h5", "/x")
         h5py.h5g.create(file.id, b"caf\xe9")
-    one = opening.open_source(path)
+    one = open_source(path)
     assert [one.link(name) for name in ("a", "a/x", "soft", "gone", "out", "none/at/all")] == [
         None,
         None,

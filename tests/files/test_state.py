@@ -17,7 +17,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.files import forks, hdf5, state
 from neuroarrays.files.npz import npz_source
-from neuroarrays.files.opening import open_source
+from neuroarrays.testing.sources import open_source
 from neuroarrays.tree import trains
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 from neuroarrays.files import matlab, npz, streams
-from neuroarrays.files.opening import close_all
+from neuroarrays.testing.sources import close_all
 
 KEYS = [
     (3, slice(None)),

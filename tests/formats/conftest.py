@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from neuroarrays.files import opening
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.testing.reads import innermost
+from neuroarrays.testing.sources import open_source
 
 
 def datasets(path):
@@ -87,7 +87,7 @@ def unaccounted(path, session, stored=datasets):
 def lost(path, session):
     """Datasets that are neither in the tree, nor in the notes, nor read on opening."""
     known, lazy = read_on_opening(session), in_the_tree(session)
-    file = opening.open_source(path)
+    file = open_source(path)
     clocks = {file.read(name).tobytes() for name in lazy if name.endswith("timestamps")}
     found = []
     for name in unaccounted(path, session):

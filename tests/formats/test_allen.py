@@ -10,7 +10,6 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.formats.allen import AllenReader, stimuli
 from neuroarrays.formats.allen_binned.pipeline import published
 from neuroarrays.synthetic.allen import (
@@ -20,6 +19,7 @@ from neuroarrays.synthetic.allen import (
     write_allen,
 )
 from neuroarrays.testing import ReaderTests, assert_same_trees, load
+from neuroarrays.testing.sources import close_all
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "allen"
 GOLDEN = FOLDER / "session_715093703.nwb"
@@ -51,7 +51,7 @@ UNITS = FEW | {"parts": ()}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 def table(name, **columns):
@@ -548,14 +548,14 @@ def test_files_from_before_june_2020_are_refused(tmp_path):
     write_allen(path, layout="before_2020")
     with pytest.raises(FormatError, match=r"old\.nwb.*June 2020.*download"):
         na.open_datatree(path)
-    opening.close_all()
+    close_all()
     with h5py.File(path, "r+") as file:
         table = file["general/extracellular_ephys/electrodes"]
         table.move("manual_structure_acronym", "location")
         file.move(
             "intervals/epochs/flashes_presentations/start_time", "intervals/epochs/start_time"
         )
-    opening.close_all()
+    close_all()
     with pytest.raises(FormatError, match="one table, epochs"):
         na.open_datatree(path, engine="allen")
 

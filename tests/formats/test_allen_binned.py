@@ -10,9 +10,9 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.formats.allen_binned import AllenBinnedReader
 from neuroarrays.testing import ReaderTests, assert_same_trees, same_values
+from neuroarrays.testing.sources import close_all
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "allen_binned"
 GOLDEN = FOLDER / "natural_scenes.h5"
@@ -29,7 +29,7 @@ FIRST, LAST = "session_715093703", "session_766640955"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 class TestGolden(ReaderTests):
@@ -168,7 +168,7 @@ def test_catalog_builds_no_tree(monkeypatch):
 def test_pupil_data_is_gaze_data(archive):
     before = na.open_datatree(archive)
     values = before[f"{LAST}/VISp/pupil/raw_eye_area"].values
-    opening.close_all()
+    close_all()
     with h5py.File(archive, "a") as file:
         file.move(f"{LAST}/VISp/gaze_data", f"{LAST}/VISp/pupil_data")
     tree = na.open_datatree(archive)

@@ -11,10 +11,10 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import PathExists, SchemaError
-from neuroarrays.files import opening
 from neuroarrays.formats.allen_binned.writing import LeftOut
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "allen_binned" / "natural_scenes.h5"
 HOUSEKEEPING = {"_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFERENCE_LIST"}
@@ -23,7 +23,7 @@ HOUSEKEEPING = {"_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFER
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 import neuroarrays as na
 from neuroarrays import cli
 from neuroarrays.errors import FormatError, SchemaError
-from neuroarrays.files import opening
 from neuroarrays.files.matlab import matlab_source
 from neuroarrays.files.matlab5 import check_v5
 from neuroarrays.files.probe import probe_of
@@ -28,6 +27,7 @@ from neuroarrays.formats.arrays import ArraysReader, outline
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.schema.validation import validate
 from neuroarrays.testing import ReaderTests, load
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "arrays"
 MAPPINGS = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -37,7 +37,7 @@ NODE = {"position": {"x": "x"}}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 class TestMatlab(ReaderTests):

@@ -6,9 +6,9 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
 from neuroarrays.formats.arrays.files import arrays_source, by_number, listing
 from neuroarrays.schema.names import fitted, matches
+from neuroarrays.testing.sources import close_all
 
 TIMES, LABELS = np.array([1.0, 2, 3, 4, 5, 6]), np.array([6, 0, 3, 6, 6, 0])
 
@@ -22,7 +22,7 @@ def of_spikes(tree):
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

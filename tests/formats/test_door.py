@@ -11,12 +11,12 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, SchemaError, UnknownFormat
-from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import reader_of
 from neuroarrays.synthetic import aligned_tree, write_dynamic, write_nwb
 from neuroarrays.testing import variables
+from neuroarrays.testing.sources import close_all
 
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 
@@ -24,7 +24,7 @@ SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 @pytest.fixture(autouse=True)
 def _nothing_left_open():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import pytest
 import neuroarrays as na
 from neuroarrays.demo.sample import sample_path
 from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
 from neuroarrays.files.probe import probe_of
 from neuroarrays.files.safety import named
 from neuroarrays.formats.sessions import find
+from neuroarrays.testing.sources import close_all
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 def empty(path):

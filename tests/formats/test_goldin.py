@@ -9,8 +9,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "goldin" / "data"
 MOUSE = "mouse-session-1"
@@ -20,7 +20,7 @@ FILE = f"{MOUSE}_structured_data.h5"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

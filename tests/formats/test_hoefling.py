@@ -14,9 +14,9 @@ from xarray.core.indexing import BasicIndexer
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.testing import ReaderTests, assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hoefling" / "data"
 LEFT, RIGHT = "session_1_dorsal1_20200226", "session_2_ventral1_20200226"
@@ -26,7 +26,7 @@ H5, PKL = "rgc_natstim.h5", "rgc_natstim_2x1.pkl"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
     na.release()
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath, NotInTree, UnknownFormat
-from neuroarrays.files import opening
 from neuroarrays.kernels import fixations
 from neuroarrays.testing import ReaderTests, assert_same_trees
+from neuroarrays.testing.sources import close_all
 
 
 def slow(seed, count):
@@ -40,7 +40,7 @@ MOVIE = f"{MOUSE}/fixationmovie_data.mat"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_an_expdata_that_cannot_be_read_counts_as_absent(folder, zipped):
 def test_an_expdata_of_other_units_gives_no_types(folder):
     edited(folder, "cellclus_id", np.ones((1, 9)), f"{MOUSE}/expdata.mat")
     assert "cell_type" not in na.open_datatree(folder)[f"test/{MOUSE}/retina"].coords
-    opening.close_all()
+    close_all()
     edited(folder, "projector/screen", np.ones((2, 1)) * 1e9, f"{MOUSE}/expdata.mat")
     with pytest.raises(FormatError, match="height and width in pixels"):
         na.open_datatree(folder)
@@ -436,7 +436,7 @@ def test_units_are_those_of_expdata(folder):
     assert retina["unit_id"].values.tolist() == [40, 41, 50, 7]
     assert retina["electrode"].values.tolist() == [1, 1, 2, 9]
     assert retina["quality"].values.tolist() == [1, 2, 1, 4]
-    opening.close_all()
+    close_all()
     kinds = np.array([[1, np.nan, 0, 2]])
     edited(folder, "cellclus_id", kinds, f"{MOUSE}/expdata.mat")
     edited(folder, "units", np.where(table == 50, np.nan, table), f"{MOUSE}/expdata.mat")
@@ -444,7 +444,7 @@ def test_units_are_those_of_expdata(folder):
     np.testing.assert_array_equal(retina["cell_type_id"], kinds[0])
     assert retina["cell_type"].values.tolist()[1:3] == ["", "unclassified"]
     np.testing.assert_array_equal(retina["cell"], [40, 41, np.nan, 7])
-    opening.close_all()
+    close_all()
     table[0, 1] = 40  # two of a name
     edited(folder, "units", table, f"{MOUSE}/expdata.mat")
     retina = na.open_datatree(folder)[f"train/{MOUSE}/retina"]
@@ -476,7 +476,7 @@ def test_members_of_one_zip_stay_open_beside_each_other(tmp_path, monkeypatch):
         assert (a.read("x") == ord("a")).all()
         assert (b.read("x") == ord("b")).all()
     assert sorted(asked) == ["a.mat", "b.mat"]
-    opening.close_all()
+    close_all()
     with zipfile.ZipFile(tmp_path / "s.zip", "a") as archive:
         archive.writestr("more", b"1")
     with pytest.raises(FormatError, match=r"s\.zip"):

@@ -9,8 +9,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "maheswaranathan" / "data"
 FIRST, SECOND = "15-10-07", "15-11-21a"
@@ -19,7 +19,7 @@ FIRST, SECOND = "15-10-07", "15-11-21a"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import ReaderTests, assert_same_trees, load, same_values
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
@@ -182,7 +182,7 @@ def written(tmp_path):
         return na.open_datatree(path, engine="nwb")["s"], truth
 
     yield write
-    opening.close_all()
+    close_all()
 
 
 def trains_of(session):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
@@ -33,7 +33,7 @@ def test_every_dataset_is_accounted_for(path, accounts):
     """
     session = next(iter(na.open_datatree(path).children.values()))
     assert accounts.lost(path, session) == []
-    opening.close_all()
+    close_all()
 
 
 def test_this_test_notices_what_is_lost(tmp_path, accounts):

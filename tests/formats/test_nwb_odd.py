@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import neuroarrays as na
-from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb
 from neuroarrays.testing import load
+from neuroarrays.testing.sources import close_all
 
 TEXT = h5py.string_dtype()
 TRIALS, UNITS = "intervals/trials", "units"
@@ -43,7 +43,7 @@ def changed(tmp_path, good, accounts):
         return tree["s"]
 
     yield open_changed
-    opening.close_all()
+    close_all()
 
 
 def notes(session):

@@ -20,8 +20,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays import schema
-from neuroarrays.files import opening
 from neuroarrays.testing import load, same_values
+from neuroarrays.testing.sources import close_all
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = sorted(path.relative_to(SHARED) for path in SHARED.glob("*/*.nwb")) or [Path("none.nwb")]
@@ -50,7 +50,7 @@ def path(request):
 @pytest.fixture(scope="module")
 def session(path):
     yield next(iter(na.open_datatree(path).children.values()))
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture(scope="module")
@@ -283,4 +283,4 @@ def test_the_zarr_session():
         seen.add(name)
     assert sorted(seen) == names
     assert session.attrs["subject"] == decoded(path / "general/subject/subject_id")[0]
-    opening.close_all()
+    close_all()

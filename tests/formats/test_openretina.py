@@ -9,8 +9,8 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree, UnknownFormat
-from neuroarrays.files import opening
 from neuroarrays.testing import ReaderTests
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "openretina" / "data"
 
@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "openretina" / "data"
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    opening.close_all()
+    close_all()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError, UnknownFormat
-from neuroarrays.files import opening
 from neuroarrays.synthetic import write_nwb, write_temporaldata
 from neuroarrays.testing import ReaderTests
+from neuroarrays.testing.sources import close_all
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 S = "c_20131003_cut"
@@ -173,7 +173,7 @@ def test_units_without_a_row(path):
         file["spikes/unit_index"][5] = 6
     with pytest.raises(FormatError, match="/spikes/unit_index.*rows of the 6 units in /units.*6"):
         na.open_datatree(path)
-    opening.close_all()
+    close_all()
     change(path, "units", None)
     session = na.open_datatree(path)["made"]
     assert "no table of units" in session.attrs["notes"][0]
@@ -193,7 +193,7 @@ def test_groups_that_hold_themselves_and_names_that_are_taken(path):
 
 def test_a_regular_series_that_is_cut_is_noted(path):
     assert "notes" not in na.open_datatree(path)["made"].attrs
-    opening.close_all()
+    close_all()
     with h5py.File(path, "a") as file:
         values = file["lfp/raw"][:-9]
         del file["lfp/raw"]

@@ -14,8 +14,6 @@ from dask.base import tokenize
 
 import neuroarrays as na
 from neuroarrays.errors import FormatError
-from neuroarrays.files import opening
-from neuroarrays.files.opening import open_source
 from neuroarrays.files.source import Source
 from neuroarrays.lazy.arrays import (
     FileArray,
@@ -47,6 +45,7 @@ from neuroarrays.lazy.views import (
 )
 from neuroarrays.testing import indexers, outer, same_values
 from neuroarrays.testing.reads import innermost
+from neuroarrays.testing.sources import close_all, open_source
 
 SAMPLE = Path(na.__file__).parent / "demo" / "_sample" / "A2929-200711.nwb"
 
@@ -301,7 +300,7 @@ def stored(tmp_path_factory):
         file["big_endian"] = np.arange(12, dtype=">i4")
         file["float32"] = random.normal(size=8).astype(np.float32)
     yield path
-    opening.close_all()
+    close_all()
 
 
 #: What is read -> the array, its scale and offset, and what it stands for.

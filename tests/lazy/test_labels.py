@@ -8,12 +8,12 @@ import pytest
 import xarray as xr
 
 import neuroarrays as na
-from neuroarrays.files.opening import open_source
 from neuroarrays.lazy import labels
 from neuroarrays.lazy.arrays import LazyArray, array_of, file_array
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.trees import tree_of
 from neuroarrays.synthetic import write_temporaldata
+from neuroarrays.testing.sources import open_source
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -6,8 +6,8 @@ import pytest
 import neuroarrays as na
 from neuroarrays import synthetic
 from neuroarrays.analysis import receptive
-from neuroarrays.files import opening
 from neuroarrays.synthetic.cells import DELAY
+from neuroarrays.testing.sources import close_all
 
 #: Layout -> options under which the responses are spikes or events on the movie's clock.
 OPTIONS = {
@@ -46,7 +46,7 @@ def test_units_respond_to_what_their_field_sees(layout, tmp_path):
         if layout not in ("karamanlis", "hoefling"):  # pictures stay for a while
             ahead = np.tensordot(counts[:-DELAY, unit], early, 1) / counts[:-DELAY, unit].sum()
             assert np.abs(triggered).max() > 1.5 * np.abs(ahead).max(), unit
-    opening.close_all()
+    close_all()
 
 
 @pytest.mark.parametrize("layout", sorted(OPTIONS))
@@ -63,7 +63,7 @@ def test_receptive_fields_are_found_out_of_core(layout, tmp_path, monkeypatch):
     found = np.abs(average["z"].values[:, DELAY, 0]).reshape(len(centres), -1).argmax(axis=1)
     away = np.stack(np.unravel_index(found, (height, width)), 1) - centres * (height, width)
     assert np.median(np.abs(away)) < 1.5
-    opening.close_all()
+    close_all()
 
 
 def test_a_field_as_a_picture(tmp_path):
@@ -73,4 +73,4 @@ def test_a_field_as_a_picture(tmp_path):
     peaks = np.abs(average["z"]).max(["channel", "y", "x"]).argmax("lag")
     assert (peaks == DELAY).all()
     na.plot.receptive_field(average["z"].isel(unit_id=0))
-    opening.close_all()
+    close_all()

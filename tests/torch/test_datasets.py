@@ -9,7 +9,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays import schema, synthetic
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
-from neuroarrays.files import opening
+from neuroarrays.testing.sources import close_all
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 from neuroarrays.batches import fields  # noqa: E402
@@ -753,7 +753,7 @@ def test_a_clock_without_times_is_named():
 def test_a_file_that_has_vanished_is_named(tmp_path):
     path = na.save(tree(), tmp_path / "a.h5")
     data = TrialDataset(na.open_datatree(path)[PLACE], ["speed"], cache=False)
-    opening.close_all()
+    close_all()
     path.unlink()
     with pytest.raises(NeuroArraysError, match="session_0/VISp: valid"):
         data[0]

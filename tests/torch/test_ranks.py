@@ -16,7 +16,6 @@ PROGRAM = """
 import json, os, sys
 import torch
 import neuroarrays as na
-from neuroarrays.files import opening
 
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()

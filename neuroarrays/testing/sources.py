@@ -1,15 +1,16 @@
-"""Sources of paths and URLs, and closing them: for those who have a path of their own and no probe."""
+"""Sources of paths for tests and benchmarks, and closing the HDF5 files that a process holds open."""
 
 from __future__ import annotations
 
 import os
 
+from neuroarrays.files import hdf5
 from neuroarrays.files.probe import probe_of
 from neuroarrays.files.source import Source
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """The source of a file or store of arrays.
+    """Return the source of a file or store of arrays.
 
     Raises
     ------
@@ -22,7 +23,5 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
 
 def close_all() -> None:
-    """Close every file that this process holds open."""
-    from neuroarrays.files import hdf5
-
+    """Close every HDF5 file that this process holds open."""
     hdf5.handles.release()
