@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -215,38 +213,40 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(sessions, tmp
 
 # -------------------------------------------------------------------------------- interruption
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from neuroarrays.collection import building as pipeline
-from neuroarrays.collection.building import build
 
-make = pipeline.make_part
+def build_until_stuck(sessions, archive, writing):
+    """Build in a process that is to be killed: one byte says that it is in the middle of session a."""
+    from neuroarrays.archive import chunk_shapes, hdf5_writer
 
-def slowly(job):
-    if job.session != "b":  # the larger one, which is made first
-        import neuroarrays.archive.hdf5_writer as writers
-        write = writers._write
-        def stuck(*args):
-            print("writing", flush=True)
-            time.sleep(60)
-        writers._write = stuck
-        from neuroarrays.archive import chunk_shapes
-        chunk_shapes.SMALL = 0
-    return make(job)
+    make = pipeline.make_part
 
-pipeline.make_part = slowly
-build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1, scheduler="sync")
-"""
+    def stuck(*_):
+        os.write(writing, b"w")
+        time.sleep(60)
+
+    def make_slowly(job):
+        if job.session != "b":  # the larger one, which is made first
+            hdf5_writer._write_chunks, chunk_shapes.SMALL = stuck, 0
+        return make(job)
+
+    pipeline.make_part = make_slowly
+    build(sessions, archive, **TENTHS)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     archive, sessions = tmp_path / "archive", sessions[:2]
-    command = [sys.executable, "-c", KILLED, *map(str, sessions), str(archive)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "writing\n"  # in the middle of session a
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            build_until_stuck(sessions, archive, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"w"
+    os.close(reading)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
     parts = archive / ".build" / "parts" / "trials"
     (finished,) = [path for path in parts.iterdir() if path.suffix == ".h5"]
     assert finished.name.startswith("b-")
