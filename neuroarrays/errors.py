@@ -29,6 +29,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
+from typing import ClassVar, Self
 
 
 class NeuroArraysError(Exception):
@@ -38,7 +39,29 @@ class NeuroArraysError(Exception):
         return printable(super().__str__(), keep="\n")
 
 
-class FormatError(NeuroArraysError, ValueError):
+class _ErrorOfFields(NeuroArraysError):
+    """An error whose text is made of its parameters, which it keeps as attributes.
+
+    So it can be pickled, and raised again with some parameters changed and none lost.
+    """
+
+    _fields: ClassVar[tuple[str, ...]]
+    hint: str
+
+    def changed(self, **fields: object) -> Self:
+        """Return the same error with other values of some parameters: ``changed(where="area")``."""
+        kept = {name: getattr(self, name) for name in self._fields}
+        return type(self)(**kept | fields)
+
+    def with_hint(self, *hints: str) -> Self:
+        """Return the same error with more hints after its own."""
+        return self.changed(hint="; ".join(filter(None, (self.hint, *hints))))
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), tuple(getattr(self, name) for name in self._fields)
+
+
+class FormatError(_ErrorOfFields, ValueError):
     """A file cannot be read as what it claims to be.
 
     Parameters
@@ -52,6 +75,8 @@ class FormatError(NeuroArraysError, ValueError):
     hint : str, optional
         What to do next.
     """
+
+    _fields = ("path", "where", "expected", "found", "hint")
 
     def __init__(
         self,
@@ -74,9 +99,6 @@ class FormatError(NeuroArraysError, ValueError):
             if part
         )
         super().__init__(f"{location}: {text}")
-
-    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
-        return type(self), (self.path, self.where, self.expected, self.found, self.hint)
 
 
 class UnknownFormat(FormatError):
@@ -123,7 +145,7 @@ class SchemaError(NeuroArraysError, ValueError):
     """A tree does not follow the schema; the message names each fault and its node."""
 
 
-class NotInTree(NeuroArraysError, KeyError):
+class NotInTree(_ErrorOfFields, KeyError):
     """The tree does not have the name that was asked for.
 
     Parameters
@@ -139,6 +161,8 @@ class NotInTree(NeuroArraysError, KeyError):
     where : str, optional
         Where it was looked for: "session 'mouse-3'".
     """
+
+    _fields = ("kind", "name", "available", "hint", "where")
 
     def __init__(
         self,
@@ -166,9 +190,6 @@ class NotInTree(NeuroArraysError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return printable(self.message, keep="\n")
-
-    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (self.kind, self.name, self.available, self.hint, self.where)
 
 
 class QueryError(NeuroArraysError, ValueError):

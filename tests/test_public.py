@@ -144,7 +144,7 @@ def test_an_unknown_name_is_an_attribute_error():
         errors.UnknownFormat("p.nwb", expected="x", found="y"),
         errors.MissingPath("gone: no such file"),
         errors.SchemaError("not a valid tree"),
-        errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look"),
+        errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look", "session 'a'"),
         errors.QueryError("'f()' is a function call"),
         errors.NothingLeft("no unit fits"),
         errors.BrokenReader("gridlab", "gridlab-reader 1.2", "gridlab cannot be imported"),
@@ -157,6 +157,25 @@ def test_errors_pickle(error):
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.UnknownFormat("p.nwb", "/units", "a group", "a dataset", "look"),
+        errors.NotInTree("area", "VISP", ["VISp", "CA1"], "look", "session 'a'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_are_raised_again_with_more_and_lose_nothing(error):
+    again = error.with_hint("", "or leave it out")
+    assert type(again) is type(error)
+    assert vars(again) | {"message": ""} == vars(error) | {
+        "hint": "look; or leave it out",
+        "message": "",
+    }
+    assert "look; or leave it out" in str(again)
+    assert vars(again.changed(hint="look")) == vars(error)
 
 
 def test_every_error_is_ours_and_a_builtin():

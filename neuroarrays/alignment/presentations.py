@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError, option
 from neuroarrays.tree.columns import plain_column, seconds
+from neuroarrays.tree.query import check_columns
 from neuroarrays.tree.sessions import SessionNodes, events_of
 
 #: An event column is on a clock if this share of its times is possible on it.
@@ -79,10 +80,8 @@ def presentations_of(
         If the clock of the events cannot be decided.
     """
     node = _as_dataset(wanted)
-    for needed in {schema.START_TIME, event}:
-        if needed not in node.data_vars:
-            where = f"{label!r} of session {name!r}"
-            raise NotInTree("column", needed, node.data_vars, where=where)
+    where = f"{label!r} of session {name!r}"
+    check_columns((schema.START_TIME, event), map(str, node.data_vars), where)
     start, times = (
         seconds(node[column], f"{column} of {label!r}") for column in (schema.START_TIME, event)
     )

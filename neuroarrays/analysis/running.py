@@ -221,8 +221,7 @@ def located(error: Exception, path: str) -> Exception:
     if path in text or isinstance(error, FormatError):
         return error
     if isinstance(error, NotInTree):
-        where = error.where or path
-        named: Exception = NotInTree(error.kind, error.name, error.available, error.hint, where)
+        named: Exception = error.changed(where=error.where or path)
     elif type(error) in _PLAIN:
         named = type(error)(f"{path}: {text}")
     else:

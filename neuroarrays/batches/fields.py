@@ -299,8 +299,7 @@ def _sparse(stored: LazyRows, blocks: list[slice], limit: int) -> Events | None:
 def _located(error: NeuroArraysError, location: str) -> NeuroArraysError:
     """Return the error of a read with the name of the variable that was read."""
     if isinstance(error, FormatError):
-        hint = "; ".join(filter(None, [error.hint, f"it was read for {location}"]))
-        return FormatError(error.path, error.where, error.expected, error.found, hint)
+        return error.with_hint(f"it was read for {location}")
     kind = MissingPath if isinstance(error, MissingPath) else NeuroArraysError
     return kind(f"{location}: {error}")
 

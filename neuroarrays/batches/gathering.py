@@ -194,7 +194,7 @@ def column(area: xr.DataTree, name: str, hint: str = "") -> np.ndarray:
         return np.asarray(table[name].values)
     if name in area.coords:
         return np.asarray(area.coords[name].values)
-    raise NotInTree("column of presentations", name, columns, hint, location(area))
+    raise NotInTree("column", name, columns, hint, f"the presentations of {location(area)}")
 
 
 def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:

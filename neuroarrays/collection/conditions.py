@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.collection.scanning import CATALOG, PRESENTATIONS, SESSIONS, UNITS
-from neuroarrays.errors import NothingLeft, NotInTree, many, quoted
+from neuroarrays.errors import NothingLeft, many, quoted
 from neuroarrays.formats import rows
 from neuroarrays.tree.query import Coded, Query
 from neuroarrays.tree.selection import range_of
@@ -20,19 +20,6 @@ if TYPE_CHECKING:
 _ROW_NAMES = {UNITS: "unit", PRESENTATIONS: "presentation", SESSIONS: "session", CATALOG: "area"}
 #: The most parts of a condition, and the most sessions, that a message lists.
 _PARTS, _SESSIONS = 6, 6
-
-
-def check_names(condition: Query, columns: list[str], table: str) -> None:
-    """Refuse a condition on a column that does not exist.
-
-    Raises
-    ------
-    NotInTree
-        If a column does not exist. The error lists those that do.
-    """
-    for name in condition.names:
-        if name not in columns:
-            raise NotInTree(f"column of the {_ROW_NAMES[table]}s", name, columns)
 
 
 def fitting_rows(condition: Query, frame: pd.DataFrame) -> np.ndarray:

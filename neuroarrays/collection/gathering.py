@@ -22,7 +22,7 @@ from neuroarrays.collection.layout import Entry, IndexFile
 from neuroarrays.collection.recordings import Recording, recordings_of, stamps_of
 from neuroarrays.collection.scanning import CATALOG, TABLE, scan_nodes
 from neuroarrays.collection.stacking import joined
-from neuroarrays.errors import FormatError, NotInTree, QueryError, quoted
+from neuroarrays.errors import FormatError, QueryError, quoted
 from neuroarrays.files.locating import locate
 from neuroarrays.files.openings import opening
 from neuroarrays.files.probe import Probe, probe_of
@@ -33,7 +33,7 @@ from neuroarrays.formats.door import checked_probe
 from neuroarrays.schema import given
 from neuroarrays.schema.names import chosen
 from neuroarrays.tree import groups
-from neuroarrays.tree.query import Query, parse
+from neuroarrays.tree.query import Query, check_columns, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,10 +104,8 @@ def frame_of(
         parts, request = parts_of(query, paths, engine, options, choices)
     names = list(dict.fromkeys(name for part in parts for name in part.columns))
     if condition is not None:
-        conditions.check_names(condition, names, query.table)
-    for name in query.columns or ():
-        if name not in names:
-            raise NotInTree(f"column of the {query.table}", name, names)
+        check_columns(condition.names, names, f"the {query.table}")
+    check_columns(query.columns or (), names, f"the {query.table}")
 
     def read(columns: Sequence[str] | None) -> Any:
         return joined([part.read(columns) for part in parts])
@@ -389,10 +387,11 @@ def _without_arrow(
     for frame_ in frames:
         frame.attrs.setdefault("units", {}).update(frame_.attrs.get("units", {}))
     if condition is not None:
-        conditions.check_names(condition, list(frame.columns), query.table)
+        check_columns(condition.names, frame.columns, f"the {query.table}")
     frame = frame[_mask(frame, condition, choices, query.table, lambda: frame)].reset_index(
         drop=True
     )
     if query.columns is not None:
+        check_columns(query.columns, frame.columns, f"the {query.table}")
         frame = frame[list(query.columns)]
     return _finished(frame, query, request)

@@ -262,8 +262,7 @@ def _hinted(error: NeuroArraysError, total: int) -> NeuroArraysError:
     """Add to the error of one of several recordings how to leave the recording out."""
     hint = f"{option('skip_damaged', True)} leaves it out"
     if total > 1 and isinstance(error, FormatError) and "skip_damaged" not in error.hint:
-        hint = "; ".join(filter(None, (error.hint, hint)))
-        return type(error)(error.path, error.where, error.expected, error.found, hint)
+        return error.with_hint(hint)
     return error
 
 

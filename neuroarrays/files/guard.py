@@ -232,9 +232,6 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             module, _, name = request["function"].partition(":")
             function: Callable[..., Any] = getattr(import_module(module), name)
             return {"result": function(request["path"], **request["arguments"])}
-    except FormatError as error:
-        fields = [error.path, error.where, error.expected, error.found, error.hint]
-        return {"error": {"kind": type(error).__name__, "fields": fields, "text": str(error)}}
     except Exception as error:
         known = isinstance(error, NeuroArraysError)
         fields = list(error.__reduce__()[1]) if known else []

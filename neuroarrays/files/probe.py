@@ -356,8 +356,7 @@ def naming_as_given(probe: Probe) -> Iterator[None]:
                 and rest != error.path
                 and (not rest or rest[0] in "/\\")
             ):
-                fields = (error.where, error.expected, error.found, error.hint)
-                again = type(error)(member.given + rest, *fields)
+                again = error.changed(path=member.given + rest)
                 raise again.with_traceback(error.__traceback__) from error.__cause__
         raise
 

@@ -41,9 +41,6 @@ def seconds(samples: LazyArray, rate: float) -> LazyArray:
 def knots(path: str, where: str, rows: np.ndarray, length: int) -> LazyArray:
     """Return the times of a clock that is stored as rows (sample, time), as ALF does.
 
-    The Open Neurophysiology Environment describes such files:
-    https://int-brain-lab.github.io/ONE/alf_intro.html.
-
     Parameters
     ----------
     path, where : str

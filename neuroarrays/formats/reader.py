@@ -358,8 +358,7 @@ def _named_among(request: Request, sessions: Mapping[str, Any]) -> list[str]:
     try:
         return request.sessions(sessions)
     except NotInTree as error:
-        notes = "; ".join(getattr(sessions, "notes", []))
-        raise NotInTree(error.kind, error.name, error.available, notes) from None
+        raise error.with_hint(*getattr(sessions, "notes", [])) from None
 
 
 def _below(block: str, nodes: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:

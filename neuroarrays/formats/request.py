@@ -123,10 +123,7 @@ class Request:
             if self.skip_damaged:
                 (self.notes if notes is None else notes).append(f"{name} left out: {error}")
             elif several and isinstance(error, FormatError) and _hint() not in error.hint:
-                hint = "; ".join(filter(None, (error.hint, _hint())))
-                raise type(error)(
-                    error.path, error.where, error.expected, error.found, hint
-                ) from error
+                raise error.with_hint(_hint()) from error
             else:
                 raise
 

@@ -11,13 +11,13 @@ import numbers
 import operator
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import QueryError, quoted
+from neuroarrays.errors import NotInTree, QueryError, quoted
 
 #: The longest text and deepest nesting of a query, far more than anybody writes.
 _LENGTH, _DEPTH = 10_000, 50
@@ -323,6 +323,29 @@ def parse(text: Any) -> Query:
         msg = f"{quoted(text)}: {_text(node)!r} is {problem}; {_ALLOWED}"
         raise QueryError(msg)
     return Query(text, tree)
+
+
+def check_columns(names: Iterable[str], columns: Iterable[str], where: str) -> None:
+    """Check that a table has all columns of a condition or of a list.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The columns that are needed.
+    columns : iterable of str
+        The columns of the table.
+    where : str
+        The table, for the message: "the units of this tree".
+
+    Raises
+    ------
+    NotInTree
+        For the first column that does not exist; the message lists those that do.
+    """
+    known = list(columns)
+    for name in names:
+        if name not in known:
+            raise NotInTree("column", name, known, where=where)
 
 
 def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:

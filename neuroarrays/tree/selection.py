@@ -9,18 +9,17 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NothingLeft, NotInTree, quoted
+from neuroarrays.errors import NothingLeft, quoted
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
-from neuroarrays.tree.query import Column, Query, missing, parse
+from neuroarrays.tree.query import Column, Query, check_columns, missing, parse
 
 #: The most parts of a condition that a message lists.
 _PARTS = 6
-#: What a message calls a row that a condition selects, a column, and where the columns are.
-_UNITS = ("unit", "column", "the units of this tree")
-_PRESENTATIONS = ("presentation", "parameter of the presentations", "")
+#: What a message calls a row that a condition selects.
+_UNITS, _PRESENTATIONS = "unit", "presentation"
 #: A tree, a node of one, or a dataset: the result is of the kind that was given.
 Tree = TypeVar("Tree", xr.DataTree, xr.Dataset)
 
@@ -189,7 +188,7 @@ def _session(tree: xr.DataTree, path: str) -> str:
 def _fitting(
     condition: Query,
     nodes: Mapping[str, Mapping[str, Any]],
-    words: tuple[str, str, str],
+    row_name: str,
     skip_incomplete: bool = False,
 ) -> dict[str, np.ndarray]:
     """Tell which rows of each node fit a condition.
@@ -201,8 +200,8 @@ def _fitting(
     nodes : dict of str to dict
         The columns of each node, by path and name. At least one node has all columns of the
         condition.
-    words : (str, str, str)
-        What a message calls a row, a column, and the place of the columns ("" to leave it out).
+    row_name : {"unit", "presentation"}
+        What a message calls a row.
     skip_incomplete : bool
         Whether nodes that lack a column of the condition are left out of the result. By default
         none of their rows fits.
@@ -219,11 +218,8 @@ def _fitting(
     NothingLeft
         If no row fits.
     """
-    row_word, column_word, where = words
-    known = list(dict.fromkeys(name for columns in nodes.values() for name in columns))
-    for name in condition.names:
-        if name not in known:
-            raise NotInTree(column_word, name, known, where=where)
+    known = dict.fromkeys(name for columns in nodes.values() for name in columns)
+    check_columns(condition.names, known, f"the {row_name}s of this tree")
     sizes = {
         path: max((c.size for c in columns.values() if not isinstance(c, str)), default=0)
         for path, columns in nodes.items()
@@ -236,7 +232,7 @@ def _fitting(
         elif not skip_incomplete:
             chosen[path] = np.zeros(sizes[path], bool)
     if not any(rows.any() for rows in chosen.values()):
-        total = f"{row_word} of {sum(sizes[path] for path in chosen)}"
+        total = f"{row_name} of {sum(sizes[path] for path in chosen)}"
         raise NothingLeft("; ".join(_why_nothing_fits(condition, complete, total)))
     return chosen
 

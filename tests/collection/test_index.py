@@ -177,7 +177,7 @@ def test_columns_and_names_choose(folder):
     frame = na.units(folder, "snr > 1", columns=["snr", "area"], sessions="s[01]", areas="VISp")
     assert frame.columns.tolist() == ["snr", "area"]
     assert len(frame) == 6
-    with pytest.raises(NotInTree, match="no column of the units 'srn'.*did you mean 'snr'"):
+    with pytest.raises(NotInTree, match="no column 'srn' in the units.*did you mean 'snr'"):
         na.units(folder, columns=["srn"])
     with pytest.raises(NotInTree, match="no session 's9'"):
         na.units(folder, sessions="s9")
@@ -231,7 +231,7 @@ def test_nothing_that_fits_says_what_each_part_alone_would(folder):
     assert text.endswith("by session: s0 3, 0; s1 3, 0; s2 3, 0")
     with pytest.raises(QueryError, match="function call"):
         na.units(folder, "max(snr) > 1")
-    with pytest.raises(NotInTree, match="no column of the units 'srn'"):
+    with pytest.raises(NotInTree, match="no column 'srn' in the units"):
         na.units(folder, "srn > 1")
 
 

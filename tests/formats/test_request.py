@@ -10,7 +10,7 @@ import neuroarrays as na
 from neuroarrays import schema
 from neuroarrays.archive.reader import ArchiveReader
 from neuroarrays.errors import FormatError, NotInTree
-from neuroarrays.formats.reader import Reader
+from neuroarrays.formats.reader import Reader, _named_among
 from neuroarrays.formats.registry import FORMATS
 from neuroarrays.formats.request import Request
 from neuroarrays.formats.sessions import Sessions
@@ -178,6 +178,16 @@ def test_a_catalogue_is_of_what_is_asked_for(tmp_path):
             na.catalog(path, sessions="no such")
         with pytest.raises(NotInTree, match="no area 'no such'"):
             na.catalog(path, areas="no such")
+
+
+def test_a_missing_session_says_where_it_was_looked_for_and_what_was_passed_over():
+    class Elsewhere(Request):
+        def sessions(self, names):
+            raise NotInTree("session", "c", names, "look", "a.zip")
+
+    sessions = Sessions({"a": 1, "b": 2}, ["passed over: 'd.txt'"])
+    with pytest.raises(NotInTree, match="no session 'c' in a.zip; .*; look; passed over: 'd.txt'"):
+        _named_among(Elsewhere(), sessions)
 
 
 def test_rows_of_sessions_without_areas_stay():

@@ -139,7 +139,7 @@ def test_sides_that_share_are_refused(trials):
         na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": [1]})
     with pytest.raises(SchemaError, match="session_0/VISp: split 'test' is empty"):
         na.torch.loaders(trials, ["speed"], split=lambda a: {"train": [0, 1], "test": []})
-    with pytest.raises(NotInTree, match="no column of presentations 'fold'"):
+    with pytest.raises(NotInTree, match="no column 'fold' in the presentations of session_0/VISp"):
         na.torch.loaders(trials, ["speed"], split="fold")
     with pytest.raises(ValueError, match="session_1/VISp: split 'train' has no batch: 20 samples"):
         na.torch.loaders(trials, ["speed"], batch_size=25)

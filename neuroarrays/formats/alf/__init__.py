@@ -2,7 +2,7 @@
 
 https://int-brain-lab.github.io/ONE/alf_intro.html (MIT); ONE is not imported. A session is a folder
 ``[lab/Subjects/]subject/date/number`` with files ``[_namespace_]object.attribute[_timescale].extension``
-in collections of ``alf``, alf_file in as many revisions as it has::
+in collections of ``alf``. A file may have several revisions, each in a folder ``#revision#``::
 
     alf/probe00/pykilosort/#2024-05-06#/spikes.times.npy, spikes.clusters.npy     (spike,) s, row of clusters
     alf/probe00/pykilosort/clusters.*, clusters.metrics.pqt, channels.*           a row each

@@ -69,7 +69,7 @@ def member_source(probe: Probe, name: str) -> Source:
     try:
         opened.names("/")
     except FormatError as error:  # which says the zip, not the file in it
-        raise FormatError(probe.given, name, error.expected, error.found, error.hint) from error
+        raise error.changed(path=probe.given, where=name) from error
     return opened
 
 
