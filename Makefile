@@ -21,8 +21,6 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 # Arguments for pytest, for example: make test ARGS="-k kernels -x"; tests run in so many processes.
 ARGS ?=
 JOBS ?= 2
-# On Linux they are forked (tests/forked.py); elsewhere each imports everything.
-PROCESSES := $(if $(filter Linux,$(shell uname -s)),--jobs $(JOBS),-n $(JOBS) --dist loadfile)
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +59,7 @@ test: $(VENV)/.installed-test  ## Check the code with ruff, then run the tests
 	@echo "Checking the code with ruff ..."; \
 	$(BIN)/ruff check --quiet .; style=$$?; \
 	echo "Running the tests ..."; \
-	$(BIN)/python -m pytest $(PROCESSES) $(ARGS); tests=$$?; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS); tests=$$?; \
 	if [ $$tests -ne 0 ]; then exit $$tests; fi; exit $$style
 
 # An environment of its own, with the oldest versions that pyproject.toml allows.

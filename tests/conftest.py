@@ -52,7 +52,6 @@ settings.register_profile("ci-slow", max_examples=200, deadline=None, **_STEADY)
 
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
-    parser.addoption("--jobs", type=int, default=1, help="in so many forked processes (forked.py)")
     parser.addoption("--peer", help="run the comparisons with this package, and nothing else")
 
 
@@ -83,20 +82,6 @@ def pytest_collection_finish():
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 10, 10)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session):
-    option = session.config.option
-    measures_lines = session.config.pluginmanager.hasplugin("_cov")  # of one process only
-    if option.jobs < 2 or session.testsfailed or option.collectonly or measures_lines:
-        return None
-    from tests.forked import Forked
-
-    if len(session.items) > _MANY:
-        forkserver.ensure_running()  # one for all of them
-    Forked(session, pytest_unconfigure, end_children).run(option.jobs)
-    return True
 
 
 # ------------------------------------------------------------------------- files written once
@@ -169,16 +154,8 @@ def _start_child(environment):
     return GuardChild(environment)
 
 
-def _share_server():
-    """Let a forked process use the server of the one that it comes from, for which it cannot wait."""
-    server = forkserver._forkserver
-    if server._forkserver_pid is not None:
-        server._forkserver_pid, server.ensure_running = None, lambda: None
-
-
 if "forkserver" in multiprocessing.get_all_start_methods():
     guard.start = _start_child
-    os.register_at_fork(after_in_child=_share_server)
     multiprocessing.set_forkserver_preload(
         ["neuroarrays.testing.processes", "neuroarrays.testing.loaded"]
     )
