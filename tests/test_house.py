@@ -30,12 +30,8 @@ def lint(folder):
     )
 
 
-@pytest.mark.slow
 def test_the_rooms_stand_in_their_order(tmp_path):
-    """With one import upwards put in: that is noticed, and nothing else is wrong.
-
-    Slow, for `make lint` asks import-linter of the package as it is.
-    """
+    """With one import upwards put in: that is noticed, and nothing else is wrong."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(
         PACKAGE, tmp_path / "neuroarrays", ignore=shutil.ignore_patterns("__pycache__", "_sample")
