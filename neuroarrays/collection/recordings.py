@@ -25,9 +25,9 @@ from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, Unkno
 from neuroarrays.files import sidecars
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FOLDER, Location, Status
+from neuroarrays.files.neighbours import MOST
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.stamps import stamp_of
-from neuroarrays.files.together import MOST
 from neuroarrays.files.writing import written
 from neuroarrays.formats import registry
 from neuroarrays.formats.door import checked_probe, reader_of, readers_of

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from neuroarrays.files import python_client, state
-from neuroarrays.files.answers import Answer, NetworkError
+from neuroarrays.files.responses import NetworkError, Response
 
 #: Environment variable with the address of another instance of the interface, and the public one.
 API, _PUBLIC = "NEUROARRAYS_DANDI_API", "https://api.dandiarchive.org/api"
@@ -86,7 +86,7 @@ def store_address(address: str) -> str:
     return store
 
 
-def store_files(address: str) -> Iterator[tuple[str, Answer]]:
+def store_files(address: str) -> Iterator[tuple[str, Response]]:
     """Yield every file of a Zarr asset: its name in the store, with its size, tag and date.
 
     Raises
@@ -97,12 +97,12 @@ def store_files(address: str) -> Iterator[tuple[str, Answer]]:
     identifier = store_address(address).rpartition("/")[2]
     page = f"zarr/{quote(identifier)}/files/?limit=1000"
     while page:
-        answer = _response(page)
-        for entry in answer.get("results", []):
+        response = _response(page)
+        for entry in response.get("results", []):
             modified = _seconds(str(entry.get("LastModified", "")))
             tag = str(entry.get("ETag", ""))
-            yield str(entry["Key"]), Answer(b"", int(entry["Size"]), tag, modified, "")
-        next_page = str(answer.get("next") or "")
+            yield str(entry["Key"]), Response(b"", int(entry["Size"]), tag, modified, "")
+        next_page = str(response.get("next") or "")
         if next_page and not next_page.startswith(f"{_api()}/"):
             raise NetworkError("other", "a list of files that goes on elsewhere")
         page = next_page.removeprefix(f"{_api()}/")
@@ -137,9 +137,9 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
     while page:
         condition = {"path": prefix} if prefix else {}
         query = urlencode({**condition, "page_size": 1000, "page": page})
-        answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
-        assets += [asset for asset in answer.get("results", []) if isinstance(asset, dict)]
-        page = page + 1 if answer.get("next") else 0
+        response = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+        assets += [asset for asset in response.get("results", []) if isinstance(asset, dict)]
+        page = page + 1 if response.get("next") else 0
     return [
         (
             str(asset["path"])[len(prefix) :],
@@ -168,8 +168,8 @@ def _asset(address: str) -> tuple[str, bool]:
         return address.removeprefix(ASSET), False
     dandiset, version, path = split(address)
     query = urlencode({"path": path, "page_size": 10})
-    answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
-    assets = [asset for asset in answer.get("results", []) if asset.get("path") == path]
+    response = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/?{query}")
+    assets = [asset for asset in response.get("results", []) if asset.get("path") == path]
     if not path or not assets:
         raise NetworkError("missing", "nothing")
     return str(assets[0]["asset_id"]), bool(assets[0].get("zarr"))
@@ -188,12 +188,14 @@ def folder_entries(address: str) -> dict[str, str]:
     page = 1
     while page:
         query = urlencode({"path_prefix": path, "page_size": 1000, "page": page})
-        answer = _response(f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}")
-        for entry in answer.get("results", []):
+        response = _response(
+            f"dandisets/{dandiset}/versions/{quote(version)}/assets/paths/?{query}"
+        )
+        for entry in response.get("results", []):
             name = str(entry.get("path", "")).rpartition("/")[2]
             is_file = entry.get("asset") and not is_store(name)
             names[name] = "file" if is_file else "folder"
-        page = page + 1 if answer.get("next") else 0
+        page = page + 1 if response.get("next") else 0
     return names
 
 
@@ -213,9 +215,9 @@ def _response(query: str) -> dict[str, Any]:
     """Return the JSON mapping that the interface answers to a query."""
     raw = python_client.whole(f"{_api()}/{query}", _MOST)
     try:
-        answer = json.loads(raw)
+        response = json.loads(raw)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+        response = None
+    if not isinstance(response, dict):
         raise NetworkError("other", "an answer of DANDI that is no JSON")
-    return answer
+    return response

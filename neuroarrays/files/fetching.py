@@ -21,10 +21,10 @@ from neuroarrays.files import (
     python_client,
     store_copies,
 )
-from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, Location, check
 from neuroarrays.files.remote_file import RemoteFile, failure
+from neuroarrays.files.responses import NetworkError
 from neuroarrays.files.writing import failure as write_failure
 from neuroarrays.files.writing import flush, replace
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroarrays.errors import FormatError
-from neuroarrays.files import hdf5_prefetch, hdf5_structure, outer, safety, state, zips
+from neuroarrays.files import hdf5_prefetch, hdf5_structure_prefetch, outer, safety, state, zips
 from neuroarrays.files.hdf5_handle import Handle
 from neuroarrays.files.hdf5_values import decode, path_of
 from neuroarrays.files.outer import Key
@@ -43,7 +43,7 @@ def open_file(location: Location, behind: PositionedFile | None = None) -> h5py.
 
     path = location.local_path
     if behind is not None or path is None:
-        return h5py.File(Stream(behind or hdf5_structure.opened(location, None)), "r")
+        return h5py.File(Stream(behind or hdf5_structure_prefetch.opened(location, None)), "r")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -144,7 +144,7 @@ class HDF5Source(Source):
         """Open the file; return it and the remote file that it is read through, None for a local one."""
         behind = None
         if self.location.local_path is None:
-            behind = hdf5_structure.opened(self.location, self.stamp)
+            behind = hdf5_structure_prefetch.opened(self.location, self.stamp)
         return open_file(self.location, behind), behind
 
     def names(self, group: str = "/") -> list[str]:
@@ -202,7 +202,7 @@ class HDF5Source(Source):
             parts = target if isinstance(target, tuple) else (target,)
             return ":".join(part.decode("utf-8", "replace") for part in parts)
 
-    def ahead(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
         if self.location.local_path is not None:
             return
         with self._open(name) as handle:

@@ -10,9 +10,9 @@ from neuroarrays.errors import FormatError, MissingPath, UnknownFormat, many
 from neuroarrays.files import location, safety
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import FILE, FOLDER, Location, Status
+from neuroarrays.files.neighbours import Neighbours
 from neuroarrays.files.source import HDF5_MAGIC
 from neuroarrays.files.state import cached_property
-from neuroarrays.files.together import Together
 
 #: The kind of a list of paths.
 LIST = "list"
@@ -70,14 +70,14 @@ class Header:
             self._gather(self._members)
 
     #: The members that are looked at together with this one, as each look over a network takes long.
-    _together: Together[Header] | None = None
+    _neighbours: Neighbours[Header] | None = None
 
     @staticmethod
     def _gather(members: Sequence[Header]) -> None:
         """Have these members looked at together from now on."""
-        together = Together(members)
+        neighbours = Neighbours(members)
         for member in members:
-            member._together = together
+            member._neighbours = neighbours
 
     # -------------------------------------------------------------------------------------- names
 
@@ -141,9 +141,9 @@ class Header:
 
     def _look_together(self, what: str, look: Callable[[Header], object]) -> bool:
         """Call `look` for the members beside this one as well; return whether there are any."""
-        if self._together is not None:
-            self._together.ahead(self, what, look)
-        return self._together is not None
+        if self._neighbours is not None:
+            self._neighbours.look_at(self, what, look)
+        return self._neighbours is not None
 
     @cached_property
     def kind(self) -> str:

@@ -128,11 +128,11 @@ class Folder(ABC):
         """
         return [self.read(*part) for part in parts]
 
-    def ahead(self, names: Sequence[str]) -> None:
+    def prefetch(self, names: Sequence[str]) -> None:
         """Prefetch small files that are read next, for folders where each read is a request."""
         return
 
-    def not_ahead(self, names: list[str]) -> list[str]:
+    def not_prefetched(self, names: list[str]) -> list[str]:
         """Return those of some files that a prefetch would have to request; [] for local folders."""
         return []
 

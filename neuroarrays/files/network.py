@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from neuroarrays.errors import MissingDependency
 from neuroarrays.files import addresses, dandi, python_client, state
-from neuroarrays.files.answers import Answer, NetworkError, of_status, seconds, unchanged
 from neuroarrays.files.python_client import PATIENCE, RETRIES
+from neuroarrays.files.responses import NetworkError, Response, of_status, seconds, unchanged
 
 #: Limits of time, s: to connect, for one request (8 MB on a slow line), and the first pause before a
 #: request is repeated.
@@ -80,7 +80,7 @@ def _serve(queue: SimpleQueue[Any]) -> None:
         del future, work, item  # A thread that waits must not keep the last result in memory.
 
 
-def first(address: str, count: int, unless: str = "") -> Answer:
+def first(address: str, count: int, unless: str = "") -> Response:
     """Read the first bytes of a file, following redirects.
 
     Parameters
@@ -127,7 +127,7 @@ _STEP = 1 << 18
 
 def get(
     address: str, start: int, count: int, tag: str = "", unless: str = "", tell: Told | None = None
-) -> Answer:
+) -> Response:
     """Read bytes of a file.
 
     Parameters
@@ -158,16 +158,16 @@ def get(
     options |= {"if_match": tag} if tag else {}
     options |= {"if_none_match": unless} if unless else {}
 
-    def ask() -> Answer:
+    def ask() -> Response:
         store, path = opened(address)
         result = obstore().get(store, path, options=options)
         if tell is None:
-            return _answer(result.meta, address, bytes(result.bytes()))
+            return _response(result.meta, address, bytes(result.bytes()))
         pieces = []
         for piece in result.stream(min_chunk_size=_STEP):
             pieces.append(bytes(piece))
             tell(len(pieces[-1]))
-        return _answer(result.meta, address, b"".join(pieces))
+        return _response(result.meta, address, b"".join(pieces))
 
     return _translated(ask)
 
@@ -216,7 +216,7 @@ def listed(address: str) -> dict[str, str]:
     return folders | {meta["path"][start:]: "file" for meta in listing["objects"]}
 
 
-def few_below(address: str, most: int = 1000) -> list[tuple[str, Answer]] | None:
+def few_below(address: str, most: int = 1000) -> list[tuple[str, Response]] | None:
     """List the files below a prefix of a bucket in one request; None if there are `most` or more.
 
     Raises
@@ -238,10 +238,10 @@ def few_below(address: str, most: int = 1000) -> list[tuple[str, Answer]] | None
     entries = _translated(ask)
     if entries is None:
         return None
-    return [(meta["path"][start:], _answer(meta, address)) for meta in entries]
+    return [(meta["path"][start:], _response(meta, address)) for meta in entries]
 
 
-def walked(address: str) -> list[tuple[str, Answer]]:
+def walked(address: str) -> list[tuple[str, Response]]:
     """List every file below a prefix of a bucket: its name there, and its size, tag and time.
 
     Raises
@@ -252,7 +252,7 @@ def walked(address: str) -> list[tuple[str, Answer]]:
     store, prefix = _bucket(address)
     start = len(prefix) + 1 if prefix else 0
     pages = _translated(lambda: list(obstore().list(store, prefix or None)))
-    return [(meta["path"][start:], _answer(meta, address)) for page in pages for meta in page]
+    return [(meta["path"][start:], _response(meta, address)) for page in pages for meta in page]
 
 
 def files_below(address: str) -> list[tuple[str, int | None]]:
@@ -270,7 +270,7 @@ def files_below(address: str) -> list[tuple[str, int | None]]:
         return dandi.files_below(address)
     if address.startswith(("http://", "https://")):
         return []
-    return [(name, answer.size) for name, answer in walked(address.rstrip("/")) if name]
+    return [(name, response.size) for name, response in walked(address.rstrip("/")) if name]
 
 
 def _translated(ask: Callable[[], R]) -> R:
@@ -294,10 +294,10 @@ def _bucket(address: str) -> tuple[Any, str]:
     return store, path.strip("/")
 
 
-def _answer(meta: Any, address: str, data: bytes = b"") -> Answer:
+def _response(meta: Any, address: str, data: bytes = b"") -> Response:
     """An answer from obstore's metadata of a file."""
     tag = str(meta.get("e_tag") or "")  # not the bucket's version: conditions compare the tag
-    return Answer(data, int(meta["size"]), tag, seconds(meta["last_modified"]), address)
+    return Response(data, int(meta["size"]), tag, seconds(meta["last_modified"]), address)
 
 
 def obstore() -> Any:

@@ -1,7 +1,7 @@
-"""What lies below an address: a prefix of a bucket, which is listed, or a Zarr store of a server that lists nothing.
+"""Files below an address: in a bucket, which lists them, or in a Zarr store on a server that lists none.
 
-Of a store on a plain server the consolidated metadata say which arrays there are; a chunk is there if the
-server has it.
+For a store on a plain web server, the consolidated metadata tell which arrays exist. A chunk exists if
+the server returns it.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from typing import Any
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files import addresses, dandi, network, openings, state
-from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.folders import MAX_FILES, MAX_TEXT, digest
 from neuroarrays.files.location import FILE, Folder, Location, Stamp
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.remote_file import failure, stamp_of
+from neuroarrays.files.responses import NetworkError
 from neuroarrays.files.state import cached_property
 
-#: Metadata of a whole Zarr store of format 3 and 2, then of the root of one of format 2.
+#: Files with the metadata of a whole Zarr store (formats 3 and 2), and of the root (format 2).
 _ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
-#: The stamp of a folder that was only glanced at: its files are not known yet.
+#: The stamp of a folder whose files have not been listed yet.
 GLANCED: Stamp = (0, 0, 0)
-#: Prefixes of too many files to be listed at once, after which an opening lists level by level.
+#: After this number of prefixes with too many files, an opening lists level by level.
 _LARGE = 4
-#: Files of a prefix by its location and stamp.
+#: Files below a prefix, by its location and stamp.
 _listings: state.Cache[Mapping[str, Stamp]] = state.Cache(
     256 << 20, lambda files: 256 * (1 + len(files))
 )
-#: Content of small files that were read, or fetched before they are, by location, stamp (of the roots of a
-#: store, which say what its stamp is, none) and name; None where there is no file.
+#: Content of small files that were read or prefetched, by location, stamp and name; None if there is no
+#: such file. Files at the root of a store have the stamp (), because the stamp is computed from them.
 _contents: state.Cache[tuple[bytes | None]] = state.Cache(
-    128 << 20, lambda kept: state.ENTRY + len(kept[0] or b"")
+    128 << 20, lambda content: state.ENTRY + len(content[0] or b"")
 )
 
 
 def markers(location: Location, anew: bool = False) -> dict[str, str]:
-    """Name -> kind of what is directly below an address; {} where nothing is known to be.
+    """Return name -> kind of everything directly below an address; {} if nothing is known there.
 
     Parameters
     ----------
     location : Location
         The address.
     anew : bool
-        Ask a server that lists nothing again for the metadata of a store.
+        Whether to request the metadata of a store again from a server that lists nothing.
 
     Raises
     ------
     NetworkError
-        If nothing can be asked for.
+        If the request fails.
     """
     if anew:
         _contents.drop(lambda key: key[:2] == (location, ()))
@@ -66,7 +66,10 @@ def markers(location: Location, anew: bool = False) -> dict[str, str]:
 
 
 def _few_below(address: str) -> dict[str, Stamp] | None:
-    """The files below a prefix of a bucket, listed once in the opening that is under way; None of too many."""
+    """Return the files below a prefix of a bucket; None if there are too many.
+
+    An opening that is under way lists each prefix once.
+    """
     under_way = openings.current()
     if under_way is None or address.startswith("dandi://"):
         return None
@@ -77,7 +80,9 @@ def _few_below(address: str) -> dict[str, Stamp] | None:
         top = address
         if top not in listed and list(listed.values()).count(None) < _LARGE:
             entries = network.few_below(address)
-            listed[top] = None if entries is None else {n: stamp_of(said) for n, said in entries}
+            listed[top] = (
+                None if entries is None else {n: stamp_of(response) for n, response in entries}
+            )
     files = listed.get(top)
     if files is None or top == address:
         return files
@@ -86,12 +91,12 @@ def _few_below(address: str) -> dict[str, Stamp] | None:
 
 
 def is_opaque(location: Location) -> bool:
-    """Whether a Zarr group is on a server that lists nothing, and does not say itself what is in it.
+    """Whether a Zarr group has no consolidated metadata, and is on a server that lists nothing.
 
     Raises
     ------
     NetworkError, FormatError
-        If its metadata cannot be had, or are no JSON.
+        If its metadata cannot be read, or are no JSON.
     """
     if _is_listed(location):
         return False
@@ -103,20 +108,20 @@ def is_opaque(location: Location) -> bool:
 
 
 def stamp_of_prefix(location: Location) -> Stamp:
-    """A stamp of all files below an address, or of the metadata of a Zarr store.
+    """Return a stamp of all files below an address, or of the metadata of a Zarr store.
 
     Raises
     ------
     MissingPath, FormatError
-        If nothing is there, or cannot be asked for.
+        If nothing is there, or the request fails.
     """
     failed = None
     try:
         if _is_complete(location):
             files = _walked(location)
-            known = 1, sum(size for _, size, _ in files.values()), digest(files)
-            _listings.put((location, known), files)
-            return known
+            stamp = 1, sum(size for _, size, _ in files.values()), digest(files)
+            _listings.put((location, stamp), files)
+            return stamp
         raw = b"".join(raw or b"" for raw in _roots(location))
         mark = hashlib.blake2b(raw, digest_size=7).digest()
         return int.from_bytes(mark, "little"), len(raw), 0
@@ -126,7 +131,7 @@ def stamp_of_prefix(location: Location) -> Stamp:
 
 
 def base_of(location: Location) -> str:
-    """Where files lie: of a Zarr asset of DANDI in its bucket."""
+    """Return the address of the files; for a Zarr asset of DANDI it is in DANDI's bucket."""
     address = location.address.rstrip("/")
     if address.startswith("dandi://") and dandi.is_store(location.name):
         return dandi.store_address(address)
@@ -134,18 +139,20 @@ def base_of(location: Location) -> str:
 
 
 def _is_asset(location: Location) -> bool:
-    """Whether it is a Zarr asset of DANDI, whose files DANDI lists."""
+    """Whether this is a Zarr asset of DANDI; DANDI lists its files."""
     return location.address.startswith("dandi://") and dandi.is_store(location.name)
 
 
 def _is_listed(location: Location) -> bool:
+    """Whether the files below an address can be listed; plain web servers list none."""
     return not location.address.startswith(("http://", "https://"))
 
 
 def _is_complete(location: Location) -> bool:
-    """Whether all files are listed: not of a server that lists nothing, nor of a store that says what it holds.
+    """Whether all files are listed.
 
-    A store in a bucket may have a page of files for each array.
+    They are not on a server that lists nothing, nor for a store with consolidated metadata: listing a
+    store in a bucket may take a request for each array.
     """
     if not _is_listed(location):
         return False
@@ -153,15 +160,15 @@ def _is_complete(location: Location) -> bool:
 
 
 def _walked(location: Location) -> dict[str, Stamp]:
-    """Every file below an address; an asset of DANDI is listed once in an opening too."""
+    """Return all files below an address; an opening lists an asset of DANDI once."""
     is_asset, under_way = _is_asset(location), openings.current()
     address = location.address.rstrip("/")
-    known = under_way.listed.get(address) if under_way and is_asset else None
-    files = dict(known or {}) if is_asset else _few_below(address) or {}
+    listed = under_way.listed.get(address) if under_way and is_asset else None
+    files = dict(listed or {}) if is_asset else _few_below(address) or {}
     if files:
         return files
-    for name, answer in (dandi.store_files if is_asset else network.walked)(address):
-        files[name] = stamp_of(answer)
+    for name, response in (dandi.store_files if is_asset else network.walked)(address):
+        files[name] = stamp_of(response)
         if len(files) > MAX_FILES:
             raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")
     if under_way is not None and is_asset:
@@ -170,13 +177,13 @@ def _walked(location: Location) -> dict[str, Stamp]:
 
 
 def _root(location: Location, name: str) -> bytes | None:
-    """A document at the root of a store; None where there is none."""
+    """Return a document at the root of a store; None if there is none."""
     path = addresses.child(base_of(location), name)
     return _contents.get_or_make((location, (), name), lambda: (_whole(path),))[0]
 
 
 def _whole(address: str, start: int = 0, size: int | None = None, tag: str = "") -> bytes | None:
-    """Bytes of a file, None where there is none; a server that lists nothing says 403 of those."""
+    """Return bytes of a file; None if there is no such file."""
     try:
         return network.part(address, start, size, tag)
     except NetworkError as error:
@@ -193,7 +200,7 @@ class Prefix(Folder):
     location : Location
         The address.
     known : tuple of int
-        The stamp of what is below it.
+        The stamp of the files below it.
     """
 
     def __init__(self, location: Location, known: Stamp):
@@ -204,7 +211,7 @@ class Prefix(Folder):
 
     @cached_property
     def complete(self) -> bool:
-        """Whether `files` has all of them."""
+        """Whether `files` has all files below the address."""
         try:
             return _is_complete(self.location)
         except NetworkError as error:
@@ -225,7 +232,7 @@ class Prefix(Folder):
         return files
 
     def _consolidated(self) -> dict[str, bytes]:
-        """Documents of a store by name, from those that hold all of them."""
+        """Return the documents of a store by name, as for `consolidated`, with errors of ours."""
         failed = None
         try:
             return consolidated(self.location)
@@ -258,58 +265,60 @@ class Prefix(Folder):
             return raw[start : None if size is None else start + size]
         if self.complete and name not in self.files:
             return None
-        kept = _contents.get(self._key(name))
-        if kept is not None:
-            whole = kept[0]
+        cached = _contents.get(self._key(name))
+        if cached is not None:
+            whole = cached[0]
             return whole if whole is None else whole[start : None if size is None else start + size]
-        place = self.location.child(name)
+        file = self.location.child(name)
         failed = None
         try:
-            answer = _whole(addresses.child(base_of(self.location), name), start, size)
+            raw = _whole(addresses.child(base_of(self.location), name), start, size)
         except NetworkError as error:
             failed = error
         if failed is not None:
-            raise failure(place, failed)
-        if self.complete and answer is None:
-            raise changed(place.path)
-        return answer
+            raise failure(file, failed)
+        if self.complete and raw is None:
+            raise changed(file.path)
+        return raw
 
     def read_parts(self, parts: Sequence[tuple[str, int, int | None]]) -> list[bytes | None]:
         if len(parts) < 2:
             return super().read_parts(parts)
         return list(network.side_by_side(lambda part: self.read(*part), parts))
 
-    def ahead(self, names: Sequence[str]) -> None:
-        missing = self.not_ahead(list(names))
+    def prefetch(self, names: Sequence[str]) -> None:
+        missing = self.not_prefetched(list(names))
         for name, raw in zip(missing, network.side_by_side(self.read, missing), strict=True):
             _contents.put(self._key(name), (raw,))
 
-    def not_ahead(self, names: list[str]) -> list[str]:
+    def not_prefetched(self, names: list[str]) -> list[str]:
         return [name for name in names if _contents.get(self._key(name)) is None]
 
     def _key(self, name: str) -> tuple[Location, Stamp, str]:
+        """Return the key of a file in `_contents`."""
         return self.location, self.known, name
 
     def check(self, name: str) -> None:
-        """Nothing is asked for: what is read next says whether it is there."""
+        """Do nothing: the next read shows whether the file exists."""
 
 
 def consolidated(location: Location) -> dict[str, bytes]:
-    """Documents of a store by name, from the one that holds all of them; only this one if it does not.
+    """Return the documents of a store by name, from its consolidated metadata.
+
+    Without these, the result has only the documents at the root.
 
     Raises
     ------
     NetworkError, FormatError
-        If it cannot be had, or is no JSON.
+        If they cannot be read, or are no JSON.
     """
     raws = {n: raw for n, raw in zip(_ROOTS, _roots(location), strict=True) if raw is not None}
     key = location, hash(tuple(raws.values()))
-    kept = _consolidations.get(key)
-    return kept if kept is not None else _consolidations.put(key, _unfolded(location, raws))
+    return _consolidations.get_or_make(key, lambda: _unfolded(location, raws))
 
 
 def _roots(location: Location) -> list[bytes | None]:
-    """The documents at the root of a store, asked for one after another until one says what is in it."""
+    """Return the documents at the root of a store; those after the first that exists are not requested."""
     raws: list[bytes | None] = []
     for name in _ROOTS:
         raws.append(_root(location, name))
@@ -319,6 +328,7 @@ def _roots(location: Location) -> list[bytes | None]:
 
 
 def _unfolded(location: Location, raws: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return each document that the root documents combine, by its own name, as JSON."""
     documents: dict[str, bytes] = {}
     for name, raw in raws.items():
         documents[name] = raw
@@ -338,6 +348,7 @@ _consolidations: state.Cache[dict[str, bytes]] = state.Cache(
 
 
 def _mapping(raw: bytes, path: str) -> dict[str, Any]:
+    """Return the mapping in a JSON document."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -372,9 +372,9 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
 def _structure(header: Header) -> None:
     """Fetch the structure of an HDF5 file."""
     if header.container == "hdf5":
-        from neuroarrays.files import hdf5_structure
+        from neuroarrays.files import hdf5_structure_prefetch
 
-        hdf5_structure.opened(header.location, header.stamp)
+        hdf5_structure_prefetch.opened(header.location, header.stamp)
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:

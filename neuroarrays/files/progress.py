@@ -1,4 +1,4 @@
-"""How far a save, a build or a long read has come: a bar of rich's on the terminal, or nothing without rich."""
+"""Progress bars of saves, builds and long reads, drawn on the terminal by rich if it is installed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from neuroarrays.files import state
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-#: Work that is shorter shows nothing, s.
+#: Seconds of work after which a bar is shown.
 DELAY = 2.0
-#: Characters of a place that are shown, its end.
+#: The most characters of an item that are shown, taken from its end.
 _SHOWN = 50
 
 
 def is_watched() -> bool:
-    """Whether somebody sees a bar of this process: on a terminal or in a notebook, and not of a worker."""
+    """Whether a bar of this process can be seen: on a terminal or in a notebook, but not in a worker."""
     if multiprocessing.parent_process() is not None:
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -29,21 +29,21 @@ def is_watched() -> bool:
 
 
 class Bar:
-    """A bar on stderr, once the work has taken two seconds; a context, so that it always ends.
+    """A progress bar on stderr, shown once the work has taken two seconds. Use it as a context manager.
 
     Parameters
     ----------
     wanted : bool, optional
-        Whether there is one; by default if stderr is a terminal. Without rich there is none, nor
-        inside another one.
+        Whether a bar is shown; by default if stderr is a terminal. Without rich no bar is shown, and
+        none inside another bar.
     name : str
-        What is written.
+        What the bar is called.
     total : int
-        How much there is to do: bytes of values, or parts.
+        The amount of work: bytes of values, or a number of parts.
     of_bytes : bool
-        Whether these are bytes.
+        Whether `total` is in bytes.
     delay : float, optional
-        Work that is shorter shows nothing, s; 2 unless given.
+        Seconds of work after which the bar is shown; 2 by default.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Bar:
         self._show()
 
     def add(self, amount: int) -> None:
-        """Add to the amount that is done; several threads may."""
+        """Add to the amount that is done; several threads may call this."""
         with self._lock:
             self.done += amount
             self._show()
@@ -83,7 +83,7 @@ class Bar:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         if self in state.BARS:
             state.BARS.remove(self)
@@ -96,6 +96,7 @@ class Bar:
             progress.stop()
 
     def _show(self) -> None:
+        """Update the bar, and begin it once its delay is over."""
         delay = DELAY if self.delay is None else self.delay
         if self.wanted and self._shown is None and time.monotonic() - self.started >= delay:
             self._shown = self._begun()
@@ -105,6 +106,7 @@ class Bar:
             progress.update(task, completed=self.done, total=self.total, item=self.item)
 
     def _begun(self) -> tuple[Progress, TaskID] | None:
+        """Start a bar of rich; None if rich is not installed."""
         try:
             import rich.progress as parts
             from rich.console import Console

@@ -1,4 +1,7 @@
-"""Bytes from an http(s) address by Python's own client: it says where a redirect led, and survives a fork."""
+"""Read bytes from an http(s) address with Python's own client.
+
+Unlike the library in `network`, it tells where a redirect led, and works in a forked process.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,31 @@ from http.client import HTTPException, HTTPMessage, InvalidURL
 from typing import Any, BinaryIO
 
 from neuroarrays.files import addresses, state
-from neuroarrays.files.answers import BUSY, Answer, NetworkError, of_status, seconds, unchanged
+from neuroarrays.files.responses import BUSY, NetworkError, Response, of_status, seconds, unchanged
 
-#: Seconds until a server that says nothing is given up; how often a busy one is asked again, and the first
-#: pause, s.
+#: Seconds to wait for a silent server, the number of times a busy one is asked again, and the pause before
+#: the first repetition, s.
 PATIENCE, RETRIES, _PAUSE = 60, 6, 0.1
-#: The most bytes of a file that is asked for without a size.
+#: The most bytes of a file that is requested without a size.
 _LARGEST = 1 << 30
 
 
-def get(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
-    """Some bytes of a file, asked for again where the server is busy or the answer is cut.
+def get(address: str, start: int, count: int, headers: dict[str, str]) -> Response:
+    """Return bytes of a file. The request is repeated if the server is busy or the reply is cut.
 
-    The answer says "unchanged" where a header asks for no bytes of a file that still has a tag.
+    If a header asks for bytes only of a changed file, the response to an unchanged one is `unchanged`.
 
     Raises
     ------
     NetworkError
         If they cannot be had.
     """
-    asked = {"Range": f"bytes={start}-{start + count - 1}", **headers}
-    return _again(lambda: _asked_once(address, start, count, asked), start)
+    with_range = {"Range": f"bytes={start}-{start + count - 1}", **headers}
+    return _again(lambda: _response(address, start, count, with_range), start)
 
 
 def whole(address: str, most: int) -> bytes:
-    """All bytes of an answer, of which there may be so many.
+    """Return all bytes at an address, at most `most` of them.
 
     Raises
     ------
@@ -46,18 +49,18 @@ def whole(address: str, most: int) -> bytes:
         If they cannot be had, or are more.
     """
 
-    def ask() -> Answer:
-        with _opened(address, {}) as answer:
-            data = _body(answer, most + 1)
+    def ask() -> Response:
+        with _opened(address, {}) as reply:
+            data = _body(reply, most + 1)
         if len(data) > most:
             raise NetworkError("other", f"an answer of more than {most:,} bytes")
-        return Answer(data, len(data), "", 0, "")
+        return Response(data, len(data), "", 0, "")
 
     return _again(ask).data
 
 
 def rest(address: str, start: int) -> bytes:
-    """All bytes of a file, those from a place on, or the last ones from a negative start on.
+    """Return the bytes of a file from `start` on; a negative start counts from its end.
 
     Raises
     ------
@@ -66,57 +69,62 @@ def rest(address: str, start: int) -> bytes:
     """
     headers = {"Range": f"bytes={start}{'-' * (start > 0)}"} if start else {}
 
-    def ask() -> Answer:
-        with _opened(address, headers) as answer:
-            if start and answer.status != 206:
+    def ask() -> Response:
+        with _opened(address, headers) as reply:
+            if start and reply.status != 206:
                 raise NetworkError("no ranges", "a server that sends files only whole")
-            data = _body(answer, _LARGEST + 1)
-            length = answer.headers.get("Content-Length", f"{len(data)}")
+            data = _body(reply, _LARGEST + 1)
+            length = reply.headers.get("Content-Length", f"{len(data)}")
         if len(data) > _LARGEST:
             raise NetworkError("other", f"an answer of more than {_LARGEST:,} bytes")
         if length != f"{len(data)}":
             raise NetworkError("busy", "an answer that ends early")
-        return Answer(data, len(data), "", 0, "")
+        return Response(data, len(data), "", 0, "")
 
     return _again(ask, start).data
 
 
-#: The certificates of this machine, which take 40 ms to read.
+#: The certificates of this machine; reading them takes 40 ms.
 _contexts: state.Cache[ssl.SSLContext] = state.Cache(state.ENTRY, lambda _: state.ENTRY)
 
 
 class _NotWritten(Exception):
-    """A write failed, for the reason that is its cause."""
+    """The file cannot be written. The cause of this exception tells why."""
 
 
 def copy(address: str, out: BinaryIO, tell: Callable[[int], None]) -> int:
-    """Write all bytes of an answer to a file, and return the time of change, s; 0 where it is not said.
+    """Write all bytes at an address to a file.
+
+    Returns
+    -------
+    int
+        Time of the last change, s since 1970; 0 if the server does not state it.
 
     Raises
     ------
     NetworkError
-        If they cannot be had, or are fewer than was said.
+        If they cannot be read, or are fewer than the server stated.
     """
 
-    def ask() -> Answer:
+    def ask() -> Response:
         out.seek(0)
         out.truncate()
         done = 0
-        with _opened(address, {}) as answer:
-            if answer.headers.get("Content-Encoding", "identity") != "identity":
+        with _opened(address, {}) as reply:
+            if reply.headers.get("Content-Encoding", "identity") != "identity":
                 raise NetworkError("other", "a server that packs what it sends")
-            while data := answer.read(1 << 20):
+            while data := reply.read(1 << 20):
                 try:
                     out.write(data)
-                except OSError as error:  # of this machine: the server is not asked again
+                except OSError as error:  # an error of this machine: repeating does not help
                     raise _NotWritten from error
                 done += len(data)
                 tell(done)
-            size = int(answer.headers.get("Content-Length", done))
-            modified = _modified(answer.headers.get("Last-Modified", ""))
+            size = int(reply.headers.get("Content-Length", done))
+            modified = _modified(reply.headers.get("Last-Modified", ""))
         if done != size:
             raise HTTPException(f"{done} of {size} bytes")
-        return Answer(b"", size, "", modified, "")
+        return Response(b"", size, "", modified, "")
 
     try:
         return _again(ask).modified
@@ -124,7 +132,8 @@ def copy(address: str, out: BinaryIO, tell: Callable[[int], None]) -> int:
         raise (error.__cause__ or error) from None
 
 
-def _again(ask: Callable[[], Answer], start: int = 0) -> Answer:
+def _again(ask: Callable[[], Response], start: int = 0) -> Response:
+    """Call `ask`, again and with longer and longer pauses while the server is busy."""
     failure = NetworkError("other", "nothing was asked")
     for attempt in range(RETRIES + 1):
         if attempt:
@@ -154,7 +163,7 @@ def _again(ask: Callable[[], Answer], start: int = 0) -> Answer:
 
 
 def _opened(address: str, headers: dict[str, str]) -> Any:
-    """An answer; a password goes in a header that does not follow a redirect."""
+    """Open the reply to a request; a password goes in a header that is not sent on to a redirect."""
     address, password = addresses.without_password(address)
     request = urllib.request.Request(address, headers=headers)
     for name, value in password.items():
@@ -165,11 +174,17 @@ def _opened(address: str, headers: dict[str, str]) -> Any:
     return urllib.request.urlopen(request, timeout=PATIENCE, context=context)
 
 
-def _body(answer: Any, most: int) -> bytes:
-    """So many bytes of an answer, or all; given up where they come too slowly."""
+def _body(reply: Any, most: int) -> bytes:
+    """Return at most `most` bytes of a reply.
+
+    Raises
+    ------
+    TimeoutError
+        If they arrive too slowly.
+    """
     end = time.monotonic() + 2 * PATIENCE
     pieces, count = [], 0
-    while count < most and (piece := answer.read1(min(most - count, 1 << 16))):
+    while count < most and (piece := reply.read1(min(most - count, 1 << 16))):
         pieces.append(piece)
         count += len(piece)
         if time.monotonic() > end:
@@ -177,9 +192,10 @@ def _body(answer: Any, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
+def _response(address: str, start: int, count: int, headers: dict[str, str]) -> Response:
+    """Return the response to one request for bytes, also if the file is unchanged."""
     try:
-        return _answered(address, start, count, headers)
+        return _partial(address, start, count, headers)
     except urllib.error.HTTPError as error:
         if error.code != 304:
             raise
@@ -188,35 +204,38 @@ def _asked_once(address: str, start: int, count: int, headers: dict[str, str]) -
         return unchanged(headers.get("If-None-Match", ""), where)
 
 
-def _answered(address: str, start: int, count: int, headers: dict[str, str]) -> Answer:
-    with _opened(address, headers) as answer:
-        said: HTTPMessage = answer.headers
-        where = addresses.with_password(answer.geturl(), address)
-        modified = _modified(said.get("Last-Modified", ""))
-        tag = said.get("ETag", "")
-        if said.get("Content-Encoding", "identity") != "identity":
+def _partial(address: str, start: int, count: int, headers: dict[str, str]) -> Response:
+    """Return the response to one request for bytes; a reply with other bytes is refused."""
+    with _opened(address, headers) as reply:
+        headers_of_reply: HTTPMessage = reply.headers
+        where = addresses.with_password(reply.geturl(), address)
+        modified = _modified(headers_of_reply.get("Last-Modified", ""))
+        tag = headers_of_reply.get("ETag", "")
+        if headers_of_reply.get("Content-Encoding", "identity") != "identity":
             raise NetworkError("no ranges", "a server that packs what it sends")
-        if answer.status == 206:
-            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", said.get("Content-Range", "").strip())
+        if reply.status == 206:
+            span = re.fullmatch(
+                r"bytes (\d+)-\d+/(\d+)", headers_of_reply.get("Content-Range", "").strip()
+            )
             if span is None or int(span[1]) != start:
                 words = "a part of the file of which the server does not say which, or of how much"
                 raise NetworkError("no ranges", words)
             size = int(span[2])
-            data = _body(answer, count)
+            data = _body(reply, count)
             if len(data) != max(0, min(count, size - start)):
                 raise NetworkError("busy", "an answer of other bytes than were asked for")
-            return Answer(data, size, tag, modified, where)
-        length = said.get("Content-Length", "")
-        if answer.status == 200 and length.isdecimal() and int(length) <= count and start == 0:
-            data = _body(answer, count)  # a small file, sent whole
+            return Response(data, size, tag, modified, where)
+        length = headers_of_reply.get("Content-Length", "")
+        if reply.status == 200 and length.isdecimal() and int(length) <= count and start == 0:
+            data = _body(reply, count)  # the server sent a small file whole
             if len(data) == int(length):
-                return Answer(data, len(data), tag, modified, where)
+                return Response(data, len(data), tag, modified, where)
             raise NetworkError("busy", "an answer that ends early")
     raise NetworkError("no ranges", "a server that sends files only whole")
 
 
 def _unreachable(reason: object) -> tuple[NetworkError, bool]:
-    """Why there is no connection, and whether to try again."""
+    """Return the error of a failed connection, and whether to try again."""
     if isinstance(reason, socket.gaierror):
         return NetworkError("unknown host", "no server of that name"), False
     if isinstance(reason, ConnectionRefusedError):
@@ -227,6 +246,7 @@ def _unreachable(reason: object) -> tuple[NetworkError, bool]:
 
 
 def _modified(text: str) -> int:
+    """Return the date in a header as seconds since 1970; 0 if there is none."""
     try:
         return seconds(parsedate_to_datetime(text)) if text else 0
     except (TypeError, ValueError):

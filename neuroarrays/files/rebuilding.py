@@ -1,7 +1,7 @@
-"""What a pickle may make: plain values, numpy arrays, and inert records for everything else.
+"""Build what a pickle may contain: plain values, numpy arrays, and records in place of other objects.
 
-`pickles` reads the stream; here stands the only table of names that mean anything in it. Each of
-them is answered by code of ours; nothing a file names is imported or called.
+`pickles` reads the stream. `BUILDERS` has the only names of classes and functions that have a meaning
+in it, each with a function of this module. Nothing that a file names is imported or called.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-#: Levels of containers in containers, and steps of hashing a tuple that is a key.
+#: The most levels of nested containers, and the most parts of a tuple that is a key.
 MAX_DEPTH, MAX_KEY = 200, 1_000
 _SPEC = re.compile(r"[|<>=]?([?bBhHiIlLqQefdgFDGOSUVMm])\d{0,9}|[|<>=]?[biufcOSUVMm]\d{1,9}")
 
 
 class Refused(ValueError):
-    """Something in a pickle that is refused; `expected` says what would have been accepted."""
+    """The error for a value in a pickle that is refused; `expected` tells what is accepted."""
 
     def __init__(self, expected: str, found: str):
         self.expected, self.found = expected, found
@@ -30,12 +30,12 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Global:
-    """The name of a class or function that a pickle refers to. Never imported.
+    """The name of a class or function that a pickle refers to. It is never imported.
 
     Attributes
     ----------
     module, name : str
-        As in the file: "os", "system".
+        As written in the file, such as "os" and "system".
     """
 
     module: str
@@ -47,20 +47,20 @@ class Global:
 
 @dataclass(eq=False, repr=False)
 class Record:
-    """An object whose class is not loaded: its stored state, without behaviour.
+    """The stored state of an object whose class is not imported.
 
     Attributes
     ----------
     cls : Global
-        The class (or function) by name.
+        Name of the class (or function).
     args : tuple
-        What it was to be called with.
+        The arguments that it would be called with.
     state : object
-        Its attributes, mostly a dict.
+        The attributes of the object, mostly a dict.
     items : list
-        Values it was given as a list or set.
+        Values that the pickle adds as to a list or set.
     mapping : dict
-        Values it was given as a dict.
+        Values that the pickle adds as to a dict.
     """
 
     cls: Global
@@ -70,7 +70,7 @@ class Record:
     mapping: dict[Any, Any] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute by name, `default` if it was not stored."""
+        """Return an attribute by name; `default` if it was not stored."""
         parts = self.state if isinstance(self.state, tuple) else (self.state,)  # dict, slots
         for part in parts:
             if isinstance(part, dict) and name in part:
@@ -83,7 +83,7 @@ class Record:
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array whose values were left in the file, `offset` bytes from its beginning."""
+    """An array whose values are still in the file, `offset` bytes from its beginning."""
 
     offset: int
     dtype: np.dtype
@@ -93,14 +93,14 @@ class StoredArray:
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes that were left in the file."""
+    """Bytes that are still in the file: position and number."""
 
     offset: int
     size: int
 
 
 class Pending:
-    """A dtype or array whose state comes later in the stream; `keys` are its places in the memo."""
+    """A dtype or array whose state comes later in the stream; `keys` are its keys in the memo."""
 
     def __init__(self, kind: str, spec: str = ""):
         self.kind, self.spec = kind, spec
@@ -119,7 +119,7 @@ class Budget:
         Raises
         ------
         Refused
-            If there are not so many left: the same bytes are being copied again and again.
+            If fewer are left, because the pickle copies the same bytes again and again.
         """
         self.left -= nbytes
         if self.left < 0:
@@ -127,14 +127,14 @@ class Budget:
 
 
 def settle(value: Any) -> Any:
-    """A dtype that needed no state; any other value as it is."""
+    """Return the dtype of a pending one that needs no state, and any other value as it is."""
     if isinstance(value, Pending) and value.kind == "dtype":
         return np.dtype(value.spec)
     return value
 
 
 def check_key(value: Any) -> None:
-    """Refuse a key of a dict, or member of a set, that is too deep to be hashed (in C: a crash)."""
+    """Refuse a key of a dict, or member of a set, that is nested so deep that hashing would crash."""
     todo, steps = [(value, 0)], 0
     while todo:
         item, depth = todo.pop()
@@ -146,7 +146,7 @@ def check_key(value: Any) -> None:
 
 
 def check_depth(value: Any) -> None:
-    """Refuse containers nested so deep that code which walks them would run out of stack."""
+    """Refuse containers nested so deep that recursive code would run out of stack."""
     seen: set[int] = set()
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -163,7 +163,7 @@ def check_depth(value: Any) -> None:
 
 
 def children(value: Any) -> Iterator[Any]:
-    """The values directly inside one."""
+    """Yield the values directly inside a value."""
     if isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, list | tuple):
@@ -175,7 +175,7 @@ def children(value: Any) -> Iterator[Any]:
 
 
 def build_dtype(pending: Pending, state: Any) -> np.dtype:
-    """A dtype from its state: byte order, fields, unit of times."""
+    """Return a dtype, built from its state: byte order, fields, unit of times."""
     if not isinstance(state, tuple) or len(state) < 5:
         raise Refused("the state of a dtype", type(state).__name__)
     order, sub, names, fields = state[1:5]
@@ -208,7 +208,7 @@ def build_dtype(pending: Pending, state: Any) -> np.dtype:
 
 
 def build_array(state: Any, budget: Budget) -> np.ndarray | StoredArray:
-    """An array from its state: shape, dtype, order and values."""
+    """Return an array, built from its state: shape, dtype, order and values."""
     if not isinstance(state, tuple) or len(state) not in (4, 5):
         raise Refused("the state of an array", type(state).__name__)
     shape, dtype, fortran, raw = state[-4:]
@@ -218,6 +218,7 @@ def build_array(state: Any, budget: Budget) -> np.ndarray | StoredArray:
 def _array(
     raw: Any, dtype: Any, shape: tuple[int, ...], fortran: bool, budget: Budget
 ) -> np.ndarray | StoredArray:
+    """Return an array from its bytes (or, for objects, a list of values); the sizes must agree."""
     if not isinstance(dtype, np.dtype):
         raise Refused("a dtype", type(dtype).__name__)
     size = math.prod(shape)
@@ -242,6 +243,7 @@ def _array(
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple, after checking it."""
     shape = (shape,) if isinstance(shape, int) else shape
     good = isinstance(shape, tuple) and len(shape) <= 32
     if not good or not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
@@ -250,10 +252,12 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def _text(value: Any) -> str:
+    """Return text that Python 2 may have stored as bytes."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _dtype(args: tuple[Any, ...], budget: Budget) -> Any:
+    """Build `numpy.dtype(letter, ...)`."""
     spec = _text(args[0]) if args and isinstance(args[0], str | bytes) else ""
     if not _SPEC.fullmatch(spec):
         raise Refused("the letter of a dtype", f"{str(args[:1])[:60]}")
@@ -261,16 +265,19 @@ def _dtype(args: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def _reconstruct(args: tuple[Any, ...], budget: Budget) -> Any:
+    """Build an array whose shape, dtype and values come as its state."""
     return Pending("array")
 
 
 def _from_buffer(args: tuple[Any, ...], budget: Budget) -> Any:
+    """Build an array from a buffer, as protocol 5 stores it."""
     raw, dtype, shape, order = args
     raw = bytes(raw) if isinstance(raw, bytearray) else raw
     return _array(raw, settle(dtype), _shape(shape), order == "F", budget)
 
 
 def _scalar(args: tuple[Any, ...], budget: Budget) -> Any:
+    """Build a numpy scalar."""
     dtype, raw = settle(args[0]), args[1]
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return raw
@@ -279,6 +286,7 @@ def _scalar(args: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def _encode(args: tuple[Any, ...], budget: Budget) -> bytes:
+    """Build bytes from text, as old protocols store them."""
     text, coding = args[0], args[1] if len(args) > 1 else "utf-8"
     if coding not in ("latin1", "latin-1", "utf-8", "ascii") or not isinstance(text, str):
         raise Refused("text as latin-1 or utf-8", f"{coding!r}"[:60])
@@ -287,7 +295,10 @@ def _encode(args: tuple[Any, ...], budget: Budget) -> bytes:
 
 
 def _copy(kind: Callable[[Any], Any]) -> Callable[[tuple[Any, ...], Budget], Any]:
+    """Return the builder of a built-in container, such as `set`."""
+
     def copied(args: tuple[Any, ...], budget: Budget) -> Any:
+        """Build the container from its values."""
         values = args[0] if args else ()
         if not isinstance(values, list | tuple | dict | set | frozenset):
             raise Refused("a list of values", type(values).__name__)
@@ -304,6 +315,7 @@ def _copy(kind: Callable[[Any], Any]) -> Callable[[tuple[Any, ...], Budget], Any
 
 
 def _bytes(args: tuple[Any, ...], budget: Budget) -> bytes:
+    """Build bytes, also from text and an encoding."""
     raw = args[0] if args else b""
     raw = _encode((raw, args[1]), budget) if isinstance(raw, str) and len(args) > 1 else raw
     if not isinstance(raw, bytes):
@@ -312,7 +324,10 @@ def _bytes(args: tuple[Any, ...], budget: Budget) -> bytes:
 
 
 def _time(kind: Callable[..., Any]) -> Callable[[tuple[Any, ...], Budget], Any]:
+    """Return the builder of a class of `datetime`."""
+
     def moment(args: tuple[Any, ...], budget: Budget) -> Any:
+        """Build the date or time from numbers or packed bytes."""
         if any(not isinstance(a, int | bytes | datetime.tzinfo | datetime.timedelta) for a in args):
             raise Refused("a date or time", f"{str(args)[:60]}")
         return kind(*args)
@@ -321,11 +336,12 @@ def _time(kind: Callable[..., Any]) -> Callable[[tuple[Any, ...], Budget], Any]:
 
 
 def _complex(args: tuple[Any, ...], budget: Budget) -> complex:
+    """Build a complex number from its two parts."""
     return complex(*(float(part) for part in args[:2]))
 
 
 def _reconstructor(args: tuple[Any, ...], budget: Budget) -> Any:
-    """Protocols 0 and 1: class, its built-in base, and what the base holds."""
+    """Build a record from a class, its built-in base, and the content of this base (protocols 0 and 1)."""
     if not args or not isinstance(args[0], Global):
         raise Refused("a class by name", "something else")
     record, content = Record(args[0], args[2:]), args[2] if len(args) > 2 else None
@@ -337,15 +353,17 @@ def _reconstructor(args: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def _path(args: tuple[Any, ...], budget: Budget) -> str:
+    """Build the text of a path from its parts."""
     return "/".join(_text(part) for part in args)[:4096].replace("//", "/")
 
 
 def _first_empty(args: tuple[Any, ...], budget: Budget) -> dict[Any, Any]:
+    """Build an empty dict, to which the pickle adds items later."""
     return {}
 
 
 Builder = Callable[[tuple[Any, ...], Budget], Any]
-#: Every name that means something, and what is made for it.
+#: Each name that has a meaning, and the function that builds its value.
 BUILDERS: dict[str, Builder] = {
     "numpy.dtype": _dtype,
     "numpy.ndarray": _reconstruct,
@@ -368,5 +386,5 @@ for _core in ("numpy.core", "numpy._core"):
     BUILDERS[f"{_core}.multiarray._reconstruct"] = _reconstruct
     BUILDERS[f"{_core}.multiarray.scalar"] = _scalar
     BUILDERS[f"{_core}.numeric._frombuffer"] = _from_buffer
-#: Names as older versions wrote them.
+#: Modules that had another name in older versions -> their name now.
 RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg", "pathlib._local": "pathlib"}

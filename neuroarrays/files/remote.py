@@ -1,11 +1,10 @@
-"""Places behind an address: files of http(s) servers and buckets, and what lies below a prefix of them."""
+"""Remote locations: files on http(s) servers and in buckets, and the files below a prefix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from neuroarrays.files import addresses, dandi, network, openings, sidecars, state
-from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.location import FILE, FOLDER, MISSING, OTHER, Folder, Location, Stamp, Status
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.prefixes import (
@@ -24,12 +23,13 @@ from neuroarrays.files.remote_file import (
     remember,
     stamp_of,
 )
+from neuroarrays.files.responses import NetworkError, Response
 
-#: Contents of files that are read, by location and stamp, and the last one seen of each location.
+#: Versions of files by location and stamp, and the version of each location that was seen last.
 _versions: state.Cache[Version] = state.Cache(8 << 20, lambda _: state.ENTRY)
 _latest: state.Cache[Version] = state.Cache(4 << 20, lambda _: state.ENTRY)
 
-#: Of a Zarr store whose content nothing says, and what to do.
+#: The words for a Zarr store whose content cannot be listed, and what to do.
 _OPAQUE = "a Zarr store without consolidated metadata, on a web server, which lists no folders"
 _CONSOLIDATE = (
     "consolidate it where it is written (zarr.consolidate_metadata), give the address of its bucket (s3://...), "
@@ -38,10 +38,11 @@ _CONSOLIDATE = (
 
 
 class RemoteLocation(Location):
-    """A file or prefix behind an address (http, https, s3, gs, az).
+    """A file or prefix at an address (http, https, s3, gs, az).
 
-    What is secret in the address stays in this object: it is in no message and no pickle. Two addresses that
-    differ in it are different places: nobody reads with the token of another, and a new signature is used.
+    Secrets in the address stay in this object; they are in no message and in no pickle. Two addresses
+    with different secrets are different locations, so that nothing is read with the token of another
+    user, and a new signature is used.
     """
 
     waits = True
@@ -52,12 +53,13 @@ class RemoteLocation(Location):
         super().__init__(shown, path or shown)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RemoteLocation) and other._known_by == self._known_by
+        return isinstance(other, RemoteLocation) and other._identity == self._identity
 
     __hash__ = Location.__hash__
 
     @property
-    def _known_by(self) -> tuple[str, str]:
+    def _identity(self) -> tuple[str, str]:
+        """What equal locations have in common: the path, and the full address if it has secrets."""
         return self.path, self._address if self._is_secret else ""
 
     @property
@@ -92,7 +94,7 @@ class RemoteLocation(Location):
         return self._prefix_status(failed)
 
     def _prefix_status(self, failed: NetworkError) -> Status:
-        """What is below a prefix, where there is no file."""
+        """Return the status of a prefix, after no file was found at the address."""
         try:
             if markers(self, anew=True):
                 if is_opaque(self):
@@ -119,37 +121,38 @@ class RemoteLocation(Location):
     # -------------------------------------------------------------------------------- its bytes
 
     def _look(self) -> Version:
-        """The content that is there now: one request, which moves no bytes where it is known."""
-        known = _latest.get(self) or (sidecars.load(self.path) if openings.keeps() else None)
-        if known is not None and not self._is_secret and addresses.is_fixed(self._address):
-            known.address = self._address
-            return self._known(known)
+        """Return the version on the server; one request, without content if the version is known."""
+        cached = _latest.get(self) or (sidecars.load(self.path) if openings.keeps() else None)
+        if cached is not None and not self._is_secret and addresses.is_fixed(self._address):
+            cached.address = self._address
+            return self._remembered(cached)
         try:
-            answer = network.first(self._address, FIRST, unless=known.strong if known else "")
+            response = network.first(self._address, FIRST, unless=cached.strong if cached else "")
         except NetworkError as error:
             if error.kind != "empty":
                 raise
-            answer = Answer(b"", 0, "", 0, self._address)
-        if known is not None and answer.is_unchanged:
-            known.address = answer.address
-            return self._known(known)
-        return self._known(self._version(answer, known))
+            response = Response(b"", 0, "", 0, self._address)
+        if cached is not None and response.is_unchanged:
+            cached.address = response.address
+            return self._remembered(cached)
+        return self._remembered(self._version(response, cached))
 
     @property
     def _is_secret(self) -> bool:
-        """Whether the address holds what lets only some read: the server is asked whether it still does."""
+        """Whether the address has secrets; then the server is asked each time whether they are still valid."""
         return self._address != self.path
 
-    def _version(self, answer: Answer, known: Version | None) -> Version:
-        stamp = stamp_of(answer)
-        version = (
-            known if known is not None and known.stamp == stamp else Version(stamp, answer.tag, "")
-        )
-        version.address = answer.address
-        remember(self, version, answer.data)
+    def _version(self, response: Response, cached: Version | None) -> Version:
+        """Return the version that a response is of; the cached one if the stamps are equal."""
+        stamp, version = stamp_of(response), cached
+        if version is None or version.stamp != stamp:
+            version = Version(stamp, response.tag, "")
+        version.address = response.address
+        remember(self, version, response.data)
         return version
 
-    def _known(self, version: Version) -> Version:
+    def _remembered(self, version: Version) -> Version:
+        """Cache a version as the latest of this location, and return the cached one."""
         _latest.drop(lambda key: key == self)
         return _versions.put((self, version.stamp), _latest.put(self, version))
 
@@ -169,7 +172,7 @@ class RemoteLocation(Location):
             raise failure(self, failed or NetworkError("missing", "nothing"))
         if known is not None and version.stamp != known:
             raise changed(self.path)
-        return RemoteFile(self, version, self._look, lambda seen: sidecars.keep(self, seen))
+        return RemoteFile(self, version, self._look, lambda read: sidecars.keep(self, read))
 
     def check_unchanged(self, known: Stamp) -> None:
-        """Every request says which content it means, so nothing is asked for it here."""
+        """Do nothing: each request names the version that it is for."""

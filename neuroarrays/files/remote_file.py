@@ -13,11 +13,11 @@ from typing import Any
 
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError, typed_word
 from neuroarrays.files import buckets, network, openings, state
-from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.byte_ranges import ByteRanges
 from neuroarrays.files.location import Location, Stamp
 from neuroarrays.files.positioned import PositionedFile, changed
 from neuroarrays.files.progress import Bar, is_watched
+from neuroarrays.files.responses import NetworkError, Response
 
 #: Bytes of a block, of the first request to a file, and of all blocks that a process keeps.
 BLOCK, FIRST, KEPT = 1 << 16, 1 << 18, 256 << 20
@@ -77,11 +77,11 @@ class Version:
         return "" if self.tag.startswith("W/") else self.tag
 
 
-def stamp_of(answer: Answer) -> Stamp:
+def stamp_of(response: Response) -> Stamp:
     """The stamp of the file that an answer is from."""
-    known = answer.tag or f"{answer.modified}"
+    known = response.tag or f"{response.modified}"
     digest = hashlib.blake2b(known.encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "little"), answer.size, answer.modified
+    return int.from_bytes(digest, "little"), response.size, response.modified
 
 
 class RemoteFile(PositionedFile):
@@ -221,18 +221,18 @@ class RemoteFile(PositionedFile):
     def _one(self, run: tuple[int, int], tell: network.Told | None) -> bytes:
         start, count = run
         try:
-            answer = self._asked(start, count, tell)
+            response = self._asked(start, count, tell)
         except NetworkError as error:
             failed = error
         else:
-            if stamp_of(answer)[:2] != self.version.stamp[:2]:
+            if stamp_of(response)[:2] != self.version.stamp[:2]:
                 raise changed(self.path)
-            if len(answer.data) == count:
-                return answer.data
+            if len(response.data) == count:
+                return response.data
             failed = NetworkError("busy", "an answer of fewer bytes than were asked for")
         raise failure(self.location, failed)
 
-    def _asked(self, start: int, count: int, tell: network.Told | None) -> Answer:
+    def _asked(self, start: int, count: int, tell: network.Told | None) -> Response:
         address = self.version.address
         try:
             return network.get(address, start, count, self.version.strong, tell=tell)

@@ -92,7 +92,7 @@ class Source(ABC):
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         """Values of an array under an outer index (each axis by itself), text as str objects."""
 
-    def ahead(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
         """Fetch stretches of rows (first, end) that are read next; does nothing for local files."""
         return
 

@@ -90,7 +90,7 @@ class Store(ABC):
         (got,) = self.readv(name, [(start, [buffer])])
         return bytes(buffer[:got])
 
-    def ahead(self, names: Sequence[str]) -> None:
+    def prefetch(self, names: Sequence[str]) -> None:
         """Fetch small files that are read next; does nothing for local stores."""
         return
 
@@ -129,7 +129,7 @@ class FolderStore(Store):
                 raise FormatError(self.path, folder, "a session's folders", "folders without end")
         return listing
 
-    def ahead(self, names: Sequence[str]) -> None:
+    def prefetch(self, names: Sequence[str]) -> None:
         if not self.location.waits:
             return
         from neuroarrays.files import network  # brings http along

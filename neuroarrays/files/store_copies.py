@@ -18,12 +18,12 @@ from typing import Any
 
 from neuroarrays.errors import FormatError, PathExists, many
 from neuroarrays.files import addresses, dandi, digests, network, partials, state
-from neuroarrays.files.answers import Answer, NetworkError
 from neuroarrays.files.folders import MAX_FILES
 from neuroarrays.files.headers import CHECKSUMS
 from neuroarrays.files.location import Location
 from neuroarrays.files.prefixes import base_of
 from neuroarrays.files.remote_file import failure
+from neuroarrays.files.responses import NetworkError, Response
 from neuroarrays.files.writing import flush, replace
 
 #: Bytes of a file that are asked for at once.
@@ -117,12 +117,12 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
     return report
 
 
-def _files(source: Location) -> dict[str, Answer | None]:
+def _files(source: Location) -> dict[str, Response | None]:
     """Name of each file of a store -> what is stated of it; None where nothing is."""
     failed = None
     try:
         if source.address.startswith("dandi://"):
-            names: dict[str, Answer | None] = dict(dandi.store_files(source.address.rstrip("/")))
+            names: dict[str, Response | None] = dict(dandi.store_files(source.address.rstrip("/")))
         else:
             documents = source.folder(source.folder_stamp()).files
             names = dict.fromkeys([*documents, CHECKSUMS, *_chunks_of(source)])
@@ -192,7 +192,9 @@ def chunk_files(meta: Mapping[str, Any]) -> ChunkFiles:
     return ChunkFiles(axes, str(separator), start)
 
 
-def _one(source: Location, address: str, path: Path, stated: Answer | None, report: Copied) -> None:
+def _one(
+    source: Location, address: str, path: Path, stated: Response | None, report: Copied
+) -> None:
     """Copy a file, unless an interrupted copy left it."""
     if path.is_file() and _fits(path, stated):
         with report.lock:
@@ -203,7 +205,7 @@ def _one(source: Location, address: str, path: Path, stated: Answer | None, repo
     beside = path.with_name(f".{path.name}.part")
     failed = None
     try:
-        answer = _whole(address, beside)
+        response = _whole(address, beside)
     except NetworkError as error:
         failed = error
     if failed is not None:
@@ -218,33 +220,33 @@ def _one(source: Location, address: str, path: Path, stated: Answer | None, repo
         expected = "a file of the size and MD5 that are stated"
         file = source.child(path.name)
         raise FormatError(file.given, "", expected, "another one", "fetch it again")
-    if answer.modified:
-        os.utime(beside, (answer.modified, answer.modified))
+    if response.modified:
+        os.utime(beside, (response.modified, response.modified))
     os.replace(beside, path)
     with report.lock:
-        report.arrived += answer.size
+        report.arrived += response.size
 
 
 _DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata", CHECKSUMS)
 
 
-def _whole(address: str, path: Path) -> Answer:
+def _whole(address: str, path: Path) -> Response:
     """Write all of a file, of one version of it."""
     with open(path, "wb") as out:
         try:
-            answer = network.first(address, _PIECE)
+            response = network.first(address, _PIECE)
         except NetworkError as error:
             if error.kind != "empty":
                 raise
-            return Answer(b"", 0, "", 0, address)
-        out.write(answer.data)
-        for start in range(len(answer.data), answer.size, _PIECE):
-            count = min(_PIECE, answer.size - start)
-            out.write(network.get(answer.address, start, count, answer.tag).data)
-    return answer
+            return Response(b"", 0, "", 0, address)
+        out.write(response.data)
+        for start in range(len(response.data), response.size, _PIECE):
+            count = min(_PIECE, response.size - start)
+            out.write(network.get(response.address, start, count, response.tag).data)
+    return response
 
 
-def _fits(path: Path, stated: Answer | None) -> bool:
+def _fits(path: Path, stated: Response | None) -> bool:
     """Whether a file is the one of which a size and an MD5 are stated; any where nothing is."""
     if stated is None:
         return True
@@ -252,7 +254,7 @@ def _fits(path: Path, stated: Answer | None) -> bool:
     return path.stat().st_size == stated.size and (digest is None or digest.fits(path))
 
 
-def _is_there(target: Path, files: Mapping[str, Answer | None], source: Location) -> bool:
+def _is_there(target: Path, files: Mapping[str, Response | None], source: Location) -> bool:
     """Whether a folder is this store: by sizes and MD5s, or where none are stated by its metadata."""
     if not target.is_dir():
         return False

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from neuroarrays.errors import FormatError, MissingDependency, NeuroArraysError, many
-from neuroarrays.files import outer, safety, state, zarr_ahead
+from neuroarrays.files import outer, safety, state, zarr_prefetch
 from neuroarrays.files.headers import SAVED_BY
 from neuroarrays.files.location import Folder
 from neuroarrays.files.outer import Key
@@ -112,7 +112,7 @@ class ZarrSource(ZarrFiles):
             raise FormatError(self.path, name, "a Zarr array", "nothing or a group")
         self.check_metadata(resolved)
         if self.location.local_path is None:
-            zarr_ahead.fetch_siblings(self.folder(), resolved, self.not_known)
+            zarr_prefetch.fetch_siblings(self.folder(), resolved, self.not_known)
         scalar = self.attrs(name).get("zarr_dtype") == "scalar"
         with safety.readable(self.path, name, "readable Zarr chunks"):
             if isinstance(array, ZarrChunks):

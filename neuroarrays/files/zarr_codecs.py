@@ -1,4 +1,4 @@
-"""The bytes of chunks of Zarr v3: what is undone without the library zarr, and checksums."""
+"""Decode chunks of Zarr v3 without the library zarr, and check their checksums."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CRC_BYTES = 4
 
 
 def crc32c(raw: bytes) -> bytes:
-    """The checksum that the codec `crc32c` puts behind a chunk, 4 bytes.
+    """Return the checksum that the codec `crc32c` appends to a chunk, 4 bytes.
 
     Raises
     ------
     MissingDependency
-        If what zarr computes it with is not installed.
+        If google-crc32c, which zarr uses too, is not installed.
     """
     try:
         import google_crc32c
@@ -30,19 +30,19 @@ def crc32c(raw: bytes) -> bytes:
 
 
 class Decoder:
-    """Undoes the codecs of a chunk: zstd or gzip, checksums, bytes in an order.
+    """Decoder of chunks: zstd or gzip, checksums, and bytes in big- or little-endian order.
 
     Parameters
     ----------
     codecs : sequence of mapping
-        As the metadata of an array state them.
+        The codecs in the metadata of an array.
     nbytes : int, optional
-        Bytes of a chunk when it is undone; None for text, which has any number.
+        Bytes of a decoded chunk; None for text, which may have any number.
 
     Raises
     ------
     ValueError
-        On codecs that are left to the library zarr.
+        If there are other codecs, which only the library zarr decodes.
     """
 
     def __init__(self, codecs: Sequence[Mapping[str, Any]], nbytes: int | None):
@@ -57,7 +57,10 @@ class Decoder:
         self._most = CRC_BYTES + (safety.WHOLE if nbytes is None else nbytes)
 
     def unpacker(self) -> Any:
-        """What unpacks the chunks of one read one after another; making it takes as long as a small chunk."""
+        """Return a decompressor for the chunks of a read, one after another; None if none is needed.
+
+        Making one takes as long as decoding a small chunk.
+        """
         if "zstd" not in self.steps:
             return None
         import zstandard
@@ -65,19 +68,19 @@ class Decoder:
         return zstandard.ZstdDecompressor()
 
     def undo(self, raw: bytes, unpacker: Any) -> bytes:
-        """The bytes of the values of a chunk, of a known number.
+        """Decode a chunk to the bytes of its values.
 
         Parameters
         ----------
         raw : bytes
             The chunk as it is stored.
         unpacker : object
-            Of `unpacker`, used by one thread.
+            The decompressor from `unpacker`, which only one thread uses.
 
         Raises
         ------
         ValueError
-            If the chunk is damaged, or becomes another number of bytes.
+            If the chunk is damaged, or has another number of bytes than expected.
         """
         for step in self.steps:
             if step == "crc32c":
@@ -86,12 +89,12 @@ class Decoder:
                     msg = "a chunk whose checksum differs"
                     raise ValueError(msg)
             elif step == "gzip":
-                machine = zlib.decompressobj(31)
+                decompressor = zlib.decompressobj(31)
                 try:
-                    raw = machine.decompress(raw, self._most)
+                    raw = decompressor.decompress(raw, self._most)
                 except zlib.error as error:
                     raise ValueError(str(error)) from error
-                if not machine.eof:
+                if not decompressor.eof:
                     msg = "a chunk that is cut short, or larger than it may be"
                     raise ValueError(msg)
             else:
@@ -103,7 +106,7 @@ class Decoder:
 
 
 def _from_zstd(raw: bytes, most: int, unpacker: Any) -> bytes:
-    """Unpacked bytes, which may not be more than so many."""
+    """Decompress zstd; more than `most` bytes are refused."""
     import zstandard
 
     try:

@@ -85,7 +85,7 @@ class LazyArray(BackendArray):
             with safety.named(source) if source else nullcontext():
                 raise
 
-    def ahead(self, stretches: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, stretches: Sequence[tuple[int, int]]) -> None:
         """Say which stretches of rows (first, end) are read next, for files where each read waits."""
 
     def load(self) -> np.ndarray:
@@ -208,8 +208,8 @@ class FileArray(LazyArray):
             return np.asarray(values, self.dtype)  # big-endian files
         return np.asarray(values * self.scale + self.offset, self.dtype)
 
-    def ahead(self, stretches: Sequence[tuple[int, int]]) -> None:
-        self.source.ahead(self.name, stretches)
+    def prefetch(self, stretches: Sequence[tuple[int, int]]) -> None:
+        self.source.prefetch(self.name, stretches)
 
     def into(self, key: Key, out: np.ndarray) -> None:
         if self.scale == 1.0 and self.offset == 0.0:

@@ -275,7 +275,7 @@ class Segments(LazyArray):
             elif high > low:
                 parts.append((low, high))
         if len(parts) > 1:
-            self.base.ahead([(int(low), int(high)) for low, high in parts])
+            self.base.prefetch([(int(low), int(high)) for low, high in parts])
         pieces = [self.base.outer((slice(int(low), int(high), 1), *rest)) for low, high in parts]
         if not pieces:
             return np.empty(outer.result_shape((slice(0, 0, 1), *rest), self.shape), self.dtype)

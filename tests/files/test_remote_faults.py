@@ -16,8 +16,8 @@ import pytest
 import neuroarrays as na
 from neuroarrays.errors import FormatError, MissingPath, NeuroArraysError
 from neuroarrays.files import addresses, network, python_client, sidecars
-from neuroarrays.files.answers import NetworkError
 from neuroarrays.files.locating import locate
+from neuroarrays.files.responses import NetworkError
 from neuroarrays.testing.loopback import Loopback
 
 DATA = bytes(range(256)) * 4000

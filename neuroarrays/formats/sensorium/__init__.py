@@ -90,7 +90,7 @@ class _SensoriumSession:
         self.name, self.files = name, files
         self.listing = files.listing()
         self.folders = layout.data_folders(self.listing, files)
-        files.ahead(layout.read_on_opening(self.listing, self.folders))
+        files.prefetch(layout.read_on_opening(self.listing, self.folders))
         self.trials = layout.trials_of(self.listing, files, self.folders)
         self.arrays = {kind: self._array(folder) for kind, folder in self.folders.items()}
         self.movies = len(self.arrays["responses"].shape) == 3

@@ -1,4 +1,7 @@
-"""Small arrays of a Zarr group behind an address, fetched together: the columns of a table are read one by one."""
+"""Prefetching from remote Zarr stores: the small arrays of a group are requested together.
+
+The columns of a table are such arrays; they are read one after another.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ import numpy as np
 
 from neuroarrays.files.location import Folder
 
-#: Bytes of an array that is fetched with its siblings, and how many of these at most.
+#: The most bytes of an array that is fetched with its siblings, and the most siblings.
 _SMALL, _MOST = 1 << 16, 256
 
 
 def fetch_siblings(folder: Folder, name: str, missing: Callable[[list[str]], list[str]]) -> None:
-    """Fetch the small arrays of the group of an array, if it is small itself and not here yet.
+    """Fetch the small arrays of the group of an array, if it is small itself and not fetched yet.
 
     Parameters
     ----------
@@ -24,18 +27,18 @@ def fetch_siblings(folder: Folder, name: str, missing: Callable[[list[str]], lis
     name : str
         Path of the array.
     missing : callable
-        Those of some files whose content is not known already.
+        Returns those of some files whose content is not known yet.
     """
-    if not folder.not_ahead(missing(_small_files(folder, [name]))):
+    if not folder.not_prefetched(missing(_small_files(folder, [name]))):
         return
     above = name.rpartition("/")[0]
     siblings = [f"{above}/{sibling}".lstrip("/") for sibling in folder.names(above)]
     siblings.insert(0, siblings.pop(siblings.index(name)))
-    folder.ahead(missing(_small_files(folder, siblings))[:_MOST])
+    folder.prefetch(missing(_small_files(folder, siblings))[:_MOST])
 
 
 def _small_files(folder: Folder, paths: Sequence[str]) -> list[str]:
-    """The files of those of some arrays that are small."""
+    """Return the files of the small arrays among some arrays."""
     files = []
     for path in paths:
         meta = folder.document(f"{path}/.zarray") or folder.document(f"{path}/zarr.json")
@@ -45,7 +48,7 @@ def _small_files(folder: Folder, paths: Sequence[str]) -> list[str]:
 
 
 def small_file(meta: Mapping[str, Any]) -> str:
-    """The name of the one file that a small array of format 2 or 3 has below it; "" for any other."""
+    """Return the name of the only file of a small array (Zarr format 2 or 3); "" for any other array."""
     try:
         shape = tuple(int(n) for n in meta["shape"])
         if meta["zarr_format"] == 2:
@@ -60,7 +63,7 @@ def small_file(meta: Mapping[str, Any]) -> str:
             key = keys.get("configuration", {}).get("separator", "/").join("c" + "0" * len(shape))
             if keys["name"] != "default":
                 return ""
-        one = all(n <= c for n, c in zip(shape, chunks, strict=True)) and 0 not in shape
-        return key if one and math.prod(shape) * kind.itemsize <= _SMALL else ""
+        is_one_chunk = all(n <= c for n, c in zip(shape, chunks, strict=True)) and 0 not in shape
+        return key if is_one_chunk and math.prod(shape) * kind.itemsize <= _SMALL else ""
     except (KeyError, TypeError, ValueError, AttributeError):
         return ""

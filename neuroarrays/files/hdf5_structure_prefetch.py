@@ -47,10 +47,10 @@ def fetch(file: PositionedFile) -> None:
         return
     start = 24 if head[8] == 0 else 28
     root = struct.unpack_from("<Q", head, start + 32 + 8)[0]
-    level, seen = [root], {root}
-    while level and len(seen) < _MOST:
-        level = [address for address in _children(file, level) if address not in seen]
-        seen.update(level)
+    level, known = [root], {root}
+    while level and len(known) < _MOST:
+        level = [address for address in _children(file, level) if address not in known]
+        known.update(level)
 
 
 def _children(file: PositionedFile, level: list[int]) -> list[int]:
@@ -73,18 +73,20 @@ def _children(file: PositionedFile, level: list[int]) -> list[int]:
             if kind == _TABLE and len(body) >= 16
         ]
         attributes = [body for kind, body in messages if kind == _ATTRIBUTE]
-        nodes = [(at, _NODE) for at in new_trees] + [(at, _NODE // 4) for at, _ in new_tables]
-        texts = [(at, _NODE) for body in attributes for at in _text(body)]
+        nodes = [(tree, _NODE) for tree in new_trees]
+        nodes += [(tree, _NODE // 4) for tree, _ in new_tables]
+        texts = [(address, _NODE) for body in attributes for address in _text(body)]
         heads = [(heap, 32) for _, heap in new_tables]
         file.prefetch([*continued, *values, *nodes, *texts, *heads])
         tables += new_tables
         trees += new_trees
-        messages = [message for at, size in continued for message in _messages(file.read(at, size))]
+        blocks = [file.read(start, size) for start, size in continued]
+        messages = [message for block in blocks for message in _messages(block)]
     symbol_nodes = [node for tree, _ in tables for node in _leaves(file, tree)]
     heaps = [span for _, heap in tables for span in _heap(file, heap)]
     chunks = [span for tree in trees for span in _chunks(file, tree)]
-    file.prefetch([*heaps, *chunks, *((at, 512) for at in symbol_nodes)])
-    return [child for at in symbol_nodes for child in _symbols(file, at)]
+    file.prefetch([*heaps, *chunks, *((node, 512) for node in symbol_nodes)])
+    return [child for node in symbol_nodes for child in _symbols(file, node)]
 
 
 def _header(file: PositionedFile, address: int) -> Iterator[tuple[int, bytes]]:
@@ -101,17 +103,17 @@ def _header(file: PositionedFile, address: int) -> Iterator[tuple[int, bytes]]:
 
 def _messages(block: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield type and body of the messages in a block of an object header."""
-    at = 0
-    while at + 8 <= len(block):
-        kind, size = struct.unpack_from("<HH", block, at)
-        yield kind, block[at + 8 : at + 8 + size]
-        at += 8 + size
+    offset = 0
+    while offset + 8 <= len(block):
+        kind, size = struct.unpack_from("<HH", block, offset)
+        yield kind, block[offset + 8 : offset + 8 + size]
+        offset += 8 + size
 
 
 def _continuations(messages: list[tuple[int, bytes]]) -> list[Range]:
     """Return the ranges in which headers are continued."""
     spans = [struct.unpack_from("<QQ", b) for k, b in messages if k == _CONTINUED and len(b) >= 16]
-    return [(at, size) for at, size in spans if at and 0 < size <= _VALUES]
+    return [(address, size) for address, size in spans if address and 0 < size <= _VALUES]
 
 
 def _text(body: bytes) -> list[int]:
@@ -120,8 +122,8 @@ def _text(body: bytes) -> list[int]:
         return []
     name = struct.unpack_from("<H", body, 2)[0]
     kind = body[8 + (name + 7) // 8 * 8] & 0x0F if 8 + name + 8 < len(body) else 0
-    count, at, _ = struct.unpack_from("<IQI", body, len(body) - 16)
-    return [at] if kind == 9 and count and at else []
+    count, address, _ = struct.unpack_from("<IQI", body, len(body) - 16)
+    return [address] if kind == 9 and count and address else []
 
 
 def _layouts(messages: list[tuple[int, bytes]]) -> tuple[list[Range], list[int]]:
@@ -131,11 +133,11 @@ def _layouts(messages: list[tuple[int, bytes]]) -> tuple[list[Range], list[int]]
         if kind != _LAYOUT or len(body) < 18 or body[0] != 3:
             continue
         if body[1] == 1:
-            at, size = struct.unpack_from("<QQ", body, 2)
-            values += [(at, size)] if at != _NOWHERE and size <= _VALUES else []
+            address, size = struct.unpack_from("<QQ", body, 2)
+            values += [(address, size)] if address != _NOWHERE and size <= _VALUES else []
         elif body[1] == 2:
-            (at,) = struct.unpack_from("<Q", body, 3)
-            trees += [at] if at != _NOWHERE else []
+            (address,) = struct.unpack_from("<Q", body, 3)
+            trees += [address] if address != _NOWHERE else []
     return values, trees
 
 
@@ -156,8 +158,8 @@ def _heap(file: PositionedFile, heap: int) -> list[Range]:
     head = file.read(heap, 32)
     if head[:4] != b"HEAP" or len(head) < 32:
         return []
-    size, _, at = struct.unpack_from("<QQQ", head, 8)
-    return [(at, min(size, _VALUES))]
+    size, _, address = struct.unpack_from("<QQQ", head, 8)
+    return [(address, min(size, _VALUES))]
 
 
 def _symbols(file: PositionedFile, node: int) -> list[int]:
@@ -179,8 +181,8 @@ def _chunks(file: PositionedFile, tree: int) -> list[Range]:
     if used != 1 or size > _VALUES:
         return []
     for axes in (1, 2, 3):  # the key of a chunk has an offset per axis, then a zero
-        at = 24 + 8 + 8 * axes
-        zero, child = struct.unpack_from("<QQ", node, at)
+        offset = 24 + 8 + 8 * axes
+        zero, child = struct.unpack_from("<QQ", node, offset)
         if zero == 0 and 0 < child < file.size:
             return [(child, size)]
     return []

@@ -1,4 +1,4 @@
-"""What a server answers to a request: bytes and their file's size, tag and date, or an error.
+"""The response of a server to a request: bytes and their file's size, tag and date, or an error.
 
 The text of a `NetworkError` never contains an address, as an address may hold a password.
 """
@@ -30,7 +30,7 @@ class NetworkError(OSError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """Bytes of a file, and what the server says about the file.
 
     Attributes
@@ -59,9 +59,9 @@ class Answer:
         return self.size < 0
 
 
-def unchanged(tag: str, address: str) -> Answer:
-    """Return the answer that a file still has this tag."""
-    return Answer(b"", -1, tag, 0, address)
+def unchanged(tag: str, address: str) -> Response:
+    """Return the response that a file still has this tag."""
+    return Response(b"", -1, tag, 0, address)
 
 
 def of_status(code: int, start: int) -> NetworkError:
