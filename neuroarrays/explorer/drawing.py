@@ -52,6 +52,7 @@ class Plots(Curves):
             self.mark(state.units, view.facts["window"])
         else:
             getattr(self, f"_show_{name.replace(' ', '_')}")(view, state)
+        self._write_as_text(name)
 
     # ------------------------------------------------------------------------------ along the session
 

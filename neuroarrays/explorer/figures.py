@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,6 +133,15 @@ class Figures:
             HoverTool(renderers=[drawn], tooltips=shown, attachment="above", visible=False)
         )
 
+    def _write_as_text(self, name: str) -> None:
+        """Let Bokeh take no text of a file for TeX, whose fonts and scripts it would load from another host."""
+        for axis in self.figures[name].axis:
+            axis.axis_label = _without_tex(axis.axis_label or "")
+            ticks = axis.major_label_overrides
+            axis.major_label_overrides = {tick: _without_tex(text) for tick, text in ticks.items()}
+        if name in self._bars:
+            self._bars[name].title = _without_tex(self._bars[name].title or "")
+
     def _bar(self, plot: Any, name: str, mapper: LinearColorMapper) -> None:
         """The scale of an image at its right."""
         self._bars[name] = ColorBar(
@@ -241,3 +251,8 @@ class Figures:
         ramp = Greys256 if self._dark else Greys256[::-1]
         self._mappers["session"].palette = ["#00000000" if is_clear else ramp[0], *ramp[1:]]
         self._shades.palette = list(ramp)
+
+
+def _without_tex(text: str) -> str:
+    """A text in which a space of no width parts the marks between which Bokeh looks for TeX."""
+    return re.sub(r"\$(?=\$)|\\(?=[][()])", lambda mark: f"{mark[0]}\u200b", text)

@@ -16,6 +16,8 @@ from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.server import make_server
 from neuroarrays.synthetic import write_nwb
 
+#: A name in which Bokeh would find TeX, for which it loads a script from another host.
+TEX = "$$x$$ \\(y\\) \\[z\\]"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -45,7 +47,8 @@ def hostile(tmp_path_factory):
             column.attrs.update(units["id"].attrs)
         units.attrs["colnames"] = [*units.attrs["colnames"], *(n.replace("/", "") for n in names)]
         trials.create_dataset("<b onclick=boom()>", data=[evil, "b"] * (n_trials // 2))
-        trials.attrs["colnames"] = [*trials.attrs["colnames"], "<b onclick=boom()>"]
+        trials.create_dataset(TEX, data=["$$x$$", "\\[y\\]"] * (n_trials // 2))
+        trials.attrs["colnames"] = [*trials.attrs["colnames"], "<b onclick=boom()>", TEX]
         times = units["spike_times"]
         times[:3] = np.nan
     return path

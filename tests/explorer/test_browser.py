@@ -4,6 +4,7 @@ import http.client
 import re
 import urllib.request
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +12,7 @@ pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroa
 
 import neuroarrays as na
 from neuroarrays.explorer.recording import Recording
+from tests.explorer.conftest import TEX
 
 #: For what appears after work on the server, ms; the machine may be busy.
 PATIENCE = 60_000
@@ -171,6 +173,14 @@ def test_at_twice_the_size_all_is_within_reach(browser, small):
             assert at["width"] > 150
         page.locator(".slick-row").nth(1).click()
         page.wait_for_url("**/#v=1&u=30")
+
+
+def test_names_with_tex_ask_no_other_host(browser, serve, hostile):
+    address = serve(Recording(na.open_datatree(hostile), "# given"))
+    with visit(browser, address, f"#v=1&by={quote(TEX)}&tune={quote(TEX)}") as page:
+        drawn(page, 6)
+        page.get_by_text("the recording has no frames").wait_for()
+        page.wait_for_timeout(1000)
 
 
 def test_a_hostile_recording_runs_nothing(browser, serve, hostile):

@@ -1,5 +1,6 @@
 """The page without a browser: one state, and every control follows it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import FIELDS, State
 from neuroarrays.synthetic import write_nwb
-from tests.explorer.conftest import read
+from tests.explorer.conftest import TEX, read
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,19 @@ def test_a_panel_that_cannot_be_drawn_leaves_the_others(fresh, monkeypatch):
     fresh.change(units=(50,))
     assert fresh.parts.notes["trials"].object == "not drawn: no such shape"
     assert "unit 50" in fresh.plots.sources["tuning"].data["label"]
+
+
+def test_no_text_of_a_file_is_taken_for_tex(hostile):
+    page = Page(Recording(na.open_datatree(hostile), "# given"))
+    page.change(by=TEX, feature=TEX)
+    page.update(["trials", "psth", "tuning"])
+    assert page.state.by == page.state.feature == TEX
+    texts = []
+    for name in ("trials", "psth", "tuning"):
+        for axis in page.plots.figure(name).axis:
+            texts += [axis.axis_label, *axis.major_label_overrides.values()]
+    assert any("x$" in text for text in texts)
+    assert not [text for text in texts if re.search(r"\$\$|\\[][()]", text)]
 
 
 def test_a_shade_means_the_same_at_any_zoom(fresh):
