@@ -10,8 +10,8 @@ from bokeh.core.properties import value as literal
 from bokeh.models import BasicTicker, FixedTicker, LegendItem
 
 from neuroarrays import schema
+from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.figures import COLORS, Figures
-from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 

@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.curves import GROUPS, Curves, edges, ends_of, text_of, tick
 from neuroarrays.explorer.figures import COLORS, Ends
 from neuroarrays.explorer.panels import ROWS
-from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import brief, time_label, turn_of

@@ -15,10 +15,10 @@ from bokeh.events import DocumentReady, RangesUpdate, Reset, Tap
 from bokeh.models import CustomJS, NumberFormatter, StringFormatter, TableColumn
 
 from neuroarrays import schema
+from neuroarrays.explorer.calls import Kept, View
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.layout import Layout
 from neuroarrays.explorer.panels import VIEWS, view
-from neuroarrays.explorer.recipe import Kept, View
 from neuroarrays.explorer.recording import MENUS, NOTHING, Recording, one_line
 from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, link_of
 

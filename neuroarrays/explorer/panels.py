@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.explorer.recipe import Kept, Named, Nothing, Recipe, View
+from neuroarrays.explorer.calls import Call, Kept, Nothing, View, call, together
 from neuroarrays.explorer.recording import NOTHING, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
 
@@ -26,17 +26,15 @@ _WIDEST = 1000
 
 def view(name: str, recording: Recording, state: State, kept: Kept) -> View:
     """What a panel shows of a state; an error becomes its note."""
-    recipe = Recipe(recording.tree, kept)
+    tree = Call(recording.tree, "tree", kept)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one presentation has no standard error: n says it
-            shown = VIEWS[name].view(recording, state, recipe)
+            return VIEWS[name].view(recording, state, tree)
     except Nothing as reason:
         return View(note=str(reason))
     except Exception as error:  # whatever is in a file: the other panels go on
         return View(note=one_line(error), facts={"failed": True})
-    shown.code = recipe.lines
-    return shown
 
 
 def _units_path(recording: Recording, state: State) -> tuple[str, str]:
@@ -58,12 +56,12 @@ def _check_width(recording: Recording, state: State) -> None:
 # ------------------------------------------------------------------------------- along the session
 
 
-def session_raster(recording: Recording, state: State, recipe: Recipe) -> View:
+def session_raster(recording: Recording, state: State, tree: Call) -> View:
     """Spikes of all units in bins of the session, or their traces."""
     path = _units_path(recording, state)
     window = state.window or recording.extent(state)
     if path[1] != schema.SPIKE_TIMES:
-        return _traces(recording, path, window, recipe)
+        return _traces(recording, path, window, tree)
     pyramid = recording.pyramid(state)
     assert pyramid is not None
     n_spikes = recording.node(path[0]).sizes[schema.SPIKE]
@@ -76,42 +74,38 @@ def session_raster(recording: Recording, state: State, recipe: Recipe) -> View:
         kept = pyramid.within(window, _COLUMNS)
         width = kept[schema.TIME].attrs["bin_width"]
     ends = float(np.floor(window[0] / width) * width), float(np.ceil(window[1] / width) * width)
-    area = recipe.item("area", recipe.tree, path[0])
     options = {"bin_width": width, "window": ends, "dtype": "uint32"}
-    shown = recipe.call("counts", "bin_spikes", area, known=kept, **options)
-    facts = {"width": width, "ends": ends, "window": window}
+    counts = call("counts", "bin_spikes", tree[path[0]], known=kept, **options)
     group = -(-pyramid.unit_ids.size // ROWS)
     note = f"each row is the highest of {group} neighbouring units" if group > 1 else ""
-    return View(shown.value, note, facts=facts)
+    return View.of(counts, note, width=width, ends=ends, window=window)
 
 
 def _traces(
-    recording: Recording, path: tuple[str, str], window: tuple[float, float], recipe: Recipe
+    recording: Recording, path: tuple[str, str], window: tuple[float, float], tree: Call
 ) -> View:
     """Traces of all units within a window: means of neighbouring samples, or each n-th."""
     node = recording.node(path[0])
     if schema.PRESENTATION in node.sizes:
         raise Nothing("this area is aligned to presentations: it has no session clock")
-    traces = recipe.item("traces", recipe.item("node", recipe.tree, path[0]), path[1])
-    cut = recipe.method("cut", traces, "sel", time=slice(*window))
+    cut = tree[path[0]][path[1]].then("sel", time=slice(*window))
     n_times, n_units = cut.value.sizes[schema.TIME], cut.value.sizes[schema.UNIT]
     if not n_times:
         raise Nothing("no sample lies in this window")
     step, note = max(1, -(-n_times // _COLUMNS)), ""
     if n_times * n_units > _READ:
-        cut = recipe.method("every", cut, "isel", time=slice(None, None, step))
+        cut = cut.then("isel", time=slice(None, None, step))
         note = f"every {step:,}th sample is shown"
     elif step > 1:
-        coarse = recipe.method("coarse", cut, "coarsen", time=step, boundary="trim")
-        cut = recipe.method("means", coarse, "mean")
-    shown = recipe.method("shown", cut, "transpose", schema.TIME, schema.UNIT)
+        cut = cut.then("coarsen", time=step, boundary="trim").then("mean")
+    shown = cut.then("transpose", schema.TIME, schema.UNIT)
     clock = shown.value[schema.TIME].values
     ends = (float(clock[0]), float(clock[-1])) if clock.size > 1 else window
     unit = str(node[path[1]].attrs.get("units", "")) or path[1]
-    return View(shown.value, note, facts={"ends": ends, "unit": unit, "window": window})
+    return View.of(shown, note, ends=ends, unit=unit, window=window)
 
 
-def signals(recording: Recording, state: State, recipe: Recipe) -> View:
+def signals(recording: Recording, state: State, tree: Call) -> View:
     """Behaviour and traces of the chosen cells within the window: extremes of neighbouring samples."""
     names = recording.signals(state)
     wanted = list(state.signals) or _varied(names)
@@ -123,27 +117,27 @@ def signals(recording: Recording, state: State, recipe: Recipe) -> View:
     if not drawn:
         raise Nothing("this session has no signal along time")
     window = state.window or recording.extent(state)
-    shown: dict[str, Named] = {}
+    shown: dict[str, Call] = {}
     skipped = [f"{len(wanted)} of {len(names)} signals"] if len(wanted) < len(names) else []
     for number, (name, place) in enumerate(drawn.items(), 1):
         node, _, variable = place.rpartition("/")
-        signal = recipe.item("signal", recipe.item("node", recipe.tree, node), variable)
+        signal = tree[node][variable]
         if name not in wanted:
-            signal = recipe.method("signal", signal, "sel", unit_id=int(name.split()[1]))
+            signal = signal.then("sel", unit_id=int(name.split()[1]))
         elif signal.value.ndim == 2:
             skipped.append(f"{name}: the first of {signal.value.shape[1]}")
-            signal = recipe.method("signal", signal, "isel", {signal.value.dims[1]: 0})
+            signal = signal.then("isel", {signal.value.dims[1]: 0})
         try:
-            cut = recipe.method("signal", signal, "sel", time=slice(*window))
+            cut = signal.then("sel", time=slice(*window))
             if cut.value.size > _READ:
                 raise Nothing(f"{cut.value.size:,} samples, zoom in to see it")
             if cut.value.size:
-                shown[name] = recipe.call(f"signal_{number}", "extremes", cut, _SAMPLES)
+                shown[name] = call(f"signal_{number}", "extremes", cut, _SAMPLES)
         except Exception as error:  # a clock that goes backwards: the other signals are drawn
             skipped.append(f"{name}: {one_line(error)}")
     skipped += [] if shown else ["no sample lies in this window"]
-    values = recipe.together("shown", shown).value
-    return View(values, "; ".join(skipped), facts={"names": list(drawn), "window": window})
+    values = together(shown, tree.kept)
+    return View.of(values, "; ".join(skipped), names=list(drawn), window=window)
 
 
 def _varied(names: list[str]) -> list[str]:
@@ -153,15 +147,15 @@ def _varied(names: list[str]) -> list[str]:
     return [names[k] for k in np.argsort(turns, kind="stable")][:_SIGNALS]
 
 
-def units(recording: Recording, state: State, recipe: Recipe) -> View:
+def units(recording: Recording, state: State, tree: Call) -> View:
     """The units that fit the condition, with their columns."""
     path = _units_path(recording, state)
-    tree, whole = recipe.tree, recording.node(path[0])
+    whole = recording.node(path[0])
     if state.query:
-        tree = recipe.call("chosen", "select_units", tree, state.query)
+        tree = call("chosen", "select_units", tree, state.query)
         if not has(tree.value, path[0]):
             raise Nothing(f"0 of {whole.sizes[schema.UNIT]:,} units fit {state.query!r}")
-    node = recipe.method("node", recipe.item("node", tree, path[0]), "to_dataset")
+    node = tree[path[0]].then("to_dataset").then("reset_coords")
     columns = [
         name
         for name, values in node.value.variables.items()
@@ -169,36 +163,34 @@ def units(recording: Recording, state: State, recipe: Recipe) -> View:
     ]
     first = [n for n in (schema.ROW_SIZE, "quality", "firing_rate", "snr", "depth") if n in columns]
     listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
-    table = recipe.item("table", node, listed)
-    shown = recipe.method("table", table, "to_dataframe")
+    shown = node[listed].then("to_dataframe")
     fit, total = len(shown.value), whole.sizes[schema.UNIT]
     note = f"{fit:,} of {total:,} match" if state.query else f"{total:,} units"
     note += f"; {len(listed)} of {len(columns)} columns" if len(listed) < len(columns) else ""
-    return View(shown.value[listed], note)
+    return View.of(shown, note)
 
 
 # -------------------------------------------------------------------------------- around an event
 
 
-def _aligned(recording: Recording, state: State, recipe: Recipe, width: float) -> Named:
+def _aligned(recording: Recording, state: State, tree: Call, width: float) -> Call:
     """The area of the chosen units around the events."""
     path = _units_path(recording, state)
     if not state.table:
         raise Nothing("there are no presentations and no events to align to")
     _check_width(recording, state)
-    tree, place = recipe.tree, path[0]
+    place = path[0]
     if not recording.is_aligned:
-        session = recipe.item("session", recipe.tree, state.session)
         around: dict[str, Any] = {"bin_width": width, "window": (state.before, state.after)}
         around["event"] = state.event if state.event not in ("", schema.START_TIME) else None
-        tree = recipe.call("aligned", "align", session, state.table, **around, clip=False)
+        tree = call("aligned", "align", tree[state.session], state.table, **around, clip=False)
         place = _place(tree.value, state, path)
     if state.trials:
-        tree = recipe.call("chosen", "trials", tree, state.trials)
-    area = recipe.method("area", recipe.item("area", tree, place), "to_dataset")
+        tree = call("chosen", "trials", tree, state.trials)
+    area = tree[place].then("to_dataset")
     if schema.PRESENTATION not in area.value.sizes or schema.TIME not in area.value.sizes:
         raise Nothing("this area has no responses along presentations and time")
-    return recipe.method("area", area, "sel", unit_id=list(state.units))
+    return area.then("sel", unit_id=list(state.units)).named("area")
 
 
 def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
@@ -208,45 +200,42 @@ def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
     return alone if path[1] != schema.SPIKE_TIMES and has(tree, alone) else place
 
 
-def trials(recording: Recording, state: State, recipe: Recipe) -> View:
+def trials(recording: Recording, state: State, tree: Call) -> View:
     """Responses of the chosen units in each presentation, in the order of the groups."""
     is_spikes = _units_path(recording, state)[1] == schema.SPIKE_TIMES
     width = nice((state.after - state.before) / _FINE) if is_spikes else state.bin_width
-    area = _aligned(recording, state, recipe, width)
+    area = _aligned(recording, state, tree, width)
     name = schema.SPIKE_DATA if schema.SPIKE_DATA in area.value else schema.RESPONSES
     note, by = "", _by(state)
-    responses = recipe.item("responses", area, name)
-    if by:
-        responses = recipe.method("ordered", responses, "sortby", by)
+    responses = area[name].then("sortby", by) if by else area[name]
     n_presentations = responses.value.sizes[schema.PRESENTATION]
     if n_presentations > _TRIALS:
         note = f"the first {_TRIALS:,} of {n_presentations:,} presentations"
-        responses = recipe.method("first", responses, "isel", presentation_id=slice(_TRIALS))
-    return View(recipe.method("shown", responses, "load").value, note, facts={"by": by})
+        responses = responses.then("isel", presentation_id=slice(_TRIALS))
+    return View.of(responses.then("load"), note, by=by)
 
 
-def psth(recording: Recording, state: State, recipe: Recipe) -> View:
+def psth(recording: Recording, state: State, tree: Call) -> View:
     """Mean and standard error of the chosen units, by group."""
-    area = _aligned(recording, state, recipe, min(state.bin_width, state.after - state.before))
+    area = _aligned(recording, state, tree, min(state.bin_width, state.after - state.before))
     by, smooth = _by(state), state.smooth or None
-    shown = recipe.call("response", "psth", area, by=by or None, smooth=smooth)
-    return View(shown.value, facts={"by": by})
+    return View.of(call("response", "psth", area, by=by or None, smooth=smooth), by=by)
 
 
 def _by(state: State) -> str:
     return "" if state.by == NOTHING else state.by
 
 
-def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
+def tuning(recording: Recording, state: State, tree: Call) -> View:
     """Rates of the chosen units over a column of the presentations or over signals."""
     if not state.feature:
         raise Nothing("there is no column of presentations and no signal to tune to")
     signals = recording.signals(state)
     if state.feature not in signals:
-        area = _aligned(recording, state, recipe, state.bin_width)
-        return View(recipe.call("curve", "tuning_curve", area, state.feature).value)
+        area = _aligned(recording, state, tree, state.bin_width)
+        return View.of(call("curve", "tuning_curve", area, state.feature))
     path = _units_path(recording, state)
-    tree, place = recipe.tree, path[0]
+    place = path[0]
     is_map = state.other not in (NOTHING, state.feature)
     wanted = [state.feature, state.other] if is_map else [state.feature]
     if not recording.is_aligned:
@@ -254,44 +243,39 @@ def tuning(recording: Recording, state: State, recipe: Recipe) -> View:
         clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
         ends = float(np.nanmin(clock)), float(np.nanmax(clock))
         series = [name.rpartition("/")[0].rpartition("/")[2] for name in wanted]
-        session = recipe.item("session", recipe.tree, state.session)
         around = {"bin_width": 0.02, "window": ends, "series": series}
-        tree = recipe.call("continuous", "align", session, **around)
+        tree = call("continuous", "align", tree[state.session], **around)
         place = _place(tree.value, state, path)
-    node = recipe.item("node", tree, place)
-    features = []
-    for k, name in enumerate(wanted):
-        below = name if not recording.is_aligned else name.removeprefix(f"{state.area}/")
-        features.append(recipe.item("second" if k else "feature", node, below))
-    area = recipe.method("area", node, "to_dataset")
-    area = recipe.method("area", area, "sel", unit_id=list(state.units))
+    node = tree[place].named("node")
+    prefix = f"{state.area}/" if recording.is_aligned else ""
+    features = [node[name.removeprefix(prefix)] for name in wanted]
+    area = node.then("to_dataset").then("sel", unit_id=list(state.units))
     given: Any = features if is_map else features[0]
     note = f"the map of unit {state.units[0]}" if is_map and len(state.units) > 1 else ""
     bins = 24 if is_map else _BINS
-    return View(recipe.call("curve", "tuning_curve", area, given, bins=bins).value, note)
+    return View.of(call("curve", "tuning_curve", area, given, bins=bins), note)
 
 
 # ------------------------------------------------------------------------------------- of the units
 
 
-def _spikes(recording: Recording, state: State, recipe: Recipe) -> Named:
+def _spikes(recording: Recording, state: State, tree: Call) -> Call:
     path = _units_path(recording, state)
     if path[1] != schema.SPIKE_TIMES:
         raise Nothing("there are no spike times")
-    node = recipe.method("spikes", recipe.item("spikes", recipe.tree, path[0]), "to_dataset")
-    return recipe.method("spikes", node, "sel", unit_id=list(state.units))
+    return tree[path[0]].then("to_dataset").then("sel", unit_id=list(state.units))
 
 
-def correlogram(recording: Recording, state: State, recipe: Recipe) -> View:
+def correlogram(recording: Recording, state: State, tree: Call) -> View:
     """The autocorrelogram of a unit, or correlograms among several."""
-    spikes = _spikes(recording, state, recipe)
+    spikes = _spikes(recording, state, tree)
     name = "autocorrelogram" if len(state.units) == 1 else "crosscorrelogram"
-    return View(recipe.call("correlogram", name, spikes, bin_width=0.001, window=0.05).value)
+    return View.of(call("correlogram", name, spikes, bin_width=0.001, window=0.05))
 
 
-def waveform(recording: Recording, state: State, recipe: Recipe) -> View:
+def waveform(recording: Recording, state: State, tree: Call) -> View:
     """Mean waveforms, where the file has them."""
-    spikes = _spikes(recording, state, recipe)
+    spikes = _spikes(recording, state, tree)
     names = [
         str(name)
         for name, values in spikes.value.data_vars.items()
@@ -299,11 +283,11 @@ def waveform(recording: Recording, state: State, recipe: Recipe) -> View:
     ]
     if not names:
         raise Nothing("the file has no waveforms")
-    shown = recipe.item("waveform", spikes, next((n for n in names if "mean" in n), names[0]))
-    return View(recipe.method("waveform", shown, "load").value)
+    name = next((name for name in names if "mean" in name), names[0])
+    return View.of(spikes[name].then("load"))
 
 
-def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
+def stimulus(recording: Recording, state: State, tree: Call) -> View:
     """The frame of a stimulus at the cursor."""
     places = [
         (f"{state.session}/{signal.path}", str(name))
@@ -314,9 +298,9 @@ def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
     if not places:
         raise Nothing("the recording has no frames of a stimulus on a clock")
     moment = state.cursor if state.cursor >= 0 else (state.window or recording.extent(state))[0]
-    frames = recipe.item("frames", recipe.item("node", recipe.tree, places[0][0]), places[0][1])
+    frames = tree[places[0][0]][places[0][1]]
     try:
-        frame = recipe.method("frame", frames, "sel", time=moment, method="ffill")
+        frame = frames.then("sel", time=moment, method="ffill")
     except KeyError:
         raise Nothing(f"no frame was shown before {moment:.3f} s") from None
     sizes, note = dict(frame.value.sizes), f"at {moment:.3f} s"
@@ -324,9 +308,9 @@ def stimulus(recording: Recording, state: State, recipe: Recipe) -> View:
     if len(sizes) > 2 and last != "x" and sizes[last] in (3, 4):  # colours come last in NWB files
         sizes = {last: sizes.pop(last), **sizes}
     for dim in list(sizes)[:-2]:
-        frame = recipe.method("frame", frame, "isel", {dim: 0})
+        frame = frame.then("isel", {dim: 0})
         note += f"; the first of {sizes[dim]} along {dim}" if sizes[dim] > 1 else ""
-    return View(recipe.method("frame", frame, "load").value, note)
+    return View.of(frame.then("load"), note)
 
 
 _UNITS = {"session", "area", "units"}
@@ -337,7 +321,7 @@ class Panel(NamedTuple):
     """A panel: its title, what computes its view, and the fields of the state that it depends on."""
 
     title: str
-    view: Callable[[Recording, State, Recipe], View]
+    view: Callable[[Recording, State, Call], View]
     depends: set[str]
 
 

@@ -10,9 +10,9 @@ import xarray as xr
 pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
 
 import neuroarrays as na
+from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.page import Page
-from neuroarrays.explorer.recipe import View
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import FIELDS, State
 from neuroarrays.synthetic import write_nwb

@@ -11,8 +11,8 @@ import xarray as xr
 pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
 
 import neuroarrays as na
+from neuroarrays.explorer.calls import Kept
 from neuroarrays.explorer.panels import VIEWS, view
-from neuroarrays.explorer.recipe import Kept
 from neuroarrays.explorer.recording import NOTHING, Recording
 from neuroarrays.explorer.state import State
 from tests.explorer.conftest import read
