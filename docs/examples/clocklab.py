@@ -55,7 +55,7 @@ def spikes(area, rate):
     counts = area.child("spike_counts.npy").source.read("spike_counts").astype("i8")
     if counts.sum() != samples.shape[0]:
         raise FormatError(
-            area.given,
+            area.as_given,
             "spike_counts.npy",
             expected=f"a sum of {samples.shape[0]}, the number of spikes",
             found=str(counts.sum()),

@@ -189,7 +189,7 @@ def load(probe: Probe) -> Index:
     probe.check("file")
     stored = _from_end(probe)
     if stored is None:
-        seal.check_end(probe.given, probe.head, probe.size)
+        seal.check_end(probe.as_given, probe.head, probe.size)
         stored = from_nodes(probe.path, scan_hdf5(probe.location))
     return stored
 

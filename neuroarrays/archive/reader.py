@@ -109,7 +109,7 @@ class ArchiveReader(Reader):
         """
         kinds = {schema.kind_of(index.nodes[""]["attrs"]) for _, index in indexes.values()}
         if len(kinds) > 1:
-            raise FormatError(probe.given, "/", "archives of one kind", " and ".join(kinds))
+            raise FormatError(probe.as_given, "/", "archives of one kind", " and ".join(kinds))
         known = [path for _, index in indexes.values() for path in index.sessions]
         names = set(request.sessions(dict.fromkeys(map(_leaf, known))))
         groups = {"/": xr.Dataset(attrs=schema.root_attrs(kinds.pop(), source=self.name))}
@@ -169,21 +169,21 @@ def _indexes(probe: Probe, request: Request) -> Blocks:
     missing = "" if sessions or probe.is_list else unfinished(probe)
     if missing:
         hint = "run the same build again to continue it"
-        raise FormatError(probe.given, "", "archives", f"none yet: {missing}", hint)
+        raise FormatError(probe.as_given, "", "archives", f"none yet: {missing}", hint)
     request.notes += sessions.notes
     indexes: Blocks = {}
     for label, archive in sessions.items():
         name = schema.node_name(archive.stem) if isinstance(archive, Probe) else label
         if name in indexes:
             other = indexes[name][0]
-            raise FormatError(archive.given, "", "archives of different names", f"{other} too")
+            raise FormatError(archive.as_given, "", "archives of different names", f"{other} too")
         with request.sparing(name, getattr(archive, "path", probe), len(sessions) > 1):
             if isinstance(archive, Exception):
                 raise archive
             indexes[name] = archive, contents.load(archive)
     if not indexes:
         notes = "; ".join(request.notes)
-        raise FormatError(probe.given, "", "an archive that can be read", notes)
+        raise FormatError(probe.as_given, "", "an archive that can be read", notes)
     return indexes
 
 

@@ -159,7 +159,7 @@ def _build(arguments: argparse.Namespace) -> int:
         say(f"{path}: {os.path.getsize(path) / 1e6:,.1f} MB")
     for path in report.unchanged:
         say(f"{path}: complete already")
-    done = f"{many(report.made, 'part')} made, {report.reused} from an earlier run"
+    done = f"{many(report.parts_made, 'part')} made, {report.parts_reused} from an earlier run"
     is_there = report.written or report.unchanged
     opened = f"in Python: na.open_datatree({str(Path(arguments.archive))!r})"
     say(

@@ -56,7 +56,7 @@ class Report:
     ----------
     written, unchanged : list of Path
         Files that were written, and files that were complete already.
-    made, reused : int
+    parts_made, parts_reused : int
         Number of parts that were made now, and of parts from an earlier run.
     failures : list of (name, error)
         Sessions, or sessions and stimuli, that are not in the archive.
@@ -66,8 +66,8 @@ class Report:
 
     written: list[Path] = field(default_factory=list)
     unchanged: list[Path] = field(default_factory=list)
-    made: int = 0
-    reused: int = 0
+    parts_made: int = 0
+    parts_reused: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -284,7 +284,7 @@ class _Build:
     def _make(self, blocks: dict[str, list[Job]]) -> None:
         """Make the parts that do not exist yet."""
         todo = [job for jobs in blocks.values() for job in jobs if not Path(job.part).is_file()]
-        self.report.reused = sum(map(len, blocks.values())) - len(todo)
+        self.report.parts_reused = sum(map(len, blocks.values())) - len(todo)
         # The largest recordings come first, so that no worker is still busy with one at the end.
         todo.sort(key=lambda job: (-sum(job.stamp[1:2]), job.session, job.stimulus))
         parts = self.run(
@@ -293,7 +293,7 @@ class _Build:
             limit=lambda _: self.timeout,
             same=lambda job: (job.source, job.session),
         )
-        self.report.made = len(parts)
+        self.report.parts_made = len(parts)
 
     def _join(self, blocks: dict[str, list[Job]], marks: Marks) -> None:
         """Join the parts of each file, and give the file its name as soon as it is complete."""

@@ -262,7 +262,7 @@ def parts_of(
             continue
         probe = checked_probe(next(probes))
         if probe.path in seen:
-            raise FormatError(probe.given, "", "each path of a list once", "it twice")
+            raise FormatError(probe.as_given, "", "each path of a list once", "it twice")
         seen.add(probe.path)
         index = None if ignore_index else _index_at(probe, query.table, options)
         if index is not None:
@@ -300,11 +300,13 @@ def _index_at(probe: Probe, table: str, options: dict[str, Any]) -> IndexFile | 
     if probe.is_file and probe.suffix == ".parquet":
         index = layout.open_index(probe)
         if index is not None and options:
-            msg = f"{probe.given}: an index has its rows already; leave out {', '.join(options)}"
+            msg = f"{probe.as_given}: an index has its rows already; leave out {', '.join(options)}"
             raise TypeError(msg)
         if index is not None and index.name != table:
             hint = f"give the recordings, or an index of their {table}"
-            raise FormatError(probe.given, "", f"a table of {table}", f"one of {index.name}", hint)
+            raise FormatError(
+                probe.as_given, "", f"a table of {table}", f"one of {index.name}", hint
+            )
         return index
     if options or not probe.is_folder or name not in probe.listing:
         return None

@@ -345,7 +345,7 @@ def open_index(probe: Probe) -> IndexFile | None:
         version = int(content["version"])
         if version > VERSION:
             raise FormatError(
-                probe.given,
+                probe.as_given,
                 "",
                 f"an index of version {VERSION}, which this version of neuroarrays reads",
                 f"one of version {version}, made by {content.get('made_by')}",
@@ -359,10 +359,10 @@ def open_index(probe: Probe) -> IndexFile | None:
         if isinstance(error, FormatError):
             raise
         problem = f"{type(error).__name__}: {error}"[:200]
-        raise FormatError(probe.given, "", "a parquet file", problem, "index again") from error
+        raise FormatError(probe.as_given, "", "a parquet file", problem, "index again") from error
     if not _in_order(file, entries):
         raise FormatError(
-            probe.given,
+            probe.as_given,
             "",
             "the rows of each recording as they were written",
             "rows that another program sorted or left out",

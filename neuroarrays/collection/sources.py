@@ -109,7 +109,7 @@ def sources_of(
             sources.append(Source(probe.location, engine))
     if not sources:
         msg = (
-            f"no sessions in {shorten([probe.given for probe in probes])}: expected NWB files, or "
+            f"no sessions in {shorten([probe.as_given for probe in probes])}: expected NWB files, or "
             "recordings that a reader recognises; or give the reader with engine="
         )
         raise NeuroArraysError(msg)

@@ -375,7 +375,7 @@ def _trees(
             continue
         probe = probe_of(item)
         if probe.path in seen:
-            raise FormatError(probe.given, "", "each path of a list once", "it twice")
+            raise FormatError(probe.as_given, "", "each path of a list once", "it twice")
         seen.add(probe.path)
         tree = open_datatree(probe, engine, **options)
         try:

@@ -146,7 +146,9 @@ def to_nwb(
         file = _file(node.name or "session", facts)
         records, left_out = _add_nodes(file, node)
         file.add_scratch(
-            "", name=layout.TOLD.rpartition("/")[2], description="the tree that neuroarrays wrote"
+            "",
+            name=layout.DESCRIPTION_PATH.rpartition("/")[2],
+            description="the tree that neuroarrays wrote",
         )
         with (
             written(Path(path), overwrite=overwrite) as new,
@@ -181,7 +183,7 @@ def _write_records(
         layout.DATASETS: datasets,
         layout.LEFT_OUT: left_out,
     }
-    output[layout.TOLD][()] = json.dumps(contents, default=_plain)
+    output[layout.DESCRIPTION_PATH][()] = json.dumps(contents, default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -101,7 +101,7 @@ def fetch(
     """
     location = locate(address)
     if location.local_path is not None:
-        msg = f"{location.given} is a path; expected an address (https, s3, gs, az or dandi)"
+        msg = f"{location.as_given} is a path; expected an address (https, s3, gs, az or dandi)"
         raise MissingPath(msg)
     report = Fetched()
     files = _listed(location, patterns, report)
@@ -153,7 +153,9 @@ def _listed(
     }
     if not chosen:
         known = "; ".join([shorten(files) if files else "no file", *report.notes[:3]])
-        msg = f"{location.given}: no file fits {', '.join(patterns) or 'there'}; there is {known}"
+        msg = (
+            f"{location.as_given}: no file fits {', '.join(patterns) or 'there'}; there is {known}"
+        )
         raise MissingPath(msg)
     return chosen
 
@@ -193,7 +195,7 @@ def _copy(
             else:
                 part.unlink()
                 expected = f"a file of the digest that is stated ({digest.name})"
-                raise FormatError(source.given, "", expected, "another one", "fetch it again")
+                raise FormatError(source.as_given, "", expected, "another one", "fetch it again")
         _finish(part, target, modified, overwrite)
     except OSError as error:
         if isinstance(error, MissingPath | PathExists):
@@ -207,7 +209,7 @@ def _copy_store(
 ) -> None:
     """Copy a Zarr store as a folder of the same name."""
     if not source.listing():
-        raise FormatError(source.given, "", "a file or a Zarr store", "a folder", _NO_FOLDERS)
+        raise FormatError(source.as_given, "", "a file or a Zarr store", "a folder", _NO_FOLDERS)
     try:
         copied = store_copies.copy(source, target, overwrite, tell)
     except OSError as error:

@@ -82,9 +82,9 @@ class Header:
     # -------------------------------------------------------------------------------------- names
 
     @property
-    def given(self) -> str:
+    def as_given(self) -> str:
         """The path as the user wrote it, for messages."""
-        return self.location.given
+        return self.location.as_given
 
     @property
     def path(self) -> str:
@@ -118,10 +118,10 @@ class Header:
         return f".{ending}" if stem and ending else ""
 
     def __str__(self) -> str:
-        return self.given
+        return self.as_given
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.given!r})"
+        return f"{type(self).__name__}({self.as_given!r})"
 
     # ------------------------------------------------------------------------ kind and first bytes
 
@@ -191,7 +191,7 @@ class Header:
         """Return bytes near the beginning of a file; they are only read if `head` does not have them."""
         if start + size <= len(self.head) or len(self.head) < _HEAD:
             return self.head[start : start + size]
-        with safety.named(self.given):
+        with safety.named(self.as_given):
             return self.location.read([(start, size)])[0]
 
     @cached_property
@@ -240,7 +240,7 @@ class Header:
     def check_listing(self) -> None:
         """Refuse a folder that cannot be listed, which would otherwise look empty."""
         if not self.listing:
-            with safety.named(self.given):
+            with safety.named(self.as_given):
                 self.location.listing()
 
     # ------------------------------------------------------------------------------------- errors
@@ -265,7 +265,7 @@ class Header:
             location.check(self.location, self.status)
         if kind and self.kind != kind:
             words = {FILE: "a regular file", FOLDER: "a folder"}[kind]
-            raise FormatError(self.given, "", words, self.described(full=False))
+            raise FormatError(self.as_given, "", words, self.described(full=False))
 
     def check_pointer(self) -> None:
         """Refuse a pointer that git-annex or Git LFS left in place of a file's content.
@@ -276,9 +276,9 @@ class Header:
             If there is a pointer. The error names the command that gets the content.
         """
         if self.is_file:
-            safety.refuse_pointer(self.given, "", self.head)
+            safety.refuse_pointer(self.as_given, "", self.head)
         elif self.kind == location.MISSING:
-            safety.refuse_pointer(self.given, self.status.link, b"")
+            safety.refuse_pointer(self.as_given, self.status.link, b"")
 
     @property
     def pointer(self) -> str:
@@ -324,12 +324,12 @@ class Header:
     def denied(self) -> str:
         """What to do if there is no permission to read the path; "" if there is permission."""
         words = (self.status.words, self._beginning[2])
-        return safety.ask_to_read(self.given) if location.NO_PERMISSION in words else ""
+        return safety.ask_to_read(self.as_given) if location.NO_PERMISSION in words else ""
 
     def unknown(self, expected: str, hint: str = "get it again, or leave it out") -> FormatError:
         """Return the error for a path whose format is not the expected one."""
         hint = self.denied or hint
-        return UnknownFormat(self.given, "", expected, self.described(), hint)
+        return UnknownFormat(self.as_given, "", expected, self.described(), hint)
 
 
 def _look(header: Header) -> None:

@@ -37,8 +37,8 @@ def stamp(status: os.stat_result) -> Stamp:
 class LocalLocation(Location):
     """A path on this machine."""
 
-    def __init__(self, given: str, path: str = ""):
-        super().__init__(given, path or os.path.abspath(os.path.expanduser(given)))
+    def __init__(self, as_given: str, path: str = ""):
+        super().__init__(as_given, path or os.path.abspath(os.path.expanduser(as_given)))
 
     @property
     def name(self) -> str:
@@ -50,12 +50,12 @@ class LocalLocation(Location):
 
     def child(self, name: str) -> LocalLocation:
         path = os.path.normpath(os.path.join(self.path, name))
-        return LocalLocation(joined(self.given, name), path)
+        return LocalLocation(joined(self.as_given, name), path)
 
     @property
     def parent(self) -> LocalLocation:
         path = os.path.dirname(self.path)
-        return LocalLocation(os.path.dirname(self.given.rstrip("/")) or path, path)
+        return LocalLocation(os.path.dirname(self.as_given.rstrip("/")) or path, path)
 
     def status(self) -> Status:
         try:

@@ -148,7 +148,7 @@ class Location(ABC):
 
     Attributes
     ----------
-    given : str
+    as_given : str
         The path as the user wrote it, without secrets, for messages. A pickle has the full path
         in its place.
     path : str
@@ -158,8 +158,8 @@ class Location(ABC):
     #: Whether each look is a request over a network, so that several should be made at a time.
     waits: bool = False
 
-    def __init__(self, given: str, path: str):
-        self.given, self.path = given, path
+    def __init__(self, as_given: str, path: str):
+        self.as_given, self.path = as_given, path
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and getattr(other, "path", None) == self.path
@@ -290,12 +290,12 @@ def check(location: Location, status: Status) -> None:
     if status.kind == OTHER:
         hint = status.hint
         if status.words == NO_PERMISSION and not hint:
-            hint = ask_to_read(location.given)
-        raise FormatError(location.given, "", "a file or folder", status.words, hint)
+            hint = ask_to_read(location.as_given)
+        raise FormatError(location.as_given, "", "a file or folder", status.words, hint)
     if status.kind == MISSING:
         words = f": {status.words}" if status.words != "nothing" else ""
         hint = f"; {status.hint}" if status.hint else ""
-        msg = f"{location.given}: no such file or folder{words}{hint}"
+        msg = f"{location.as_given}: no such file or folder{words}{hint}"
         raise MissingPath(msg)
 
 
@@ -306,9 +306,9 @@ def words_of(error: Exception) -> str:
     return str(getattr(error, "strerror", "") or error)
 
 
-def joined(given: str, name: str) -> str:
+def joined(folder: str, name: str) -> str:
     """Join a name to a folder as the user wrote it."""
-    return f"{given.rstrip('/')}/{name}" if given not in ("", ".") else name
+    return f"{folder.rstrip('/')}/{name}" if folder not in ("", ".") else name
 
 
 def as_text(path_or_url: str | os.PathLike[str]) -> str:

@@ -133,14 +133,14 @@ def picture_file(file: Probe) -> PictureFile:
             mode = "RGBA" if "transparency" in image.info or mode == "PA" else "RGB"
         if mode not in _MODES:
             raise FormatError(
-                file.given, "", "grey levels or colours (RGB)", f"a picture of {mode}"
+                file.as_given, "", "grey levels or colours (RGB)", f"a picture of {mode}"
             )
-        _check_depth(image, file.given)
+        _check_depth(image, file.as_given)
         frames = int(getattr(image, "n_frames", 1))
     dtype, colours = _MODES[mode]
     shape = (height, width, *colours)
     nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    safety.check_allocation(file.given, "", nbytes, file.size)
+    safety.check_allocation(file.as_given, "", nbytes, file.size)
     return PictureFile(file.location, file.stamp, frames, shape, mode)
 
 

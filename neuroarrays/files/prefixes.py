@@ -170,7 +170,7 @@ def _walked(location: Location) -> dict[str, Stamp]:
     for name, response in (dandi.store_files if is_asset else network.walked)(address):
         files[name] = stamp_of(response)
         if len(files) > MAX_FILES:
-            raise FormatError(location.given, "", f"at most {MAX_FILES:,} files", "more")
+            raise FormatError(location.as_given, "", f"at most {MAX_FILES:,} files", "more")
     if under_way is not None and is_asset:
         under_way.listed[address] = files
     return files

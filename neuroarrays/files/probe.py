@@ -121,7 +121,7 @@ class Probe(Header):
 
             return matlab_source(self)
         expected = "an HDF5 file or a Zarr folder, or arrays of numpy or MATLAB"
-        raise FormatError(self.given, "", expected, self.described())
+        raise FormatError(self.as_given, "", expected, self.described())
 
     @cached_property
     def _glance(self) -> Source:
@@ -246,11 +246,11 @@ class Probe(Header):
         """
         self.check(FILE)
         if self.size > most:
-            raise FormatError(self.given, "", f"at most {most:,} bytes", f"{self.size:,}")
-        with safety.named(self.given):
+            raise FormatError(self.as_given, "", f"at most {most:,} bytes", f"{self.size:,}")
+        with safety.named(self.as_given):
             content = self.location.read([(0, most + 1)])[0]
         if len(content) > most:
-            raise FormatError(self.given, "", f"at most {most:,} bytes", "more")
+            raise FormatError(self.as_given, "", f"at most {most:,} bytes", "more")
         return content
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -264,7 +264,7 @@ class Probe(Header):
             If it is no file, or cannot be read.
         """
         self.check(FILE)
-        with safety.named(self.given):
+        with safety.named(self.as_given):
             return self.location.read(ranges)
 
     def tail(self, count: int) -> bytes:
@@ -291,7 +291,7 @@ class Probe(Header):
         try:
             return self.read_bytes(most).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise FormatError(self.given, "", "text (UTF-8)", str(error)) from error
+            raise FormatError(self.as_given, "", "text (UTF-8)", str(error)) from error
 
     def read_json(self, most: int = MAX_TEXT) -> Any:
         """The content of a JSON file.
@@ -306,7 +306,7 @@ class Probe(Header):
         try:
             return json.loads(self.read_text(most))
         except (ValueError, RecursionError) as error:
-            raise FormatError(self.given, "", "JSON", f"{error}"[:200]) from error
+            raise FormatError(self.as_given, "", "JSON", f"{error}"[:200]) from error
 
 
 def probe_of(path_or_paths: object) -> Probe:
@@ -352,11 +352,11 @@ def naming_as_given(probe: Probe) -> Iterator[None]:
         for member in probe.children if probe.is_list else (probe,):
             rest = error.path.removeprefix(member.path)
             if (
-                member.given != member.path
+                member.as_given != member.path
                 and rest != error.path
                 and (not rest or rest[0] in "/\\")
             ):
-                again = error.changed(path=member.given + rest)
+                again = error.changed(path=member.as_given + rest)
                 raise again.with_traceback(error.__traceback__) from error.__cause__
         raise
 

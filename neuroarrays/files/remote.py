@@ -47,8 +47,8 @@ class RemoteLocation(Location):
 
     waits = True
 
-    def __init__(self, given: str, path: str = ""):
-        self._address = addresses.normalised(given)
+    def __init__(self, as_given: str, path: str = ""):
+        self._address = addresses.normalised(as_given)
         shown = addresses.without_secrets(self._address)
         super().__init__(shown, path or shown)
 

@@ -264,11 +264,11 @@ def remember(location: Location, version: Version, data: bytes) -> None:
 def failure(location: Location, error: NetworkError) -> NeuroArraysError:
     """The error of ours for what a request led to."""
     if error.kind == "missing":
-        return MissingPath(f"{location.given}: no such file or folder")
+        return MissingPath(f"{location.as_given}: no such file or folder")
     if error.kind == "changed":
         return changed(location.path)
     expected = "a file that can be read"
-    return FormatError(location.given, "", expected, error.words, hint_of(location, error))
+    return FormatError(location.as_given, "", expected, error.words, hint_of(location, error))
 
 
 def hint_of(location: Location, error: NetworkError) -> str:
@@ -285,7 +285,7 @@ def hint_of(location: Location, error: NetworkError) -> str:
         "in pickles",
         "unknown host": "compare the name of the server, and see that this machine is connected",
         "refused": "see that the server runs, and compare its port",
-        "no ranges": f"copy it first (neuroarrays fetch {typed_word(location.given)} -o FOLDER) and "
+        "no ranges": f"copy it first (neuroarrays fetch {typed_word(location.as_given)} -o FOLDER) and "
         "give the path",
         "redirects": "compare the address",
         "address": "compare the address",

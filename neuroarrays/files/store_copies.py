@@ -110,7 +110,7 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
             pass
         if source.folder_stamp() != stamp:
             expected = "the store as it was when the copy began"
-            raise FormatError(source.given, "", expected, "another one", "fetch it again")
+            raise FormatError(source.as_given, "", expected, "another one", "fetch it again")
         flush(whole)
         replace(whole, target, overwrite)
         shutil.rmtree(work, ignore_errors=True)
@@ -134,7 +134,7 @@ def _files(source: Location) -> dict[str, Response | None]:
         parts = name.split("/")
         if any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts):
             raise FormatError(
-                source.given, name, "a file in this store", "a name that leads out of it"
+                source.as_given, name, "a file in this store", "a name that leads out of it"
             )
     return names
 
@@ -152,9 +152,9 @@ def _chunks_of(source: Location) -> Iterator[str]:
             count += math.prod(len(axis) for axis in files.axes)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             words = f"{type(error).__name__}: {error}"
-            raise FormatError(source.given, path, "the metadata of an array", words) from error
+            raise FormatError(source.as_given, path, "the metadata of an array", words) from error
         if count > MAX_FILES:
-            raise FormatError(source.given, "", f"at most {MAX_FILES:,} files", "more")
+            raise FormatError(source.as_given, "", f"at most {MAX_FILES:,} files", "more")
         yield from (f"{path}/{file}".lstrip("/") for file in files)
 
 
@@ -219,7 +219,7 @@ def _one(
         beside.unlink()
         expected = "a file of the size and MD5 that are stated"
         file = source.child(path.name)
-        raise FormatError(file.given, "", expected, "another one", "fetch it again")
+        raise FormatError(file.as_given, "", expected, "another one", "fetch it again")
     if response.modified:
         os.utime(beside, (response.modified, response.modified))
     os.replace(beside, path)

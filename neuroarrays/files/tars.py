@@ -165,7 +165,7 @@ class InTar(Location):
     """
 
     def __init__(self, tar: Location, known: Stamp, inner: str = ""):
-        given, path = (joined(text, inner) if inner else text for text in (tar.given, tar.path))
+        given, path = (joined(text, inner) if inner else text for text in (tar.as_given, tar.path))
         super().__init__(given, path)
         self.tar, self.known, self.inner = tar, known, inner
         self.waits = tar.waits

@@ -141,7 +141,7 @@ def _opened(
         with naming_as_given(target):
             guard.in_child(touch, target.addresses, options=child_options)
     # Readers make all indexes themselves; if xarray looked for more, it would double the time.
-    with safety.named(target.given):
+    with safety.named(target.as_given):
         tree = xr.open_datatree(
             target,  # type: ignore[arg-type]  # passed on to the reader
             engine=type(reader),
@@ -163,7 +163,7 @@ def _of_rows(
     def open_groups(path: str, format_: str, wanted: dict[str, Any]) -> dict[str, xr.Dataset]:
         target = checked_probe(path)
         reader = reader_of(target, engine or format_ or None)
-        with safety.named(target.given):
+        with safety.named(target.as_given):
             return reader.open_groups_as_dict(target, **reader._checked(options | wanted))
 
     with opening(cache):
@@ -232,12 +232,12 @@ def checked_probe(path_or_url: object) -> Probe:
             raise MissingPath(msg)
         if member.path in listed:
             raise FormatError(
-                member.given,
+                member.as_given,
                 "",
                 "each path of a list once",
                 f"it twice, as {listed[member.path]!r} too",
             )
-        listed[member.path] = member.given
+        listed[member.path] = member.as_given
     return probe
 
 
@@ -256,7 +256,7 @@ def reader_of(probe: Probe, engine: str | type[Reader] | None) -> Reader:
     reader = _recognising(probe) if engine is None else _of_engine(probe, engine)
     if probe.is_list and not reader.takes_lists:
         raise UnknownFormat(
-            probe.given,
+            probe.as_given,
             expected=f"one path for the engine {reader.name!r}",
             found=probe.described(),
             hint=_each_alone(reader.name),
@@ -287,7 +287,7 @@ def _of_engine(probe: Probe, engine: object) -> Reader:
         names = [known.name for known in registry.formats() if not known.fault]
         similar = difflib.get_close_matches(engine, names, 3, cutoff=0.5)
         raise UnknownFormat(
-            probe.given,
+            probe.as_given,
             expected="the name of a format, which `neuroarrays formats` lists",
             found=option("engine", engine),
             hint=f"did you mean {' or '.join(map(repr, similar))}?" if similar else "",
@@ -311,7 +311,7 @@ def _recognising(probe: Probe) -> Reader:
         return readers[0]
     if readers:
         raise UnknownFormat(
-            probe.given,
+            probe.as_given,
             expected="one reader",
             found=f"{shorten([reader.name for reader in readers])}, all claim it",
             hint=f"say which: {option('engine', readers[0].name)}{_all_of(probe)}",
@@ -321,10 +321,11 @@ def _recognising(probe: Probe) -> Reader:
         names = {member: _names_of(member) for member in probe.children}
         if all(names.values()):
             described = [
-                f"{member.given} ({' or '.join(names[member])})" for member in probe.children[:12]
+                f"{member.as_given} ({' or '.join(names[member])})"
+                for member in probe.children[:12]
             ]
             raise UnknownFormat(
-                probe.given,
+                probe.as_given,
                 expected="a list of paths that one reader opens as one tree",
                 found=", ".join(described),
                 hint=_each_alone(),
@@ -335,7 +336,7 @@ def _recognising(probe: Probe) -> Reader:
     if unknown.denied:
         raise unknown.unknown("a file or folder that may be read")
     raise UnknownFormat(
-        unknown.given,
+        unknown.as_given,
         expected="a recording in a format that can be read",
         found=unknown.described() + _inside(unknown),
         hint=f"{_candidates(unknown)}`neuroarrays formats` lists all formats, "
@@ -362,7 +363,7 @@ def _all_of(probe: Probe) -> str:
     """Return how to open recordings of several formats in one folder as one tree, for a hint."""
     if not probe.is_folder or "engine" in typed_options():
         return ""
-    call = f"na.open_datatree(na.sessions({probe.given!r}))"
+    call = f"na.open_datatree(na.sessions({probe.as_given!r}))"
     return f"; or {call} opens the recordings of all, each with its reader"
 
 

@@ -47,7 +47,7 @@ def npy(file: Probe, axes: int) -> LazyArray:
     if axes == 1 and len(stored.shape) == 2 and 1 in stored.shape:
         return Taken(stored, 0, 1 if stored.shape[1] == 1 else 0)
     if len(stored.shape) != axes:
-        raise FormatError(file.given, "", f"numbers along {axes} axes", f"shape {stored.shape}")
+        raise FormatError(file.as_given, "", f"numbers along {axes} axes", f"shape {stored.shape}")
     return stored
 
 
@@ -73,9 +73,9 @@ def objects(file: Probe) -> Any:
     """
     data = file.read_bytes(LARGEST)
     header = npy_format.header(
-        lambda start, size: data[start : start + size], file.given, any_kind=True
+        lambda start, size: data[start : start + size], file.as_given, any_kind=True
     )
     if not header.dtype.hasobject:
-        raise FormatError(file.given, "", "Python objects", f"values of dtype {header.dtype}")
-    value = load_pickle(data[len(header.raw) :], path=file.given)
+        raise FormatError(file.as_given, "", "Python objects", f"values of dtype {header.dtype}")
+    value = load_pickle(data[len(header.raw) :], path=file.as_given)
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -217,7 +217,7 @@ class Reader(BackendEntrypoint):
         if names and not opened:
             request.check()
             notes = "; ".join(request.notes)
-            raise FormatError(probe.given, "", "a session that can be read", notes)
+            raise FormatError(probe.as_given, "", "a session that can be read", notes)
         root = schema.root_attrs(self.kind, source=self.name, notes=request.notes)
         groups = {"/": xr.Dataset(attrs=root)}
         present = {path.partition("/")[0] for path in nodes} if self.blocks else set()
@@ -258,7 +258,7 @@ class Reader(BackendEntrypoint):
             Options of the reader.
         """
         probe = probe_of(filename_or_obj)
-        with naming_as_given(probe), named(probe.given), opening():
+        with naming_as_given(probe), named(probe.as_given), opening():
             request, reader_options = self._request(options)
             if self.only_area:
                 request.area(self.only_area)
@@ -285,7 +285,7 @@ class Reader(BackendEntrypoint):
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """Open a path as a tree; xarray calls it."""
         probe = probe_of(filename_or_obj)
-        with named(probe.given):
+        with named(probe.as_given):
             groups = self.open_groups_as_dict(probe, **options)
             nodes = {printable(path): plain(node) for path, node in groups.items()}
             return tree_of(nodes)
@@ -331,7 +331,7 @@ class Reader(BackendEntrypoint):
         probe = probe_of(filename_or_obj)
         if not self._writes("list_rows"):
             return contents.of_groups(self.open_groups_as_dict(probe, **options)).rows()
-        with naming_as_given(probe), named(probe.given), opening():
+        with naming_as_given(probe), named(probe.as_given), opening():
             request, _ = self._request(options)
             return request.rows(self.list_rows(probe, request))
 

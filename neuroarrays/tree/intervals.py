@@ -177,7 +177,7 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
     -------
     Dataset
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
-        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
+        several parts is repeated for each part, with the same ``presentation_id``. SessionFiles of no
         length are left out.
 
     Examples
@@ -204,7 +204,7 @@ def difference(first: Any, second: Any) -> xr.Dataset:
     -------
     Dataset
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
-        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
+        several parts is repeated for each part, with the same ``presentation_id``. SessionFiles of no
         length are left out.
 
     Examples

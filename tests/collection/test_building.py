@@ -76,7 +76,7 @@ def one(written, tmp_path):
 def test_the_archive_is_what_align_gives(sessions, tmp_path):
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.written == [tmp_path / "archive" / "trials.h5"]
-    assert (report.made, report.failures) == (3, [])
+    assert (report.parts_made, report.failures) == (3, [])
     tree = na.open_datatree(tmp_path / "archive")
     together = na.align(na.open_datatree(sessions), "trials", bin_width=0.1)
     assert list(tree["trials"].children) == ["a", "b", "c"]
@@ -103,7 +103,7 @@ def test_workers_change_nothing(sessions, tmp_path, monkeypatch, scheduler):
     alone = build(sessions, tmp_path / "alone", **TENTHS)
     options = TENTHS | {"workers": 2, "scheduler": scheduler}
     many = build(sessions, tmp_path / scheduler, **options)
-    assert many.made == alone.made == 2
+    assert many.parts_made == alone.parts_made == 2
     assert many.failures == alone.failures
     assert_same_trees(
         na.open_datatree(tmp_path / "alone" / "trials.h5"),
@@ -119,7 +119,7 @@ def test_a_cluster_changes_nothing(sessions, tmp_path):
         report = build(
             sessions, tmp_path / "two", **TENTHS | {"scheduler": cluster.scheduler_address}
         )
-    assert report.made == 3
+    assert report.parts_made == 3
     assert_same_trees(
         na.open_datatree(tmp_path / "one" / "trials.h5"),
         na.open_datatree(tmp_path / "two" / "trials.h5"),
@@ -183,7 +183,7 @@ def test_each_session_is_opened_once_for_all_its_stimuli(one, tmp_path, monkeypa
     monkeypatch.setattr(
         sources, "open_datatree", lambda *args, **how: opened.append(args) or door(*args, **how)
     )
-    assert build(one, tmp_path / "archive", **TENTHS).made == 2
+    assert build(one, tmp_path / "archive", **TENTHS).parts_made == 2
     assert len(opened) == 2  # to look at it, and to read it
 
 
@@ -262,7 +262,7 @@ def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
         seen.append((name, finished.stat().st_mtime_ns))
 
     report = build(sessions, archive, **TENTHS, progress=progress)
-    assert (report.made, report.reused) == (1, 1)
+    assert (report.parts_made, report.parts_reused) == (1, 1)
     assert {at for _, at in seen} == {stamp}
     assert [name for name, _ in seen if ", trials" in name] == ["a, trials"]
     build(sessions, tmp_path / "fresh", **TENTHS)
@@ -368,7 +368,7 @@ def test_a_full_disk_while_a_build_joins(one, tmp_path, monkeypatch):
             build(one, archive, **TENTHS)
     assert os.listdir(archive) == [".build"]
     report = build(one, archive, **TENTHS)
-    assert (report.made, report.reused, len(report.written)) == (0, 1, 1)
+    assert (report.parts_made, report.parts_reused, len(report.written)) == (0, 1, 1)
 
 
 def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
@@ -385,7 +385,7 @@ def test_parts_of_another_recipe_are_not_taken(one, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             build(one, archive, **TENTHS)
     report = build(one, archive, **HERE, bin_width=0.05)
-    assert (report.made, report.reused) == (1, 0)
+    assert (report.parts_made, report.parts_reused) == (1, 0)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 50
 
 
@@ -394,14 +394,14 @@ def test_what_is_finished_is_not_made_again(one, tmp_path):
     build(sessions, archive, **TENTHS)
     before = (archive / "trials.h5").stat().st_mtime_ns
     report = build(sessions, archive, **TENTHS)
-    assert (report.made, report.written, report.unchanged) == (0, [], [archive / "trials.h5"])
+    assert (report.parts_made, report.written, report.unchanged) == (0, [], [archive / "trials.h5"])
     assert (archive / "trials.h5").stat().st_mtime_ns == before
     report = build(sessions, archive, **HERE, bin_width=0.2)
-    assert (report.made, len(report.written)) == (1, 1)
+    assert (report.parts_made, len(report.written)) == (1, 1)
     assert na.open_datatree(archive / "trials.h5")["a"].sizes["time"] == 10
     time.sleep(0.01)
     os.utime(sessions[0])
-    assert build(sessions, archive, **HERE, bin_width=0.2).made == 1
+    assert build(sessions, archive, **HERE, bin_width=0.2).parts_made == 1
 
 
 def test_a_file_that_no_build_made_is_not_replaced(sessions, tmp_path):
@@ -432,7 +432,7 @@ def test_one_bad_session_is_reported_and_the_others_are_built(written, sessions,
     shutil.copy(written[1], sessions[1])
     report = build(sessions, tmp_path / "archive", **TENTHS)
     assert report.failures == []
-    assert report.reused == 2
+    assert report.parts_reused == 2
     assert list(na.open_datatree(tmp_path / "archive" / "trials.h5").children) == ["a", "b", "c"]
 
 

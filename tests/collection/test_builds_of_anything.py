@@ -67,7 +67,7 @@ def test_rows_of_a_table_are_built(folder, tmp_path):
     assert_same_trees(tree, na.align(na.open_datatree(rows), "trials", bin_width=0.1), but=BUT)
     assert list(tree.children) == ["b"]
     again = na.build(rows, tmp_path / "archive", **HERE)
-    assert (again.made, again.reused, len(again.unchanged)) == (0, 0, 1)
+    assert (again.parts_made, again.parts_reused, len(again.unchanged)) == (0, 0, 1)
     with pytest.raises(ValueError, match="without rows"):
         na.build(rows[:0], tmp_path / "other", **HERE)
     with pytest.raises(ValueError, match="without the column 'path'"):

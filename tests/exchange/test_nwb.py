@@ -105,7 +105,7 @@ def test_pynwb_reads_what_was_written(recording, again):
 def test_it_is_plain_nwb_without_what_stands_beside(recording, again, tmp_path):
     shutil.copy(again, path := tmp_path / "one.nwb")
     with h5py.File(path, "r+") as file:
-        del file[layout.TOLD]
+        del file[layout.DESCRIPTION_PATH]
     tree = na.open_datatree(path)
     for area in ("VISp", "CA1"):
         node, expected = (t[f"one/{area}/spikes"].to_dataset() for t in (tree, recording))
@@ -136,7 +136,7 @@ def test_what_was_added_since_is_read_and_what_is_missing_is_said(again, tmp_pat
 def test_a_text_that_says_nothing_is_a_note(text, again, tmp_path):
     shutil.copy(again, path := tmp_path / "one.nwb")
     with h5py.File(path, "r+") as file:
-        file[layout.TOLD][()] = text
+        file[layout.DESCRIPTION_PATH][()] = text
     session = na.open_datatree(path)["one"]
     assert "VISp" in session
     assert any("says nothing of a tree" in note for note in session.attrs["notes"])

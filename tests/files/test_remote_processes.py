@@ -94,7 +94,7 @@ def test_a_build_from_signed_addresses(server, folder, tmp_path):
     address = f"{server.url('a.nwb')}?X-Amz-Signature=2000000000"
     options = {"stimuli": "sleep_ripples", "bin_width": 0.1}  # in a child process
     report = na.build(address, tmp_path / "archive", **options)
-    assert (report.made, report.failures) == (1, [])
+    assert (report.parts_made, report.failures) == (1, [])
     assert na.units(address)["path"].unique().tolist() == [server.url("a.nwb")]
     for file in (tmp_path / "archive").rglob("*"):
         assert file.is_dir() or b"2000000000" not in file.read_bytes()

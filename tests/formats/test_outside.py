@@ -135,7 +135,7 @@ def test_an_archive_is_built_of_what_is_found_by_looking(gridlab, tmp_path):
     (tmp_path / "in").mkdir()
     write_session(tmp_path / "in" / "a.h5")
     report = na.build(tmp_path / "in", tmp_path / "out", bin_width=0.1, scheduler="sync")
-    assert (report.failures, report.made) == ([], 1)
+    assert (report.failures, report.parts_made) == ([], 1)
     (tmp_path / "empty").mkdir()
     with pytest.raises(na.NeuroArraysError, match=r"no sessions in '.*empty': expected"):
         na.build(str(tmp_path / "empty"), tmp_path / "none")

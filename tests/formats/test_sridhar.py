@@ -253,7 +253,7 @@ def test_lines_are_read_as_python_reads_them(lines, ended, data):
         path = Path(folder) / "fixations.txt"
         path.write_text("\n".join(lines) + "\n" * (ended and bool(lines)))
         expected = [[float(line.split(" ")[k]) for k in (0, 3, 4, -1)] for line in lines]
-        table = decode.Fixations.of(probe_of(path))
+        table = decode.Fixations.in_file(probe_of(path))
         assert np.array_equal(table.load(), np.reshape(expected, (-1, 4)))
         start, stop = sorted(data.draw(st.tuples(*[st.integers(0, 10)] * 2)))
         assert np.array_equal(

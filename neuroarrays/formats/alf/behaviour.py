@@ -84,7 +84,7 @@ def _add(columns: dict[str, LazyArray], alf_file: ALFFile, notes: list[str]) -> 
         if array.shape[0] != first.shape[0]:
             other = next(iter(columns))
             expected = f"{first.shape[0]:,} rows, as {alf_file.object}.{other}"
-            raise FormatError(alf_file.file.given, label, expected, f"{array.shape[0]:,}")
+            raise FormatError(alf_file.file.as_given, label, expected, f"{array.shape[0]:,}")
         columns.setdefault(label, array)
 
 
@@ -119,7 +119,7 @@ def _periods(node: str, alf_file: ALFFile) -> dict[str, xr.Dataset]:
     if not names or any(table[name].shape != (2,) for name in names):
         names_in_file = f"columns {', '.join(table)}"
         raise FormatError(
-            alf_file.file.given, "", "a start and a stop for each period", names_in_file
+            alf_file.file.as_given, "", "a start and a stop for each period", names_in_file
         )
     columns: dict[str, LazyArray] = {
         pair: InMemory(np.array([table[name][row] for name in names], float))
@@ -207,12 +207,12 @@ def _stamps(clock: ALFFile, lengths: Mapping[str, int]) -> LazyArray:
     if len(stamps.shape) == 2 and stamps.shape[1] == 2:
         if len(set(lengths.values())) != 1:
             expected = "signals of one length beside rows of (sample, time)"
-            raise FormatError(clock.file.given, "", expected, f"{dict(lengths)}")
+            raise FormatError(clock.file.as_given, "", expected, f"{dict(lengths)}")
         rows = np.asarray(stamps.load(), float)
-        return knots(clock.file.given, "", rows, next(iter(lengths.values())))
+        return knots(clock.file.as_given, "", rows, next(iter(lengths.values())))
     if len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf":
         dtype_and_shape = f"{stamps.dtype} of shape {stamps.shape}"
-        raise FormatError(clock.file.given, "", "times along one axis", dtype_and_shape)
+        raise FormatError(clock.file.as_given, "", "times along one axis", dtype_and_shape)
     return as_dtype(stamps, _FLOAT)
 
 

@@ -126,7 +126,7 @@ def read_sorting(
         if name not in spikes:
             beside = spikes[other].file
             expected = f"spikes.{name}.npy beside it"
-            raise FormatError(beside.given, "", expected, "nothing of that name")
+            raise FormatError(beside.as_given, "", expected, "nothing of that name")
     clusters = {alf_file.label: alf_file for alf_file in inside if alf_file.object == "clusters"}
     source = spikes["clusters"].file.source
     of_spikes = UnitOfSpikes(source, spikes["clusters"].file.stem)
@@ -138,7 +138,7 @@ def read_sorting(
     wrong = stored[(stored < 0) | (stored >= count)]
     if wrong.size:
         expected = f"clusters from 0 to {count - 1}, as clusters.* have rows"
-        raise FormatError(spikes["clusters"].file.given, "", expected, f"a spike of {wrong[0]}")
+        raise FormatError(spikes["clusters"].file.as_given, "", expected, f"a spike of {wrong[0]}")
     sizes = np.bincount(stored, minlength=count).astype(np.int64)
     labels |= _labels_of_channels(labels, collection, datasets, notes)
     areas = _areas(labels, count)
@@ -162,12 +162,14 @@ def _of_spikes(spikes: Mapping[str, ALFFile], count: int, notes: list[str]) -> d
         stored = columns.get(name)
         if name == "times" and (stored is None or stored.dtype.kind not in "iuf"):
             other = "nothing of the kind" if stored is None else f"values of dtype {stored.dtype}"
-            raise FormatError(alf_file.file.given, "", "times along one axis, s", other)
+            raise FormatError(alf_file.file.as_given, "", "times along one axis, s", other)
         for label, array in columns.items():
             if array.shape != (count,):
                 expected = f"{count:,} values, one for each of spikes.clusters"
                 hint = "of two revisions?"
-                raise FormatError(alf_file.file.given, "", expected, f"shape {array.shape}", hint)
+                raise FormatError(
+                    alf_file.file.as_given, "", expected, f"shape {array.shape}", hint
+                )
             if array.dtype.kind in "biuf":
                 values[label] = array
             else:
@@ -189,7 +191,7 @@ def _labels_of_clusters(
         count = next(iter(rows)) if count is None and rows else count
         if rows - {count}:
             expected = f"{count} rows, as the other files of clusters"
-            raise FormatError(alf_file.file.given, "", expected, shorten(sorted(rows)))
+            raise FormatError(alf_file.file.as_given, "", expected, shorten(sorted(rows)))
         labels |= columns
     if "metrics" in clusters:
         labels |= _metrics(clusters["metrics"], labels, count, notes)
@@ -209,11 +211,13 @@ def _metrics(
         whole = ids % 1 == 0 if ids.dtype.kind in "iuf" else np.zeros(len(ids), bool)
         if not whole.all():
             wrong = f"{ids[~whole].iloc[0]!r}"
-            raise FormatError(alf_file.file.given, "cluster_id", "whole numbers of clusters", wrong)
+            raise FormatError(
+                alf_file.file.as_given, "cluster_id", "whole numbers of clusters", wrong
+            )
         if ids.duplicated().any():
             twice = ids[ids.duplicated()].iloc[0]
             raise FormatError(
-                alf_file.file.given, "cluster_id", "each cluster once", f"{twice} twice"
+                alf_file.file.as_given, "cluster_id", "each cluster once", f"{twice} twice"
             )
         rows = range(count if count is not None else int(ids.max(initial=-1)) + 1)
         file = alf_file.file.name
@@ -224,7 +228,7 @@ def _metrics(
         table = table.set_index(pd.Index(ids)).reindex(rows)
     elif count is not None and len(table) != count:
         raise FormatError(
-            alf_file.file.given, "", f"{count} rows, or a cluster_id", f"{len(table)}"
+            alf_file.file.as_given, "", f"{count} rows, or a cluster_id", f"{len(table)}"
         )
     return {str(name): label_column(table[name]) for name in table if name not in known}
 
@@ -252,7 +256,7 @@ def _labels_of_channels(
                     if not is_row.all():
                         expected = f"the rows of clusters.channels, such as {rows[~is_row][0]}"
                         raise FormatError(
-                            alf_file.file.given, "", expected, f"{values.shape[0]} rows"
+                            alf_file.file.as_given, "", expected, f"{values.shape[0]} rows"
                         )
                     columns.setdefault(name, values[rows.astype(np.int64)])
         if not folder:

@@ -1,12 +1,12 @@
 """Allen Institute Visual Coding and Visual Behavior Neuropixels: session files as recording trees.
 
-brain-map.org/visual-coding; files on DANDI 000021, 000022 and 000713, and in AllenSDK's cache, as
-they have been since June 2020. Terms of use: alleninstitute.org/terms-of-use (no commercial
-redistribution). NWB 2, read as such (`neuroarrays.formats.nwb`), plus what NWB does not say::
+See brain-map.org/visual-coding. The files are on DANDI (000021, 000022, 000713) and in AllenSDK's
+cache; they are read as released since June 2020. Terms of use: alleninstitute.org/terms-of-use (no
+commercial redistribution). The files are NWB 2 (`neuroarrays.formats.nwb`). Here is what is special::
 
     /units                              a row per cluster, unfiltered        (`units`)
     /intervals/<stimulus>_presentations a row per presentation, or per frame (`stimuli`)
-    /intervals/invalid_times            when which probe, or the stimulus, is not to be trusted
+    /intervals/invalid_times            times when a probe or the stimulus is not to be trusted
     /processing/running, ..._gaze_mapping, eye_tracking                      (`behaviour`)
     /processing/optotagging             pulses of light
 """
@@ -69,18 +69,22 @@ class AllenReader(Reader):
         Parameters
         ----------
         session : Probe
-            The file.
+            Path of the session's file.
         name : str
-            ``session_715093703``.
+            Name of the session, such as ``session_715093703``.
         request : Request
-            Which structures to open.
+            Which structures the caller wants.
         quality : str, optional
-            Which units: those that the file calls so. As the other filters: "auto" is AllenSDK's
-            default, "good" here for Visual Coding and no filter for Visual Behavior; None is none.
+            The quality that a unit must have in the file (default "good"). For this and all other
+            filters, "auto" means the default of AllenSDK, which is stated here for Visual Coding;
+            for Visual Behavior it is no filter. None means no filter.
         amplitude_cutoff, presence_ratio, isi_violations : float, optional
-            At most 0.1, at least 0.95, at most 0.5 by default; equal passes, NaN does not.
+            The largest amplitude cutoff (default 0.1), the smallest presence ratio (0.95) and the
+            largest rate of violations of the refractory period (0.5). A unit with an equal value
+            passes, one with NaN does not.
         valid_channels, structures_only : bool, optional
-            Whether the channel must be sound, and in a structure of the brain.
+            Whether the channel of a unit must be valid, and in a structure of the brain (default:
+            both).
         """
         filters = {
             "quality": quality,
@@ -111,7 +115,7 @@ def by_session_id(files: Sessions) -> Sessions:
                 opens = error
         if name in sessions:
             raise FormatError(
-                probe.given,
+                probe.as_given,
                 "/general/session_id",
                 expected="a session of its own in each file",
                 found=f"{name}, as in {sessions[name]}",
@@ -141,18 +145,18 @@ def session_groups(
     Parameters
     ----------
     source : Source
-        The file.
+        The source of the file.
     wanted : callable
-        Asked for every structure, says whether to build it.
+        Function from the name of a structure to whether the caller wants it.
     filters : dict
-        Thresholds of units by name, "auto" for the default of the kind of session.
+        Thresholds of units by name; "auto" is the default of the kind of session.
 
     Raises
     ------
     ValueError
-        If a threshold is none.
+        If a threshold is not valid.
     NotInTree
-        If the file calls no unit by the `quality` that is asked for.
+        If no unit of the file has the wanted `quality`.
     """
     version = decode.check_version(source)
     kind = _kind(source)

@@ -1,7 +1,7 @@
 """Running and gaze of an Allen session, each on its own clock.
 
-A running sample lasts from a start to an end, stored in two series; its time in the tree is the
-middle. Gaze is stored as (y, x), and areas carry a unit that cannot be true.
+The start and the end of a running sample are stored in two series; its time in the tree is the middle.
+Gaze is stored as (y, x). The unit that files state for areas is wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ELLIPSES = {
     "corneal_reflection": "cr_ellipse_fits",
     "eye": "eye_ellipse_fits",
 }
-#: Series here, and what they become: names of their columns in the order of the file, unit.
+#: Series -> names of its columns in the order of the file, and their unit.
 _COLUMNS = {
     "eye_area": (("eye_area",), ""),
     "pupil_area": (("area",), ""),
@@ -42,7 +42,7 @@ _LONG_NAMES = {
     "area": "area of the pupil; unit unknown (the file says pixels squared, which it is not)",
     "eye_area": "area of the eye; unit unknown (the file says pixels squared, which it is not)",
 }
-#: What is read here, and what repeats other tables.
+#: Series that are read here, and series that repeat other tables.
 HANDLED = (_SPEED, _ENDS, *_GAZE.values(), "processing/eye_tracking/", "processing/stimulus")
 
 

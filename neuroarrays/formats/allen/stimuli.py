@@ -1,7 +1,7 @@
 """Stimulus tables of an Allen session: ids, blanks, numbers stored as text, whole movies.
 
-Facts: the interval tables of the files of June 2020, and how AllenSDK numbers presentations
-(rank of `start_time` over all tables together); nothing of AllenSDK is used.
+Presentations are numbered as AllenSDK does it, by the rank of `start_time` over all tables. AllenSDK itself
+is not used. The tables are those of the files of June 2020.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 
 SUFFIX = "_presentations"
-#: What varies in each stimulus.
+#: Stimulus -> its parameters, which differ between presentations.
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "gabors": ("orientation", "y_position", "x_position"),
     "flashes": ("color",),
@@ -38,9 +38,9 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "drifting_gratings_75_repeats": ("contrast", "orientation"),
     "dot_motion": ("Speed", "Dir"),
 }
-#: How far a duration may be from the median of its stimulus, s: a monitor frame is 17 ms.
+#: How far a duration may be from the median of its stimulus, s; a frame of the monitor is 17 ms.
 MAX_DEVIATION, MAX_DEVIATION_OF_MOVIES = 0.001, 0.01
-#: Text that stands for no value, lower case.
+#: Texts that mean a missing value, in lower case.
 _NOTHING = {"n/a", "na", "null", "none", "nan", ""}
 #: Columns that hold numbers as text in some tables.
 _NUMBERS_AS_TEXT = ("phase", "spatial_frequency")

@@ -1,8 +1,8 @@
 """Units of an Allen session: their positions, the filters that they pass, and their order.
 
-A unit is placed by its `peak_channel_id`, which is the id of a row of the electrodes, not its
-number; the structure of that row is the unit's area. Facts: the files of June 2020 (DANDI 000021
-and 000022) and what AllenSDK's `session.units` gives for them; nothing of AllenSDK is used.
+The `peak_channel_id` of a unit is the id of an electrode, not the number of its row; the structure of that
+electrode is the area of the unit. The results are those of AllenSDK's `session.units` for the files of
+June 2020 (DANDI 000021 and 000022), but AllenSDK itself is not used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neuroarrays.errors import FormatError, NotInTree, option
 from neuroarrays.files.source import Source
 from neuroarrays.formats.nwb.units import ELECTRODES
 
-#: What `location` says of a channel outside the brain. "grey" is a structure: grey, unlabelled.
+#: Values of `location` for a channel outside the brain. "grey" is not one: it is unlabelled grey matter.
 _OUTSIDE = {"", "none", "null", "nan"}
 #: Thresholds of Visual Coding. Visual Behavior has none.
 DEFAULTS: dict[str, Any] = {
@@ -29,17 +29,17 @@ DEFAULTS: dict[str, Any] = {
     "presence_ratio": 0.95,
     "isi_violations": 0.5,
 }
-#: What files of Visual Coding call units.
+#: The qualities of units in files of Visual Coding.
 _QUALITIES = ("good", "noise")
-#: Places in the Allen common coordinate framework -> columns of the electrodes.
+#: Coordinates in the Allen common coordinate framework -> columns of the electrodes.
 CCF = {
     "anterior_posterior_ccf_coordinate": "x",
     "dorsal_ventral_ccf_coordinate": "y",
     "left_right_ccf_coordinate": "z",
 }
-#: Positions of a channel, by which units are sorted: the last one first.
+#: Columns of a channel by which units are sorted; the last one is the most important.
 _ON_PROBE = ("probe_horizontal_position", "probe_vertical_position")
-#: Whether a value must be at most (-1) or at least (+1) the threshold; equal passes, NaN fails.
+#: Filter -> whether a value must be at most (-1) or at least (+1) the threshold. NaN fails.
 _SIDE = {"amplitude_cutoff": -1, "presence_ratio": 1, "isi_violations": -1}
 
 
@@ -50,16 +50,17 @@ class Units:
     Attributes
     ----------
     labels : (unit,) object
-        Structure of every row of the unit table, "unknown" outside the brain.
+        Structure of each row of the unit table; "unknown" outside the brain.
     order : (n,) int64
-        Rows that pass, by probe, then from the tip up, as AllenSDK has them.
+        Rows of the units that pass all filters, sorted by probe and then from its tip upwards, as in
+        AllenSDK.
     columns : dict of (unit_id,) variables
-        What the peak channel says: probe and place on it, for every row.
+        Probe and position (um) of the peak channel, for each row of the unit table.
     notes : list of str
-        What was dropped, and why.
+        How many units each filter left out.
     attrs : dict
-        Of the session: ``probe_count``, ``channel_count`` (of the channels that are sound), and
-        ``structures`` of all of these, joined by ", ", with "nan" for channels outside the brain.
+        Attributes of the session: ``probe_count``, ``channel_count`` (valid channels), and
+        ``structures`` of these channels, joined by ", ", with "nan" for channels outside the brain.
     """
 
     labels: np.ndarray
@@ -75,9 +76,9 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
     Parameters
     ----------
     source : Source
-        The file.
+        The source of the file.
     filters : dict
-        Thresholds by name, as in `DEFAULTS`; None or False where a filter does not apply.
+        Thresholds by name, as in `DEFAULTS`; None or False for a filter that is not used.
 
     Raises
     ------
@@ -109,14 +110,14 @@ def check_filters(source: Source, filters: dict[str, Any]) -> None:
     Parameters
     ----------
     source : Source
-        The file.
+        The source of the file.
     filters : dict
-        As for `read_units`.
+        Thresholds by name, as for `read_units`.
 
     Raises
     ------
     ValueError
-        If a threshold is no number, or what is yes or no is something else.
+        If a threshold is not a number, or a filter that is True or False is something else.
     NotInTree
         If no unit has the quality.
     """
@@ -138,9 +139,9 @@ def check_filters(source: Source, filters: dict[str, Any]) -> None:
 
 
 def _of_units(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the value of each unit's channel; a unit without one has NaN, "" or False.
+    """Return the value of the channel of each unit; a unit without a channel has NaN, "" or False.
 
-    Integers become float64 where a unit has no channel, and stay what they are otherwise.
+    Integers become float64 if a unit has no channel, and keep their dtype otherwise.
     """
     of_units: np.ndarray = values[rows]
     missing = rows < 0
@@ -169,7 +170,7 @@ def check_electrodes(source: Source) -> None:
     Raises
     ------
     FormatError
-        If it is older than June 2020, or of another kind.
+        If the file is older than June 2020, or of another kind.
     """
     names = source.names(ELECTRODES)
     if "location" not in names:
@@ -207,8 +208,8 @@ def _channels(source: Source) -> dict[str, np.ndarray]:
 def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
     """Return the position of each channel on its probe and in the brain, as far as the file has it.
 
-    The number of the channel, the id of its probe, and positions in um; a coordinate of -1 in the
-    file is a channel outside the brain, and becomes NaN.
+    These are the number of the channel, the id of its probe, and positions in um. A coordinate of -1 in
+    the file means a channel outside the brain, and becomes NaN.
     """
     number = "local_index" if "local_index" in names else "probe_channel_number"
     stored = {name: name for name in (*_ON_PROBE, "probe_id")} | {"channel": number}
@@ -227,7 +228,7 @@ def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
 def _passing(
     source: Source, filters: dict[str, Any], inside: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """Return which units pass all filters, and how many each filter dropped of those left."""
+    """Return which units pass all filters, and how many units each filter left out of the remaining ones."""
     keep = np.ones(inside.size, bool)
     dropped: list[str] = []
     notes: list[str] = []

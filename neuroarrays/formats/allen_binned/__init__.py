@@ -5,12 +5,12 @@ coordinates ``presentation_id``, ``unit_id`` (int32) and ``time`` (float64, bin 
 
     /session_<id>/<area>/spike_data/spike_data         (presentation_id, time, unit_id) int8
     /session_<id>/<area>/speed/speed                   (time, presentation_id) float32, cm/s
-    /session_<id>/<area>/gaze_data/raw_*               (time, presentation_id) float32; may lack;
-                                                       called pupil_data in its README
+    /session_<id>/<area>/gaze_data/raw_*               (time, presentation_id) float32; may be missing;
+                                                       called pupil_data in the README of the archive
     /session_<id>/<area>/presentations/<parameter>     (presentation_id,) float32
 
-Beside it may stand ``<stimulus>_frames.h5`` with one array (frame, y, x): what was shown.
-Dims may be stored in any order; they come as (presentation_id, unit_id, time).
+A file ``<stimulus>_frames.h5`` beside it has one array (frame, y, x) with the images that were shown.
+Dimensions may be stored in any order; in the tree they are (presentation_id, unit_id, time).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged
 from neuroarrays.tree import contents
 
-#: The order in which dims come, whatever the file's is.
+#: The order of dimensions in the tree, whatever the order in the file.
 _ORDER = (schema.PRESENTATION, schema.UNIT, schema.TIME)
 _FRAMES = "_frames"
-#: Where the files of stimuli stand in a clone of the published repository, from its root or `data`.
+#: Folder of the files of stimuli in a clone of the published repository, from its root or `data`.
 _IN_CLONE = ("data/02_stimulus_types", "02_stimulus_types")
-#: Where its frames stand, from a file there.
+#: Path of the frames, relative to a file of stimuli.
 _SHOWN = "../presentations/presented_stimuli/"
 #: What an archive file may be called.
 _SUFFIXES = (".h5", ".hdf5", ".nc")
@@ -68,16 +68,16 @@ class AllenBinnedReader(Reader):
     def open_groups(self, probe: Probe, request: Request) -> dict[str, xr.Dataset]:
         """Open the archive as the groups of an aligned tree.
 
-        Not session by session: a file holds many, with the frames that all were shown, and a
-        session stands in the file of each stimulus.
+        Sessions are not opened one by one, because a file has many sessions, which share the frames,
+        and a session is in the files of several stimuli.
 
         Parameters
         ----------
         probe : Probe
-            A file: ``<session>/<area>``. A folder or a list of files: ``<stimulus>/<session>/<area>``
-            with the names of the files as stimuli.
+            A file, which gives the groups ``<session>/<area>``; or a folder or list of files, which
+            gives ``<stimulus>/<session>/<area>``, where the names of files are the stimuli.
         request : Request
-            What to open; the rest is not visited.
+            Which sessions and areas the caller wants; the others are not read.
         """
         kind = schema.ALIGNED
         if separate.sessions(probe):
@@ -112,7 +112,7 @@ class AllenBinnedReader(Reader):
                 nodes = _BinnedFile(file, request).groups(wanted, block)
                 if both := set(nodes) & set(groups) - {block}:
                     raise FormatError(
-                        file.given,
+                        file.as_given,
                         sorted(both)[0],
                         "a session in one file only",
                         "it is in another file of the same name too",
@@ -181,7 +181,7 @@ def _archives(probe: Probe, notes: list[str]) -> list[Probe]:
     archives = []
     for file in _files(probe):
         if not probe.is_folder:
-            _ = file.source  # what is there is no HDF5, a pointer, nothing, ...
+            _ = file.source  # it is not HDF5, a pointer, missing, ...
         elif file.pointer:
             notes.append(f"{file.name}: {file.pointer.replace(';', ', left out;', 1)}")
             continue
@@ -191,7 +191,7 @@ def _archives(probe: Probe, notes: list[str]) -> list[Probe]:
     if not archives:
         for file in _files(probe):
             file.check_pointer()
-        raise FormatError(probe.given, "", "files of the binned archive", "none")
+        raise FormatError(probe.as_given, "", "files of the binned archive", "none")
     return archives
 
 
@@ -333,7 +333,7 @@ class _BinnedFile:
                 "",
             )
             if not name:
-                raise FormatError(path.given, "", "an array (frame, y, x)", "none")
+                raise FormatError(path.as_given, "", "an array (frame, y, x)", "none")
             frames = file_array(beside, name)
             known = infos.get("frame")
             ids = np.arange(frames.shape[0])

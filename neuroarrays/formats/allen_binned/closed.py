@@ -1,7 +1,7 @@
 """Spikes in bins that are closed at both ends, as the published Allen archive counts them.
 
-A spike on an inner edge is in both bins; a bin of no width holds a spike exactly there. For
-everything else use `neuroarrays.kernels.counts`, whose bins share nothing.
+A spike on an inner edge is in both bins. A bin of width 0 has a spike that is exactly there. For
+everything else use `neuroarrays.kernels.counts`, whose bins do not overlap.
 """
 
 import numpy as np
@@ -27,11 +27,11 @@ def any_in_closed_bins(
     times : (spike,) float64, s
         Spike times, unit after unit, sorted within a unit.
     first, last : (unit,) int
-        Unit u owns `times[first[u]:last[u]]`.
+        The spikes of unit u are `times[first[u]:last[u]]`.
     starts : (presentation,) float64, s
-        Where the offsets count from, in any order; a row of zeros where it is not finite.
+        Times that the offsets are relative to, in any order. The row of one that is not finite is 0.
     stops : (presentation,) float64, s
-        No edge is later than this; infinity to leave the edges as they are.
+        Edges later than this are moved to it; infinity leaves them unchanged.
     offsets : (bin + 1,) float64, s
         Edges of the bins relative to each start, nondecreasing.
 

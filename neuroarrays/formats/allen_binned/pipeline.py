@@ -1,8 +1,8 @@
 """Make the published binned archive of Visual Coding again from session files, value for value.
 
-`published` is for code that was written for that archive; `neuroarrays.align` is what new work
-wants. Written from a description of the pipeline (its repository has no licence; no code of it is
-used), with what is odd about it:
+`published` is for code that was written for that archive; for new work use `neuroarrays.align`. This
+module was written from a description of the pipeline, whose repository has no licence; none of its code
+is used. The pipeline is unusual in these points:
 
 * bins are closed at both ends, and there is one more of them than needed for some durations,
   0.2502 s among them (14 of 20 ms), because their edges come from ``np.arange`` on floats;
@@ -10,13 +10,13 @@ used), with what is odd about it:
   presentation;
 * counts are reduced to "any spike"; tables, with the start and stop times, to float32;
 * presentations that touch an invalid time of the stimulus are left out, those of a probe are not;
-* whole movies are told by the frame number alone: where the end of one showing and the start of
-  the next are left out, they become one;
+* showings of a movie are separated by the frame number alone: if the end of one showing and the start
+  of the next are left out, the two become one;
 * running and gaze are continued flat beyond their ends, running counts from the start of each
   sample, and a missing sample spreads to both its neighbours.
 
-Only the order of units within a structure cannot be known (it came from a database); here it is
-that of the tree.
+Only the order of units within a structure cannot be reproduced, because it came from a database; here it
+is that of the tree.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from neuroarrays.tree.trains import Trains, trains_of
 
 BIN_WIDTH = 0.02
 _MORE_REPEATS = "natural_movie_one_more_repeats"
-#: Stored together under the first name, in this order.
+#: Stimuli that are stored together in one file with the first name, in this order.
 _TOGETHER = {"natural_movie_one": ("natural_movie_one", _MORE_REPEATS)}
-#: Words in the names of tables that the archive does not have.
+#: Tables with these words in their names are not in the archive.
 NEVER = ("spontaneous", "shuffled", "invalid")
 
 
@@ -66,16 +66,16 @@ class PublishedRows:
 def published(
     tree: xr.DataTree, stimulus: str, medians: Mapping[str, float] | None = None
 ) -> xr.DataTree:
-    """Return what the published archive has of one stimulus, with its bins, names and dtypes.
+    """Return the data of one stimulus as the published archive has them: bins, names and dtypes.
 
     Parameters
     ----------
     tree : xr.DataTree
-        A recording tree of Allen sessions; those that did not show the stimulus are left out.
+        A recording tree of Allen sessions. Sessions without the stimulus are left out.
     stimulus : str
-        Its name; ``natural_movie_one`` takes ``natural_movie_one_more_repeats`` along.
+        Name of the stimulus; ``natural_movie_one`` includes ``natural_movie_one_more_repeats``.
     medians : dict of str to float, s, optional
-        Median duration of a presentation by stimulus; over all sessions of the tree if not given.
+        Median duration of a presentation by stimulus (default: over all sessions of the tree).
 
     Returns
     -------
@@ -146,12 +146,12 @@ def durations_of(session: xr.DataTree, names: Sequence[str]) -> dict[str, np.nda
     session : DataTree node
         A session of a recording tree of Allen.
     names : sequence of str
-        Stimuli.
+        Names of the stimuli.
 
     Returns
     -------
     dict of str to (n,) float64, s
-        By stimulus; one that another takes along into its file is left out.
+        Durations by stimulus. A stimulus that is stored in the file of another is left out.
     """
     rows = rows_of(session, tuple(names))
     stored_with_another = {

@@ -13,7 +13,7 @@ from neuroarrays.formats.allen import stimuli
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Published columns.
+#: Names of the published columns.
 ID, NAME, SESSION = "stimulus_presentation_id", "stimulus_name", "session_id"
 
 
@@ -23,13 +23,13 @@ def whole_movies(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        From `tables.presentations_of`, of all sessions.
+        Rows of all sessions, from `tables.presentations_of`.
 
     Returns
     -------
     pandas.DataFrame
-        By session and id. A showing begins where the number of the frame decreases, and lasts as long
-        as its frames together, s.
+        Rows sorted by session and id. A showing begins where the number of the frame decreases; its
+        duration is the sum of the durations of its frames, s.
     """
     import pandas as pd
 
@@ -61,13 +61,13 @@ def of_usual_length(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        From `whole_movies`, of all sessions: medians are over them.
+        Rows of all sessions, from `whole_movies`. Medians are over all of them.
 
     Returns
     -------
     pandas.DataFrame
-        By session, within it by stimulus. Rows that are 1 ms or more (of movies 10 ms) from the median
-        of their stimulus are left out.
+        Rows sorted by session and stimulus, without those whose duration differs by 1 ms or more (for
+        movies 10 ms) from the median of the stimulus.
     """
     if not len(rows):
         return rows
@@ -90,12 +90,12 @@ def filter_summary(rows: pd.DataFrame, filtered: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows, filtered : DataFrame
-        From `whole_movies`, and from `of_usual_length` of it.
+        Rows from `whole_movies`, and what `of_usual_length` keeps of them.
 
     Returns
     -------
     pandas.DataFrame
-        A row per stimulus: numbers before and after, removed, and removed in percent.
+        A row per stimulus: number of presentations before and after, number and percentage removed.
     """
     import pandas as pd
 
@@ -120,12 +120,12 @@ def median_durations(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        From `whole_movies`, of all sessions.
+        Rows of all sessions, from `whole_movies`.
 
     Returns
     -------
     pandas.DataFrame
-        ``stimulus_name`` and ``median_duration``, s, to a tenth of a millisecond.
+        ``stimulus_name`` and ``median_duration`` in s, rounded to 0.1 ms.
     """
     medians = rows.groupby(NAME, sort=False)["duration"].median().round(4)
     return medians.rename("median_duration").reset_index()
@@ -139,6 +139,6 @@ def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     if not several:
         return pd.DataFrame()
     names = dict.fromkeys(name for frame in several for name in frame.columns)
-    # Of an empty column pandas could not say which type it has.
+    # pandas cannot infer the dtype of an empty column.
     known = [frame.dropna(axis="columns", how="all") for frame in several]
     return pd.concat(known, ignore_index=True).reindex(columns=list(names))

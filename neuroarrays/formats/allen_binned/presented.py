@@ -1,8 +1,8 @@
 """The tables of presentations of the published archive, a csv of all sessions, as a tree.
 
-``01_presentations_original.csv`` has a row per presentation, of movies per frame;
-``02_presentations_whole_movies.csv`` a row per showing of a movie;
-``03_presentations_filtered_by_duration.csv`` no presentation of an odd duration: what was binned.
+``01_presentations_original.csv`` has a row for each presentation, and for each frame of a movie;
+``02_presentations_whole_movies.csv`` has one row for each showing of a movie;
+``03_presentations_filtered_by_duration.csv`` lacks presentations of unusual duration, and was binned.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _SESSION, _ID, _NAME = "session_id", "stimulus_presentation_id", "stimulus_name"
 #: The most bytes of a table of all sessions.
 _LARGEST = 4 << 30
-#: Columns of numbers, and the kinds of their dtypes.
+#: Column of numbers -> the kinds of dtypes that it may have.
 _TIMES = ((schema.START_TIME, "iuf"), (schema.STOP_TIME, "iuf"))
-#: The tables in their folder, what was binned first.
+#: Names of the tables in their folder; the one that was binned comes first.
 _FILES = (
     "03_presentations_filtered_by_duration.csv",
     "02_presentations_whole_movies.csv",
@@ -53,7 +53,7 @@ def groups(table: Probe, request: Request) -> dict[str, xr.Dataset]:
     Raises
     ------
     FormatError
-        If it is a pointer of git-annex, or no such table.
+        If it is a pointer of git-annex, or another table.
     """
     frame = _frame(table)
     names = {f"session_{number}": number for number in frame[_SESSION].unique()}
@@ -74,14 +74,14 @@ def _frame(table: Probe) -> pd.DataFrame:
         frame = read_csv(table.read_bytes(_LARGEST), ("null",))
     if lacking := [name for name in (_SESSION, _ID, _NAME) if name not in frame]:
         raise FormatError(
-            table.given, "", f"the columns {_SESSION}, {_ID}, {_NAME}", f"no {lacking[0]}"
+            table.as_given, "", f"the columns {_SESSION}, {_ID}, {_NAME}", f"no {lacking[0]}"
         )
     if not len(frame):
-        raise FormatError(table.given, "", "a row for each presentation", "no row")
+        raise FormatError(table.as_given, "", "a row for each presentation", "no row")
     for name, kinds in ((_SESSION, "iu"), (_ID, "iu"), (_NAME, "OUT"), *_TIMES):
         if name in frame and frame[name].to_numpy().dtype.kind not in kinds:
             what = "whole numbers" if kinds == "iu" else "text" if name == _NAME else "numbers"
-            raise FormatError(table.given, name, f"{what} in every row", f"{frame[name].dtype}")
+            raise FormatError(table.as_given, name, f"{what} in every row", f"{frame[name].dtype}")
     return frame
 
 

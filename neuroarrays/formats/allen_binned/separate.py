@@ -7,7 +7,7 @@ In ``01_sessions_presentations/session_<id>`` of the repository, netCDF-3::
     <stimulus>_gaze_data.nc       the same, six signals; not of every session
     <stimulus>_stimuli.nc         (stimulus_presentation_id)
 
-They have no areas: these are in ``units.csv``, two folders up. Without it all units are in one area.
+Areas are in ``units.csv``, two folders up. Without it, all units are in one area.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged
 
-#: Ending of a file -> what it holds.
+#: Ending of the name of a file -> what the file holds.
 KINDS = ("spike_counts", "running_speed", "gaze_data", "stimuli")
 _SPIKES, _SPEED, _GAZE, _ROWS = KINDS
 _FILE = re.compile(rf"(?P<stimulus>.+)_(?P<kind>{'|'.join(KINDS)})\.nc")
-#: Dimensions in the files -> ours, in our order.
+#: Dimensions in the files -> dimensions of the tree, in the order of the tree.
 _DIMS = {
     "stimulus_presentation_id": schema.PRESENTATION,
     "unit_id": schema.UNIT,
@@ -46,30 +46,30 @@ FOLDER = "01_sessions_presentations"
 
 
 @dataclass
-class Parts:
+class SessionFiles:
     """The files of one session, by stimulus and kind."""
 
     session: Probe
     stimuli: dict[str, dict[str, Probe]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, session: Probe) -> Parts:
+    def in_folder(cls, session: Probe) -> SessionFiles:
         """Return the files of a folder, sorted by their names."""
-        parts = cls(session)
+        files_of_session = cls(session)
         for child in session.children if session.is_folder else ():
             if match := _FILE.fullmatch(child.name):
-                parts.stimuli.setdefault(match["stimulus"], {})[match["kind"]] = child
-        return parts
+                files_of_session.stimuli.setdefault(match["stimulus"], {})[match["kind"]] = child
+        return files_of_session
 
 
-def sessions(probe: Probe) -> dict[str, Parts]:
+def sessions(probe: Probe) -> dict[str, SessionFiles]:
     """Return the session at a path, or those in a folder; {} if there are none."""
     if not probe.is_folder:
         return {}
     folders = [probe] if files.SESSION.fullmatch(probe.name) else probe.children
     named = (folder for folder in folders if files.SESSION.fullmatch(folder.name))
-    parts_of = {folder.name: Parts.of(folder) for folder in named}
-    return {name: parts for name, parts in parts_of.items() if parts.stimuli}
+    by_name = {folder.name: SessionFiles.in_folder(folder) for folder in named}
+    return {name: session for name, session in by_name.items() if session.stimuli}
 
 
 def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
@@ -82,40 +82,40 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
     FormatError
         If every file of spikes is a pointer, or one is damaged.
     """
-    everything = sessions(probe)
-    picked = request.sessions(everything)
-    areas = _Areas(next(iter(everything.values())).session)
+    by_session = sessions(probe)
+    picked = request.sessions(by_session)
+    areas = _Areas(next(iter(by_session.values())).session)
     if not areas.of_units:
         request.notes.append("no areas: units.csv of the repository is not there")
     pointers: list[Probe] = []
     incomplete: list[str] = []
     nodes: dict[str, xr.Dataset] = {}
     for name in picked:
-        for stimulus, kinds in everything[name].stimuli.items():
+        for stimulus, kinds in by_session[name].stimuli.items():
             pointers += [file for file in kinds.values() if file.pointer]
-            there = {kind: file for kind, file in kinds.items() if not file.pointer}
-            if not {_SPIKES, _ROWS} <= there.keys():
+            available = {kind: file for kind, file in kinds.items() if not file.pointer}
+            if not {_SPIKES, _ROWS} <= available.keys():
                 if not {_SPIKES, _ROWS} <= kinds.keys():
                     incomplete.append(f"{name}/{stimulus}")
                 continue
             block = schema.node_name(stimulus)
             with (
-                request.sparing(name, there[_SPIKES]),
-                safety.readable(there[_SPIKES].path, stimulus, "readable netCDF-3"),
+                request.sparing(name, available[_SPIKES]),
+                safety.readable(available[_SPIKES].path, stimulus, "readable netCDF-3"),
             ):
-                below = _session(f"{block}/{name}", there, areas, request)
+                below = _session(f"{block}/{name}", available, areas, request)
                 nodes |= {block: xr.Dataset()} | below
     if not nodes:
         for file in pointers:
             file.check_pointer()
         raise FormatError(
-            probe.given, "", "files of spikes and of stimuli", "none that belong together"
+            probe.as_given, "", "files of spikes and of stimuli", "none that belong together"
         )
     if pointers:
         files_named = _few([f"{file.parent.name}/{file.name}" for file in pointers])
         request.notes.append(
             f"pointers of git-annex in the place of files: {files_named}, left out; get them: "
-            f"datalad get {typed_word(probe.given)}"
+            f"datalad get {typed_word(probe.as_given)}"
         )
     if incomplete:
         request.notes.append(
@@ -153,7 +153,7 @@ class _Areas:
         for number, unit, area in frame[columns].dropna().itertuples(index=False):
             self.of_units[str(number), int(unit)] = schema.node_name(str(area))
 
-    def of(self, session: str, units: np.ndarray) -> np.ndarray:
+    def names_of(self, session: str, units: np.ndarray) -> np.ndarray:
         """Return the area of each unit of a session ``session_<number>``, (unit,) object."""
         number = session.removeprefix("session_")
         names = [self.of_units.get((number, int(u)), schema.UNKNOWN_AREA) for u in units]
@@ -171,7 +171,7 @@ def _session(
         raise counts.fault("one array of presentations x time x units", f"{len(spikes)}")
     ids = labels[schema.UNIT]
     name_of_session = node.rpartition("/")[2]
-    of_unit = areas.of(name_of_session, ids)
+    of_unit = areas.names_of(name_of_session, ids)
     signals = {}
     for kind, role in ((_SPEED, "area"), (_GAZE, "behaviour"), (_ROWS, "table")):
         if kind not in kinds:
@@ -212,13 +212,13 @@ class _File:
     def __init__(self, probe: Probe):
         self.probe = probe
         if not probe.head.startswith(b"CDF"):
-            raise FormatError(probe.given, "", "a netCDF-3 file", probe.described())
+            raise FormatError(probe.as_given, "", "a netCDF-3 file", probe.described())
         self.source = cast(NetCDF3Source, probe.source)
 
     def label(self, name: str) -> np.ndarray:
         """Return the values of a coordinate, (entry,); times are in s after onset."""
         if pieces := self.source.left_out().get(name):
-            raise FormatError(self.probe.given, name, "an array that lies in one piece", pieces)
+            raise FormatError(self.probe.as_given, name, "an array that lies in one piece", pieces)
         return self.source.read(name)
 
     def variables(self, dims: Iterable[str], role: str) -> dict[str, xr.Variable]:
@@ -243,4 +243,4 @@ class _File:
 
     def fault(self, expected: str, found: str) -> FormatError:
         """Return an error that names the file."""
-        return FormatError(self.probe.given, "", expected, found)
+        return FormatError(self.probe.as_given, "", expected, found)

@@ -1,11 +1,10 @@
 """Make the tables of the published binned archive again from session files.
 
 ``units.csv`` and ``sessions.csv`` are AllenSDK's `get_units` and `get_session_table`;
-``01_presentations_original.csv`` its `stimulus_presentations` of all sessions (what is made of that
-stands in `presentations`). Columns have the published names, values
-are theirs; what only the database of the Allen Institute knows is left out (`NOT_IN_FILES`), and the
-order of rows within a session is that of the tree. Written from the names of columns and the rules
-above; no code of the repository or of AllenSDK is used.
+``01_presentations_original.csv`` is its `stimulus_presentations` of all sessions; the tables made from it
+are in `presentations`. Names of columns and values are the published ones. Columns that only the
+database of the Allen Institute has are left out (`NOT_IN_FILES`), and rows within a session are in the
+order of the tree. No code of the repository or of AllenSDK is used.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ _UNITS = {
     "probe_vertical_position": "probe_vertical_position",
     **{name: name for name in CCF},
 }
-#: Columns of presentations that say how a stimulus was drawn; AllenSDK does not show them.
+#: Columns of presentations about how a stimulus was drawn, which AllenSDK does not return.
 _DETAILS = [
     "colorSpace",
     "flipHoriz",
@@ -121,13 +120,13 @@ def units_of(tree: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per unit, ``id`` first; (unit,) each. Positions are in micrometres, rates in spikes/s,
+        A row per unit; the first column is ``id``. Positions are in micrometres, rates in spikes/s,
         durations of waveforms in ms.
 
     Raises
     ------
     SchemaError
-        If it is no such tree.
+        If it is another kind of tree.
     """
     import pandas as pd
 
@@ -163,13 +162,13 @@ def sessions_of(tree: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per session, ``id`` first. ``unit_count`` is of the units in the tree,
-        ``channel_count`` of the channels that are sound.
+        A row per session; the first column is ``id``. ``unit_count`` counts the units in the tree,
+        ``channel_count`` the valid channels.
 
     Raises
     ------
     SchemaError
-        If it is no such tree.
+        If it is another kind of tree.
     """
     import pandas as pd
 
@@ -197,14 +196,14 @@ def presentations_of(tree: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per presentation, of movies per frame, by session and id: (row,) each. Times are in s on
-        the clock of the session. Not among them are spontaneous activity, shuffled movies, and
-        presentations that overlap an invalid time. What a stimulus has no value of is missing.
+        A row per presentation, or per frame of a movie, sorted by session and id. Times are in s on
+        the session clock. Spontaneous activity, shuffled movies, and presentations that overlap an
+        invalid time are left out. A parameter that a stimulus does not have is missing.
 
     Raises
     ------
     SchemaError
-        If it is no such tree.
+        If it is another kind of tree.
     """
     return joined(_presentations(name, session) for name, session in _sessions(tree).items())
 
@@ -217,7 +216,7 @@ def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
     for table, node in session[schema.PRESENTATIONS].children.items():
         dataset = node.to_dataset()
         if "invalid" not in dataset or (stimuli.is_movie(table) and "frame" not in dataset):
-            continue  # no stimulus; a movie's frames have a table of their own
+            continue  # not a stimulus, or a movie, whose frames have their own table
         columns = groups.columns(dataset, schema.PRESENTATION)
         frame = pd.DataFrame({column: values.values for column, values in columns.items()})
         parameters |= set(columns) - set(_NO_PARAMETERS)
@@ -226,13 +225,15 @@ def _presentations(name: str, session: xr.DataTree) -> pd.DataFrame:
         return pd.DataFrame()  # a session without stimuli
     rows = joined(frames).rename(columns={schema.PRESENTATION: ID})
     rows = rows.sort_values(ID, kind="stable").reset_index(drop=True)
-    # A condition has the number of its first presentation among all, invalid ones too.
+    # Conditions are numbered by their first presentation, also if that one is invalid.
     named = [NAME, *sorted(parameters)]
     condition = rows.groupby(named, sort=False, dropna=False).ngroup()
     rows["stimulus_condition_id"] = condition.astype(float)
     rows["duration"] = rows[schema.STOP_TIME] - rows[schema.START_TIME]
     rows.insert(0, SESSION, _number(name))
-    if "color" in rows:  # of flashes; elsewhere red, green and blue of how it was drawn
+    if (
+        "color" in rows
+    ):  # of flashes; for others it has red, green and blue as a text, which is not published
         rows["color"] = pd.to_numeric(rows["color"], errors="coerce")
     shown = sorted(parameters - set(_DETAILS))
     first = [SESSION, ID, "stimulus_block", schema.START_TIME, schema.STOP_TIME]
@@ -247,7 +248,7 @@ def _sessions(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     Raises
     ------
     SchemaError
-        If they are no recordings of Allen Visual Coding.
+        If they are not recordings of Allen Visual Coding.
     """
     sessions = dict(tree.children)
     if tree.attrs.get("source") != "allen" or schema.kind_of(tree) != schema.RECORDING:

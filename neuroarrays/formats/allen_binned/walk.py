@@ -1,8 +1,8 @@
 """Read the structure of a file of the binned archive with h5py's low-level calls, without xarray.
 
-Dimensions are told by their sizes, and by object references only where two sizes are the same: the
-name of an object opened by reference costs HDF5 a search of the whole file, which is why other
-readers need minutes here. Nothing but labels is read.
+Dimensions are recognised by their sizes. Object references are used only if two sizes are equal, because
+HDF5 searches the whole file for the name of a referenced object, for which other readers need minutes.
+Only labels are read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SESSION = re.compile(r"session_[^/]+")
 SPIKES, SPEED, TRIALS = "spike_data", "speed", "presentations"
 PUPILS = ("gaze_data", "pupil_data")
-#: How the name of a signal of gaze ends -> its unit.
+#: Ending of the name of a signal of gaze -> its unit.
 UNITS = {"_cm": "cm", "_deg": "degree"}
 _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 
@@ -176,7 +176,7 @@ def walking(source: Source) -> Iterator[Walk]:
     Raises
     ------
     FormatError
-        If it is no readable HDF5.
+        If it is not readable HDF5.
     """
     if not isinstance(source, HDF5Source):
         raise FormatError(source.path, "", "an HDF5 file", "a Zarr store")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import h5py
 
 PRESENTATION, UNIT, TIME = schema.PRESENTATION, schema.UNIT, schema.TIME
-#: What stands for a missing number in text columns of the published tables.
+#: Texts that mean a missing number in columns of the published tables.
 _MISSING = ("", "null", "N/A", "nan", "NaN", "None")
 _SPIKE_DIMS = (PRESENTATION, TIME, UNIT)
 _SIGNAL_DIMS = (TIME, PRESENTATION)
@@ -42,11 +42,11 @@ class PublishedArea:
     Attributes
     ----------
     path : str
-        ``session_<id>/<area>``.
+        Path of the area: ``session_<id>/<area>``.
     groups : dict
-        Name of a group -> its variables, with their dims in the order of the file.
+        Name of a group -> its variables, with dimensions in the order of the file.
     labels : dict
-        Coordinates, as stored.
+        Coordinates by name, with the dtypes of the file.
     """
 
     path: str
@@ -58,7 +58,7 @@ class LeftOut(UserWarning):
     """Contents for which the layout has no place, each with the first path where it was."""
 
     def __init__(self, left: dict[str, str]):
-        super().__init__(left)  # so that it is the same after it came from another process
+        super().__init__(left)  # so that it is the same after a pickle
         self.left = left
 
     def __str__(self) -> str:
@@ -76,9 +76,9 @@ def write_allen_binned(
     tree : xr.DataTree
         ``<session>/<area>`` with ``spike_data`` along presentation_id, unit_id and time.
     path : Path
-        The file, which does not exist yet.
+        Path of the new file.
     at, add : callable
-        Told the place that is written, and the bytes of values.
+        Called with the path that is being written, and with the number of bytes written.
 
     Raises
     ------
@@ -321,7 +321,7 @@ class _PublishedWriter:
         return self.computed[key]
 
 
-#: Layouts besides our own.
+#: Name of a layout -> the function that writes it.
 LAYOUTS: dict[str, Callable[[xr.DataTree, Path, Callable[[str], None], Report], None]] = {
     "allen_binned": write_allen_binned
 }

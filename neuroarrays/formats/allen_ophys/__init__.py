@@ -29,7 +29,7 @@ from neuroarrays.formats.reader import Reader
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.arrays import file_array
 
-#: Attributes of the session, and where they stand.
+#: Attribute of the session -> its path in the file.
 _FACTS = {
     "session_id": "general/session_id",
     "session_type": "general/session_type",
@@ -46,7 +46,7 @@ _FACTS = {
     "indicator": "general/optophysiology/imaging_plane_1/indicator",
     "targeted_structure": "general/optophysiology/imaging_plane_1/location",
 }
-#: Other series: node, where, the names of their columns, their unit.
+#: Other series: node, path in the file, names of the columns, unit.
 _SERIES = (
     (schema.RUNNING, "BehavioralTimeSeries/running_speed", ("speed",), "cm/s"),
     (schema.PUPIL, "EyeTracking/pupil_location", ("x", "y"), "cm"),
@@ -66,7 +66,7 @@ class AllenOphysReader(Reader):
     url = "https://observatory.brain-map.org/visualcoding"
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether an NWB 1 file is of the Brain Observatory's pipeline."""
+        """Whether a path is an NWB 1 file with the results of the Brain Observatory's pipeline."""
         return probe.container == "hdf5" and is_brain_observatory(probe.source)
 
     def open_session(self, session: Probe, name: str, request: Request) -> dict[str, xr.Dataset]:

@@ -17,7 +17,7 @@ from neuroarrays.lazy.views import Taken
 
 _PRESENTATION, _TEMPLATES = "stimulus/presentation", "stimulus/templates"
 _SPONTANEOUS = "spontaneous"
-#: Columns that a feature cannot have the name of.
+#: Names of columns that a feature cannot have.
 _TAKEN = (
     schema.START_TIME,
     schema.STOP_TIME,
@@ -26,7 +26,7 @@ _TAKEN = (
     "blank",
     schema.PRESENTATION,
 )
-#: What `data` of a spontaneous stimulus says where it begins and where it ends.
+#: Values of `data` where spontaneous activity begins and where it ends.
 _BEGINS, _ENDS = 1, -1
 
 
@@ -36,11 +36,11 @@ def presentation_nodes(source: Source, clock: LazyArray, notes: list[str]) -> di
     Parameters
     ----------
     source : Source
-        The file.
+        The source of the file.
     clock : (frame,) LazyArray, s
-        Of the frames of the imaging.
+        Times of the frames of the imaging.
     notes : list of str
-        Takes what is no stimulus.
+        A note is added to it for each group that is not a stimulus.
     """
     nodes = {}
     for name in source.names(_PRESENTATION):
@@ -112,12 +112,12 @@ def _whole(frames: LazyArray, column: int) -> LazyArray:
 
 
 def _as_whole(frames: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):  # NaN, which is no frame
+    with np.errstate(invalid="ignore"):  # NaN is not a frame
         return frames.astype(np.int64)
 
 
 def _times(clock: LazyArray, frames: LazyArray) -> LazyArray:
-    """Return the times of frames, (row,) s; that of the frame after the last is unknown, NaN."""
+    """Return the times of frames, (row,) in s; NaN for the frame after the last, whose time is unknown."""
     return Computed(_times_at, frames.shape, np.dtype("f8"), (frames, clock))
 
 

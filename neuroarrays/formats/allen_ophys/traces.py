@@ -13,7 +13,7 @@ from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Taken, transposed
 
-#: Traces of the ROIs: node, variable, where in the pipeline; the first that is there.
+#: Traces of the ROIs: node, variable, and paths in the pipeline, of which the first that exists is read.
 _TRACES = (
     ("DfOverF", "DfOverF", ("DfOverF/imaging_plane_1/data",)),
     ("Fluorescence", "Fluorescence", ("Fluorescence/imaging_plane_1/data",)),
@@ -106,7 +106,7 @@ def _length(source: Source, path: str) -> int:
     Raises
     ------
     FormatError
-        If it is missing, or no list of numbers.
+        If it is missing, or not a list of numbers.
     """
     info = source.info(path)
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":

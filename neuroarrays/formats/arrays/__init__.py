@@ -36,10 +36,10 @@ from neuroarrays.tree.extents import parts_of
 from neuroarrays.tree.observed import add_observed
 
 __all__ = ["ArraysReader", "outline"]
-#: Bytes of a TOML file that is read.
+#: The most bytes of a TOML file that is read.
 _LARGEST = 1 << 20
 _MARK = "neuroarrays_mapping"
-#: Variables that make a node of an aligned tree an area.
+#: A node of an aligned tree with one of these variables is an area.
 _OF_AREAS = (schema.RESPONSES, schema.SPIKE_DATA, "responses_by_trial")
 
 
@@ -63,16 +63,17 @@ class ArraysReader(Reader):
     ) -> dict[str, xr.Dataset]:
         """Open the arrays that a mapping describes.
 
-        Not session by session: the mapping says the kind of tree and the name of the one session.
+        There is one session. The mapping states its name and the kind of tree.
 
         Parameters
         ----------
         probe : Probe
             A file or folder of arrays, or a mapping (TOML) that names one.
         request : Request
-            What to open; there is one session.
+            Which areas the caller wants.
         mapping : dict or path of a TOML file, optional
-            Which array is what.
+            The description of the arrays (see `neuroarrays.formats.arrays.mapping`). It is needed
+            unless `probe` is a mapping.
         """
         chart = mapping if isinstance(mapping, Mapping) or mapping is None else _chart(mapping)
         if probe.suffix == ".toml":
@@ -81,7 +82,7 @@ class ArraysReader(Reader):
             chart = stored if chart is None else chart
         if chart is None:
             raise FormatError(
-                probe.given,
+                probe.as_given,
                 "",
                 "mapping= (a dict or TOML file) that says which array is what",
                 "none",
@@ -99,10 +100,10 @@ def _data_of(probe: Probe, named: Any) -> Probe:
     """Return the data that a mapping names, by a path relative to its folder."""
     expected = "the path of the data, from this folder"
     if not isinstance(named, str):
-        raise FormatError(probe.given, "file", expected, f"{named!r}")
+        raise FormatError(probe.as_given, "file", expected, f"{named!r}")
     data = probe.beside(named)
     if not data.exists:
-        raise FormatError(probe.given, "file", expected, f"{named!r}, where there is nothing")
+        raise FormatError(probe.as_given, "file", expected, f"{named!r}, where there is nothing")
     return data
 
 
@@ -117,16 +118,16 @@ def read_mapping(probe: Probe) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        If it is no TOML.
+        If it is not TOML.
     """
     import tomllib
 
     if probe.size > _LARGEST:
-        raise FormatError(probe.given, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
+        raise FormatError(probe.as_given, "", f"a mapping of at most {_LARGEST:,} bytes", "more")
     try:
         return tomllib.loads(probe.read_text(_LARGEST))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(probe.given, "", "TOML", str(error)) from error
+        raise FormatError(probe.as_given, "", "TOML", str(error)) from error
 
 
 def tree_groups(

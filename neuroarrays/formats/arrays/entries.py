@@ -20,17 +20,17 @@ class Entry:
     Attributes
     ----------
     array : str
-        Its name in the file; every "*" stands for one level.
+        Name of the array in the file; each "*" stands for one level.
     column : int or None
-        A place along its last axis.
+        Position along its last axis that is taken; None for all.
     dims : tuple of str
-        What its axes are; () where the kind of node says it.
+        Names of its axes; () if the kind of node decides them.
     dtype : str
-        That holds its values exactly; "" for its own.
+        Dtype of the variable, which must hold all values exactly; "" keeps that of the array.
     scale, offset : float
-        ``scale * stored + offset``.
+        A value is ``scale * stored + offset``.
     units, long_name : str
-        Of the values.
+        Attributes of the variable; `units` is its unit.
     """
 
     array: str
@@ -56,7 +56,7 @@ def read_entry(stated: Any, path: str, where: str) -> Entry:
     Raises
     ------
     FormatError
-        If it is neither, or a value of it is of the wrong kind.
+        If it is neither, or a property has a wrong value.
     """
     stated = {"array": stated} if isinstance(stated, str) else stated
     if not isinstance(stated, Mapping) or not isinstance(stated.get("array"), str):

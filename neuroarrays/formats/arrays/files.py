@@ -25,7 +25,7 @@ from neuroarrays.files.zarr import ZarrSource
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource
 
-#: Suffixes of text tables; folders in folders, files in all.
+#: Suffixes of text tables; the deepest level of folders, and the most files, that are searched.
 TABLES, MAX_DEPTH, MAX_FILES = (".csv", ".tsv", ".txt"), 6, 10_000
 _SUFFIXES = (*TABLES, ".parquet", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".nc")
 
@@ -36,7 +36,7 @@ def arrays_source(path: str | os.PathLike[str] | Probe) -> Source:
     Raises
     ------
     FormatError
-        If it is of no kind that holds named arrays.
+        If it is not a file or folder of named arrays.
     """
     probe = probe_of(path)
     probe.check()
@@ -169,7 +169,7 @@ def _files(top: Probe) -> dict[str, Probe]:
             elif child.is_file and name.lower().endswith(_SUFFIXES):
                 by_name[path] = child
         if len(by_name) > MAX_FILES:
-            raise FormatError(top.given, "", f"at most {MAX_FILES:,} files", "more")
+            raise FormatError(top.as_given, "", f"at most {MAX_FILES:,} files", "more")
     return by_name
 
 
@@ -189,14 +189,15 @@ def by_number(names: list[str]) -> list[str]:
 def listing(file: Source, broken: dict[str, NeuroArraysError] | None = None) -> dict[str, Info]:
     """Return all arrays of a source by name.
 
-    They are in the order of the file; where that is the alphabet's, numbers in names count.
+    They are in the order of the file. If that is alphabetical, names are sorted by the numbers in them,
+    so that "unit2" comes before "unit10".
 
     Parameters
     ----------
     file : Source
-        A file or folder.
+        The source of a file or folder.
     broken : dict, optional
-        Takes the files of a folder that cannot be read, with what is wrong.
+        Files of a folder that cannot be read are added to it, with their errors.
     """
     return dict(_walk(file, "", 0, {} if broken is None else broken))
 

@@ -1,4 +1,4 @@
-"""Guess the spike trains of a mapping; the base of all guesses."""
+"""Guess which arrays are spike trains; `SpikeGuess` is the base of all guesses for a mapping."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.arrays.fields import lazy_of
 from neuroarrays.formats.arrays.patterns import Group, file_of, inside, object_of, quoted, shown
 
-#: Entries that are guessed of a kind, values that are looked at, and arrays of a pattern.
+#: The most entries of one kind that are guessed, values that are read, and arrays of a pattern that are
+#: read.
 GUESSED, _VALUES, _ARRAYS = 20, 1_000_000, 20
-#: Spikes that one unit can have in a second.
+#: The most spikes/s that one unit can have.
 _FASTEST = 500.0
 CLOCK = re.compile(r"(^|[_. ])(t|time|times|timestamps?|ftimes|frametimes?)($|[_. ])", re.I)
 _RATE = re.compile(
@@ -50,7 +51,7 @@ class SpikeGuess:
         self.time = self._rate()
 
     def _rate(self) -> str:
-        """Return the line with the clock of nodes without one, from a rate in the file."""
+        """Return the line `time = ...` for nodes without an array of times, from a rate in the file."""
         for group in self.left:
             if not group.many and group.numbers and _RATE.search(group.leaf):
                 values = self._values(group) if not group.long else np.empty(0)
@@ -117,7 +118,7 @@ class SpikeGuess:
         self._node("unknown/spikes", entries)
 
     def _lists_units(self, group: Group, labels: Group) -> bool:
-        """Whether row i of an array belongs to unit i of the labels of spikes, as "clusters.depths"."""
+        """Whether row i of an array describes unit i of the labels of spikes, as "clusters.depths" does."""
         kind = object_of(labels.pattern)
         rows_of = object_of(group.pattern)
         rows = group.per_row
@@ -214,7 +215,7 @@ def entries_of(groups: list[Group], more: str = "") -> list[str]:
     """Return lines of a mapping, one for each array, all with the properties `more`."""
     names = Names()
     return [
-        f"{names.of(g.pattern)} = "
+        f"{names.new(g.pattern)} = "
         + (f"{{array = {quoted(g.pattern)}, {more}}}" if more else quoted(g.pattern))
         for g in groups
     ]
@@ -226,7 +227,7 @@ class Names:
     def __init__(self) -> None:
         self.used = set(_TAKEN)
 
-    def of(self, pattern: str, matrix: bool = False) -> str:
+    def new(self, pattern: str, matrix: bool = False) -> str:
         """Return a new name for an array."""
         parent, _, leaf = pattern.rpartition("/")
         name = name_of(pattern)

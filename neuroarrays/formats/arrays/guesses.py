@@ -21,9 +21,9 @@ from neuroarrays.formats.arrays.guessed_spikes import (
 )
 from neuroarrays.formats.arrays.patterns import Group, object_of, place_of, quoted, shown
 
-#: Steps of a clock that may go backwards.
+#: Fraction of the steps of a clock that may go backwards.
 _BACKWARDS = 0.01
-#: Columns of a table with a row for each trace; how much longer than many traces are.
+#: The most columns of a table with a row for each trace, and how many times longer than wide it is.
 _FEW, _TALL = 16, 2
 _START = re.compile(r"(^|[_. ])(start|onset|on|begin)", re.I)
 _STOP = re.compile(r"(^|[_. ])(stop|end|offset|off)", re.I)
@@ -75,7 +75,7 @@ class Guess(SpikeGuess):
             entries += [f"stop_time = {quoted(stop.pattern)}"] if stop and stop.numbers else []
             names.used |= {schema.START_TIME, schema.STOP_TIME}
             others = [g for g in columns if g is not start and g is not stop]
-            entries += [f"{names.of(g.pattern)} = {quoted(g.pattern)}" for g in others[:GUESSED]]
+            entries += [f"{names.new(g.pattern)} = {quoted(g.pattern)}" for g in others[:GUESSED]]
             self.rows[start.length] = f"presentations/{name_of(table)}"
             self._node(self.rows[start.length], entries)
 
@@ -94,15 +94,15 @@ class Guess(SpikeGuess):
             if g is pair or (object_of(g.pattern) == thing and g.per_row == rows)
         )
         others = [g for g in columns if g is not pair][:GUESSED]
-        entries += [f"{names.of(g.pattern)} = {quoted(g.pattern)}" for g in others]
+        entries += [f"{names.new(g.pattern)} = {quoted(g.pattern)}" for g in others]
         self.rows[rows] = f"presentations/{name_of(thing)}"
         self._node(self.rows[rows], entries)
 
     def _along(self, clock: Group, alike: list[Group]) -> None:
         """Add arrays as long as a clock: matrices as nodes of units, signals together.
 
-        Of several clocks of one length what lies beside a clock goes with it; what lies beside none
-        goes with the first, and says so.
+        If several clocks have one length, an array in the same group or folder as a clock belongs to
+        it. Any other array belongs to the first clock, with a comment.
         """
         fits = [
             g
@@ -122,7 +122,8 @@ class Guess(SpikeGuess):
         for matrix in self._take([g for g in fits if len(g.long) == 2][:GUESSED]):
             self._matrix(matrix, time([matrix]), clock.length)
         signals = self._take([g for g in fits if g.length][:GUESSED])
-        if not fits and (thing := object_of(clock.pattern)):  # licks.times: times of nothing else
+        thing = object_of(clock.pattern)
+        if not fits and thing:  # such as licks.times: point events, the times of no other array
             entry = f"event_time = {quoted(clock.pattern)}  # in seconds? else {{array = ..., scale = ...}}"
             self._node(f"events/{name_of(thing)}", [entry])
         if signals:
@@ -134,7 +135,7 @@ class Guess(SpikeGuess):
         lengths = [n for n in shape if n > 1]
         dims = '["time", "unit_id"]' if lengths[0] == length else '["unit_id", "time"]'
         other = lengths[1] if lengths[0] == length else lengths[0]
-        name = Names().of(group.pattern, matrix=True)
+        name = Names().new(group.pattern, matrix=True)
         entry = f"{name} = {{array = {quoted(group.pattern)}, dims = {dims}}}"
         if other in self.rows:
             entry += f"  # unit_id? {self.rows[other]} has as many rows"
@@ -160,7 +161,7 @@ class Guess(SpikeGuess):
             self._node("series", [self.time, *entries_of(members)])
 
     def _describes_units(self, group: Group, traces: list[Group]) -> bool:
-        """Whether a small table has a row for each trace, as `iscell` of suite2p, and is no series."""
+        """Whether a small matrix has a row for each trace, as `iscell` of suite2p, and is not a series."""
         rows, columns = group.info.shape[0], math.prod(group.info.shape[1:])
         return columns <= _FEW and any(
             g is not group
@@ -171,7 +172,7 @@ class Guess(SpikeGuess):
         )
 
     def _columns(self, group: Group) -> None:
-        """Return the columns of such a table as labels of the units of traces of the same number."""
+        """Add the columns of such a matrix as labels of the units of a node with as many traces."""
         rows = group.info.shape[0]
         node = next(name for name, of in self.units.items() if of == rows)
         name = name_of(group.pattern)
@@ -195,7 +196,7 @@ class Guess(SpikeGuess):
                 'it belongs into tree = "aligned", dims = ["presentation_id", "time"]'
             )
             return
-        name = Names().of(group.pattern, matrix=True)
+        name = Names().new(group.pattern, matrix=True)
         dims = json.dumps([*lead, schema.TIME])
         entry = f"{name} = {{array = {quoted(group.pattern)}, dims = {dims}}}"
         if lead == [schema.UNIT] and len(group.infos) in self.rows:

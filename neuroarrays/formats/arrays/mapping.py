@@ -33,11 +33,11 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Stacked, Taken
 from neuroarrays.schema.names import fitted
 
-#: Notes of what is left out.
+#: The most notes about arrays that are left out.
 _NOTES = 50
-#: Arrays of which it is named that a mapping leaves them out.
+#: The most arrays that a note names as left out by the mapping.
 _NAMED = 20
-#: Keys of a mapping that are no node.
+#: Keys of a mapping that are not nodes.
 SETTINGS = ("tree", "session", "file", "attrs", "neuroarrays_mapping")
 
 
@@ -48,13 +48,13 @@ class Arrays:
     Attributes
     ----------
     source : Source
-        The file or folder.
+        The source of the file or folder.
     infos : mapping of str to Info
         Every array that can be read, by name.
     broken : mapping of str to error
         Files of a folder that cannot be read, by name.
     notes : list of str
-        What became of the arrays that a user should know.
+        What a user should know about the arrays: guesses, and what was left out.
     """
 
     source: Source
@@ -64,13 +64,15 @@ class Arrays:
     used: set[str] = field(default_factory=set)
 
     def named_left_out(self) -> dict[str, str]:
-        """Arrays of the file of kinds that are not read, with their kind, by name."""
+        """The kinds of the arrays of the file whose kind is not read, by name."""
         return self.source.left_out() if isinstance(self.source, MemberSource) else {}
 
     def left_out(self) -> list[str]:
         """Arrays of the file that are not read, each with the reason."""
         notes = [f"{name} left out: {kind}" for name, kind in self.named_left_out().items()]
-        notes += [f"{name} left out: {told(error)}" for name, error in self.broken.items()]
+        notes += [
+            f"{name} left out: {text_without_path(error)}" for name, error in self.broken.items()
+        ]
         if len(notes) > _NOTES:
             notes = [*notes[:_NOTES], f"{len(notes) - _NOTES} more left out"]
         if rest := [name for name in self.infos if name not in self.used]:
@@ -134,7 +136,7 @@ class Arrays:
         return lazy_of(self.source, name, scale, offset)
 
 
-def told(error: NeuroArraysError) -> str:
+def text_without_path(error: NeuroArraysError) -> str:
     """Return the text of an error, without the path."""
     if isinstance(error, FormatError):
         return "; ".join(
@@ -164,7 +166,7 @@ def array_of(arrays: Arrays, entry: Entry, where: str) -> LazyArray:
     lead = tuple(len(axis) for axis in axes)
     shapes = {base.shape for base in bases}
     if len(bases) != int(np.prod(lead)):
-        lead = (len(bases),)  # not the same number below each: one axis for all
+        lead = (len(bases),)  # the numbers below each differ, so all arrays are along one axis
     if len(shapes) > 1:
         raise FormatError(
             arrays.source.path,
@@ -203,7 +205,7 @@ def squeezed(array: LazyArray, ndim: int) -> LazyArray:
     return array
 
 
-#: Dims where a mapping does not say them, by role and number of axes.
+#: Dimensions of an array whose entry has no `dims`, by role of the node and number of axes.
 _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
     schema.EVENTS: {1: (schema.EVENT,)},
     "table": {1: (schema.PRESENTATION,)},
@@ -261,10 +263,10 @@ def variable(
         wanted = "f8"
     if wanted:
         array = _cast(arrays, array, wanted, where)
-    return schema.var(role, name, wrap(array), dims, tree, **_told(entry))
+    return schema.var(role, name, wrap(array), dims, tree, **_stated_attrs(entry))
 
 
-def _told(entry: Entry) -> dict[str, str]:
+def _stated_attrs(entry: Entry) -> dict[str, str]:
     """Return the attributes in a mapping; the schema's attributes replace missing ones."""
     return {k: v for k, v in (("units", entry.units), ("long_name", entry.long_name)) if v}
 

@@ -9,10 +9,10 @@ from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Info
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.guesses import Guess
-from neuroarrays.formats.arrays.mapping import Arrays, told
+from neuroarrays.formats.arrays.mapping import Arrays, text_without_path
 from neuroarrays.formats.arrays.patterns import Group, groups_of, quoted, sayable, shown
 
-#: Arrays that are shown.
+#: The most arrays that are shown.
 _SHOWN = 60
 
 
@@ -27,9 +27,9 @@ def outline(path: str | os.PathLike[str] | Probe) -> str:
     Returns
     -------
     str
-        TOML: what is inside as comments, then a mapping that opens what could be guessed. Names
-        and lengths are looked at, and the values of what may be a clock or spikes; what the arrays
-        mean is for you to say. What cannot be right is named in a comment, not suggested.
+        TOML: the contents as comments, then a mapping that opens what could be guessed from names,
+        lengths, and the values of arrays that may be clocks or spikes. Check it, because only you
+        know what the arrays mean. A guess that the values rule out becomes a comment.
 
     Raises
     ------
@@ -48,7 +48,9 @@ def outline(path: str | os.PathLike[str] | Probe) -> str:
     ]
     if len(groups) > _SHOWN:
         lines.append(f"#   ... and {len(groups) - _SHOWN} more")
-    left = arrays.named_left_out() | {name: told(error) for name, error in broken.items()}
+    left = arrays.named_left_out() | {
+        name: text_without_path(error) for name, error in broken.items()
+    }
     left |= {g.pattern: "its name is not UTF-8" for g in groups if not sayable(g.pattern)}
     lines += [f"#   {shown(name):<{width}}  not read: {shown(why)}" for name, why in left.items()][
         :_SHOWN

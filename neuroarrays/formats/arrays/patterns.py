@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from neuroarrays.files.source import Info
 from neuroarrays.schema.names import fitted
 
-#: Patterns that are looked for; a file of more is shown array by array.
+#: The most patterns that are looked for; a file with more is shown array by array.
 _PATTERNS = 200
 _CONTAINER = r"\.(csv|tsv|txt|npz|parquet|mat|h5|hdf5|nc|zarr)"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Arrays that one pattern names, such as "spikes/*/time", or one array by its name.
+    """Arrays that one pattern names, such as "spikes/*/time", or one array with its own name.
 
     `places` counts what each "*" stands for.
     """
@@ -61,13 +61,13 @@ class Group:
 
     @property
     def per_row(self) -> int:
-        """How many values there are in all, one after another or one per array; 0 if not so."""
+        """Number of values along one axis, or of arrays with one value each; 0 for anything else."""
         single = self.many and all(math.prod(info.shape) == 1 for info in self.infos)
         return len(self.infos) if single else self.length
 
 
 def groups_of(infos: Mapping[str, Info]) -> list[Group]:
-    """Return arrays whose names differ in numbers only as one group each, others alone."""
+    """Return one group for all arrays whose names differ only in numbers, and one for each other array."""
     alike: dict[tuple[str, bool], list[str]] = {}
     for name, info in infos.items():
         alike.setdefault((re.sub(r"\d+", "#", name), info.text), []).append(name)
@@ -76,7 +76,7 @@ def groups_of(infos: Mapping[str, Info]) -> list[Group]:
     looked = 0
     for names in alike.values():
         files = {file_of(name) for name in names}
-        # Files of several arrays each are recordings side by side, not units of one.
+        # Several files with several arrays each are recordings side by side, not units of one recording.
         apart = len(files) == 1 or all(in_file[file] == 1 for file in files)
         looked += len(names) > 1
         group = _group(names, infos) if len(names) > 1 and apart and looked <= _PATTERNS else None

@@ -1,7 +1,7 @@
 """Spike trains of a mapping: an array per unit, or all spikes with a label each or counts per unit.
 
-What stands along `spike` is put in the order of the spikes, and units in the order of the table
-that lists them.
+Columns along `spike` are sorted as the spikes are, and units are in the order of the table that lists
+them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.views import InMemory, Joined, Taken
 
-#: Keys of a node of spikes that say whose they are, and are no columns.
+#: Keys of a node of spikes that tell the unit of each spike, and are not columns.
 _OWN = (schema.SPIKE_TIMES, "unit", schema.ROW_SIZE, schema.UNIT)
 
 
@@ -131,7 +131,7 @@ def _owners(
 
 
 def _by_label(arrays: Arrays, node: str, labels: np.ndarray, rows: int) -> Owners:
-    """Return units in order of their labels; columns of another length can be only those of ids."""
+    """Return units in the order of their labels; columns must have a row for each, or for each number."""
     ids, sizes = np.unique(labels, return_counts=True)
     order = np.argsort(labels, kind="stable")
     numbered = ids.size == 0 or bool(ids[0] >= 0 and ids[-1] < rows)

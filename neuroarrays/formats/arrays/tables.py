@@ -24,10 +24,10 @@ from neuroarrays.tree.columns import plain_column
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Bytes of a table that is read, characters of a line that is looked at, and bytes that parquet is
-#: believed to make of one.
+#: The most bytes of a table that is read, the most characters of a line, and the most bytes of values
+#: for each byte of a parquet file.
 LARGEST, _LINE, _PACKED = 1 << 30, 1 << 20, 1000
-#: Lines that are looked at to find the header, and rows that it has at most.
+#: Number of lines that are searched for the header, and the most rows of a header.
 _LOOKED, _HEADERS = 64, 8
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}
 
@@ -36,8 +36,8 @@ _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}
 class TableSource(MemberSource):
     """Columns of a text table or parquet file; without a header they are called 0, 1, 2, ...
 
-    Columns with a header of several rows (as DeepLabCut and pandas write) are called by those that
-    tell them apart: ``nose/x``.
+    If the header has several rows, as DeepLabCut and pandas write it, the name of a column is made of
+    the rows in which columns differ: ``nose/x``.
     """
 
     def _scan(self) -> dict[str, Member]:
@@ -92,7 +92,7 @@ class TableSource(MemberSource):
         frame.columns = [str(name) for name in frame.columns]
         numbered = not plain and layout.names[0] == _ROW
         if numbered and np.array_equal(frame[_ROW], np.arange(len(frame))):
-            return frame.drop(columns=_ROW)  # which row it is, and nothing else
+            return frame.drop(columns=_ROW)  # it only counts the rows
         return frame
 
     def _parquet(self, content: io.BytesIO) -> pd.DataFrame:
@@ -127,11 +127,13 @@ class TableLayout:
     Attributes
     ----------
     comments, headers, body : int
-        Lines before the header, rows of the header, and lines before the first row below it.
+        Number of lines before the header, of rows of the header, and of lines before the first row
+        below the header.
     names : list of str
-        Of the columns: from a header of several rows, or a comment before a table without one.
+        Names of the columns, from a header of several rows, or from a comment before a table without
+        a header.
     separator, decimal : str
-        As for pandas.
+        Text between two columns, and the decimal point, as `pandas.read_csv` takes them.
     """
 
     comments: int
@@ -157,7 +159,7 @@ def _layout(content: io.BytesIO) -> TableLayout:
             lines.append(line.rstrip("\r\n"))
             at.append(number)
         line, number = file.readline(_LINE), number + 1
-    file.detach()  # which would close it with the text
+    file.detach()  # otherwise it would be closed together with the wrapper
     separator = _separator(lines)
     rows = [_cells(line, separator) for line in lines]
     commas = (cell for row in rows for cell in row if "," in cell and _is_number(cell, ","))
@@ -241,8 +243,8 @@ def _names(rows: list[list[str]], headers: int, decimal: str) -> tuple[int, list
     if rest and rest[0][0] and not any(rest[0][1:]) and not _is_number(rest[0][0], decimal):
         return headers + 1, [rest[0][0], *joined(levels[1:])]
     if padded[0][0] and padded[0][0] in padded[0][1:]:
-        return headers, names  # the first column is of a group too
-    if grouped:  # the first column says what the levels are, or is one of the columns
+        return headers, names  # the first column belongs to a group too
+    if grouped:  # the first column names the levels, or is a column of its own
         first = [cell for cell in levels[0] if cell]
         return headers, [first[0] if len(first) == 1 else _ROW, *joined(levels[1:])]
     return headers, names

@@ -1,6 +1,6 @@
 """DRIADA files (https://github.com/iabs-neuro/driada): calcium imaging with behaviour, NPZ.
 
-One flat NPZ is one session with one population. Time is the last axis, there is no time vector::
+One flat NPZ is one session with one population. Time is the last axis. There is no array of times::
 
     calcium | activations | neural_data | activity | rates    (neurons, time), in any case
     spikes, asp, reconstructions                              (neurons, time), may be there
@@ -8,11 +8,11 @@ One flat NPZ is one session with one population. Time is the last axis, there is
     any other array                                           (time,) or (components, time)
     any other scalar or text                                  a fact about the session
 
-A pickled ``Experiment`` is read without DRIADA (`experiments`), with what DRIADA made of the values.
-Folders of sessions open too, as the laboratory that DRIADA comes from keeps them (`names`).
+A pickled ``Experiment`` is read without DRIADA (`experiments`), with the values that DRIADA computed.
+Folders of sessions open too, in the layout of the laboratory that DRIADA comes from (`names`).
 
-Values come as they are stored: nothing is clipped, no noise is added, no frame is deleted and no
-feature is refused for NaN, bool or constant values. Spikes that are not there are not there.
+Values are those of the file. Unlike DRIADA, this reader clips nothing, adds no noise, deletes no frame,
+and accepts features with NaN, bool or constant values. If the file has no spikes, the tree has none.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from neuroarrays.lazy.computed import Computed, RegularClock
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, transposed
 
-#: Characters of an attribute, at most.
+#: The most characters of an attribute.
 _LONGEST = 1 << 16
 #: Names of an area's variables and coordinates that a feature may not take.
 _TAKEN = (
@@ -98,7 +98,7 @@ class DriadaReader(Reader):
         Parameters
         ----------
         probe : Probe
-            The file; or the folder of a session, or of several, as the IABS keeps them
+            The file, the folder of one session, or a folder of these, in the layout of the IABS
             (``NAME/Aligned data/NAME syn data.npz``, ``NAME/Exp NAME.pickle``).
         """
         if not probe.is_folder:
@@ -126,23 +126,23 @@ class DriadaReader(Reader):
         Parameters
         ----------
         session : Probe
-            The file.
+            Path of the session's file.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; a session has one area, called "unknown".
+            Which areas the caller wants; a session has one area, called "unknown".
         sampling_rate : float, optional, Hz
-            Frames per second. Without it the file's own is taken; where it says nothing the tree
-            has no time coordinate and says so.
+            Frames per second (default: the rate in the file). If neither is known, the tree has no
+            time coordinate, and a note.
         neural : str, optional
-            The neural matrix, where a file has several of its names.
+            Name of the neural matrix; it is needed if the file has several that could be it.
         time_axis : {-1, 0}
             Axis of the neural matrix that is time.
         features : list of str, optional
-            Features to take; all by default.
+            Names of the features to open (default: all).
         bad_frames : list of int, optional
-            Frames that are not to be trusted: False in ``valid``. They stay in the data. By
-            default those that the file names.
+            Numbers of the frames that are not to be trusted (default: those that the file names).
+            They stay in the data and are False in ``valid``.
         """
         if time_axis not in (-1, 1, 0):
             msg = f"time_axis={time_axis!r}; expected -1 (neurons x time) or 0 (time x neurons)"
@@ -310,7 +310,7 @@ def _attributes(content: Contents) -> dict[str, Any]:
                 TypeError,
                 ValueError,
                 RecursionError,
-            ):  # numbers, cycles or keys without a text
+            ):  # numbers, cycles, or keys that JSON cannot have
                 text = ""
             if 0 < len(text) <= _LONGEST:
                 rest[str(key)] = json.loads(text)
@@ -329,14 +329,14 @@ def _fits(value: int | float | str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of the metadata as JSON can hold it."""
+    """Return a value of the metadata as one that JSON can store."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.size <= 1000 else f"{value.dtype} {value.shape}"
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 
 def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
-    """Return the frames not to be trusted, in order and each once; [] if none are given."""
+    """Return the numbers of frames not to be trusted, sorted and without repeats; [] if there are none."""
     if stated is None:
         return []
     try:

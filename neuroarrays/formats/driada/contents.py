@@ -14,16 +14,16 @@ from neuroarrays.errors import FormatError, NotInTree, shorten
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
 
-#: Names of the neural matrix, in any case; of several in one file none is preferred.
+#: Names of the neural matrix, in lower or upper case. If a file has several, the user must choose.
 ALIASES = ("calcium", "activations", "neural_data", "activity", "rates")
-#: Further matrices of the neurons, in any case, and the name that DRIADA keeps for itself.
+#: Names of further matrices of the neurons, in lower or upper case, and the name that DRIADA reserves.
 COMPANIONS, RESERVED = ("spikes", "asp", "reconstructions"), "sp"
 METADATA, SYNC = "_metadata", "_sync_info"
 #: The mask of frames that DRIADA deleted from the data of a pickled experiment, as a member.
 MASK = "_bad_frames_mask"
-#: Text of the file that becomes an attribute, at most; Hz that no camera has.
+#: The most characters of a text that becomes an attribute; a rate in Hz that no camera reaches.
 _LONGEST, _FASTEST = 1000, 1e9
-#: Values inside an entry of the metadata, at most.
+#: The most values inside an entry of the metadata.
 _STEPS = 200_000
 
 
@@ -34,21 +34,21 @@ class Contents:
     Attributes
     ----------
     neural : str
-        Member with the neural matrix.
+        Name of the member with the neural matrix.
     units, times : int
-        Its size.
+        Number of neurons, and number of frames.
     time_first : bool
-        Whether its first axis is time.
+        Whether the first axis of the neural matrix is time.
     companions : dict of str to str
-        "spikes", "asp", "reconstructions" -> member.
+        Kind of a further matrix ("spikes", "asp", "reconstructions") -> name of its member.
     features : dict of str to bool
-        Members along time; True where time is their first axis.
+        Names of the members along time -> whether time is their first axis.
     attributes : dict
-        Scalars and texts.
+        Scalars and texts of the file.
     metadata : dict
-        What the file says of itself.
+        Metadata of the file: rate, names, metrics.
     not_read : list of str
-        Members that are neither.
+        Names of the members that are none of these.
     """
 
     neural: str
@@ -82,14 +82,14 @@ def contents(
     time_axis : {-1, 0}
         Axis of the neural matrix that is time; DRIADA's is the last.
     wanted : list of str, optional
-        Features to take; the others are left out.
+        Names of the features to take; the others are left out.
     neural : str, optional
-        The neural matrix.
+        Name of the neural matrix.
 
     Raises
     ------
     FormatError
-        If there is no neural matrix, more than one, or lengths differ.
+        If there is no neural matrix or more than one, or if lengths differ.
     """
     members = source.members()
     content = _matrix(source, members, time_axis, neural)

@@ -15,12 +15,12 @@ from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.driada.contents import MASK, METADATA, neural_member
 
-#: Bytes at the beginning of a pickle that its class is named in.
+#: The first bytes of a pickle, in which its class must be named.
 _HEAD = 256
-#: DRIADA's builder of experiments. A pickle of ours names it with its arguments; DRIADA calls it
-#: when it loads the file, and nothing does here.
+#: DRIADA's function that builds an experiment. A pickle written by `neuroarrays` names it with its
+#: arguments. DRIADA calls it when it loads the file; this reader only reads the arguments.
 BUILDER = Global("driada.experiment.exp_build", "load_exp_from_aligned_data")
-#: Places of its arguments.
+#: Positions of the arguments of the builder.
 _PARAMS, _DATA, _TYPES, _BAD, _STATIC = 1, 2, 4, 5, 6
 
 
@@ -37,7 +37,7 @@ def experiment_source(probe: Probe) -> ExperimentSource:
     Raises
     ------
     FormatError
-        If it is damaged, or no experiment.
+        If it is damaged, or not an experiment.
     """
     source = ExperimentSource(probe.location, probe.stamp)
     source.members()
@@ -84,8 +84,8 @@ class ExperimentSource(MemberSource):
     def feature_types(self) -> dict[str, dict[str, Any]]:
         """Return the types of features that DRIADA detected.
 
-        Without the period of an angle: DRIADA takes random walks for angles, and what has a period
-        is one to the whole library.
+        The period of an angle is left out, because DRIADA also detects random walks as angles, and this
+        library treats every signal with a period as an angle.
         """
         member = self.members()[METADATA]
         assert isinstance(member, Facts)
@@ -100,7 +100,7 @@ class ExperimentSource(MemberSource):
         Raises
         ------
         FormatError
-            If the mask leaves another number of frames than there is.
+            If the mask keeps another number of frames than the data have.
         """
         if MASK not in self.members():
             return None

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from neuroarrays.files.probe import Probe
 from neuroarrays.formats.sessions import Sessions, find
 
-#: Tracks whose names follow a rule of their own; any other is ``{track}_{animal}_{session}``.
+#: Tracks with their own form of names; all others are ``{track}_{animal}_{session}``.
 _PATTERNS = {
     "HT": ("{animal}_HT{session}", re.compile(r"(?P<animal>[^_]+)_HT(?P<session>[^_]+)")),
     "RT": ("RT_{animal}_{session}D", re.compile(r"RT_(?P<animal>[^_]+)_(?P<session>[^_]+)D")),
@@ -16,7 +16,7 @@ _PATTERNS = {
 }
 _OTHER = re.compile(r"(?P<track>[^_]+)_(?P<animal>[^_]+)_(?P<session>[^_]+)")
 _SUFFIX = re.compile(r"( syn data)?$")
-#: Where a session's files lie in its folder.
+#: Paths of the files of a session in its folder.
 _PLACES = {"data": "Aligned data/{name} syn data.npz", "experiment": "Exp {name}.pickle"}
 
 
@@ -26,12 +26,13 @@ def iabs_name(track: str, animal: str, session: str) -> str:
     Parameters
     ----------
     track, animal, session : str
-        "HT", "RT", "FS", "FcOY", "STFP", ... ; the animal; the session.
+        Name of the track ("HT", "RT", "FS", "FcOY", "STFP", ...), of the animal ("A5") and of the
+        session ("3").
 
     Returns
     -------
     str
-        As the laboratory writes it.
+        The name as the laboratory writes it.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def session_of(path: str) -> str:
 def session_files(probe: Probe) -> Sessions:
     """Return the file of each session in a folder, or of the folder itself, by name.
 
-    The arrays, or, where these are not there, what DRIADA made of them.
+    The file is the one with the arrays, or else the experiment that DRIADA made from them.
     """
     inside = find(probe, holds, _is_meant, called=lambda folder: folder.name)
     files = {

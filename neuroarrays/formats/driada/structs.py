@@ -14,7 +14,7 @@ from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Info
 
-#: The struct, and the fields of it that hold fields of their own.
+#: Name of the struct, and its fields that are structs themselves.
 STRUCT, INNER = "data/", ("behavior/", "info/")
 
 

@@ -11,11 +11,11 @@ github.com/sensorium-competition/experanto. In a session's folder::
             spikes.mem | spikes.npy   (spike,) Unix times, unit after unit
     <other>/meta.yml          modality: time_interval; labels: {name: file.npy (n, 2)}
 
-A session may also be one tar of such a folder (as OmniMouse comes): it is read in place, never unpacked.
+A session may also be one tar of such a folder, as in OmniMouse; it is read without unpacking.
 
-Unix times in float64 are 0.2 µs apart, and a question for the time of a sample can hit the one before:
-here all times are seconds since the session's first sample, computed from the rate. Signals stay in the
-file, memory-mapped where they are read. Nothing is written into the folder.
+Unix times in float64 are 0.2 µs apart, so a search for the time of a sample can find the sample before
+it. In the tree all times are seconds since the first sample of the session, computed from the rate.
+Signals stay in the file and are memory-mapped when they are read. Nothing is written into the folder.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class ExperantoReader(Reader):
     def open_session(self, session: Probe, name: str, request: Request) -> dict[str, xr.Dataset]:
         """Open a folder as a session of a recording tree.
 
-        Files do not say areas: it is "unknown", and where there are spikes of several folders the
-        folder of each. With ``skip_damaged=True`` modalities that cannot be read are left out, and
-        the session's ``notes`` say so.
+        The files state no areas. The area is called "unknown"; if several folders have spikes, each
+        is an area with the name of the folder. With ``skip_damaged=True`` modalities that cannot be
+        read are left out, and the session's ``notes`` name them.
         """
         return Session(session, name, request).groups()

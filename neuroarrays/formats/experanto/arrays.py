@@ -25,18 +25,19 @@ def _since(times: np.ndarray, start: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Screen:
-    """`(flip, channel, y, x)`: what was on the screen from each flip on.
+    """What was on the screen from each flip on, (flip, channel, y, x), in grey levels as stored.
 
     Attributes
     ----------
     files : FolderStore
-        Of the folder ``screen``.
+        The files of the folder ``screen``.
     firsts : (trial,) int64
-        First flip of each trial.
+        Number of the first flip of each trial.
     names : tuple of str
-        Its file, of frames (y, x) or (y, x, channel), one or several; "" for a blank.
+        Name of the file of each trial, "" for a blank. A file has one or several frames (y, x) or
+        (y, x, channel).
     blanks : (trial, channel) float64
-        What a blank shows, in grey levels as stored; NaN where it is not known.
+        What a blank shows, in grey levels as stored; NaN if it is not known.
     """
 
     files: FolderStore
@@ -64,9 +65,9 @@ class Screen:
         shape = header.shape if len(header.shape) == len(frame) + 1 else (1, *header.shape)
         if shape[1:] != frame or shape[0] == 0 or not np.can_cast(header.dtype, self.dtype):
             raise FormatError(path, "", f"frames of {self.dtype} {frame}", str(header))
-        frames = np.minimum(frames, shape[0] - 1)  # the last one stays until the next trial
+        frames = np.minimum(frames, shape[0] - 1)  # the last frame stays until the next trial
         low, high = int(frames.min()), int(frames.max()) + 1
-        if header.fortran:  # a frame's values lie apart
+        if header.fortran:  # the values of a frame do not lie together
             values = npy.values_in(self.files, name).reshape(shape)[low:high]
         else:
             values = np.empty((high - low, *frame), header.dtype)

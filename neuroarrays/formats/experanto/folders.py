@@ -11,10 +11,11 @@ from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.formats.sessions import Sessions, find
 
-#: The largest text of metadata that is parsed, bytes: where the spikes of 100,000 units begin.
+#: The most bytes of a text of metadata that is parsed; it may list where the spikes of 100,000 units
+#: begin.
 _LARGEST = 4 << 20
 _TRIAL = re.compile(r"\d+")
-#: What lies in the folder of a modality.
+#: Names of files in the folder of a modality.
 _DATA = ("meta.yml", "data.mem", "data.npy", "spikes.mem", "spikes.npy", "timestamps.npy")
 
 
@@ -22,7 +23,7 @@ def is_session(probe: Probe) -> bool:
     """Whether a path is a session's folder or tar, or a folder or tar with one in it."""
     try:
         folder = entered(probe, anyway=True)
-    except FormatError:  # no other reader opens tars: it is ours to say what is wrong
+    except FormatError:  # no other reader opens tars, so this one reports what is wrong
         return True
     return folder.is_folder and any(
         asked(_holds_session, path) for path in (folder, *folder.children)
@@ -142,8 +143,8 @@ def _key(folder: Probe, notes: list[str]) -> str:
 def trials(screen: Probe) -> dict[str, dict[str, Any]]:
     """Return the metadata of the trials of a screen by name, in order.
 
-    From ``meta/<number>.yml``; where there are none, from ``combined_meta.json``, the copy of all of
-    them that experanto leaves.
+    It is read from ``meta/<number>.yml``, or else from ``combined_meta.json``, which experanto makes from
+    these files.
     """
     named = {file.stem: file for file in screen.glob("meta/*.yml")}
     numbers = sorted(filter(_TRIAL.fullmatch, named), key=int)
@@ -155,7 +156,7 @@ def trials(screen: Probe) -> dict[str, dict[str, Any]]:
     combined = file.read_json(16 * _LARGEST)
     if not isinstance(combined, dict) or not all(isinstance(v, dict) for v in combined.values()):
         raise FormatError(
-            file.given, "", "a mapping of trials to mappings", type(combined).__name__
+            file.as_given, "", "a mapping of trials to mappings", type(combined).__name__
         )
     return {str(name): trial for name, trial in combined.items()}
 
@@ -172,14 +173,14 @@ def lost_trials(screen: Probe, trials: Mapping[str, Any]) -> list[str]:
 
 
 def mapping(file: Probe) -> dict[str, Any]:
-    """Read a YAML file with a mapping of plain values; tags make no objects."""
+    """Read a YAML file with a mapping of plain values; its tags create no objects."""
     import yaml
 
     text = file.read_text(_LARGEST)
     try:
         content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FormatError(file.given, "", "YAML", f"{type(error).__name__}: {error}") from error
+        raise FormatError(file.as_given, "", "YAML", f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
-        raise FormatError(file.given, "", "a mapping", type(content).__name__)
+        raise FormatError(file.as_given, "", "a mapping", type(content).__name__)
     return content

@@ -18,7 +18,7 @@ from neuroarrays.files.store import FolderStore
 from neuroarrays.lazy.arrays import LazyArray, file_array
 
 MOTOR = ("motor_x", "motor_y", "motor_z")
-#: Files of meta/ with a value for each signal -> their names here.
+#: Names of files in meta/ with a value for each signal -> names of the labels in the tree.
 _LABELS = {"means": "mean", "stds": "std", "phase_shifts": schema.SHIFT, "unit_ids": schema.UNIT}
 
 
@@ -35,7 +35,7 @@ class Sequence:
 
 def sequence(folder: Probe, meta: dict[str, Any], notes: list[str]) -> Sequence:
     """Read a modality of samples, and check its meta.yml; notes are added for unread files."""
-    path = folder.child("meta.yml").given
+    path = folder.child("meta.yml").as_given
     try:
         rate, start = float(meta["sampling_rate"]), float(meta["start_time"])
         size = int(meta["n_signals"])
@@ -71,7 +71,7 @@ class SpikeModality:
 
 def spikes(folder: Probe, meta: dict[str, Any], notes: list[str]) -> SpikeModality:
     """Read the spikes of a modality of ragged times."""
-    path = folder.child("meta.yml").given
+    path = folder.child("meta.yml").as_given
     try:
         ends = np.array(meta["spike_indices"], np.int64)
         start = float(meta["start_time"])
@@ -98,16 +98,16 @@ def spikes(folder: Probe, meta: dict[str, Any], notes: list[str]) -> SpikeModali
 
 
 def _plain(file: Probe, name: str, shape: tuple[int, ...]) -> LazyArray:
-    """Return the array of a file of numbers without a header."""
+    """Return the array of a file that has numbers and no header."""
     try:
         dtype = np.dtype(name)
     except TypeError as error:
-        raise FormatError(file.given, "", "a dtype in meta.yml", name) from error
+        raise FormatError(file.as_given, "", "a dtype in meta.yml", name) from error
     file.check("file")
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if dtype.kind not in "iuf" or file.size != wanted:
         raise FormatError(
-            file.given,
+            file.as_given,
             "",
             f"{wanted:,} bytes for {shape} of {dtype}, as meta.yml says",
             f"{file.size:,}",
@@ -122,11 +122,11 @@ def _npy(file: Probe, shape_of: Callable[[int], tuple[int, ...]]) -> LazyArray:
     shape = shape_of(header.shape[0] if header.shape else 0)
     if header.shape not in (shape, shape[:1]) or header.dtype.kind not in "iuf":
         raise FormatError(
-            file.given, "", f"numbers of shape {shape}, as meta.yml says", str(header)
+            file.as_given, "", f"numbers of shape {shape}, as meta.yml says", str(header)
         )
     if file.size < len(header.raw) + header.nbytes:
         raise FormatError(
-            file.given,
+            file.as_given,
             "",
             f"{len(header.raw) + header.nbytes:,} bytes",
             f"{file.size:,}: truncated",
@@ -148,14 +148,16 @@ def _labels(folder: Probe, size: int, notes: list[str]) -> dict[str, np.ndarray]
         is_whole = values.dtype.kind in "iuf" and bool((values % 1 == 0).all())  # NaN is not
         if name == "unit_ids" and not (values.size == size and is_whole):
             expected = f"a whole number for each of {size} units"
-            raise FormatError(file.given, "", expected, f"{values.dtype} of shape {values.shape}")
+            raise FormatError(
+                file.as_given, "", expected, f"{values.dtype} of shape {values.shape}"
+            )
         if values.shape == (size, 3) and name == "cell_motor_coordinates":
             labels |= dict(zip(MOTOR, values.T.copy(), strict=True))
         elif values.size == size and values.ndim in (1, 2) and values.dtype.kind in "iufbU":
             labels[_LABELS.get(name, name)] = values.reshape(size)
         elif name == "phase_shifts":
             raise FormatError(
-                file.given, "", f"a shift for each of {size} signals", f"{values.shape}"
+                file.as_given, "", f"a shift for each of {size} signals", f"{values.shape}"
             )
         else:
             other = f"{values.dtype} of shape {values.shape} for {size} signals"

@@ -51,7 +51,7 @@ class Session:
             with self._sparing(modality):
                 starts += self._modality(modality, why)
         self.start = min(starts, default=0.0)
-        #: Area -> its modality of spikes. Files tell no area: several are told apart by folder.
+        #: Area -> its modality of spikes. Files state no areas, so several modalities are named after folders.
         self.areas: dict[str, SpikeModality | None] = {
             schema.node_name(stream.name) if len(self.trains) > 1 else schema.UNKNOWN_AREA: stream
             for stream in self.trains
@@ -69,7 +69,7 @@ class Session:
         if why:
             if folders.holds_data(inside):
                 raise FormatError(
-                    inside.given,
+                    inside.as_given,
                     "",
                     "a meta.yml that states its modality",
                     why,
@@ -146,13 +146,13 @@ class Session:
             firsts = np.array([int(meta["first_frame_idx"]) for meta in metas], np.int64)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                folder.child("meta").given, "", "first_frame_idx of each trial", repr(error)
+                folder.child("meta").as_given, "", "first_frame_idx of each trial", repr(error)
             ) from error
         if (np.diff(firsts) <= 0).any() or (
             firsts.size and not 0 <= firsts[0] <= firsts[-1] < flips.size
         ):
             raise FormatError(
-                folder.child("meta").given,
+                folder.child("meta").as_given,
                 "",
                 f"first frames in order, below {flips.size}",
                 "others",
@@ -208,14 +208,14 @@ class Session:
             )
         except (TypeError, ValueError) as error:
             raise FormatError(
-                folder.child("meta").given,
+                folder.child("meta").as_given,
                 "",
                 f"an interleave_value, or {channels} of them",
                 str(error),
             ) from error
         grey = blanks[~pictured]
         if dtype.kind != "f" and (firsts[0] > 0 or not _fits(grey, dtype)):
-            dtype = np.dtype(np.float32)  # a blank that is not known is NaN
+            dtype = np.dtype(np.float32)  # NaN stands for an unknown blank
         shape = (flips, channels, int(size[0]), int(size[1]))
         return Movie(Screen(files, firsts, named, blanks, shape, dtype))
 
@@ -225,13 +225,13 @@ class Session:
         for label, name in dict(meta.get("labels") or {}).items():
             if not _is_name(name):
                 raise FormatError(
-                    folder.child("meta.yml").given, "", "names of files beside it", repr(name)
+                    folder.child("meta.yml").as_given, "", "names of files beside it", repr(name)
                 )
             spans = npy.values_in(FolderStore(folder.location, ()), name)
             spans = spans.reshape(0, 2) if spans.size == 0 else spans
             if spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iuf":
                 raise FormatError(
-                    folder.child(name).given,
+                    folder.child(name).as_given,
                     "",
                     "starts and stops, numbers (n, 2)",
                     f"{spans.dtype} {spans.shape}",
@@ -252,7 +252,7 @@ def _flips(screen: Probe) -> np.ndarray:
     """Return the Unix times of the flips."""
     times = npy.values_in(FolderStore(screen.location, ()), "timestamps.npy")
     if times.ndim != 1 or times.dtype.kind != "f":
-        path = screen.child("timestamps.npy").given
+        path = screen.child("timestamps.npy").as_given
         raise FormatError(path, "", "times (flip,)", f"{times.dtype} {times.shape}")
     return np.asarray(times, np.float64)
 

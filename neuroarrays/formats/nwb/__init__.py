@@ -1,13 +1,13 @@
 """Neurodata Without Borders 2 (NWB), HDF5 or Zarr: any file, as a recording tree.
 
-nwb.org; files on dandiarchive.org and in many labs. In a file::
+See nwb.org. Files are on dandiarchive.org and in many labs. In a file::
 
     /units               ragged spike_times + spike_times_index, a column per property
     /intervals/<table>   start_time, stop_time and parameters, a row per presentation
     /acquisition, /processing/<module>, /stimulus/presentation   time series, in containers or not
     /general             subject, electrodes (location = area), imaging planes
 
-Opened by path and shape (`decode`), assembled here.
+`decode` finds the objects of a file by path and shape; `nodes` makes the tree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NWBReader(Reader):
     by_file = True
 
     def recognise(self, probe: Probe) -> bool:
-        """Whether a path is an NWB file without a reader of its own, or has or lists only such files."""
+        """Whether a path is NWB that no special reader opens, or a folder or list of only such files."""
         return recognised(probe, looks_like_nwb, _is_meant) and not dialects.recognise_allen(probe)
 
     def list_sessions(self, probe: Probe) -> Sessions:
@@ -48,17 +48,21 @@ class NWBReader(Reader):
 
         Parameters
         ----------
-        session, name, request
-            The file, its name, what is asked for.
+        session : Probe
+            Path of the session's file.
+        name : str
+            Name of the session.
+        request : Request
+            Which areas the caller wants.
         units : str, optional
-            The table of units to build, by name or path, where a file has several; all when not given.
+            Name or path of the table of units to open, if the file has several (default: all).
         """
         file = session.source
         return session_groups(Account(file), decode.check_version(file), request.area, units)
 
 
 def _is_meant(probe: Probe) -> bool:
-    """Whether the name says that a file is NWB."""
+    """Whether the name of a file tells that it is NWB."""
     return probe.name.endswith((".nwb", ".nwb.zarr", ".nwb.h5"))
 
 

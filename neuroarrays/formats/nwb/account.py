@@ -21,7 +21,7 @@ _METADATA = ("general", "specifications")
 _IS_METADATA = "metadata"
 #: The deepest level of groups that is searched, because HDF5 walks each path from its root.
 _DEEPEST = 24
-#: Groups that only contain objects, and are none themselves.
+#: Types of groups that only contain other objects.
 _CONTAINERS = (
     "acquisition",
     "analysis",
@@ -34,9 +34,9 @@ _CONTAINERS = (
     "stimulus/presentation",
     "stimulus/templates",
 )
-#: Errors of the machine (too many open files, no memory), which are no fault of an object.
+#: Errors of the machine (too many open files, no memory), which are not caused by an object.
 _MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-#: Kinds of errors that are never the fault of one object.
+#: Kinds of errors that are never caused by one object.
 _FATAL = (MemoryError, MissingPath, MissingDependency)
 
 
@@ -46,7 +46,7 @@ class Account:
     Parameters
     ----------
     source : Source
-        The file.
+        The source of the file.
     """
 
     def __init__(self, source: Source):

@@ -1,6 +1,6 @@
 """Columns of NWB's dynamic tables: plain, ragged and enumerated ones, and references to other rows.
 
-What a dataset is, its type says (`neurodata_type`); where a file has no types, its name and shape.
+The type of a dataset (`neurodata_type`) tells what it is; in a file without types, its name and shape do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.lazy.arrays import FileArray, file_array
 from neuroarrays.tree.observed import OF_UNITS
 
-#: Whole numbers beyond this have no float64 of their own.
+#: The largest whole number up to which float64 holds all whole numbers exactly.
 _EXACT = 1 << 53
 
 
@@ -31,11 +31,11 @@ class Table:
     Attributes
     ----------
     names : tuple of str
-        Its columns, without `id`, indexes and elements.
+        Names of its columns, without `id`, indexes and elements.
     indexes : dict of str to list of str
-        Of a ragged column, the paths of its indexes, the innermost first.
+        Name of a ragged column -> the paths of its indexes, the innermost first.
     elements : dict of str to str
-        Of an enumerated column, the path of its labels.
+        Name of an enumerated column -> the path of its labels.
     """
 
     path: str
@@ -110,14 +110,14 @@ def read_ids(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the identifiers of rows, (size,) int64, or row numbers if the file has no usable ones.
 
-    Of more identifiers than rows the first count if `cut`.
+    If there are more identifiers than rows, `cut` tells whether to use the first ones.
 
     Returns
     -------
     (size,) int64
         Identifiers.
     dict
-        `id`, where the file's own are text: {"id": (size,) object}.
+        The identifiers of the file if they are text: {"id": (size,) object}; else empty.
     """
     account.source.check_rows(path, size)
     numbers = np.arange(size, dtype=np.int64)
@@ -216,7 +216,7 @@ def read_column(
     source, path = account.source, f"{table.path}/{name}"
     info = source.info(path)
     if info is None and source.names(path):
-        return None  # a group in a table: met at the end
+        return None  # a group in a table; the walk over the file finds it at the end
     if info is None and source.link(path) is None:
         return None
     if reason := unreadable(info):

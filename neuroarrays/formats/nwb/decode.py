@@ -1,9 +1,9 @@
 """Find the series, clocks and tables of an NWB 2 file in one walk over the file.
 
-Found by shape and attribute; a neurodata type decides where the file has one that is known, so
-that index dtypes, kinds of links, extensions and missing columns do not matter. No xarray here.
+Objects are recognised by a known neurodata type, or else by their shape and attributes. So dtypes of
+indexes, kinds of links, extensions and missing columns do not matter. This module does not use xarray.
 
-Source: the NWB schema 2.x (nwb-schema.readthedocs.io) and files of many labs, which differ.
+Source: the NWB schema 2.x (nwb-schema.readthedocs.io), and files of many labs, which differ from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neuroarrays.formats.nwb import tables
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.series import Series, read_series
 
-#: Where time series and tables may stand.
+#: Groups that may have time series and tables.
 ROOTS = (
     "units",
     "intervals",
@@ -33,7 +33,7 @@ ROOTS = (
 )
 _MAX_DEPTH = 12
 
-#: Names of containers and series that have a standard node: pattern, node.
+#: Pattern of the name of a container or series -> its standard node.
 STANDARD_NODES = (
     (re.compile(r"(^|/)running(_speed)?(/running)?(/(running_)?speed)?$", re.I), "running"),
     (re.compile(r"(^|/)(eye|pupil)_?tracking(/|$)|(^|/)pupil[^/]*$", re.I), "pupil"),
@@ -83,7 +83,7 @@ def check_version(source: Source) -> str:
 def find(account: Account) -> tuple[list[Series], dict[str, str]]:
     """Find all series, and all tables with their kind, in one walk over the file.
 
-    A link to something in the file is passed over: what it leads to is met at its own place.
+    Links within the file are passed over, because their targets are found at their own paths.
     """
     series: list[Series] = []
     kinds: dict[str, str] = {}
@@ -133,7 +133,9 @@ def same_clock(source: Source, a: Series, b: Series) -> bool:
         if not np.array_equal(source.read(a.clock, (ends,)), source.read(b.clock, (ends,))):
             return False
         return np.array_equal(source.read(a.clock), source.read(b.clock))
-    except FormatError:  # one that cannot be read is no other's; said when it is asked for
+    except (
+        FormatError
+    ):  # a clock that cannot be read equals no other; reading its node raises the error
         return False
 
 
@@ -162,7 +164,7 @@ def _node_of(series: Series) -> str:
     location = "/".join(series.path.split("/")[1:])
     if series.is_event:
         return f"events/{clean(series.name)}"
-    if series.is_keypoint:  # whatever the body part is called, "pupil" too
+    if series.is_keypoint:  # whatever the name of the body part is, also "pupil"
         return _own(series.path.split("/")[-2])
     for pattern, node in STANDARD_NODES:
         if pattern.search(location) and (node != "running" or series.unit in ("cm/s", "m/s")):

@@ -21,8 +21,8 @@ _ELECTRODES = "general/extracellular_ephys/electrodes"
 def is_allen_session(source: Source) -> bool:
     """Whether an NWB file is an Allen Neuropixels session, of any year.
 
-    All have units placed by `peak_channel_id`; besides, the session type of Visual Coding, tables
-    named ``<stimulus>_presentations``, or the hand-made structure labels of files before June 2020.
+    In all of them `peak_channel_id` tells where units are. They also have the session type of Visual
+    Coding, tables named ``<stimulus>_presentations``, or the structure labels of files before June 2020.
     """
     if source.info("units/peak_channel_id") is None or was_written(source):
         return False
@@ -48,9 +48,9 @@ def looks_allen(probe: Probe) -> bool:
 def find_allen(probe: Probe) -> Sessions:
     """Find the Allen sessions at a path by the names of their files, with notes about other files.
 
-    In a folder other files (the LFP of each probe) may lie beside them; a list holds nothing else.
-    Where none lies in a folder itself, those in its folders ``session_<id>`` (AllenSDK's cache) or
-    ``sub-<id>`` (DANDI) count.
+    A folder may have other files beside them (the LFP of each probe); a list may not. If a folder has
+    no session itself, its folders ``session_<id>`` (AllenSDK's cache) and ``sub-<id>`` (DANDI) are
+    searched.
     """
     sessions = find(probe, looks_allen, _is_meant, _is_nwb)
     if sessions.good or probe.is_list or not probe.is_folder:

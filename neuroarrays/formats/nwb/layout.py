@@ -7,8 +7,8 @@ which variable, attributes, and a few values.
 
 from __future__ import annotations
 
-#: Path of the text in the file.
-TOLD = "scratch/neuroarrays"
+#: Path of the description in the file.
+DESCRIPTION_PATH = "scratch/neuroarrays"
 VERSION = 1
 #: Its parts: attributes of the session, its nodes, all datasets that were written, parts left out.
 ATTRS, NODES, DATASETS, LEFT_OUT = "attrs", "nodes", "datasets", "left_out"

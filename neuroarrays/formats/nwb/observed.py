@@ -20,7 +20,7 @@ from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import OF_UNITS, add_observed
 
 _OF_UNITS, _EPOCHS = "units/obs_intervals", "intervals/epochs"
-#: Values of `obs_intervals` up to which they are read; recordings have thousands.
+#: The most values of `obs_intervals` that are read; recordings have thousands.
 _MOST = 1 << 22
 
 
@@ -45,7 +45,7 @@ def stretches_of_units(source: Source, n_units: int) -> np.ndarray:
     Raises
     ------
     FormatError, ValueError
-        If they make no sense, or there are more than are read.
+        If they are not valid intervals, or too many to read.
     """
     info = source.info(_OF_UNITS)
     if info is None or info.shape[1:] != (2,) or info.dtype.kind not in "iuf":
@@ -73,7 +73,9 @@ def stretches_of_units(source: Source, n_units: int) -> np.ndarray:
     unit = np.repeat(np.arange(n_units), sizes)
     rows[unit, np.arange(unit.size) - np.repeat(starts, sizes)] = values
     whole[:, 1] = np.nextafter(whole[:, 1], -np.inf)
-    rows[sizes == 0, : len(whole)] = whole  # of these it says nothing: when any was recorded
+    rows[sizes == 0, : len(whole)] = (
+        whole  # no interval of these is stated, so take the time in which any unit was recorded
+    )
     return rows
 
 
@@ -87,13 +89,17 @@ def with_observed(
 
     Parameters
     ----------
-    source, groups, series
-        The file, its nodes by path below the session, and all series that it has.
+    source : Source
+        The source of the file.
+    groups : dict of str to Dataset
+        Its nodes by path below the session.
+    series : list of Series
+        All series of the file.
     tables : sequence of str
-        All tables of units.
+        Paths of all tables of units.
     """
     more = []
-    for signal in series:  # of areas that were not asked for, too
+    for signal in series:  # also of areas that the caller does not want
         if signal.is_units:
             clock: LazyArray = (
                 RegularClock(*signal.clock, signal.size)

@@ -1,7 +1,7 @@
 """Pictures that a file stores one by one, in containers `Images` of NWB, as frames of a stimulus.
 
-A container has a dataset for each picture, (y, x) or (y, x, colour), and may say in which order they
-count (`order_of_images`); an `IndexSeries` says which was shown when.
+A container has a dataset for each picture, (y, x) or (y, x, colour), and may state their order
+(`order_of_images`). An `IndexSeries` tells which picture was shown when.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neuroarrays.lazy.computed import Movie
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Stacked, Taken
 
-#: Where containers of pictures stand, and the dataset with the order of the pictures.
+#: Groups that may have containers of pictures, and the dataset with the order of the pictures.
 _ROOTS = ("stimulus/templates", "stimulus/presentation")
 _ORDER = "order_of_images"
 #: Name of the variable, and of the label along `frame` with the name of each picture.
@@ -67,12 +67,12 @@ def _node(account: Account, path: str) -> xr.Dataset:
 
 
 def _picture(source: Source, path: str) -> LazyArray:
-    """Return one picture, (y, x) or (y, x, colour), of the file or of one that it names.
+    """Return one picture, (y, x) or (y, x, colour), from the file or from a file that it names.
 
     Raises
     ------
     FormatError
-        If that file cannot be read.
+        If the named file cannot be read.
     """
     if not source.known(path).text:
         return file_array(source, path)

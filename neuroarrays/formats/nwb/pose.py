@@ -89,7 +89,7 @@ def pose_node(account: Account, members: list[Series]) -> xr.Dataset:
 
 
 def _confidence(account: Account, member: Series) -> LazyArray | None:
-    """Return the confidence of the tracker in a keypoint, (time,), or None if the file has none."""
+    """Return the confidence in a keypoint, (time,) from 0 to 1, or None if the file has none."""
     path = f"{member.path}/{schema.CONFIDENCE}"
     info = account.source.info(path)
     if info is None:

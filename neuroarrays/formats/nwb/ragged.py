@@ -18,7 +18,7 @@ def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np
     Raises
     ------
     FormatError
-        If the index is no list of numbers, decreases or points past the column's end.
+        If the index is not a list of numbers, decreases, or points past the end of the column.
     """
     index = index or f"{column}_index"
     info, values = source.info(index), source.info(column)
@@ -26,8 +26,8 @@ def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np
         problem = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
         raise FormatError(source.path, f"/{index}", "a list of row ends", problem)
     stored = source.read(index)
-    with np.errstate(invalid="ignore"):  # NaN becomes a number that differs from it
-        ends = stored.astype(np.int64)  # widened: uint8 would wrap
+    with np.errstate(invalid="ignore"):  # NaN becomes another number, so the comparison fails
+        ends = stored.astype(np.int64)  # int64, because a difference of uint8 would wrap around
     starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
     size = values.shape[0] if values.shape else 0
     if ends.size and ((ends < starts).any() or ends[-1] > size or (ends != stored).any()):
@@ -48,7 +48,7 @@ def bounds_of_rows(
     Raises
     ------
     FormatError
-        As `bounds`, and if the index has another number of rows.
+        If `bounds` raises it, or the index has another number of rows.
     """
     source = account.source
     starts, ends = bounds(source, column, index)

@@ -13,7 +13,7 @@ from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.formats.nwb.units import ELECTRODES, area_name
 
-#: Values of a column for each row, up to which each is a label.
+#: A column with at most so many values for each row gives a label for each value.
 _LABELS = 16
 
 
@@ -22,7 +22,8 @@ def rows_of(
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
     """Return identifiers and labels of the rows of a table that the columns of `data` belong to.
 
-    `regions` are the datasets of row numbers; plain numbers where these cannot be, with a remark.
+    `regions` are the datasets of row numbers. If these are not valid, columns are numbered from 0, and a
+    remark is added.
     """
     source, first = account.source, regions[0]
     numbers = np.arange(n_columns, dtype=np.int64)
@@ -87,7 +88,7 @@ def channels(
 def _labels(name: str, column: xr.Variable) -> list[tuple[str, xr.Variable]]:
     """Return a column as labels of units; a column with several values per unit gives several labels.
 
-    The two of suite2p's `iscell` are whether it is a cell, and how probable that is.
+    The two values of suite2p's `iscell` tell whether it is a cell, and how probable that is.
     """
     if column.ndim != 2 or column.shape[1] > _LABELS:
         return [(name, column)]

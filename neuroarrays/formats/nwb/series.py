@@ -20,8 +20,8 @@ from neuroarrays.lazy.arrays import LazyArray
 
 #: Small datasets beside the values of a series become attributes, up to this many values.
 _SMALL = 32
-#: Point events: nothing is sampled between them. A container or series of such a name, or a group
-#: with timestamps and no data.
+#: Names of containers and series with point events, between which nothing is sampled. A group with
+#: timestamps and no data is one too.
 _EVENTS = re.compile(r"lick|reward|event|annotation|(^|[/_ ])(ttl|tag)s?([/_ ]|$)", re.I)
 _EVENT_TYPES = {
     "AnnotationSeries",
@@ -31,7 +31,7 @@ _EVENT_TYPES = {
     "TTLs",
     "BehavioralEvents",
 }
-#: A full turn of an angle in its unit: interpolation takes the shorter arc.
+#: Unit of an angle -> a full turn; interpolation takes the shorter arc.
 _FULL_TURN = {
     "rad": 2 * np.pi,
     "radian": 2 * np.pi,
@@ -44,9 +44,9 @@ _FULL_TURN = {
 #: Names of directions, and of angles that go on after a full turn.
 _DIRECTION = re.compile(r"direction|heading|azimuth|yaw", re.I)
 _UNWRAPPED = re.compile(r"wheel|unwrapped|cumulative", re.I)
-#: Where pictures stand that an `IndexSeries` counts.
+#: Group of the pictures that an `IndexSeries` counts.
 _SHOWN = "stimulus/templates/"
-#: Datasets of a series that are read for what they are.
+#: Datasets of a series whose meaning is known; others are further values or attributes.
 _KNOWN = {"data", "timestamps", "starting_time", "rois", "electrodes", "channel_conversion"}
 
 
@@ -54,10 +54,10 @@ _KNOWN = {"data", "timestamps", "starting_time", "rois", "electrodes", "channel_
 class Series:
     """A TimeSeries with its values, its clock and the attributes of its columns.
 
-    `clock` is the name of a timestamps array, or (start, rate). `transposed` says that time is
-    the last axis of the stored values; `is_row`, that they are one row of all samples. `factors`
-    are what each column is multiplied with, `labels` what codes mean, `frames`
-    values that lie in files of their own.
+    `clock` is the path of the time stamps, or (start in s, rate in Hz). `transposed` tells whether time
+    is the last axis of the stored values, and `is_row` whether these are one row with all samples.
+    Column i is multiplied by `factors[i]`, and code i means `labels[i]`. `frames` are the values if they
+    are in other files.
     """
 
     path: str
@@ -223,7 +223,7 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
         account.take(f"{path}/timestamps")
         return f"{path}/timestamps"
     info = source.info(where)
-    if path.startswith("stimulus/templates/"):  # pictures to show: of their own they have no clock
+    if path.startswith("stimulus/templates/"):  # pictures to show have no clock of their own
         account.take(where)
         return 0.0, _number(source.attr(where, "rate")) or 0.0
     if info is None:
@@ -365,7 +365,7 @@ def _series_attrs(
     for name in ("indexed_timeseries", "indexed_images"):
         if name in names and (target := source.link(f"{path}/{name}")):
             facts[name] = target
-            if target.strip("/").startswith(_SHOWN):  # where the pictures are in the tree
+            if target.strip("/").startswith(_SHOWN):  # the node of the pictures in the tree
                 facts["frames_of"] = (
                     f"{schema.STIMULUS}/{schema.node_name(target.rpartition('/')[2])}"
                 )

@@ -80,7 +80,7 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
         if series.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
             attrs["units"], to_cm = "cm/s", 100.0
         elif name == "speed" and series.unit != "cm/s":
-            name = "speed_signal"  # the tree's `speed` is running speed, cm/s
+            name = "speed_signal"  # in a tree `speed` means running speed in cm/s
         if series.period is not None:
             attrs["period"] = series.period
         array = values_of(source, series, to_cm)
@@ -210,7 +210,7 @@ def _identifiers(ids: np.ndarray, table: str) -> xr.Variable:
 def _rois(
     account: Account, members: list[Series], table: str, n_rois: int
 ) -> tuple[np.ndarray, dict[str, xr.Variable]]:
-    """Return identifiers and columns of the ROIs of series; row numbers if the ROIs are unknown."""
+    """Return identifiers and columns of the ROIs of series; numbers from 0 if the ROIs are not known."""
     account.source.check_rows(members[0].rois or "", n_rois)
     if not all(member.rois for member in members):
         return np.arange(n_rois, dtype=np.int64), {}

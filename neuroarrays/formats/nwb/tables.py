@@ -59,7 +59,7 @@ def _size(account: Account, path: str) -> int:
     Raises
     ------
     FormatError
-        If these are no list of numbers.
+        If the times are not a list of numbers.
     """
     info = account.source.info(path)
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
@@ -127,7 +127,7 @@ def events_by_column(account: Account, path: str, names: list[str]) -> dict[str,
 
 
 def _other(name: str) -> str:
-    """Return the name of a column, changed if it is that of the times of events."""
+    """Return the name of a column, changed if the times of events have the same name."""
     return "event_time_column" if name == schema.EVENT_TIME else name
 
 
@@ -160,7 +160,7 @@ def labels_of_rows(
 def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     """Return the events of a table with a row per kind and ragged times, in order of time.
 
-    Columns of the table are repeated for each event of the kind; `kind` is the row.
+    Columns of the table are repeated for each event of a kind; `kind` is the number of its row.
     """
     source, times = account.source, f"{path}/event_times"
     table = columns.read_table(account, path)

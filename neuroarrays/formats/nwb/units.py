@@ -22,13 +22,13 @@ from neuroarrays.lazy.views import Segments
 
 UNITS = "units"
 ELECTRODES = "general/extracellular_ephys/electrodes"
-#: Unit columns that name the area, tried after the electrodes.
+#: Columns of the unit table that name the area; they are tried after the electrodes.
 _AREA_COLUMNS = ("location", "brain_area", "area", "brain_region", "structure_acronym")
 _NO_AREA = {"", "none", "n/a", "na", "nan", "unknown", "unspecified", "null"}
 _REGION_KEY = re.compile(r"(?:brain_region|region|brain_area|area)\s*:\s*([^;,]+)", re.I)
-#: Where electrodes are: in the brain, and on the probe.
+#: Columns with the positions of electrodes in the brain and on the probe.
 _AXES = ("x", "y", "z", "rel_x", "rel_y", "rel_z")
-#: Children of a session that are no areas: an area called so gets another name.
+#: Children of a session that are not areas; an area with such a name gets another one.
 _RESERVED = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
 
 
@@ -44,16 +44,18 @@ def unit_nodes(
 
     Parameters
     ----------
-    account, wanted
-        The file, and which areas to build.
+    account : Account
+        The record of the file.
+    wanted : callable
+        Function from the name of an area to whether the caller wants it.
     labels : (unit,) object, optional
-        Area of each row of the unit table; found in the file when not given.
+        Area of each row of the unit table (default: found in the file).
     order : (n,) int64, optional
-        Rows to keep, in their order in the tree; all of them, as in the file, when not given.
+        Rows to keep, in the order of the tree (default: all, in the order of the file).
     more : dict of (unit_id,) variables, optional
         Further columns of the unit table.
     path : str
-        The unit table.
+        Path of the unit table.
     """
     table = columns.read_table(account, path)
     if "spike_times" not in table.names or "spike_times" not in table.indexes:
@@ -105,7 +107,7 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     FormatError
-        If the times are no list of numbers, or the index cannot be theirs.
+        If the times are not a list of numbers, or the index does not belong to them.
     """
     source, path = account.source, table.path
     info = source.info(f"{path}/spike_times")

@@ -15,7 +15,7 @@ from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import Elementwise, RegularClock
 from neuroarrays.lazy.views import InMemory, Taken, transposed
 
-#: What files say in the place of a unit that they do not know.
+#: Texts that files have as the unit if the unit is not known.
 _NO_UNIT = ("various", "unknown", "n/a", "n.a.", "none")
 
 

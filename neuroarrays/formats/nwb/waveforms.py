@@ -1,7 +1,8 @@
 """Columns of units in NWB with values of each spike, ragged once or twice: waveforms, amplitudes.
 
-Waveforms are ragged twice: an index says which rows are of one spike, a row per electrode of its unit,
-and an index of that index which spikes are of one unit. In the tree they are (spike, electrode, sample).
+Waveforms are ragged twice. A first index tells which rows belong to one spike, a row for each electrode
+of its unit. A second index, of the first one, tells which spikes belong to one unit. In the tree waveforms
+are (spike, electrode, sample).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.lazy.arrays import LazyArray, data_of, file_array
 from neuroarrays.lazy.views import Blocks, Taken, sliced
 
-#: Columns of units by the NWB schema, and what the axes after the first are. Waveforms come before the
-#: electrodes of a unit: if these are of another number, they have an axis of their own.
+#: Column of units in the NWB schema -> its dimensions after the first. Waveforms come before the
+#: electrodes of a unit; if these differ in number, they get another dimension.
 WAVEFORMS = "waveforms"
 ELECTRODE, SAMPLE = "waveform_electrode", "waveform_sample"
 COLUMNS = {
@@ -31,7 +32,7 @@ COLUMNS = {
 }
 #: When each sample of a waveform was, s: from the spike, or from its first sample.
 SAMPLE_TIME = "waveform_time"
-#: A waveform of more samples gets no times: a file may declare any size.
+#: A waveform with more samples gets no times, because a damaged file may declare any size.
 _MOST_SAMPLES = 1_000_000
 
 
@@ -42,23 +43,27 @@ def of_spikes(
 
     Parameters
     ----------
-    account, table, name
-        The file, the table of units, the column.
+    account : Account
+        The record of the file.
+    table : Table
+        The table of units.
+    name : str
+        Name of the column.
     ends : (unit,) int64
         One past the last spike of each unit.
 
     Returns
     -------
     (spike, ...) LazyArray
-        In the order of the file and the unit that it states. Of a column ragged twice (spike, value,
-        ...): NaN where a spike has fewer values than others.
+        Values in the order of the file, in the unit that it states. A column that is ragged twice is
+        (spike, value, ...), with NaN where a spike has fewer values than others.
     dict
         Attributes of the column.
 
     Raises
     ------
     FormatError
-        If an index is none.
+        If an index is not valid.
     """
     source, path, levels = account.source, f"{table.path}/{name}", table.indexes[name]
     info = source.info(path)
@@ -105,7 +110,8 @@ def facts(source: Source, path: str) -> dict[str, Any]:
 def dims_of(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
     """Return the dimensions of the further axes of a column: samples and electrodes, or numbered ones.
 
-    `sizes` takes the size of each; a column that disagrees with another one has axes of its own.
+    Their sizes are added to `sizes`. A column whose sizes differ from those of another column gets other
+    dimensions.
     """
     axes = (SAMPLE,) if name == WAVEFORMS and len(shape) == 2 else COLUMNS.get(name, ())
     pairs = dict(zip(axes, shape[1:], strict=False))

@@ -50,7 +50,7 @@ class WrittenTree:
         for path, node in self._nodes.items():
             if layout.AREA in node and not wanted(node[layout.AREA]):
                 continue
-            with self._account.step(f"{layout.TOLD}/{path}"):
+            with self._account.step(f"{layout.DESCRIPTION_PATH}/{path}"):
                 groups[path] = self._node(node)
         for name in self._datasets:
             self._account.take(name)
@@ -121,23 +121,28 @@ class WrittenTree:
 
 def read_written_tree(account: Account) -> WrittenTree | None:
     """Return the description of the tree that a file was written from, or None if it has none."""
-    info = account.source.info(layout.TOLD) if "scratch" in account.source.names("/") else None
+    info = (
+        account.source.info(layout.DESCRIPTION_PATH)
+        if "scratch" in account.source.names("/")
+        else None
+    )
     if info is None or not info.text or info.shape != ():
         return None
     try:
-        tree = WrittenTree(account, str(account.source.read(layout.TOLD)))
+        tree = WrittenTree(account, str(account.source.read(layout.DESCRIPTION_PATH)))
     except (ValueError, KeyError, TypeError) as error:
         account.leave(
-            layout.TOLD, f"says nothing of a tree: {error}; the file is read as any other"
+            layout.DESCRIPTION_PATH,
+            f"says nothing of a tree: {error}; the file is read as any other",
         )
         return None
-    account.take(layout.TOLD)
+    account.take(layout.DESCRIPTION_PATH)
     return tree
 
 
 def was_written(source: Source) -> bool:
     """Whether `na.to_nwb` wrote a file; such a file is plain NWB, whatever the dataset was."""
-    return source.info(layout.TOLD) is not None
+    return source.info(layout.DESCRIPTION_PATH) is not None
 
 
 def _array(entry: Mapping[str, Any]) -> np.ndarray:

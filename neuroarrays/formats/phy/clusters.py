@@ -36,7 +36,7 @@ class Clusters(UnitOfSpikes):
         array = npy(file, 1)
         if array.shape[0] != self.spikes:
             raise FormatError(
-                file.given,
+                file.as_given,
                 "",
                 f"{self.spikes:,} values, one for each spike of {self.array}.npy",
                 f"{array.shape[0]:,}",
@@ -166,7 +166,9 @@ def labels_of_peaks(folder: Probe, clusters: Clusters, units: int) -> dict[str, 
     numbers = optional["channel_map"]
     if channels is None and numbers is not None and numbers.shape[0] != waveforms.shape[2]:
         expected = f"templates of {numbers.shape[0]} channels, as channel_map.npy has, or templates_ind.npy"
-        raise FormatError(folder.given, "templates.npy", expected, f"{waveforms.shape[2]} channels")
+        raise FormatError(
+            folder.as_given, "templates.npy", expected, f"{waveforms.shape[2]} channels"
+        )
     templates = Templates(
         clusters, clusters.values(folder.child("spike_templates.npy")), waveforms,
         channels, optional["whitening_mat_inv"],
@@ -202,7 +204,7 @@ def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> L
         return as_dtype(stored, np.dtype("f8"))
     if params.sampling_rate is None:
         raise FormatError(
-            session.given,
+            session.as_given,
             "params.py",
             "sample_rate = a number, the samples per second",
             params.problem or "none",
@@ -211,5 +213,5 @@ def times_of(session: Probe, file: str, params: Params, clusters: Clusters) -> L
     if stored.dtype.kind == "f" and (wrong := stored.load() % 1 != 0).any():  # True for NaN
         value = f"{stored.load()[wrong][0]} at spike {int(wrong.argmax()):,}"
         hint = "times in seconds are read from a file of another name: times_from="
-        raise FormatError(session.child(file).given, "", "whole numbers of samples", value, hint)
+        raise FormatError(session.child(file).as_given, "", "whole numbers of samples", value, hint)
     return seconds(stored, params.sampling_rate)

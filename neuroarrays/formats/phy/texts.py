@@ -176,10 +176,10 @@ def cluster_labels(
             continue
         numbers = pd.to_numeric(table[key], errors="coerce")
         if numbers.isna().any() or (numbers % 1 != 0).any():
-            raise FormatError(file.given, key, "whole numbers", f"{table[key].tolist()[:5]}")
+            raise FormatError(file.as_given, key, "whole numbers", f"{table[key].tolist()[:5]}")
         if numbers.duplicated().any():
             twice = int(numbers[numbers.duplicated()].iloc[0])
-            raise FormatError(file.given, key, "each cluster once", f"{twice} twice")
+            raise FormatError(file.as_given, key, "each cluster once", f"{twice} twice")
         rows = pd.Index(numbers.astype(np.int64))
         if silent := np.setdiff1d(rows, ids).tolist():
             notes.append(
@@ -199,6 +199,6 @@ def cluster_labels(
 def _table(file: Probe) -> Any:
     """Read a text table as a DataFrame; tables of phy have tabs as separators, also as .csv."""
     text = file.read_text().removeprefix("\ufeff")
-    with safety.readable(file.given, "", "a table of clusters"):
+    with safety.readable(file.as_given, "", "a table of clusters"):
         separator = "\t" if "\t" in text.partition("\n")[0] else ","
         return read_csv(text, sep=separator, index_col=False)

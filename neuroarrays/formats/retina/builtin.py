@@ -7,8 +7,8 @@
                           /stimulus_<stimulus>    (channel, time, y, x), instead of the shared one
                           /session_info/<key>     anything
 
-The files hold no rate, no split and no unit identifiers. A stimulus opens as a block of its own;
-with ``test_names=`` all others come joined, in the order of their names, as open-retina has them.
+The files state no rate, no split and no unit identifiers. Each stimulus opens as a block of its own.
+With ``test_names=``, all other stimuli are joined in the order of their names, as open-retina does.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class OpenRetinaReader(Reader):
         probe : Probe
             The folder, or one session file in it.
         test_names : str or list of str, optional
-            Stimuli to test on: each session then has a block of the name of each, as open-retina
-            has them, and the block `train`, all others joined in the order of their names.
+            Names of the test stimuli. Each session then has a block for each of them, and a block
+            `train` with all other stimuli, joined in the order of their names. Without it, each
+            stimulus is a block.
         """
         sessions = find(probe, _is_session, _is_meant, shared=_STIMULI)
         good = [session for session in sessions.good.values() if asked(_is_session, session)]
@@ -93,17 +94,18 @@ class OpenRetinaReader(Reader):
         Parameters
         ----------
         session : Probe
-            The file.
+            Path of the session's file.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         test_names : str or list of str, optional
-            As `list_sessions` has it.
+            Names of the test stimuli, as in `list_sessions`.
         sampling_rate : float, optional, Hz
-            Frames per second, which the files do not hold; without it there is no `time`.
+            Frames per second, which the files do not state. Without it the tree has no `time`.
         mismatch : {"error", "cut"}
-            Where responses and stimulus differ in length: refuse, or drop the end of the longer.
+            What to do if responses and stimulus differ in length: raise an error, or drop the end
+            of the longer one.
         """
         retina.choice("mismatch", mismatch, ("error", "cut"))
         opened = _OpenRetinaSession(session)

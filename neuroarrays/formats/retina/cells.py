@@ -25,7 +25,7 @@ def repeats(file: Source, group: str, units: int) -> LazyArray | None:
     Raises
     ------
     FormatError
-        If there are not as many as units, or they are not (trial, frame) of one shape.
+        If there are not as many cells as units, or the cells are not (trial, frame) of one shape.
     """
     names = numbers(file, group)
     if not names:

@@ -25,9 +25,13 @@ def clips(array: LazyArray, order: np.ndarray, length: int, flip: bool = False) 
     Parameters
     ----------
     array : (clip x time, ...) LazyArray
-        Clips of `length` frames.
+        All clips, one after another, in any unit.
     order : (n,) int64
-        Which of them.
+        Numbers of the clips, in the order of the result.
+    length : int
+        Number of frames of a clip.
+    flip : bool
+        Whether to mirror the last axis.
     """
     ordered = Folded(Taken(Blocks(array, length), np.asarray(order, np.int64)))
     if not flip:
@@ -42,11 +46,11 @@ class Pickled:
     Attributes
     ----------
     location : Location
-        Of the file.
+        Location of the file.
     stamp : tuple of int
-        What tells the file's content from another.
+        Stamp of the file, which differs for another content.
     member : str
-        The pickle's name in the file if it is a zip, else "".
+        Name of the pickle in the file if the file is a zip, else "".
     """
 
     location: Location
@@ -118,18 +122,18 @@ def _frame_times(
 def upsampled(
     traces: FileArray, clocks: tuple[FileArray, ...], rows: np.ndarray, times: LazyArray
 ) -> LazyArray:
-    """Return traces at the times of frames, divided by their deviations: (time, unit) float64.
+    """Return traces at the times of frames, divided by their standard deviations: (time, unit) float64.
 
     Parameters
     ----------
     traces : (unit, sample) FileArray
-        In the file.
+        Traces as the file has them, in any unit.
     clocks : tuple of FileArray
-        Their times (unit, sample), or starts and steps (unit,), s.
+        The times of the samples (unit, sample), or start and step for each unit (unit,); in s.
     rows : (kept,) int64
-        Units.
+        Rows of the units to return.
     times : (time,) LazyArray, s
-        Of the frames.
+        Times of the frames.
     """
     shape = (*times.shape, rows.size)
     return Computed(_upsampled, shape, np.dtype("f8"), (traces, clocks, rows, times))

@@ -19,9 +19,9 @@ class Recorded:
     Attributes
     ----------
     probe : Probe
-        The session's folder or zip.
+        Path of the folder or zip of the session.
     name : str
-        Of the file in it.
+        Name of the file in it.
     """
 
     probe: Probe
@@ -45,7 +45,7 @@ def members(probe: Probe) -> list[str]:
         return [child.name for child in probe.children if child.kind != "folder"]
     if probe.container != "zip":
         raise FormatError(
-            probe.given,
+            probe.as_given,
             "",
             "a readable zip",
             probe.described(full=False),
@@ -68,8 +68,8 @@ def member_source(probe: Probe, name: str) -> Source:
     opened = ZippedHDF5(probe.location, probe.stamp, name)
     try:
         opened.names("/")
-    except FormatError as error:  # which says the zip, not the file in it
-        raise error.changed(path=probe.given, where=name) from error
+    except FormatError as error:  # the error names the zip and not the file in it
+        raise error.changed(path=probe.as_given, where=name) from error
     return opened
 
 
@@ -79,13 +79,13 @@ def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence
     Parameters
     ----------
     probe : Probe
-        Of what the user gave.
+        The path that the user gave.
     sessions : Sessions
-        Folders or zips; what is wrong with them stays.
+        Folders or zips by name. An error in the place of one stays.
     ending : str
-        As ``"{}.h5"``, with the stimulus first in `stimuli`.
+        Ending of the names of files, with ``{}`` for the stimulus: ``"{}.h5"``.
     stimuli : sequence of str
-        The one that is wanted, then those that there could be.
+        The wanted stimulus, then all stimuli that a session could have.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence
             files[session] = Recorded(where, matching[0])
         elif matching:
             files[session] = FormatError(
-                where.given,
+                where.as_given,
                 "",
                 f"one file that ends in {wanted}",
                 ", ".join(matching),
@@ -119,7 +119,7 @@ def with_ending(probe: Probe, sessions: Sessions, ending: str, stimuli: Sequence
         else:
             files.notes.append(f"{session} has no {wanted}")
     if not files:
-        raise NotInTree("stimulus", stimuli[0], present, where=probe.given)
+        raise NotInTree("stimulus", stimuli[0], present, where=probe.as_given)
     return files
 
 

@@ -13,7 +13,7 @@ from neuroarrays.files.source import Source
 from neuroarrays.formats.retina import containers
 from neuroarrays.formats.retina import nodes as retina
 
-#: Frames per second, height and width in pixels and pixel size in µm where the file is absent.
+#: Frames per second, height and width in pixels, and pixel size in µm if the file is missing.
 RATES = {"mouse": 75.0, "marmoset": 85.0}
 _SCREEN, _PIXEL = (600, 800), 7.5
 _EXPDATA = "expdata.mat"
@@ -27,13 +27,13 @@ def species_of(name: str) -> str:
 class Experiment:
     """The facts in `expdata.mat` of a session, or those of its species.
 
-    A file that is no HDF5 counts as absent: the responses do not depend on it.
+    A file that is not HDF5 is treated as missing, because the responses do not depend on it.
     """
 
     def __init__(self, name: str, probe: Probe):
         members = [m for m in containers.members(probe) if m.rpartition("/")[2] == _EXPDATA]
         self.file: Source | None = None
-        #: Why the file is of no use, though there is one.
+        #: Why the file cannot be used although it exists.
         self.note = ""
         try:
             self.file = containers.member_source(probe, members[0]) if members else None
@@ -57,7 +57,7 @@ class Experiment:
         self.screen = (int(screen[0]), int(screen[1])) if len(screen) == 2 else _SCREEN
         if not 0 < min(self.screen) <= max(self.screen) <= 1 << 14:
             raise FormatError(
-                probe.given,
+                probe.as_given,
                 f"{_EXPDATA}:projector/screen",
                 "height and width in pixels",
                 f"{screen}",

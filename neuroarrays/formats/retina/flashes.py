@@ -26,19 +26,19 @@ class Flashes:
     path : str
         The file they come from, for messages.
     images : (presentation, y, x) lazy array, optional
-        What was shown, in grey levels as stored.
+        The images that were shown, in grey levels as stored.
     responses : (presentation, unit) lazy float array
-        What the units did, in `response_units`.
+        Responses of the units, in `response_units`.
     by_trial : (trial, presentation, unit) lazy float array, optional
-        Repeats, in the same unit.
+        Responses of each repeat, in the same unit.
     units : dict of str to (unit,) array
-        Labels of units; `unit_id` among them, else counted from 0.
+        Labels of the units. Without `unit_id` among them, units are counted from 0.
     table : dict of str to (presentation,) array
         Parameters of the presentations.
     response_units : str
         Unit of the responses.
     attrs : dict
-        Of the session.
+        Attributes of the session.
     """
 
     path: str
@@ -59,12 +59,12 @@ def flash_nodes(block: str, flashes: Flashes) -> dict[str, xr.Dataset]:
     block : str
         Path of the session, ``<block>/<session>``.
     flashes : Flashes
-        What is in it.
+        The contents of the block.
 
     Raises
     ------
     FormatError
-        If there are not as many responses, or labels, as presentations.
+        If the numbers of responses, labels and presentations differ.
     """
     images, responses, by_trial = flashes.images, flashes.responses, flashes.by_trial
     count, units = responses.shape

@@ -1,6 +1,6 @@
 """Goldin et al. 2022: mouse and axolotl ganglion cells, flashed natural images, MEA.
 
-A file per session, as open-retina distributes them, ``<species>-session-<n>_structured_data.h5``::
+One file per session, as open-retina distributes them, ``<species>-session-<n>_structured_data.h5``::
 
     {train,test}/stimulus          (image, y, x)
     {train,test}/response/binned   (unit, image)    spikes of the 300 ms of each image
@@ -62,13 +62,14 @@ class GoldinReader(Reader):
         Parameters
         ----------
         session : Probe
-            The file.
+            Path of the session's file.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         response : {"counts", "rate"}
-            Spikes per image, or these over its 0.3 s (Hz).
+            Unit of the responses: spikes per image, or spikes/s, which is the count divided by the
+            0.3 s of an image.
         """
         retina.choice("response", response, ("counts", "rate"))
         opened = _GoldinSession(session, name, 1.0 if response == "counts" else 1 / _SECONDS)

@@ -41,13 +41,14 @@ from neuroarrays.lazy.computed import averaged
 from neuroarrays.lazy.views import Stacked
 
 STIMULI = ("natural", "chirp", "mb")
-#: Responses and the names their arrays end in; the first that is there counts.
+#: Kind of response -> endings of the names of its arrays, of which the first that exists is read.
 _RESPONSES = {
     "spikes": ("inferred_spikes", "spikes"),
     "raw": ("raw_traces",),
     "smoothed": ("smoothed_traces",),
 }
-#: Seconds from a trigger to its last frame, frames per trigger, every how many-th trigger.
+#: Stimulus -> seconds from a trigger to its last frame, frames per trigger, and n if every n-th trigger
+#: is used.
 _GRIDS = {"natural": (4.9666667, 150, 1), "chirp": (32.98999999, 990, 2), "mb": (4.054001, 123, 1)}
 RATE = 30.0
 #: Where the test and the train clips stand among the 123 presented.
@@ -93,15 +94,16 @@ class HoeflingReader(Reader):
         probe : Probe
             The folder, or the file of responses in it.
         stimulus : {"natural", "chirp", "mb"}
-            Which responses; only of the natural movie is the stimulus in the files.
+            The stimulus whose responses to open. The files have the stimulus itself only for the
+            natural movie.
         movie : str, optional
-            Name or glob of the pickle, where a folder (with its zips) has several.
+            Name or glob of the pickle with the movie, if the folder (with its zips) has several.
         """
         retina.choice("stimulus", stimulus, STIMULI)
         files = _responses(probe)
         if len(files) != 1:
             raise FormatError(
-                probe.given,
+                probe.as_given,
                 expected="one HDF5 file of responses",
                 found=", ".join(file.name for file in files) or "none",
             )
@@ -120,25 +122,27 @@ class HoeflingReader(Reader):
         response: str = "spikes",
         units: str | Mapping[str, Any] = "published",
     ) -> dict[str, xr.Dataset]:
-        """Open a field as the two blocks of an aligned tree, as one for other stimuli.
+        """Open a field as the blocks `train` and `test` of an aligned tree; other stimuli give one block.
 
         Parameters
         ----------
         session : _HoeflingSession
-            The field.
+            The field in its file, and the movie.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         stimulus : {"natural", "chirp", "mb"}
-            As `list_sessions` has it.
+            The stimulus, as in `list_sessions`.
         response : {"spikes", "raw", "smoothed"}
-            Deconvolved spikes, or fluorescence.
+            Which responses: deconvolved spikes, raw fluorescence, or smoothed fluorescence; each
+            is divided by its standard deviation, so it has no unit.
         units : "published", "all" or dict
-            Filters: ``cell_types`` (list of int), ``d_qi`` and ``chirp_qi`` (either must reach
-            its threshold), ``confidence`` (of the type), ``min_units`` (a field with as many or
-            fewer is left out). A dict needs only those to apply; "published" are those of
-            the article: types 1 to 32, 0.6, 0.35, 0.25, 10.
+            Which units to keep. A dict may have the filters ``cell_types`` (list of int), ``d_qi``
+            and ``chirp_qi`` (a unit must reach at least one of the two), ``confidence`` (the least
+            confidence of the cell type) and ``min_units`` (a field with at most this many units
+            is left out). "published" means the filters of the article: types 1 to 32, `d_qi` 0.6,
+            `chirp_qi` 0.35, `confidence` 0.25, `min_units` 10. "all" means no filter.
         """
         retina.choice("response", response, tuple(_RESPONSES))
         filters = _filters(units)

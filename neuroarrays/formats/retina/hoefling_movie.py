@@ -26,7 +26,7 @@ class NaturalMovie:
     train, test : (time, channel, y, x) lazy array
         Clips one after another, in grey levels as they are stored.
     orders : (clip, scan) int64
-        Which clip was shown at each place of each scan.
+        Number of the clip that was shown at each place of each scan.
     """
 
     def __init__(self, pickled: Pickled):
@@ -81,7 +81,7 @@ class NaturalMovie:
             movies = {name: movies[name] for name in chosen(movies, wanted, "movie")}
         if len(movies) > 1:
             raise FormatError(
-                folder.given,
+                folder.as_given,
                 expected="one movie",
                 found=", ".join(movies),
                 hint="say which: movie=",

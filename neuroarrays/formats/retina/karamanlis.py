@@ -76,9 +76,10 @@ class KaramanlisReader(Reader):
         probe : Probe
             A folder of sessions, a session's folder, or its zip.
         species : {"mouse", "marmoset"}, optional
-            Sessions of this species only.
+            Open only sessions of this species (default: both).
         stimulus : str
-            "fixationmovie", "frozencheckerflicker", "gratingflicker" or "imagesequence".
+            The stimulus whose responses to open: "fixationmovie", "frozencheckerflicker",
+            "gratingflicker" or "imagesequence".
         """
         retina.choice("stimulus", stimulus, STIMULI)
         sessions = _folders(probe)
@@ -107,19 +108,21 @@ class KaramanlisReader(Reader):
         Parameters
         ----------
         session : Recorded
-            The file of the stimulus.
+            The file of the stimulus in the session.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         stimulus : str
-            As `list_sessions` has it.
+            The stimulus, as in `list_sessions`.
         size : (int, int) or None, pixels
-            Height and width that frames of movies are rendered at, antialiased bilinear; None is
-            the screen's own, 1.9 MB per frame. Flashed images come as they are stored.
+            Height and width of the rendered frames of movies, by antialiased bilinear interpolation.
+            None renders them at the size of the screen, 1.9 MB per frame. Flashed images are not
+            changed.
         geometry : {"matlab", "openretina"}
-            What is shown beside an image that ends on the screen: black, or on the left and above
-            also one column and row of its other edge, as open-retina has it.
+            What a frame shows where the image does not cover the screen. "matlab" shows black.
+            "openretina" shows black too, but repeats one column and one row of the opposite edge at
+            the left and the top of the image, as open-retina does.
         """
         retina.choice("geometry", geometry, ("matlab", "openretina"))
         opened = _KaramanlisSession(name, session, stimulus)
@@ -136,7 +139,7 @@ def _folders(probe: Probe) -> Sessions:
     names = [_name(child) for child in probe.children if _is_there(child)]
     for name in names:
         if names.count(name) > 1:
-            raise FormatError(probe.given, name, "a session once", "its folder and its zip")
+            raise FormatError(probe.as_given, name, "a session once", "its folder and its zip")
     return find(probe, _is_there, _is_named, called=_name)
 
 

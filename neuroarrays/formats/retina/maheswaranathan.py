@@ -35,7 +35,7 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Arranged, Joined, transposed
 
 STIMULI = ("naturalscene", "whitenoise")
-#: Where sessions lie below what one unpacks.
+#: Folders between the unpacked archive and the sessions.
 _FOLDERS = ("ganglion_cell_data", "neural_code_data/ganglion_cell_data")
 _RATE, _PIXEL = 100.0, 50.0
 #: Equal stretches of the train stimulus in known sessions, each followed by a transient.
@@ -67,9 +67,9 @@ class MaheswaranathanReader(Reader):
         Parameters
         ----------
         probe : Probe
-            The folder, a session's folder or one file.
+            The folder of all sessions, the folder of one, or one file.
         stimulus : {"naturalscene", "whitenoise"}
-            Which recording of each session; of one file, the file decides.
+            The stimulus whose recording to open; it has no effect if `probe` is one file.
         """
         retina.choice("stimulus", stimulus, STIMULI)
         if not probe.is_folder:
@@ -89,13 +89,14 @@ class MaheswaranathanReader(Reader):
         Parameters
         ----------
         session : Probe or Recorded
-            The file.
+            The file of the session.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         response : str
-            ``"binned"`` (spikes per frame) or ``"firing_rate_5ms"``, ``_10ms``, ``_20ms`` (Hz).
+            Which responses: ``"binned"`` (spikes per frame), or ``"firing_rate_5ms"``,
+            ``"firing_rate_10ms"`` or ``"firing_rate_20ms"`` (smoothed over so long, Hz).
         """
         if isinstance(session, containers.Recorded):
             session = session.probe.child(session.name)

@@ -24,13 +24,14 @@ class FixationMovie:
     path, where : str
         The file, and the place of the fixations in it.
     images : (image, x, y) lazy array
-        In grey levels, as stored.
+        Images in grey levels, as stored.
     fixations : (time, 3) lazy array
-        1-based image, and the column x and row y of it on the middle of the screen, pixels.
+        For each frame the number of the image, counted from 1, and the column x and row y of the
+        image that are at the middle of the screen, in pixels.
     screen, frame : (int, int), pixels
         Height and width of the screen and of the frames.
     wrap_edge : bool
-        As open-retina: see `kernels.fixations.render`.
+        Whether opposite edges are repeated as open-retina does (see `kernels.fixations.render`).
     """
 
     path: str
@@ -105,16 +106,16 @@ class FixationMovie:
 class Checkers:
     """Black and white checkers drawn from their seed, (time, 1, y, x) uint8, 0 and 255.
 
-    A frame is drawn column after column; blocks go on where the one before ended.
+    A frame is drawn column after column. Each block continues the random sequence of the one before.
 
     Attributes
     ----------
     seed : int
-        Of the stimulation program's generator.
+        Seed of the random generator of the stimulation program.
     blocks, frames : int
-        Blocks, and frames of each.
+        Number of blocks, and number of frames of each.
     height, width : int
-        Checkers along y and x.
+        Number of checkers along y and x.
     """
 
     seed: int

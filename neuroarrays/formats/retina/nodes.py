@@ -32,21 +32,22 @@ class BlockData:
     path : str
         The file it comes from, for messages.
     responses : (time, unit) lazy float array, optional
-        What the units did, in the unit that the reader states.
+        Responses of the units, in the unit that the reader states.
     by_trial : (trial, time, unit) lazy float array, optional
-        Repeats, in the same unit.
+        Responses of each repeat, in the same unit.
     stimulus : (time, channel, y, x) lazy array, optional
-        What was shown, in grey levels; longer or shorter than the responses only with `mismatch="cut"`.
+        What was shown, in grey levels. Its length may differ from that of the responses only with
+        `mismatch="cut"`.
     time : (time,) lazy float64 array or None, s
-        The clock; None where nobody knows the rate.
+        Times of the frames; None if the rate is not known.
     frames : dict of str to (time,) array or lazy array
         Labels of frames: `block_id`, `clip_id`, ...
     units : dict of str to (unit,) array
-        Labels of units; `unit_id` among them, else counted from 0.
+        Labels of the units. Without `unit_id` among them, units are counted from 0.
     trials : (trial,) int array, optional
         Identifiers of the repeats; counted from 0 when not given.
     attrs, area_attrs : dict
-        Of the session and of the retina.
+        Attributes of the session and of its retina.
     """
 
     path: str
@@ -75,14 +76,14 @@ class BlockData:
 
 
 def check_lengths(part: BlockData, where: str, mismatch: str | None) -> int:
-    """Return the number of frames of all arrays; "cut" takes the shortest, and records it.
+    """Return the number of frames that all arrays have; "cut" takes the shortest length, with a note.
 
     `mismatch` is None where the reader has no such option.
 
     Raises
     ------
     FormatError
-        If lengths differ and nothing said to cut.
+        If lengths differ and `mismatch` is not "cut".
     """
     lengths = part.lengths()
     shortest = min(lengths.values())
@@ -108,14 +109,15 @@ def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict
     block : str
         Path of the session, ``<block>/<session>``.
     part : BlockData
-        What is in it.
+        The arrays of the block.
     mismatch : {"error", "cut"}, optional
-        What to do where stimulus and responses differ in length, if the reader lets one choose.
+        What to do if stimulus and responses differ in length; None if the reader has no such
+        option.
 
     Raises
     ------
     FormatError
-        If lengths differ, or the number of units does.
+        If the lengths or the numbers of units differ.
     """
     frames = check_lengths(part, block, mismatch)
     shown: dict[str, xr.Variable] = {}
@@ -144,7 +146,9 @@ def part_nodes(block: str, part: BlockData, mismatch: str | None = None) -> dict
     labels = {name: along(schema.TIME, values)[:frames] for name, values in part.frames.items()}
     coords = dict(labels)
     if part.time is not None:
-        whole = part.time.shape[0] == frames  # sliced by xarray, it would be read for its index
+        whole = (
+            part.time.shape[0] == frames
+        )  # if xarray sliced it, it would read the whole array for its index
         coords[schema.TIME] = clock(part.time if whole else sliced(part.time, slice(0, frames)))
     nodes = {block: dataset(shown, coords, part.attrs)}
     if area:

@@ -20,7 +20,7 @@ from neuroarrays.lazy.indexes import dataset
 INFO = "session_info"
 #: Variables that a session or its retina has in some blocks.
 _VARIABLES = ("stimulus", schema.RESPONSES, "responses_by_trial", schema.TIME, schema.TRIAL)
-#: Attributes of a session that the tree has of its own.
+#: Attributes of a session that the tree sets itself.
 _OURS = ("session_id", "stimulus_type", "sampling_rate", "sampling_rate_source", "note", "notes")
 
 
@@ -51,18 +51,18 @@ def session_info(session: Any, area: Any) -> dict[str, Any]:
 def put_session_info(
     nodes: dict[str, xr.Dataset], path: str, info: Mapping[str, Any], notes: list[str]
 ) -> None:
-    """Add facts about a session to its nodes; those without a place become notes.
+    """Add facts about a session to its nodes; those that cannot be stored become notes.
 
-    That is what no array can hold, and names that the tree uses itself or cannot have.
+    These are values that no array can hold, and names that the tree uses itself or cannot have.
 
     Parameters
     ----------
     nodes : dict of str to Dataset
-        Of one block and session, changed.
+        Nodes of one session in one block by path; the facts are added to them.
     path : str
-        Of the session.
+        Path of the session's node.
     info : mapping
-        Values by name; those along the units are known by their length.
+        Values by name. An array as long as the number of units has a value for each unit.
     notes : list of str
         Notes of the session, appended to.
     """

@@ -36,7 +36,7 @@ class SessionFiles:
     @property
     def path(self) -> str:
         """The path of the session, for messages."""
-        return self.probe.given
+        return self.probe.as_given
 
     def store(self) -> Store:
         """Return the store with the files of the session.
@@ -100,7 +100,7 @@ def _of_list(probe: Probe) -> Sessions:
         for name, session in of_member.items():
             if name in sessions:
                 raise FormatError(
-                    member.given,
+                    member.as_given,
                     "",
                     "sessions of different names",
                     f"{name} twice, also in {getattr(sessions[name], 'path', '')}",

@@ -125,7 +125,7 @@ def _metrics(store: Store, name: str, sorting: Sorting, notes: list[str]) -> Lab
         return {}
     if table.index.duplicated().any():
         twice = table.index[table.index.duplicated()][0]
-        raise FormatError(store.probe.given, name, "each unit once", f"{twice} twice")
+        raise FormatError(store.probe.as_given, name, "each unit once", f"{twice} twice")
     ids = pd.Index([str(unit) for unit in sorting.ids])
     without_row, others = ids.difference(table.index), table.index.difference(ids)
     notes += [f"{name}: no row for the units {shorten(without_row)}"] if without_row.size else []
@@ -174,4 +174,4 @@ def _check_rows(store: Store, name: str, rows: int, sorting: Sorting) -> None:
     """Raise an error if an array does not have a row for each unit."""
     if rows != len(sorting.ids):
         expected = f"{len(sorting.ids)} rows, one for each unit"
-        raise FormatError(store.probe.given, name, expected, f"{rows}")
+        raise FormatError(store.probe.as_given, name, expected, f"{rows}")

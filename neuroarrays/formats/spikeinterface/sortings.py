@@ -133,7 +133,7 @@ def read_sorting(probe: Probe, group: str, segment: int) -> Sorting:
     info_file = folder.child("numpysorting_info.json")
     info = info_file.read_json()
     info = info if isinstance(info, dict) else {}
-    where = info_file.given
+    where = info_file.as_given
     ids = info.get("unit_ids")
     if not isinstance(ids, list):
         raise FormatError(where, "unit_ids", "a list of units", f"{ids!r:.80}")
@@ -158,9 +158,9 @@ def _of_npz(file: Probe, segment: int) -> Sorting:
     stated = {name: source.read(name).ravel() for name in ("num_segment", "sampling_frequency")}
     for name, values in stated.items():
         if values.size != 1:
-            raise FormatError(file.given, name, "one number", f"{values.size}")
-    segments = _segments(file.given, stated["num_segment"][0], segment)
-    rate = _rate(file.given, stated["sampling_frequency"][0])
+            raise FormatError(file.as_given, name, "one number", f"{values.size}")
+    segments = _segments(file.as_given, stated["num_segment"][0], segment)
+    rate = _rate(file.as_given, stated["sampling_frequency"][0])
     names = f"spike_indexes_seg{segment}", f"spike_labels_seg{segment}"
     units = source.read("unit_ids").tolist(), rate, segments
     return _sorting(source, names, units, (0, source.known(names[0]).shape[0]), False)
@@ -170,15 +170,15 @@ def _of_zarr(store: Probe, group: str, segment: int) -> Sorting:
     """Read a sorting from a group of a Zarr store."""
     source = store.source
     attrs = source.attrs(group.strip("/") or "/")
-    segments = _segments(store.given, attrs.get("num_segments"), segment)
-    rate = _rate(store.given, attrs.get("sampling_frequency"))
+    segments = _segments(store.as_given, attrs.get("num_segments"), segment)
+    rate = _rate(store.as_given, attrs.get("sampling_frequency"))
     names = f"{group}spikes/sample_index", f"{group}spikes/unit_index"
     spans = source.read(f"{group}spikes/segment_slices")
     count = source.known(names[0]).shape[0]
     if spans.shape != (segments, 2) or (spans < 0).any() or (spans > count).any():
         where = f"{group}spikes/segment_slices"
         expected = f"({segments}, 2) numbers of spikes, from 0 to {count:,}"
-        raise FormatError(store.given, where, expected, f"{spans.tolist()!r:.80}")
+        raise FormatError(store.as_given, where, expected, f"{spans.tolist()!r:.80}")
     first, last = spans[segment].tolist()
     units = source.read(f"{group}unit_ids").tolist(), rate, segments
     return _sorting(source, names, units, (first, max(first, last)), True)

@@ -51,7 +51,7 @@ class Store:
             facts = file.read_json() if file.is_file else {}
         if not isinstance(facts, dict):
             where = f"{group}/{name}".lstrip("/")
-            raise FormatError(self.probe.given, where, "names and values", f"{facts!r:.80}")
+            raise FormatError(self.probe.as_given, where, "names and values", f"{facts!r:.80}")
         return facts
 
     def children(self, group: str) -> list[str]:
@@ -108,14 +108,14 @@ class Store:
             if not file.is_file:
                 return None
             text = file.read_text()
-            with safety.readable(file.given, "", "a table"):
+            with safety.readable(file.as_given, "", "a table"):
                 table = read_csv(text, dtype={0: str})
                 return table.set_index(table.columns[0])
         source = self.probe.source
         columns = {key: source.read(f"{name}/{key}") for key in source.names(name)}
         if "index" not in columns:
             return None
-        with safety.readable(self.probe.given, name, "columns of one length"):
+        with safety.readable(self.probe.as_given, name, "columns of one length"):
             return pd.DataFrame(columns).astype({"index": str}).set_index("index")
 
 

@@ -85,7 +85,7 @@ class Suite2pReader(Reader):
         rates = [rate_of(folder, stated) for folder, stated in zip(planes, options, strict=True)]
         if len(set(rates)) > 1:
             different = ", ".join(map(str, rates))
-            raise FormatError(session.given, "fs", "planes of one rate", different, HINT)
+            raise FormatError(session.as_given, "fs", "planes of one rate", different, HINT)
         signals = [signals_of(folder, notes) for folder in planes]
         sizes = [by_name["F"].shape[1] for by_name in signals]
         labels = [

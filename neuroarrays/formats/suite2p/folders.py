@@ -58,7 +58,7 @@ def options_of(folder: Probe, notes: list[str]) -> dict[str, Any]:
     for file in map(folder.child, _OPTIONS):
         stated = objects(file) if file.is_file else {}
         if not isinstance(stated, dict):
-            raise FormatError(file.given, "", "a dict of options", f"{stated!r:.80}")
+            raise FormatError(file.as_given, "", "a dict of options", f"{stated!r:.80}")
         unread = []
         for key, value in stated.items():
             is_scalar = isinstance(value, np.ndarray | np.generic) and value.size == 1
@@ -77,7 +77,9 @@ def rate_of(folder: Probe, options: dict[str, Any]) -> float:
     rate = options.get("fs")
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < math.inf:
         expected = "fs, the frames of a plane per second"
-        raise FormatError(folder.given, "settings.npy or ops.npy", expected, f"{rate!r:.80}", HINT)
+        raise FormatError(
+            folder.as_given, "settings.npy or ops.npy", expected, f"{rate!r:.80}", HINT
+        )
     return float(rate)
 
 
@@ -89,7 +91,7 @@ def signals_of(folder: Probe, notes: list[str]) -> dict[str, LazyArray]:
         signal = transposed(npy(file, 2))
         if signal.shape != signals["F"].shape:
             expected = f"shape {signals['F'].shape[::-1]}, as F.npy"
-            raise FormatError(file.given, "", expected, f"{signal.shape[::-1]}")
+            raise FormatError(file.as_given, "", expected, f"{signal.shape[::-1]}")
         signals[file.stem] = signal
     notes += [f"{folder.name}: no {name}.npy" for name in ("Fneu", "spks") if name not in signals]
     return signals

@@ -150,7 +150,7 @@ def labels_of_rois(folder: Probe, count: int, notes: list[str]) -> dict[str, Laz
 def _other_count(file: Probe, expected: str, shape: str, count: int) -> FormatError:
     """Return the error for a file with another number of ROIs than F.npy."""
     hint = f"F.npy has {count} ROIs: the files are of two runs, or one is cut short"
-    return FormatError(file.given, "", expected, shape, hint)
+    return FormatError(file.as_given, "", expected, shape, hint)
 
 
 def side_by_side(

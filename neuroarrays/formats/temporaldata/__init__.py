@@ -1,6 +1,6 @@
-"""temporaldata: the HDF5 files of brainsets, torch_brain and POYO, a session each.
+"""temporaldata: the HDF5 files of brainsets, torch_brain and POYO, one for each session.
 
-https://temporaldata.readthedocs.io (Apache-2.0). Each group says in its attribute ``object`` what it is::
+https://temporaldata.readthedocs.io (Apache-2.0). The attribute ``object`` of a group tells its kind::
 
     /                 Data: the session; attributes are single values
     /<name>           IrregularTimeSeries: timestamps (sample,) s, and arrays (sample, ...)
@@ -12,7 +12,7 @@ https://temporaldata.readthedocs.io (Apache-2.0). Each group says in its attribu
     /<name>/domain    Interval: when it was recorded; a regular series starts there
     /train_domain, /valid_domain, /test_domain, <name>/train_mask, ...     the splits
 
-An array along the rows of /rois, of /units where no series has unit_index, or of /channels is labelled with them.
+The columns of an array are labelled with the rows of /rois, /channels, or /units if no series has unit_index.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class TemporalDataReader(Reader):
     def open_session(self, session: Probe, name: str, request: Request) -> dict[str, xr.Dataset]:
         """Open a file as a session of a recording tree.
 
-        Units are in the areas that a column `location`, `brain_area`, `area`, `brain_region` or
-        `structure_acronym` of their table says, else in "unknown".
+        The area of a unit is in the column `location`, `brain_area`, `area`, `brain_region` or
+        `structure_acronym` of the table of units; without such a column it is "unknown".
         """
         opened = Session(session.source)
         nodes = opened.groups(name)

@@ -15,15 +15,15 @@ from neuroarrays.lazy.computed import RegularClock
 
 IRREGULAR, REGULAR = "IrregularTimeSeries", "RegularTimeSeries"
 INTERVAL, TABLE, DATA = "Interval", "ArrayDict", "Data"
-#: Attributes that say what a group is, and, as JSON, what it was of a tree (`na.to_temporaldata`).
+#: Attributes with the kind of a group, and with its node of the tree as JSON (by `na.to_temporaldata`).
 KIND, OURS = "object", "neuroarrays"
-#: Of what was of a tree: the dimensions of each variable, and which are labels (coordinates).
+#: Keys of this JSON: the dimensions of each variable, and the names of the coordinates.
 DIMS, LABELS = "dims", "labels"
-#: What a series has besides its arrays: its domain, and where each second of it begins.
+#: Members of a series that are not arrays: its domain, and the index of each second.
 NOT_ARRAYS = ("domain", "timestamp_indices_1s")
 #: Attributes of groups that say how they are stored.
 _OF_STORAGE = (KIND, OURS, "absolute_start")
-#: Facts by group and name that have other names here; others are ``<group>_<name>``.
+#: Group and name of an attribute -> name in the tree; for all others it is ``<group>_<name>``.
 FACTS = {
     ("subject", "id"): "subject",
     ("subject", "species"): "species",
@@ -32,7 +32,7 @@ FACTS = {
     ("subject", "genotype"): "genotype",
     ("session", "id"): "session_id",
 }
-#: Arrays without which a group is none of its kind.
+#: Kind of group -> the arrays that it must have.
 _NEEDED = {IRREGULAR: ("timestamps",), INTERVAL: ("start", "end")}
 
 
@@ -42,9 +42,9 @@ class Layout:
     Attributes
     ----------
     source : Source
-        The file.
+        The source of the file.
     kinds : dict of str to str
-        What each group is, by path, those of Data left out.
+        Kind of each group by path: "Interval", ...; groups of the kind Data are left out.
     facts : dict
         Attributes of the session.
     notes : list of str
@@ -123,7 +123,7 @@ class Layout:
         Raises
         ------
         FormatError
-            If it lacks its times, these are no numbers, or lengths disagree.
+            If it lacks its times, times are not numbers, or lengths disagree.
         """
         needed = _NEEDED.get(str(self.source.attr(path, KIND)), ())
         for name in needed:
@@ -171,7 +171,7 @@ class Layout:
         Raises
         ------
         FormatError
-            If a regular one lacks its rate or start.
+            If a regular series lacks its rate or start.
         """
         if self.kinds[path] == IRREGULAR:
             return file_array(self.source, f"{path}/timestamps")

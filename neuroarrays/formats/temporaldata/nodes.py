@@ -31,10 +31,10 @@ from neuroarrays.lazy.arrays import file_array, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.tree.observed import OF_SESSION
 
-#: Tables of what the columns of a series are, and the dimension that they label.
+#: Table whose rows are the columns of a series -> the dimension that it labels.
 _TABLES = {"rois": schema.UNIT, "units": schema.UNIT, "channels": schema.CHANNEL}
 _OF_TABLES = {"start": schema.START_TIME, "end": schema.STOP_TIME}
-#: Names of a session that stand for something else.
+#: Names of nodes of a session that mean something else.
 _TAKEN = (
     schema.PRESENTATIONS,
     schema.STIMULUS,
@@ -51,7 +51,7 @@ class Session:
     Attributes
     ----------
     domain : pair of (n,) arrays or LazyArrays, s, or None
-        Starts and ends of the domain of the session, where it has one.
+        Starts and ends of the domain of the session; None if it has none.
     """
 
     def __init__(self, source: Source):

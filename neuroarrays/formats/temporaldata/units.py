@@ -20,7 +20,7 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments, Taken
 from neuroarrays.tree.observed import OF_UNITS
 
-#: Columns of a table of units that name the area, the first that is there.
+#: Columns of a table of units that name the area; the first that exists is used.
 AREA_OF = ("area", "location", "brain_area", "brain_region", "structure_acronym")
 #: Names of a node of spikes that no column may take.
 _RESERVED = {
@@ -31,15 +31,15 @@ _RESERVED = {
     schema.ROW_SIZE,
     *OF_UNITS,
 }
-#: Attribute of a column: the areas that have it, where `to_temporaldata` wrote several.
+#: Attribute of a column: the areas that have the column, if `to_temporaldata` wrote several areas.
 OF_AREAS = "neuroarrays_areas"
 
 
 def table_columns(layout: Layout, table: str, dim: str) -> dict[str, xr.Variable]:
     """Return the columns of a table of units or channels, lazy, by name.
 
-    The coordinate `dim` is the column of that name where it numbers the rows, else their position;
-    `area` is the area of each unit, where a column says it.
+    The coordinate `dim` is the column of that name if its values are different whole numbers, else the
+    numbers of the rows. `area` is the area of each unit, if a column has it.
     """
     source, size = layout.source, layout.size(table)
     stated = layout.ours(table).get(DIMS, {})
@@ -89,16 +89,17 @@ def spikes_nodes(layout: Layout, path: str, table: str) -> dict[str, xr.Dataset]
     Parameters
     ----------
     layout : Layout
-        Of the file; its notes take what is not in the tree.
+        The groups of the file. Notes about what is not in the tree are added to it.
     path : str
-        Of the series: timestamps (spike,) s, in order, unit_index (spike,) rows of the table.
+        Path of the series: `timestamps` (spike,) in s, sorted, and `unit_index` (spike,), rows of the
+        table.
     table : str
-        Of the units; "" where there is none, so that units are those that have spikes.
+        Path of the table of units; "" if there is none, so that only units with spikes are known.
 
     Raises
     ------
     FormatError
-        If a spike is of a unit that the table does not have.
+        If the table lacks the unit of a spike.
     """
     source, ours = layout.source, layout.ours(path)
     of_spikes = UnitOfSpikes(source, f"{path}/unit_index")

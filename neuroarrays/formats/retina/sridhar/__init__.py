@@ -47,11 +47,12 @@ from neuroarrays.lazy.views import Arranged, ByRow, Folded, Taken
 STIMULI = {"natural_movie": "fixation_movie", "whitenoise": "wn"}
 _FILE = re.compile(r"cell_responses_(.+)_(fixation_movie|wn)\.pkl")
 RATE = 85.0
-#: What the window on a movie, or the whole noise, is wide on the retina, um.
+#: Width on the retina of the window on the movie, and of the whole noise, um.
 _WIDTH = 6000.0
 #: Test trials of a session that the authors use: the others were recorded with another seed.
 _TEST_TRIALS = {"01": 10}
-#: Share of trials that train, pairs of trials that show the same for 35 s, and the seed of the draw.
+#: Fraction of trials for training, pairs of trials that show the same for 35 s, and the seed of the
+#: random choice.
 _SHARE, _PAIRS, _SEED = 0.8, ((0, 9), (10, 19)), 1000
 
 
@@ -75,9 +76,9 @@ class SridharReader(Reader):
         Parameters
         ----------
         probe : Probe
-            The folder of a stimulus, or the one above.
+            The folder of a stimulus, or the folder above it.
         stimulus : {"natural_movie", "whitenoise"}, optional
-            Needed where there are both and the natural movie is not meant.
+            The stimulus to open (default: the only one, or the natural movie if there are both).
         """
         if stimulus is not None:
             retina.choice("stimulus", stimulus, tuple(STIMULI))
@@ -90,7 +91,7 @@ class SridharReader(Reader):
             )
         shown = stimulus or next(s for s in STIMULI if s in folders)
         if shown not in folders:
-            raise NotInTree("stimulus", shown, folders, where=probe.given)
+            raise NotInTree("stimulus", shown, folders, where=probe.as_given)
         files = _files(folders[shown], shown)
         others = {name for kind in folders for name in _files(folders[kind], kind)} - set(files)
         notes = [f"{name} has no {shown}" for name in sorted(others)]
@@ -117,22 +118,23 @@ class SridharReader(Reader):
         Parameters
         ----------
         session : _SridharFiles
-            Its responses, and the folder of the stimulus.
+            The file of its responses, and the folder of the stimulus.
         name : str
-            Of the session.
+            Name of the session.
         request : Request
-            What to open; the only area is "retina".
+            Which areas the caller wants; the only area is "retina".
         trials : {"published", "all"}
-            Which test trials of session 01: the ten of its first seed, or all; those of the second
-            do not match.
+            Which test trials of session 01 to open: the ten trials of its first seed, which the
+            authors use, or all. Trials of its second seed do not match the published stimulus.
         fixations : str, optional
-            Name or glob of the file of fixations, for all sessions; else the only one, or the one
-            that is published for a session.
+            Name or glob of the file of fixations of all sessions (default: the only file, or the
+            one that is published for each session).
         padding : int, optional, pixels
-            How much wider images are on every side than fixations count from, where they are not
-            of the published proportions (7 x 6 paddings).
+            Width of the border of the images, which fixations do not count (default: a seventh of
+            the width of an image if images have the published proportions, 7 x 6 borders).
         mismatch : {"error", "cut"}
-            Where a trial has no stimulus as long as its responses: refuse, or leave it out.
+            What to do with a trial whose stimulus is missing or differs in length from its
+            responses: raise an error, or leave the trial out.
         """
         retina.choice("trials", trials, ("published", "all"))
         retina.choice("mismatch", mismatch, ("error", "cut"))
@@ -149,9 +151,9 @@ class _SridharFiles:
     Attributes
     ----------
     folder, file : Probe
-        Of the stimulus, and of the responses in it.
+        The folder of the stimulus, and the file of responses in it.
     id, stimulus : str
-        The session's name in that of the file, and what was shown.
+        Name of the session in the name of the file, and name of the stimulus.
     """
 
     folder: Probe
@@ -162,7 +164,7 @@ class _SridharFiles:
     @property
     def path(self) -> str:
         """The path of the file, for messages."""
-        return self.file.given
+        return self.file.as_given
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _folders(probe: Probe) -> dict[str, Probe]:
                 continue
             if stimulus in by_stimulus:
                 raise FormatError(
-                    probe.given,
+                    probe.as_given,
                     expected=f"one folder of the {stimulus}",
                     found=f"{by_stimulus[stimulus].name} and {folder.name}",
                     hint="open one of them",
@@ -208,13 +210,14 @@ def validation_trials(trials: int) -> np.ndarray:
     Parameters
     ----------
     trials : int
-        How many train trials there are.
+        Number of train trials.
 
     Returns
     -------
     (validation,) int64
-        In the order drawn. Trials 0 and 9, and 10 and 19, show in part the same, and are never on
-        both sides.
+        Numbers of the trials, in the order in which they were drawn. Trials 0 and 9, and trials
+        10 and 19, show partly the same; of such a pair never is one for training and the other for
+        validation.
     """
     draw = np.random.RandomState(_SEED)
     while True:

@@ -20,7 +20,7 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.lazy.computed import Computed
 
 _IMAGE = re.compile(r"(\d+)_img_\w+\.npy")
-#: Which words of a line say the image, x, y and whether the frame is shown as it is stored.
+#: Positions in a line of the words for the image, x, y, and whether the frame is shown as stored.
 _WORDS = (0, 3, 4, -1)
 
 
@@ -31,13 +31,13 @@ class Fixations(LazyArray):
     Attributes
     ----------
     location : Location
-        Of the file.
+        Location of the file.
     stamp : tuple of int
         Its size and time of change when it was opened.
     lines : int
-        How many it has.
+        Number of lines of the file.
     start, stop : int
-        Which of them.
+        First line, and one past the last line.
     """
 
     location: Location
@@ -52,7 +52,7 @@ class Fixations(LazyArray):
         return self.location.path
 
     @classmethod
-    def of(cls, file: Probe) -> Fixations:
+    def in_file(cls, file: Probe) -> Fixations:
         """Return all lines of a file, which are counted but not read."""
         file.check("file")
         lines = _counted.get_or_make((file.location, file.stamp), lambda: _count(file))
@@ -118,13 +118,13 @@ class Images:
     Attributes
     ----------
     folder : Location
-        Where they are.
+        Location of the folder.
     changed : tuple of int
-        Its stamp when it was listed.
+        Stamp of the folder when it was listed.
     size : (int, int), pixels
-        Along x, the first axis, and y.
+        Size of an image along x, which is its first axis, and y.
     dtype : np.dtype
-        Of the pixels.
+        Dtype of the pixels.
     """
 
     folder: Location
@@ -133,13 +133,13 @@ class Images:
     dtype: np.dtype
 
     @classmethod
-    def of(cls, folder: Probe) -> Images | None:
+    def in_folder(cls, folder: Probe) -> Images | None:
         """Return the images of a folder, or None if there are none; the header of one is read.
 
         Raises
         ------
         FormatError
-            If one is missing or there twice, or is no image.
+            If a number is missing or occurs twice, or a file is not an image.
         """
         names = _listed(folder.location, folder.stamp)
         if not names:
@@ -175,7 +175,7 @@ def _images(folder: Probe) -> tuple[str, ...]:
     for position, (order, name) in enumerate(numbered):
         if order != position:
             what = "two of one number" if order < position else f"no image {position:05d}"
-            raise FormatError(folder.given, name, "images numbered from 0 without gaps", what)
+            raise FormatError(folder.as_given, name, "images numbered from 0 without gaps", what)
     return tuple(name for _, name in numbered)
 
 
@@ -192,8 +192,8 @@ def _image(file: Location) -> LazyArray:
 class Windows:
     """The windows that were shown, (time, 1, y, x) in the dtype of the images, by fixation.
 
-    Images have `padding` pixels more on every side than fixations count from; the window is three
-    paddings smaller than an image. A frame is mirrored top to bottom where its fixation says 0.
+    Images have a border of `padding` pixels on every side, which fixations do not count. The window
+    is three paddings smaller than an image. A frame whose fixation says 0 is mirrored top to bottom.
     """
 
     images: Images
@@ -274,20 +274,21 @@ def fields(
     Parameters
     ----------
     stem : (Location, str)
-        The folder of the averages, and their names up to the number of the unit.
+        The folder of the spike-triggered averages, and the beginning of their names, up to the
+        number of the unit.
     stored : tuple of bool
-        Which of the units have an average.
-    axis : int
-        0 for rows, 1 for columns.
+        For each unit whether the folder has its average.
+    axis : {0, 1}
+        Whether to return rows (0) or columns (1).
     frame : (int, int), pixels
-        Height and width of a frame, which the averages must have.
+        Height and width of a frame; averages must have the same size.
     mirrored : bool
-        Whether averages stand upside down to the frames, as those of the natural movie do.
+        Whether averages are upside down relative to the frames, as those of the natural movie are.
 
     Returns
     -------
     (unit,) lazy float64 array, pixels
-        NaN for a unit without an average, or with one that never varies.
+        NaN for a unit without an average, and for one whose average is constant.
     """
     return Computed(_fields, (len(stored),), np.dtype("f8"), (stem, stored, axis, frame, mirrored))
 

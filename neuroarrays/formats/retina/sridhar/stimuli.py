@@ -18,7 +18,7 @@ from neuroarrays.lazy.computed import Movie
 from neuroarrays.lazy.views import Arranged, ByRow
 from neuroarrays.schema.names import chosen
 
-#: Session -> which of the files of fixations it saw, and which of the two noises.
+#: Session -> its file of fixations, and the number of its noise.
 _FIXATIONS, _OTHER_FIXATIONS = {"02": "*2022_s4.txt"}, "*2022and2023_s4_fixed.txt"
 _NOISE = {"01": 1, "02": 1, "03": 1, "04": 2}
 _IMAGES = "stimuli_padded_4"
@@ -27,16 +27,16 @@ _COLUMNS = {"image_id": (0, "i8"), "gaze_x": (1, "f8"), "gaze_y": (2, "f8"), "fl
 
 @dataclass(frozen=True)
 class BlockTrials:
-    """Trials of a block, as the responses have them.
+    """The trials of a block of responses.
 
     Attributes
     ----------
     block : str
-        "train", or "test", whose trials all showed the same and count as one.
+        "train" or "test". All test trials showed the same stimulus, which is stored once.
     count, frames : int
-        How many, and frames of each.
+        Number of trials, and number of frames of each.
     before : int
-        Lines of a file of fixations that come before the first.
+        Number of lines before the first trial in a file of fixations.
     """
 
     block: str
@@ -54,15 +54,15 @@ class Shown:
     movie : (trial x time, channel, y, x) lazy array, optional
         Trials that have a stimulus, one after another, in grey levels.
     trials : (trial,) int64 array
-        Which these are.
+        Numbers of the trials in `movie`.
     frames : int
-        Frames of each that stimulus and responses both have.
+        Number of frames of a trial that stimulus and responses both have.
     misfit : str
-        How lengths differ, "" where they do not.
+        How the lengths of stimulus and responses differ; "" if they are equal.
     labels : dict of str to (trial x time,) lazy array
         Labels of frames.
     attrs : dict
-        Of the session.
+        Attributes of the session.
     """
 
     movie: LazyArray | None
@@ -104,7 +104,7 @@ def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
         size = next(iter(movies.values())).shape[2:] if movies else stored.shape[:2]
         if len(stored.shape) != 3 or stored.shape[:2] != size:
             raise FormatError(
-                file.given,
+                file.as_given,
                 expected="(y, x, time), of the size of the other trials",
                 found=f"shape {stored.shape}",
             )
@@ -117,7 +117,7 @@ def noise(folder: Probe, session: str, trials: BlockTrials) -> Shown:
     frames = min(trials.frames, *(movie.shape[0] for movie in movies.values()))
     same = lengths == [trials.frames] * len(files)
     cut = [arrays.cut(movie, frames) for movie in movies.values()]
-    movie = arrays.joined(cut, folders[0].given, "trials")
+    movie = arrays.joined(cut, folders[0].as_given, "trials")
     return Shown(movie, np.array(list(movies)), frames, "" if same else _several(lengths))
 
 
@@ -135,22 +135,22 @@ def windows(
     Parameters
     ----------
     folder : Probe
-        Of the natural movie.
+        The folder of the natural movie.
     session : str
-        Its name.
+        Name of the session.
     trials : BlockTrials
-        As the responses have them.
+        The trials of the responses.
     wanted : str, optional
         Name or glob of the file of fixations.
     padding : int, optional, pixels
-        Around the images, where they do not have the published proportions.
+        Width of the border of the images, if they do not have the published proportions.
 
     Raises
     ------
     FormatError
-        If files contradict each other, or several may be meant.
+        If files contradict each other, or several files of fixations fit.
     """
-    images = Images.of(folder.child(_IMAGES)) if folder.child(_IMAGES).is_folder else None
+    images = Images.in_folder(folder.child(_IMAGES)) if folder.child(_IMAGES).is_folder else None
     file = _fixations(folder.child("fixations"), session, wanted)
     if images is None or file is None:
         return _nothing(trials, f"no {_IMAGES if images is None else 'fixations'}")
@@ -158,7 +158,7 @@ def windows(
     if margin is None:
         why = f"how far images of {images.size} pixels are padded is not known; say it: padding="
         return _nothing(trials, why)
-    lines = Fixations.of(file)
+    lines = Fixations.in_file(file)
     over = lines.lines - trials.before
     whole = over // trials.frames if trials.frames else trials.count
     count = max(min(trials.count, whole), 0)
@@ -190,7 +190,7 @@ def _fixations(folder: Probe, session: str, wanted: str | None) -> Probe | None:
         names = [name for name in files if fnmatchcase(name, known)]
     if len(names) > 1 or (files and not names):
         raise FormatError(
-            folder.given,
+            folder.as_given,
             expected=f"one file of fixations for session {session}",
             found=", ".join(names or files),
             hint="say which: fixations=",
