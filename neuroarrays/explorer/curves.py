@@ -88,7 +88,7 @@ class Curves(Figures):
         curve, plot = view.value[0], self.figure("rate map")
         across, up = (curve[dim] for dim in curve.dims)
         x, y = edges(across.values), edges(up.values)
-        self._show_image("rate map", curve.values.T.astype(np.float32), x, y)
+        self.put_image("rate map", curve.values.T.astype(np.float32), x, y)
         plot.xaxis.axis_label, plot.yaxis.axis_label = label_of(across), label_of(up)
         plot.x_range.start, plot.x_range.end = x
         plot.y_range.start, plot.y_range.end = y
@@ -122,42 +122,37 @@ class Curves(Figures):
         mapper, (low, high) = self._mappers["stimulus"], ends_of(frame)
         mapper.low, mapper.high = low, max(high, low + 1e-9)
         n_rows, n_columns = frame.shape
-        plot.y_range.start, plot.y_range.end, plot.x_range.end = (
-            n_rows,
-            0,
-            n_columns,
-        )  # from the top
+        plot.y_range.start, plot.y_range.end = n_rows, 0  # from the top
+        plot.x_range.end = n_columns
         plot.aspect_ratio = max(n_columns / n_rows, 0.5)  # pixels are squares
-        self._show_image("stimulus", frame, (0, n_columns), (0, n_rows))
+        self.put_image("stimulus", frame, (0, n_columns), (0, n_rows))
 
     def _draw(self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "") -> None:
         """Lines in a unit, bands of their standard errors, a legend, and names of axes that change."""
-        plot = self.figure(name)
-        data: dict[str, list[Any]] = {k: [] for k in ("xs", "ys", "color", "dash", "label", "unit")}
-        bands: dict[str, list[Any]] = {"xs": [], "ys": [], "color": []}
-        for line in lines:
-            color = COLORS[line.color % len(COLORS)]
-            columns = line.x, line.y, color, line.dash, line.text, unit
-            for key, part in zip(data, columns, strict=True):
-                data[key].append(part)
+        plot, bands = self.figure(name), []
+        colors = [COLORS[line.color % len(COLORS)] for line in lines]
+        rows = zip(lines, colors, strict=True)
+        self.put(name, [(v.x, v.y, color, v.dash, v.text, unit) for v, color in rows])
+        for line, color in zip(lines, colors, strict=True):
             if line.sem is None:
                 continue
             known = np.isfinite(np.concatenate([[np.nan], line.x + line.y + line.sem, [np.nan]]))
             for begin, end in np.flatnonzero(np.diff(known)).reshape(-1, 2):
                 x_part, middle, sem = (v[begin:end] for v in (line.x, line.y, line.sem))
-                bands["xs"].append(np.concatenate([x_part, x_part[::-1]]))
-                bands["ys"].append(np.concatenate([middle + sem, (middle - sem)[::-1]]))
-                bands["color"].append(color)
-        self.sources[name].data, self.sources[f"{name} bands"].data = data, bands
+                around = np.concatenate([middle + sem, (middle - sem)[::-1]])
+                bands.append((np.concatenate([x_part, x_part[::-1]]), around, color))
+        self.put(f"{name} bands", bands)
         floor = [] if name == "waveform" else [np.zeros(1)]
-        low, high = ends_of(np.concatenate([*data["ys"], *bands["ys"], *floor]))
+        reached = [*(line.y for line in lines), *(around for _, around, _ in bands)]
+        low, high = ends_of(np.concatenate([*reached, *floor]))
         room = 0.06 * (high - low) or 1.0
         plot.y_range.start, plot.y_range.end = low - (room if low < 0 else 0), high + room
         if name != "psth":
-            plot.x_range.start, plot.x_range.end = ends_of(np.concatenate(data["xs"]))
+            ends = ends_of(np.concatenate([line.x for line in lines]))
+            plot.x_range.start, plot.x_range.end = ends
         plot.xaxis.axis_label = x or plot.xaxis.axis_label
         plot.yaxis.axis_label = y or plot.yaxis.axis_label
-        self._name_lines(name, data["label"])
+        self._name_lines(name, [line.text for line in lines])
 
     def _name_lines(self, name: str, texts: list[str]) -> None:
         """The legend of a figure, above its lines: its items stay, and the room for lines too."""

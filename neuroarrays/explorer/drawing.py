@@ -30,21 +30,7 @@ class Plots(Curves):
     def show(
         self, name: str, view: View, state: State, recording: Recording, rows: np.ndarray | None
     ) -> None:
-        """Draw what a view returned.
-
-        Parameters
-        ----------
-        name : str
-            Of the view, or ``rate map`` for tuning to two signals.
-        view : View
-            What it returned; its value is not None.
-        state : State
-            What is shown.
-        recording : Recording
-            What it is shown of.
-        rows : (n,) int, optional
-            Positions of the units that the session raster shows; all unless given.
-        """
+        """Draw what the view of a name returned (``rate map``: tuning to two signals); of the session some rows."""
         self.figure(name)
         if name == "session":
             self._show_session(view, state, rows)
@@ -52,7 +38,7 @@ class Plots(Curves):
             self.mark(state.units, view.facts["window"])
         else:
             getattr(self, f"_show_{name.replace(' ', '_')}")(view, state)
-        self._write_as_text(name)
+        self.write_as_text(name)
 
     # ------------------------------------------------------------------------------ along the session
 
@@ -65,10 +51,10 @@ class Plots(Curves):
         is_spikes = "width" in view.facts
         self._shade_session(is_spikes)
         image, values, what = (self._spikes if is_spikes else self._traces)(image, view, state)
-        self._hover.tooltips = [("", what)]
+        self._value.tooltips = [("", what)]
         height = -0.5, group * len(image) - 0.5
         width = view.facts.get("width", 0.0)
-        self._show_image("session", image, ends, height, value=values, width=width)
+        self.put_image("session", image, ends, height, value=values, width=width)
         self._name_rows("session", [f"unit {unit}" for unit in ids], ends, -0.5)
         plot, n_rows = self.figure("session"), len(ids)
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
@@ -79,32 +65,27 @@ class Plots(Curves):
         """Mark the rows of some units in the session raster, at the left of its window, s."""
         names = self.sources["session rows"].data["label"]
         rows = {label: row for row, label in enumerate(names[0] if names else [])}
-        found = [
-            (rows.get(f"unit {unit}", np.nan), color)
-            for unit, color in zip(units, COLORS, strict=False)
-        ]
-        self.sources["chosen"].data = {
-            "x": [window[0] + 0.004 * (window[1] - window[0])] * len(found),
-            "y": [row for row, _ in found], "color": [color for _, color in found],
-        }  # fmt: skip
+        left = window[0] + 0.004 * (window[1] - window[0])
+        at = [rows.get(f"unit {unit}", np.nan) for unit in units]
+        self.put("chosen", [(left, row, color) for row, color in zip(at, COLORS, strict=False)])
 
     def _show_behind(self, view: View, state: State, recording: Recording) -> None:
         """The presentations behind the raster, and the epochs above it; the window of the session."""
         plot, window = self.figure("session"), view.facts["window"]
         n_rows = len(self.sources["session rows"].data["label"][0])
         bottom, top = -0.5, n_rows - 0.5
-        table = recording.table(state)
-        self.sources["behind"].data = _boxes(table, state.by, window, (bottom, top))
-        epochs = _boxes(*recording.epochs(state), window, (top, top + 0.07 * n_rows))
-        self.sources["epochs"].data = epochs
-        plot.y_range.start, plot.y_range.end = bottom, max([top, *epochs["top"]])
+        self.put("behind", _boxes(recording.table(state), state.by, window, (bottom, top)))
+        above = top + 0.07 * n_rows
+        epochs = _boxes(*recording.epochs(state), window, (top, above))
+        self.put("epochs", epochs)
+        plot.y_range.start, plot.y_range.end = bottom, above if epochs else top
         plot.x_range.start, plot.x_range.end = window
 
     def _name_rows(self, name: str, labels: list[str], x: Ends, bottom: float) -> None:
         """What is shown of each row of an image where the pointer is."""
         image = np.zeros((len(labels), 1), np.uint8)
         height = bottom, bottom + len(labels)
-        self._show_image(f"{name} rows", image, x, height, label=labels)
+        self.put_image(f"{name} rows", image, x, height, label=labels)
 
     def _scale(self, high: float, labels: tuple[str, str, str], title: str) -> None:
         """The value of the session's darkest shade, and what stands beside the shades."""
@@ -128,13 +109,9 @@ class Plots(Curves):
         return shares, values, f"@value {view.facts['unit']}"
 
     def _show_signals(self, view: View, state: State) -> None:
-        data: dict[str, list[Any]] = {key: [] for key in ("xs", "ys", "color", "name")}
-        points: dict[str, list[Any]] = {key: [] for key in ("x", "y", "name", "value")}
+        names, lines, points = view.facts["names"], [], []
         labels: dict[float, str] = {}
-        names = view.facts[
-            "names"
-        ]  # a row for each, that the page stays as it is where one has no sample
-        for row, name in enumerate(names[::-1]):
+        for row, name in enumerate(names[::-1]):  # one for each, so that the page stays as it is
             if name not in view.value:
                 labels[row + 0.5] = f"{name}\n{'no sample':>{_RANGE}}"
                 continue
@@ -145,23 +122,20 @@ class Plots(Curves):
             heights = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
             if turn := turn_of(signal):  # a line that goes round the circle is broken
                 heights[1:][np.abs(np.diff(values, axis=0)) > turn / 2] = np.nan
-            clock = np.repeat(
-                signal[schema.TIME].values, values.shape[1]
-            )  # lowest, highest, lowest
-            for key, part in zip(data, (clock, heights.ravel(), COLORS[row % len(COLORS)], name), strict=True):  # fmt: skip
-                data[key].append(part)
+            # of each moment the lowest and the highest value
+            clock = np.repeat(signal[schema.TIME].values, values.shape[1])
+            lines.append((clock, heights.ravel(), COLORS[row % len(COLORS)], name))
             ends = f"{brief(low, high - low)} to {brief(high, high - low)} {unit}"
             labels[row + 0.5] = f"{name}\n{ends:>{_RANGE}}"
-            some = np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int)
-            points["x"] += clock[some].tolist()
-            points["y"] += heights.ravel()[some].tolist()
-            points["name"] += [name] * some.size
-            points["value"] += [f"{value:.4g} {unit}" for value in values.ravel()[some]]
+            for k in np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int):
+                shown = f"{values.ravel()[k]:.4g} {unit}"
+                points.append((clock[k], heights.ravel()[k], name, shown))
         plot = self.figure("signals")
         plot.x_range.start, plot.x_range.end = view.facts["window"]
         plot.y_range.end, plot.height = max(1, len(names)), 60 + 45 * max(1, len(names))
         tick(plot.yaxis[0], labels)
-        self.sources["signals"].data, self.sources["points"].data = data, points
+        self.put("signals", lines)
+        self.put("points", points)
 
     # ------------------------------------------------------------------------------- around an event
 
@@ -201,17 +175,7 @@ class Plots(Curves):
         tick(plot.ygrid[0], (np.flatnonzero(np.tile(is_edge, n_units)) + 1).tolist())
 
     def _shade_trials(self, value: xr.DataArray, color: np.ndarray, n_colors: int) -> None:
-        """The image of the event raster.
-
-        Parameters
-        ----------
-        value : (presentation_id, unit_id, time) DataArray, dimensions in any order
-            Spikes per bin, or a trace in its own unit.
-        color : (unit x presentation,) int
-            Number of the colour of each row.
-        n_colors : int
-            How many colours there are.
-        """
+        """The image of the event raster: a row for each unit and presentation, in the colour of a number."""
         order = (value.get_axis_num(dim) for dim in (schema.UNIT, schema.PRESENTATION, schema.TIME))
         responses = value.values.transpose(*order).reshape(color.size, -1)
         is_count = value.dtype.kind in "iu"
@@ -239,31 +203,26 @@ class Plots(Curves):
         image = (color[:, None] * _SHADES + shade).astype(np.uint8)
         height = 0, len(image) * group
         x = edges(value[schema.TIME].values)
-        self._show_image("trials", image, x, height, responses=responses)
+        self.put_image("trials", image, x, height, responses=responses)
 
 
-def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> dict[str, list[Any]]:
+def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> list[tuple[Any, ...]]:
     """The presentations in a window as boxes, coloured by a column; none where there are too many."""
-    data: dict[str, list[Any]] = {
-        key: [] for key in ("left", "right", "bottom", "top", "color", "label", "middle")
-    }
     if not {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
-        return data
-    start, stop = (
-        np.asarray(table[k].values, float) for k in (schema.START_TIME, schema.STOP_TIME)
-    )
+        return []
+    start, stop = (table[k].values.astype(float) for k in (schema.START_TIME, schema.STOP_TIME))
     mark = start + 0.003 * (window[1] - window[0])  # of a presentation whose end is not known
     stop = np.where(np.isnan(stop), mark, stop)
     inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
     if inside.size > _BEHIND:
-        return data
+        return []
     texts = [""] * start.size
     if column in table.variables:
         texts = [text_of(value) for value in table[column].values]
     names = list(dict.fromkeys(texts))
-    for k in inside:
-        color = COLORS[names.index(texts[k])] if len(names) <= GROUPS else "#999999"
-        middle = (max(start[k], window[0]) + min(stop[k], window[1])) / 2
-        for key, value in zip(data, (start[k], stop[k], *height, color, texts[k], middle), strict=True):  # fmt: skip
-            data[key].append(value)
-    return data
+    colors = COLORS if len(names) <= GROUPS else ["#999999"] * len(names)
+    middle = (np.maximum(start, window[0]) + np.minimum(stop, window[1])) / 2
+    return [
+        (start[k], stop[k], *height, colors[names.index(texts[k])], texts[k], middle[k])
+        for k in inside
+    ]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 from bokeh.models import (
+    Axis,
     ColorBar,
     ColumnDataSource,
     FixedTicker,
+    Grid,
     HoverTool,
     Legend,
     LinearColorMapper,
+    Plot,
     PrintfTickFormatter,
     Range1d,
     SaveTool,
+    Text,
 )
 from bokeh.palettes import Greys256
 from bokeh.plotting import figure
@@ -31,6 +36,8 @@ THEMES = {
     False: {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
     True: {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a", "stripe": "#1e2128"},
 }
+_BOX = ("left", "right", "bottom", "top", "color", "label", "middle")
+_LINE = ("xs", "ys", "color", "dash", "label", "unit")
 
 
 class _Kind(NamedTuple):
@@ -57,13 +64,7 @@ _KINDS = {
 
 
 class Figures:
-    """The figures by name, each made when it is first asked for.
-
-    Parameters
-    ----------
-    state : State
-        Whether they are drawn as vectors, and in which colours.
-    """
+    """The figures by name, made when they are first asked for, as a state says: as vectors or not, dark or light."""
 
     def __init__(self, state: State):
         self._backend, self._dark = "svg" if state.svg else "canvas", state.dark
@@ -76,64 +77,48 @@ class Figures:
 
     def figure(self, name: str) -> Any:
         """The figure of a name: that of a view, or ``rate map``."""
-        if name not in self.figures:
-            kind = _KINDS[name]
-            plot = self.figures[name] = figure(
-                height=kind.height, sizing_mode="stretch_width", tools=kind.tools,
-                active_drag=kind.tools.partition(",")[0], active_scroll=None,
-                toolbar_location="right", output_backend=self._backend,
-                x_range=self.figure(kind.shares).x_range if kind.shares else Range1d(0, 1),
-                y_range=Range1d(0, 1), x_axis_label=kind.x, y_axis_label=kind.y,
-                min_border_left=70, min_border_right=20,
-                styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
-            )  # fmt: skip
-            plot.toolbar.logo, plot.toolbar.autohide, plot.title = None, True, None
-            # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
-            plot.yaxis.formatter = PrintfTickFormatter(format="%7.6g")
-            plot.select_one(SaveTool).filename = name  # else the browser asks for one
-            make = {"session": self._session, "signals": self._signals, "trials": self._trials}
-            if name in ("rate map", "stimulus"):
-                self._map(plot, name)
-            elif name in make:
-                make[name](plot)
-            else:
-                self._lines(plot, name)
-            self._colour(name)
-        return self.figures[name]
+        if name in self.figures:
+            return self.figures[name]
+        kind = _KINDS[name]
+        plot = self.figures[name] = figure(
+            height=kind.height, sizing_mode="stretch_width", tools=kind.tools, title=None,
+            active_drag=kind.tools.partition(",")[0], active_scroll=None, toolbar_location="right",
+            x_range=self.figure(kind.shares).x_range if kind.shares else Range1d(0, 1),
+            y_range=Range1d(0, 1), x_axis_label=kind.x, y_axis_label=kind.y, output_backend=self._backend,
+            min_border_left=70, min_border_right=20,
+            styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
+        )  # fmt: skip
+        plot.toolbar.logo, plot.toolbar.autohide = None, True
+        # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
+        plot.yaxis.formatter = PrintfTickFormatter(format="%7.6g")
+        plot.select_one(SaveTool).filename = name  # else the browser asks for one
+        if name in ("trials", "psth", "correlogram"):
+            plot.vspan([0], line_color="#888888", line_dash="dashed")
+        if name == "session":
+            self._session(plot)
+        elif name == "signals":
+            self._signals(plot)
+        elif name == "trials":
+            self._image(plot, name, ["#ffffff"], [("", "@responses")], "responses")
+            self._rows(plot, name, "from the event")
+        elif name in ("rate map", "stimulus"):
+            self._map(plot, name)
+        else:
+            self._lines(plot, name)
+        self._colour(name)
+        return plot
 
-    def _source(self, name: str, *columns: str) -> ColumnDataSource:
-        self.sources[name] = ColumnDataSource({column: [] for column in columns}, name=name)
-        return self.sources[name]
+    def put(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Put rows of values into a source, in the order of its columns."""
+        keys, columns = list(self.sources[name].data), zip(*rows, strict=True)
+        self.sources[name].data = dict(zip(keys, map(list, columns if rows else repeat(()))))  # noqa: B905
 
-    def _image(self, plot: Any, name: str, palette: Any, value: str, *more: str) -> Any:
-        """An image with its source and its colours, which shows a value where the pointer is."""
-        source = self._source(name, "image", "x", "y", "dw", "dh", *more)
-        mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#00000000")
-        self._mappers[name] = mapper
-        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
-        plot.xgrid.visible = False  # the image lies over it
-        hover = HoverTool(
-            renderers=[drawn], tooltips=[("", value)], attachment="below", visible=False
-        )
-        plot.add_tools(hover)
-        return hover
-
-    def _show_image(self, name: str, image: np.ndarray, x: Ends, y: Ends, **more: Any) -> None:
+    def put_image(self, name: str, image: np.ndarray, x: Ends, y: Ends, **more: Any) -> None:
         """Put an image (row, column) into its source, between two ends of each axis."""
-        ends = {"x": x[0], "y": y[0], "dw": x[1] - x[0], "dh": y[1] - y[0]}
-        columns = {"image": image, **ends, **more}
-        self.sources[name].data = {key: [value] for key, value in columns.items()}
+        columns = {"image": image, "x": x[0], "y": y[0], "dw": x[1] - x[0], "dh": y[1] - y[0]}
+        self.sources[name].data = {key: [value] for key, value in {**columns, **more}.items()}
 
-    def _rows(self, plot: Any, name: str, time: str) -> None:
-        """What each row of an image is, shown where the pointer is: an image that is not seen."""
-        source = self._source(f"{name} rows", "image", "label", "x", "y", "dw", "dh")
-        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, global_alpha=0.0)
-        shown = [("", "@label"), (time, "$x{0.000} s")]
-        plot.add_tools(
-            HoverTool(renderers=[drawn], tooltips=shown, attachment="above", visible=False)
-        )
-
-    def _write_as_text(self, name: str) -> None:
+    def write_as_text(self, name: str) -> None:
         """Let Bokeh take no text of a file for TeX, whose fonts and scripts it would load from another host."""
         for axis in self.figures[name].axis:
             axis.axis_label = _without_tex(axis.axis_label or "")
@@ -142,33 +127,57 @@ class Figures:
         if name in self._bars:
             self._bars[name].title = _without_tex(self._bars[name].title or "")
 
+    def theme(self, is_dark: bool) -> None:
+        """Draw all figures in dark or in light colours."""
+        self._dark = is_dark
+        for name in self.figures:
+            self._colour(name)
+
+    # ---------------------------------------------------------------------------- what figures are made of
+
+    def _source(self, name: str, *columns: str) -> ColumnDataSource:
+        self.sources[name] = ColumnDataSource({column: [] for column in columns}, name=name)
+        return self.sources[name]
+
+    def _hover(self, plot: Any, drawn: Any, tooltips: Any, **options: Any) -> HoverTool:
+        tool = HoverTool(renderers=[drawn], tooltips=tooltips, visible=False, **options)
+        plot.add_tools(tool)
+        return tool
+
+    def _image(self, plot: Any, name: str, palette: Any, tooltips: Any, *more: str) -> HoverTool:
+        """An image with its colours, which shows a value where the pointer is."""
+        source = self._source(name, "image", "x", "y", "dw", "dh", *more)
+        mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#00000000")
+        self._mappers[name] = mapper
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
+        plot.xgrid.visible = False  # the image lies over it
+        return self._hover(plot, drawn, tooltips, attachment="below")
+
+    def _rows(self, plot: Any, name: str, time: str) -> None:
+        """What each row of an image is, shown where the pointer is: an image that is not seen."""
+        source = self._source(f"{name} rows", "image", "label", "x", "y", "dw", "dh")
+        drawn = plot.image("image", "x", "y", "dw", "dh", source=source, global_alpha=0.0)
+        self._hover(plot, drawn, [("", "@label"), (time, "$x{0.000} s")], attachment="above")
+
     def _bar(self, plot: Any, name: str, mapper: LinearColorMapper) -> None:
         """The scale of an image at its right."""
-        self._bars[name] = ColorBar(
-            color_mapper=mapper, width=8, padding=4,
-            title_text_font_style="normal", title_text_font_size="11px",
-        )  # fmt: skip
+        style = {"title_text_font_style": "normal", "title_text_font_size": "11px"}
+        self._bars[name] = ColorBar(color_mapper=mapper, width=8, padding=4, **style)
         plot.add_layout(self._bars[name], "right")
 
-    def _boxes(self, plot: Any, name: str, alpha: float) -> ColumnDataSource:
-        source = self._source(name, "left", "right", "bottom", "top", "color", "label", "middle")
-        plot.quad(
-            "left", "right", "top", "bottom", source=source, color="color", alpha=alpha, line_width=0
-        )  # fmt: skip
-        return source
-
     def _session(self, plot: Any) -> None:
-        self._boxes(plot, "behind", 0.3)
-        self._hover = self._image(plot, "session", "Greys256", "@image", "value", "width")
+        sides = "left", "right", "top", "bottom"
+        behind = self._source("behind", *_BOX)
+        plot.quad(*sides, source=behind, color="color", alpha=0.3, line_width=0)
+        self._value = self._image(plot, "session", "Greys256", [], "value", "width")
         self._rows(plot, "session", "time")
-        epochs = self._boxes(plot, "epochs", 0.45)
-        self._epoch_names = plot.text(
-            "middle", "bottom", "label", source=epochs, text_align="center", text_font_size="11px"
-        )
-        chosen = self._source("chosen", "x", "y", "color")
+        epochs = self._source("epochs", *_BOX)
+        plot.quad(*sides, source=epochs, color="color", alpha=0.45, line_width=0)
+        size = {"text_align": "center", "text_font_size": "11px"}
+        plot.text("middle", "bottom", "label", source=epochs, **size)
         plot.scatter(  # on the layer above: the image is not painted again
-            "x", "y", source=chosen, color="color", marker="triangle", angle=-np.pi / 2, size=9,
-            level="overlay",
+            "x", "y", source=self._source("chosen", "x", "y", "color"), color="color",
+            marker="triangle", angle=-np.pi / 2, size=9, level="overlay",
         )  # fmt: skip
         # The scale of rates stays while that of counts follows the width of the bins.
         self._shades = LinearColorMapper(palette="Greys256", low=0, high=1)
@@ -180,77 +189,62 @@ class Figures:
         plot.multi_line("xs", "ys", source=source, line_color="color", line_width=1)
         points = self._source("points", "x", "y", "name", "value")
         dots = plot.scatter("x", "y", source=points, size=6, alpha=0, line_alpha=0)
-        shown = [("", "@name: @value"), ("time", "@x{0.000} s")]
-        plot.add_tools(HoverTool(renderers=[dots], tooltips=shown, visible=False))
-
-    def _trials(self, plot: Any) -> None:
-        self._image(plot, "trials", ["#ffffff"], "@responses", "responses")
-        self._rows(plot, "trials", "from the event")
-        self._line_at_zero(plot)
-
-    def _line_at_zero(self, plot: Any) -> None:
-        plot.vspan([0], line_color="#888888", line_dash="dashed")
+        self._hover(plot, dots, [("", "@name: @value"), ("time", "@x{0.000} s")])
 
     def _lines(self, plot: Any, name: str) -> None:
-        if name in ("psth", "correlogram"):
-            self._line_at_zero(plot)
         bands = self._source(f"{name} bands", "xs", "ys", "color")
         plot.patches("xs", "ys", source=bands, color="color", alpha=0.22, line_width=0)
-        source = self._source(name, "xs", "ys", "color", "dash", "label", "unit")
         drawn = self._lines_of[name] = plot.multi_line(
-            "xs", "ys", source=source, line_color="color", line_dash="dash", line_width=1.8
-        )
+            "xs", "ys", source=self._source(name, *_LINE), line_color="color", line_dash="dash",
+            line_width=1.8,
+        )  # fmt: skip
         shown = [("", "@label"), ("at", "$snap_x{0.000}"), ("", "$snap_y{0.000} @unit")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, mode="vline", visible=False))
+        self._hover(plot, drawn, shown, mode="vline")
         self._legends[name] = Legend(
-            location="left", orientation="horizontal", ncols=2, label_text_font_size="11px",
+            location="left", orientation="horizontal", label_text_font_size="11px",
             margin=2, padding=2, spacing=10, glyph_width=14, glyph_height=12, label_height=12,
             background_fill_alpha=0, border_line_width=0,
         )  # fmt: skip
         plot.add_layout(self._legends[name], "above")
 
     def _map(self, plot: Any, name: str) -> None:
-        hover = self._image(
-            plot, name, "Greys256" if name == "stimulus" else "Viridis256", "@image"
-        )
-        hover.tooltips = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
+        palette = "Greys256" if name == "stimulus" else "Viridis256"
+        shown = [("x, y", "$x{0.00}, $y{0.00}"), ("value", "@image{0.00}")]
+        self._image(plot, name, palette, shown)
         if name == "stimulus":
             plot.axis.visible, plot.height, plot.max_width = False, None, 340
             plot.min_border = plot.min_border_left = plot.min_border_right = 0
         else:
             self._bar(plot, name, self._mappers[name])
 
-    def theme(self, is_dark: bool) -> None:
-        """Draw all figures in dark or in light colours."""
-        self._dark = is_dark
-        for name in self.figures:
-            self._colour(name)
-
     def _colour(self, name: str) -> None:
-        colors, plot = THEMES[self._dark], self.figures[name]
         if name == "session":
-            self._epoch_names.glyph.text_color = colors["ink"]
             self._shade_session(self._mappers[name].palette[0] == "#00000000")
-        plot.background_fill_color = plot.border_fill_color = colors["paper"]
-        plot.outline_line_color = colors["faint"]
-        for axis in plot.axis:
-            axis.axis_label_text_color = axis.major_label_text_color = colors["ink"]
-            axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
-            axis.minor_tick_line_color, axis.axis_label_text_font_style = None, "normal"
-            axis.major_label_text_font, axis.major_label_text_font_size = "monospace", "10px"
-        plot.grid.grid_line_color, plot.grid.grid_line_alpha = colors["faint"], 0.5
-        if name in self._legends:
-            self._legends[name].label_text_color = colors["ink"]
-        if name in self._bars:
-            bar = self._bars[name]
-            bar.major_label_text_color = bar.title_text_color = colors["ink"]
-            bar.background_fill_color = colors["paper"]
+        for kind, colors in _colors(**THEMES[self._dark]).items():
+            for model in self.figures[name].select({"type": kind}):
+                model.update(**colors)
 
     def _shade_session(self, is_clear: bool) -> None:
         """The greys of the session; clear where nothing is counted, so that what lies behind is seen."""
         ramp = Greys256 if self._dark else Greys256[::-1]
         self._mappers["session"].palette = ["#00000000" if is_clear else ramp[0], *ramp[1:]]
         self._shades.palette = list(ramp)
+
+
+def _colors(ink: str, paper: str, faint: str, **_: str) -> dict[type, dict[str, Any]]:
+    """How the parts of a figure look, by their kind."""
+    return {
+        Plot: {"background_fill_color": paper, "border_fill_color": paper, "outline_line_color": faint},
+        Axis: {
+            "axis_label_text_color": ink, "major_label_text_color": ink, "axis_line_color": ink,
+            "major_tick_line_color": ink, "minor_tick_line_color": None, "axis_label_text_font_style": "normal",
+            "major_label_text_font": "monospace", "major_label_text_font_size": "10px",
+        },
+        Grid: {"grid_line_color": faint, "grid_line_alpha": 0.5},
+        Legend: {"label_text_color": ink},
+        ColorBar: {"major_label_text_color": ink, "title_text_color": ink, "background_fill_color": paper},
+        Text: {"text_color": ink},
+    }  # fmt: skip
 
 
 def _without_tex(text: str) -> str:
