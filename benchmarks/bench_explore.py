@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -162,12 +163,22 @@ def everything():
     return sum(times.get(pid, 0) for pid in ours) / os.sysconf("SC_CLK_TCK")
 
 
+@contextmanager
+def served(command):
+    """A server that is ended whatever happens meanwhile: else a failure would wait for its end for ever."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
 def measure(browser, path, repeats):
     """Open a recording and use it: times in ms, memory in MB, sizes in MB, foreign requests."""
     words = ["-m", "neuroarrays", "explore", str(path), "--no-browser", "--port", "0"]
     command = [sys.executable, *words]
     found = {"answers": [], "files": [], "foreign": []}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with served(command) as process:
         address = process.stdout.readline().split()[0]
         last = None
         for _ in range(2):  # the first page loads what the process needs
@@ -213,14 +224,13 @@ def measure(browser, path, repeats):
             found[f"{name} cpu"] = 1e3 * (processor(process) - start) / repeats
             found[f"{name} all"] = 1e3 * (everything() - whole) / repeats
         found["memory"], found["most"] = memory(process), memory(process, "VmHWM")
-        process.terminate()
     return found
 
 
 def least(browser, figures, repeats):
     """Change a page of bare figures in one message, ms."""
     command = [sys.executable, "-c", BARE, ",".join(figures)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with served(command) as process:
         page = browser.new_page(viewport={"width": 1500, "height": 1300})
         page.goto(process.stdout.readline().strip())
         page.wait_for_function(
@@ -233,7 +243,6 @@ def least(browser, figures, repeats):
             times.append(page.evaluate(PRESS, ["a", names]))
             page.wait_for_timeout(300)
         page.close()
-        process.terminate()
     return times[1:]
 
 

@@ -247,8 +247,12 @@ def tuning(recording: Recording, state: State, tree: Call) -> View:
         tree = call("continuous", "align", tree[state.session], **around)
         place = _place(tree.value, state, path)
     node = tree[place].named("node")
-    prefix = f"{state.area}/" if recording.is_aligned else ""
-    features = [node[name.removeprefix(prefix)] for name in wanted]
+    features = []
+    for name in wanted:
+        above, _, variable = name.removeprefix(f"{state.area}/").rpartition("/")
+        # `align` makes the running speed a variable of each area, without a node of its own
+        is_node = above and has(node.value, above)
+        features.append(node[f"{above}/{variable}" if is_node else variable])
     area = node.then("to_dataset").then("sel", unit_id=list(state.units))
     given: Any = features if is_map else features[0]
     note = f"the map of unit {state.units[0]}" if is_map and len(state.units) > 1 else ""

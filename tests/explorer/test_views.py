@@ -43,7 +43,8 @@ STATES = {
     "small": {
         "by": {"by": "orientation", "smooth": 0.05}, "three": {"units": (10, 30, 50)},
         "column": {"feature": "orientation", "trials": "contrast > 0.2"}, "events": {"table": "lick_left"},
-        "traces": {"area": "V1", "window": (2.0, 9.0)}, "query": {"query": "snr > 1"}, "ungrouped": {"by": NOTHING},
+        "traces": {"area": "V1", "window": (2.0, 9.0)}, "query": {"query": "snr > 1"}, "speed": {"feature": "running/speed"},
+        "ungrouped": {"by": NOTHING},
     },
     "trials": {"three": {"units": (10, 30, 50), "by": "orientation"}},
     "clock": {"zoom": {"window": (3.0, 8.0)}},
