@@ -31,7 +31,7 @@ def whole_clock(
     Parameters
     ----------
     name : str
-        What to call it in an error.
+        Name of the session, for errors.
     session : DataTree node, optional
         A session of a recording tree.
     width : float, s
@@ -126,14 +126,14 @@ def longest_window(tables: Mapping[str, Presentations], width: float) -> tuple[f
     Parameters
     ----------
     tables : dict of str to Presentations
-        By session.
+        The presentations of each session, by name.
     width : float, s
         Width of a bin.
 
     Returns
     -------
     (float, float), s
-        Relative to the onset.
+        Start and stop relative to the onset.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def event_counts(
     bins : Bins
         The bins to count in.
     dtype : integer dtype
-        Of the counts.
+        Dtype of the counts.
     binarize : bool
         If True, bins with any event are 1, others 0.
 
@@ -57,7 +57,7 @@ def event_amounts(
     events : dict of str to Dataset
         Events by name, each with `event_time` (event,) in s, and amounts (event, ...) in any unit.
     bins : Bins
-        The bins.
+        The bins to use.
     method : str, optional
         "sum" or "max" of the amounts in each bin; any other method gives an empty result.
 

@@ -263,10 +263,10 @@ def series_at(
     offsets : (n,) float64, s
         Offsets from the origins, or times on the session clock if there are no origins.
     method : str, optional
-        As for `interpolate` (default: "mean" if bins are wider than the sampling interval, else
+        A method of `interpolate` (default: "mean" if bins are wider than the sampling interval, else
         "linear").
     max_gap : float, s, optional
-        As for `interpolate`.
+        Longest gap to interpolate over, as for `interpolate`.
     dims : tuple of str
         Names of the new dimensions, of origins and offsets.
     bin_width : float, s, optional

@@ -62,7 +62,7 @@ def presentations_of(
     Parameters
     ----------
     name : str
-        The session.
+        Name of the session.
     wanted : Dataset, DataFrame, or (n,) onsets, s
         A table, or onsets on the session clock.
     event : str
@@ -163,10 +163,11 @@ def session_tables(
     sessions : dict of str to SessionNodes
         Sessions by name.
     wanted : str, callable, mapping, table or onsets
-        As `align` takes them.
+        The presentations, as `align` takes them.
     blanks : {"drop", "keep"}
-        Whether to leave out rows that a table marks as `blank`. missing : {"raise", "skip"} What to
-        do with sessions without the table.
+        Whether to leave out rows that a table marks as `blank`.
+    missing : {"raise", "skip"}
+        What to do with sessions without the table: raise an error, or leave them out.
 
     Returns
     -------

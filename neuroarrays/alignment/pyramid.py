@@ -18,7 +18,7 @@ from neuroarrays.tree.trains import spikes_node, trains_of
 MOST_COUNTS = 1 << 24
 #: The smallest bin width in s, and how many fine bins make a bin of the coarse level.
 _NARROWEST, _COARSE = 2.0**-10, 32
-#: Times further from 0 than this (136 years, in s) are no times of a recording.
+#: Times further from 0 than this (136 years, in s) cannot be times of a recording.
 _FURTHEST = 2.0**32
 
 
@@ -50,7 +50,7 @@ class CountPyramid:
     is_read : (unit_id,) bool
         The units that were read and counted.
     failure : Exception or None
-        What `read_in_background` met.
+        The error that stopped `read_in_background`; None if there was none.
     left_out : int
         Number of spike times that were not counted: NaN, or more than 136 years away from 0.
 
@@ -113,7 +113,8 @@ class CountPyramid:
     def read_in_background(self) -> None:
         """Read and count the remaining units in a thread, after those of other pyramids that were asked for.
 
-        `is_read` says how far it is, and `failure` why it stopped. The program may end meanwhile.
+        `is_read` tells how far it is, and `failure` why it stopped. The thread does not keep the program
+        from ending.
         """
         state.queue("pyramid", 1, _serve).put(self)
 
@@ -188,7 +189,9 @@ def _serve(pyramids: SimpleQueue[CountPyramid]) -> None:
         try:
             for _ in pyramid.read():
                 pass
-        except Exception as error:  # kept for who asked: the thread goes on with others
+        except (
+            Exception
+        ) as error:  # the caller finds it in `failure`; the thread goes on with other pyramids
             pyramid.failure = error
         del pyramid
 

@@ -40,10 +40,9 @@ class Samples:
     Attributes
     ----------
     values : LazyArray, ndarray or variable
-        (time, ...) in any unit.
+        Values (time, ...) in any unit.
     clock : LazyArray or (time,) float64, s
         Time stamps on the session clock.
-
     shifted : bool
         Whether each column is evaluated at its own times.
     every : bool

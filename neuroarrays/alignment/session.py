@@ -75,7 +75,9 @@ def on_bins(
     if amounts := event_amounts(session.events, bins, options.method):
         below[schema.AMOUNTS] = amounts
     only_speed = set(below.get(schema.RUNNING, ())) == {"speed"}
-    speed = below.pop(schema.RUNNING) if only_speed else {}  # a variable of each area, not a node
+    speed = (
+        below.pop(schema.RUNNING) if only_speed else {}
+    )  # it becomes a variable of each area, not a node
     nodes = {
         path: dataset(variables, other_coords(series[path]) if path in series else None)
         for path, variables in below.items()
@@ -83,7 +85,7 @@ def on_bins(
     if table is not None:
         nodes[schema.PRESENTATIONS] = table.drop_vars(table.coords)
     attrs = {str(name): value for name, value in session.node.attrs.items()}
-    if not session.areas:  # only behaviour: the session takes the place of an area
+    if not session.areas:  # only behaviour, so the session takes the place of an area
         area = frames | masks.valid | speed
         return _area(session.name, area, coords, nodes, attrs)
     groups = {session.name: dataset(frames, coords, attrs)}

@@ -288,7 +288,7 @@ def counts_of(
     dtype : integer dtype
         Dtype of the counts.
     binarize : bool
-        1 where there is any spike.
+        If True, bins with any spike are 1, others 0.
 
     Returns
     -------

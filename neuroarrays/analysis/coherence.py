@@ -12,14 +12,14 @@ from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import series_of
 from neuroarrays.files import outer
-from neuroarrays.signals.given import Sampled, sampled, scipy_signal
+from neuroarrays.signals.sampled import Sampled, sampled, scipy_signal
 from neuroarrays.signals.spectra import Periodograms, windows_of
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 
 #: The most bytes of samples and spike counts that are transformed at once.
 _AT_ONCE = 16 << 20
-#: The share of frequencies at which an unrelated unit exceeds the level.
+#: The fraction of frequencies at which an unrelated unit exceeds the level.
 _CHANCE = 0.05
 
 
@@ -68,7 +68,9 @@ def coherence(
     SchemaError
         If there are no spikes; also as `neuroarrays.filter`.
     NotInTree
-        If there is no signal at the path. MissingDependency If scipy is not installed.
+        If there is no signal at the path.
+    MissingDependency
+        If scipy is not installed.
 
     Notes
     -----

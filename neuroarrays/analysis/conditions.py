@@ -144,7 +144,9 @@ def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -
         An area, along ``(presentation_id, ...)`` or ``(time, ...)``; its masks `valid`,
         `valid_units` and `withheld` (bool) are applied.
     values : (presentation_id or time, unit_id, ...) DataArray
-        Its responses: counts, or in any unit. rows : slice Rows along the first dimension.
+        Its responses: counts, or in any unit.
+    rows : slice
+        Rows along the first dimension.
 
     Returns
     -------
@@ -260,7 +262,9 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     Raises
     ------
     NotInTree
-        If there is no such parameter. NothingLeft If a parameter is missing in all presentations.
+        If there is no such parameter.
+    NothingLeft
+        If a parameter is missing in all presentations.
     ValueError
         If a parameter is named twice.
     """
@@ -334,7 +338,7 @@ def means(node: xr.Dataset, response: Response) -> np.ndarray:
         An area with presentations: counts or responses (any unit) along ``(presentation_id,
         unit_id[, time])``.
     response : Response
-        From `trials_of`.
+        The responses, as `trials_of` returns them.
 
     Returns
     -------

@@ -107,7 +107,6 @@ def noise_correlation(
     ValueError
         If no condition has two presentations.
 
-
     Notes
     -----
     Responses of presentations are z-scored within each condition (ddof 1; where a unit does not vary its
@@ -174,8 +173,8 @@ def reliability(
 
     - `split_half`: Pearson's ``r_h`` over conditions between the means of random halves of the
       presentations, averaged over 100 splits, and stepped up to all of them, ``2 r_h / (1 +
-      |r_h|)`` (Spearman 1910; Brown 1910; with ``|r_h|`` what is below 0 by chance stays above -1).
-      NaN of two conditions, over which a correlation is always 1 or -1.
+      |r_h|)`` (Spearman 1910; Brown 1910; the ``|r_h|`` keeps values that are negative by chance
+      above -1). NaN if there are two conditions, because a correlation over two is always 1 or -1.
     - `explainable_variance`: ``1 - s2 / Var(r)``, where ``s2`` is the variance within conditions,
       pooled by degrees of freedom (Sahani & Linden 2003, NeurIPS 15; Cadena et al. 2019, PLoS
       Comput. Biol. 15:e1006897).

@@ -157,6 +157,3 @@ def _correlogram(
     name = "crosscorrelogram" if OTHER in dims else "autocorrelogram"
     attrs = {"units": "spikes/s", "long_name": "rate"}
     return xr.DataArray(rate, coords, dims, name, attrs)
-
-
-# ------------------------------------------------------------------- signal, noise and reliability

@@ -14,7 +14,7 @@ from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import series_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.running import Moments
-from neuroarrays.signals.given import Sampled, sampled
+from neuroarrays.signals.sampled import Sampled, sampled
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import spikes_node
 

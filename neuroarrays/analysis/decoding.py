@@ -34,9 +34,10 @@ def bayesian_decoder(
     Parameters
     ----------
     area : DataTree node or Dataset
-        An area with ``spike_data (time, unit_id)``, spikes per bin, on one clock. feature : str,
-        (time,) DataArray, or two of them The path of a signal below the area, such as
-        ``"head_direction/ry"``, or values in any unit on the clock of the area.
+        An area with ``spike_data (time, unit_id)``, spikes per bin, on one clock.
+    feature : str, (time,) DataArray, or two of them
+        The path of a signal below the area, such as ``"head_direction/ry"``, or values in any unit
+        on the clock of the area.
     bins : int or (int, int)
         Number of bins of each feature, as in `tuning_curve`.
     window : float, s

@@ -22,13 +22,13 @@ from neuroarrays.lazy.arrays import LazyArray, cached
 from neuroarrays.schema.given import check
 from neuroarrays.tree.breaks import breaks, step
 
-#: Labels of units and attributes (DRIADA) that have the rise and decay times of the indicator in s.
+#: Time constant -> its label along units and its attribute (by DRIADA) in files, in s.
 _LABELS = {"rise": "t_rise", "decay": "t_off"}
 _ATTRIBUTES = {"rise": "t_rise_sec", "decay": "t_off_sec"}
-_RISE = 0.25  # s, the rise of the threshold method if none is known
-#: The least frames of a stretch (a shorter one is NaN), and the most bytes of traces read at once.
+_RISE = 0.25  # rise in s of the threshold method if it is not known
+#: The fewest frames of a stretch (a shorter one is NaN), and the most bytes of traces read at once.
 _SHORTEST, _BLOCK = 5, 64 << 20
-_CLEAR = 3.0  # deviations from white noise's autocorrelation that show a decay
+_CLEAR = 3.0  # standard deviations above the autocorrelation of white noise that show a decay
 
 
 @over_areas("traces", apart=True)

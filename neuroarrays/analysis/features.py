@@ -19,7 +19,7 @@ from neuroarrays.tree import groups as _groups
 
 #: The types of features.
 DISCRETE, CONTINUOUS = ("binary", "categorical", "count", "timeline"), ("linear", "circular")
-#: DRIADA's other names for types; "discrete" becomes one of the discrete types, by the values.
+#: DRIADA's name -> type. "discrete" becomes one of the discrete types, depending on the values.
 _DRIADA = {
     "continuous": "linear", "c": "linear", "phase": "circular", "angle": "circular",
     "spike": "binary", "cat": "categorical", "time": "timeline", "discrete": "discrete",
@@ -49,7 +49,8 @@ def feature_types(
     Parameters
     ----------
     tree : DataTree or a node of one
-        A recording or aligned tree. overrides : mapping of str to str or (str, float), optional
+        A recording or aligned tree.
+    overrides : mapping of str to str or (str, float), optional
         Types of some features, by name or path: ``{"licks": "binary"}``. An angle may have its full
         turn, ``{"wheel": ("circular", 1.0)}``. DRIADA's names are accepted too: "continuous",
         "discrete", "cat", "spike", "phase", "angle", "time", "ambiguous", "c", "d".

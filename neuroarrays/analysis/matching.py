@@ -14,9 +14,9 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError, shorten
 from neuroarrays.tree.areas import AreaPath
 
-#: The name of a result without a name.
+#: Stands for the name of a result that has none.
 ANSWER = "answer"
-#: Labels of one clock may differ by this share of a step.
+#: Labels of one clock may differ by this fraction of a step.
 _NEAR = 1e-6
 
 Parts = Mapping[AreaPath, xr.Dataset]

@@ -78,7 +78,7 @@ class _How:
     apart: bool = False
 
 
-#: The attribute with these facts, of a function of one area that also takes several.
+#: Attribute of a function for one or several areas that holds these facts.
 _HOW = "_how"
 
 
@@ -232,7 +232,7 @@ def over(  # noqa: PLR0913  the keywords that all answers have
         return function(tree, *args, **kwargs)
     places = list_areas(tree, wants.wanted, areas)
     if not places and wants.wanted and areas is None:
-        return function(tree, *args, **kwargs)  # whose error tells what it needs
+        return function(tree, *args, **kwargs)  # its error tells what it needs
     lacking = sessions_without(tree, places)
     strict = (missing or _by_default(tree)) == "raise"
     if not places or (lacking and strict):

@@ -126,7 +126,7 @@ def _rates(area: xr.DataTree, names: list[str]) -> tuple[xr.Dataset, Any, Any, n
 
 @over_areas("trials")
 def _means(area: xr.DataTree, names: list[str], time: bool) -> xr.Dataset:
-    """Mean responses ``(by, ..., unit_id[, time])`` of one area, and how many presentations."""
+    """Mean responses ``(by, ..., unit_id[, time])`` of one area, and the numbers of presentations."""
     from neuroarrays.analysis.rates import psth
     from neuroarrays.kernels import moments
 

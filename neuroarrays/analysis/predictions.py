@@ -12,7 +12,7 @@ from neuroarrays.errors import SchemaError, shorten
 def of_groups(
     node: xr.Dataset, predicted: xr.DataArray, groups: dict[int, np.ndarray], label: str
 ) -> np.ndarray:
-    """`(image, [time,] unit_id)` float64: what is predicted for each group."""
+    """The prediction for each group of presentations, `(image, [time,] unit_id)` float64."""
     dims = tuple(getattr(predicted, "dims", ()))
     first = schema.PRESENTATION if schema.PRESENTATION in dims else label
     rest = node[schema.RESPONSES].dims[1:]
@@ -45,7 +45,7 @@ def of_groups(
 
 
 def _labelled(predicted: xr.DataArray, dim: str, wanted: np.ndarray) -> xr.DataArray:
-    """Predictions of what is wanted along one dimension, in that order."""
+    """Predictions for the wanted labels along one dimension, in their order."""
     lacking = np.setdiff1d(wanted, predicted[dim].values)
     if lacking.size:
         msg = f"the predictions lack {lacking.size} values of {dim}: {shorten(lacking.tolist(), 5)}"

@@ -12,7 +12,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema import given
-from neuroarrays.signals.given import each
+from neuroarrays.signals.sampled import each
 
 #: A path below an area, or the signal itself.
 Feature = str | xr.DataArray

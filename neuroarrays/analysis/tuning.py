@@ -20,7 +20,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.tree.columns import seconds as in_seconds
 
-#: Number of resamplings for a confidence interval, and the share that it covers.
+#: Number of resamplings for a confidence interval, and the probability that it covers.
 _RESAMPLINGS, _CONFIDENCE = 1000, 0.95
 
 

@@ -369,9 +369,8 @@ def _all_of(probe: Probe) -> str:
 
 def _names_of(probe: Probe) -> list[str]:
     """Return the names of the readers that recognise one path."""
-    return [
-        reader.name for format_, reader in registry.readers() if _claims(format_, reader, probe)
-    ]
+    readers = registry.readers()
+    return [reader.name for format_, reader in readers if _claims(format_, reader, probe)]
 
 
 def _inside(probe: Probe) -> str:
@@ -379,7 +378,7 @@ def _inside(probe: Probe) -> str:
     if probe.container == "hdf5":
         return f" with {shorten(probe.names)} at its root"
     if probe.container == "zip" and probe.suffix != ".npz":
-        with contextlib.suppress(FormatError):  # the file begins like a zip, but is none
+        with contextlib.suppress(FormatError):  # a file that begins like a zip and is damaged
             if probe.names:
                 return f" of {shorten(probe.names)}; unpack it and give what was in it"
         return ""

@@ -38,7 +38,7 @@ def ink() -> str:
 
 
 def axes_of(ax: Axes | None) -> Axes:
-    """The given axes, else the current ones; a new figure has a layout that clips no label."""
+    """The given axes, else the current ones. A new figure gets a layout that cuts off no label."""
     if ax is not None:
         return ax
     return plt.gca() if plt.get_fignums() else plt.figure(layout="constrained").gca()
@@ -50,7 +50,7 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     Parameters
     ----------
     values : object
-        What the user gave.
+        The argument of the user.
     kind : class, or classes
         Type of the result.
     call : str
@@ -61,7 +61,7 @@ def check(values: Any, kind: Any, call: str, line: str) -> None:
     Raises
     ------
     SchemaError
-        If it is not; the message has what was given, and the line.
+        If it is something else; the message has what was given, and the line.
     """
     if isinstance(values, kind):
         return

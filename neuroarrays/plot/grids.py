@@ -42,8 +42,8 @@ def grid(answer: xr.Dataset | xr.DataArray, polar: bool | None = None) -> dict[A
     ----------
     answer : Dataset or DataArray
         From `neuroarrays.psth` or `neuroarrays.tuning_curve` (of one or two features), along
-        ``unit_id``. Select units with ``.sel(unit_id=[...])``. Of more than 100 units the first 100
-        are drawn, and the title tells so.
+        ``unit_id``. Select units with ``.sel(unit_id=[...])``. At most 100 units are drawn, the
+        first ones; the title then tells so.
     polar : bool, optional
         Polar axes for tuning to an angle (default: if its full turn is known).
 
@@ -104,8 +104,8 @@ def correlograms(answer: xr.DataArray) -> dict[tuple[Any, Any], Axes]:
     Parameters
     ----------
     answer : (unit_id, other_unit_id, lag) DataArray, spikes/s
-        From `neuroarrays.crosscorrelogram`. Of more than 12 units the first 12 are drawn, and the
-        title tells so; select units with ``.sel(unit_id=units, other_unit_id=units)``.
+        Result of `neuroarrays.crosscorrelogram`. At most 12 units are drawn, the first ones; the
+        title then tells so. Select units with ``.sel(unit_id=units, other_unit_id=units)``.
 
     Returns
     -------

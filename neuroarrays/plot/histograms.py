@@ -61,7 +61,7 @@ def psth(response: xr.Dataset, color: Any = None, ax: Axes | None = None) -> Axe
     color : colour, optional
         Colour of the line, if there is only one.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -192,22 +192,22 @@ def condition_colors(names: np.ndarray, turn: float | None) -> list[Any]:
 
 
 def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes:
-    """How often each phase occurs, over two turns, above the wave that it is of.
+    """Plot how often each phase occurs, over two turns, with the wave above.
 
     Parameters
     ----------
     angles : (n,) DataArray
-        With the attribute `period`: phases of spikes, as ``na.interpolate(phase, times)`` gives
-        them. NaN is left out.
+        Phases with the attribute `period`, such as those of spikes, which
+        ``na.interpolate(phase, times)`` returns. NaN is left out.
     bins : int
-        Of a full turn.
+        Number of bins of a full turn.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
     matplotlib.axes.Axes
-        The share of all phases in each bin; the dotted wave is highest at phase 0.
+        Axes with the fraction of all phases in each bin; the dotted wave is highest at phase 0.
 
     Raises
     ------
@@ -231,8 +231,7 @@ def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes
     if not period or not values.size:
         msg = (
             f"angles: {values.size} phases with period {period!r}: expected phases with that "
-            "attribute, "
-            "such as na.interpolate(phase, times)"
+            "attribute, such as na.interpolate(phase, times)"
         )
         raise SchemaError(msg)
     ax = axes_of(ax)

@@ -41,7 +41,7 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     curve : (feature, feature) DataArray
         From `neuroarrays.tuning_curve` of two features, of one unit.
     ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
+        Axes to draw on (default: the current ones); a colour bar is added beside them.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def population(
         Coordinate along `unit_id` that the rows are sorted by, from bottom to top, such as
         `preferred` (default: the position of the peak).
     ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
+        Axes to draw on (default: the current ones); a colour bar is added beside them.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def receptive_field(average: xr.DataArray, ax: Axes | None = None) -> Axes:
         `average` or `z` from `neuroarrays.spike_triggered_average`, of one unit; dimensions of
         length 1 are dropped. Of more than 12 lags, 12 are shown.
     ax : Axes, optional
-        Where to draw; a colour bar is put beside it.
+        Axes to draw on (default: the current ones); a colour bar is added beside them.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def stimulus(frames: xr.DataArray, ax: Axes | None = None) -> Axes:
         Frames in any unit; select those to show. Of more than 12, 12 are shown. Dimensions of
         length 1 are dropped.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------

@@ -42,12 +42,13 @@ def overview(tree: xr.DataTree) -> dict[str, Axes]:
     Returns
     -------
     dict of str to matplotlib.axes.Axes
-        "units": number of units, sessions by areas; "rates": mean rate, or response, of each unit
-        by area, a dot each; "timeline": signals, events and presentations of the first session.
-        A panel that would be empty is left out: a recording of spikes alone has no "timeline".
+        "units": number of units of each session and area; "rates": a dot for each unit, its mean
+        rate or response, by area; "timeline": signals, events and presentations of the first
+        session. An empty panel is left out: a recording of spikes alone has no "timeline".
 
-        Of a recording all spikes are read, of an aligned tree responses of up to 10 sessions from
-        first to last: to 100 presentations, or in 20 stretches of 1,000 bins; and that timeline.
+        For a recording, all spikes are read. For an aligned tree, responses of up to 10 sessions
+        are read, evenly spread from first to last: of each up to 100 presentations, or 20 stretches
+        of 1,000 bins.
 
     Raises
     ------
@@ -295,7 +296,7 @@ def _draw_grid(ax: Axes, above: Axes, grid: pd.DataFrame, name: str, noun: str) 
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """A catalogue with our names of columns, also if it is a table of the published archive."""
+    """A catalogue with the names of columns of `na.catalog`, also for a table of the published archive."""
     columns = {
         "n_units": "units",
         "n_presentations": "presentations",
@@ -315,7 +316,7 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_stimulus(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per session, area and stimulus or table of a catalogue; () where none has presentations."""
+    """A row per session, area and stimulus or table of a catalogue; empty if none has presentations."""
     frame = _named(frame)
     return _by_table(frame) if "presentations" in frame else frame.iloc[:0]
 

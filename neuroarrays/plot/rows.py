@@ -46,7 +46,7 @@ def raster(
     colors : sequence of colours, optional
         A colour for each row.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -101,15 +101,15 @@ def behaviour(
     tree : DataTree node
         A session, or an area on one clock. All signals ``(time,)`` in and below it are drawn.
     window : (float, float), s, optional
-        Part of the session clock to show; all of it unless given.
+        Part of the session clock to show (default: all).
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
     matplotlib.axes.Axes
         Axes with names, units and ranges at the left. Signals without values in the window are left
-        out. Of more than 12 signals only the first are shown; give a node below for others.
+        out. At most 12 signals are shown, the first ones; for others give a node below.
 
     Raises
     ------

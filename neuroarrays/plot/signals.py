@@ -54,7 +54,7 @@ def traces(
         The distance between neighbouring traces, and the length of the scale bar, are twice this
         percentile of the magnitudes (distances from the median of each trace).
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -153,7 +153,7 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     spectra : (time, frequency) DataArray
         Result of `na.spectrogram` for one channel, in unit²/Hz.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -201,7 +201,7 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     spectra : (frequency,) or (frequency, channel) DataArray
         Result of `na.power`, in unit²/Hz.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -247,7 +247,7 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
         Result of `na.coherence` for one channel: ``coherence (unit_id, frequency)`` from 0 to 1,
         frequency in Hz, and ``level ()``.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------
@@ -300,7 +300,7 @@ def csd(sources: xr.DataArray, ax: Axes | None = None) -> Axes:
     sources : (time, channel) or (lag, channel) DataArray
         Result of `na.csd`, or its mean around events, in A/m³ if the signal was in volts.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------

@@ -38,10 +38,11 @@ def statistics(
     Returns
     -------
     dict of str to matplotlib.axes.Axes
-        "units_stacked" and "units" (by area, a colour for each stimulus, one on the other and side by
-        side), "presentations_stacked" and "presentations" (the same), "units_by_session" (a colour for
-        each area), "sessions" (how many showed each stimulus, by kind), and for each stimulus
-        "units_<stimulus>" and "presentations_<stimulus>" (by session, a colour for each area).
+        "units_stacked" and "units" show numbers of units by area, with a colour for each stimulus,
+        as stacked bars and as bars side by side. "presentations_stacked" and "presentations" show the
+        same of presentations. "units_by_session" has a colour for each area. "sessions" shows how
+        many sessions had each stimulus, by session type. For each stimulus, "units_<stimulus>" and
+        "presentations_<stimulus>" show numbers by session, with a colour for each area.
 
         Units and presentations count once for each stimulus and area, as they are stored.
 

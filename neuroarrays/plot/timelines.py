@@ -39,7 +39,7 @@ def timeline(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
         A recording tree; starts and stops of its presentations are read. Tables that overlap, such
         as trials and epochs, share the height of the row.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------

@@ -41,9 +41,9 @@ def peri_event(
         A parameter of the presentations. They are sorted by it, and each of its values has a colour
         in both panels.
     smooth : float, s, optional
-        As in `neuroarrays.psth`.
+        Standard deviation of a Gaussian that smooths the PSTH, as in `neuroarrays.psth`.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on (default: the current ones).
 
     Returns
     -------

@@ -16,8 +16,8 @@ from neuroarrays.signals.filters import (
     long_enough,
     overlap_attrs,
 )
-from neuroarrays.signals.given import Signal, each, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
+from neuroarrays.signals.sampled import Signal, each, sampled, scipy_signal
 
 
 def hilbert(signal: Signal, lowest: float | None = None) -> Any:

@@ -11,7 +11,7 @@ from neuroarrays import schema
 from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.schema import given
-from neuroarrays.signals.given import Sampled, sampled
+from neuroarrays.signals.sampled import Sampled, sampled
 from neuroarrays.tree.columns import duration
 
 #: The most samples that are read at once.

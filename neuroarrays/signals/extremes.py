@@ -23,10 +23,10 @@ def extremes(signal: xr.DataArray, most: int = 2000) -> xr.DataArray:
     Returns
     -------
     xr.DataArray, in the unit of the signal
-        The signal as it is, (time,), if it has at most `most` samples. Of a longer one (time, end):
-        each point in time stands for as many samples, at their mean time, and `end` is ``lowest``
-        or ``highest``; NaN is left out. Samples at the end that fill no point are left out. Of an
-        angle, whose extremes are those of the circle, every n-th sample, (time,).
+        A signal with at most `most` samples is returned as it is, (time,). A longer one becomes
+        (time, end): each point in time stands for the same number of samples, at their mean time,
+        and `end` is ``lowest`` or ``highest``. NaN is skipped. Last samples that do not fill a point
+        are left out. Of an angle, which has no lowest value, every n-th sample is returned, (time,).
 
     Raises
     ------

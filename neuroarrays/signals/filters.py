@@ -11,8 +11,8 @@ import xarray as xr
 
 from neuroarrays.files.state import cached_property
 from neuroarrays.schema import given
-from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
+from neuroarrays.signals.sampled import Sampled, Signal, each, sampled, scipy_signal
 
 #: Samples outside the overlap change a value by less than this share of the largest sample.
 TOLERANCE = 1e-7
@@ -184,7 +184,6 @@ def filter(
         If there are no numbers along time, or the signal is an angle.
     MissingDependency
         If scipy is not installed.
-
 
     Notes
     -----

@@ -12,8 +12,8 @@ from neuroarrays.files import outer
 from neuroarrays.kernels.running import Moments
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
-from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled, scipy_signal
 from neuroarrays.signals.overlap import Overlapped
+from neuroarrays.signals.sampled import Sampled, Signal, each, outside, sampled, scipy_signal
 from neuroarrays.tree.columns import duration
 
 #: A Gaussian is cut off at this many standard deviations.

@@ -12,7 +12,7 @@ from neuroarrays.errors import NotInTree, SchemaError, many, shorten
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Computed
-from neuroarrays.signals.given import Sampled, Signal, each, outside, sampled
+from neuroarrays.signals.sampled import Sampled, Signal, each, outside, sampled
 
 #: Distances between channels may differ by this share of their median.
 _UNEVEN = 0.01

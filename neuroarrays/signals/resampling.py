@@ -16,7 +16,8 @@ from neuroarrays.lazy.arrays import data_of, wrap
 from neuroarrays.lazy.computed import Computed, RegularClock, as_dtype
 from neuroarrays.schema import given
 from neuroarrays.signals.filters import Taps, frequency, long_enough
-from neuroarrays.signals.given import (
+from neuroarrays.signals.overlap import Overlapped
+from neuroarrays.signals.sampled import (
     Sampled,
     Signal,
     check_numbers,
@@ -25,7 +26,6 @@ from neuroarrays.signals.given import (
     sampled,
     scipy_signal,
 )
-from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.tree.columns import check_seconds, seconds
 
 #: The share of the new Nyquist frequency up to which the filter is flat, and the damping above it.

@@ -14,7 +14,7 @@ from neuroarrays.errors import many
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
-from neuroarrays.signals.given import Sampled, Signal, each, sampled, scipy_signal
+from neuroarrays.signals.sampled import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.tree.columns import duration
 
 #: The most bytes of float64 samples, times the number of tapers, that are transformed at once.
@@ -28,7 +28,7 @@ class Periodograms(LazyArray):
     Attributes
     ----------
     base : LazyArray
-        (time, ...) samples in any unit.
+        Samples (time, ...) in any unit.
     starts : (window,) int64
         First sample of each window, in order.
     tapers : (taper, sample) float64
@@ -69,14 +69,16 @@ class Periodograms(LazyArray):
         windows : (n,) int64
             Numbers of windows.
         rest : tuple
-            Keys of the other axes; not ints. some : int Number of windows to read at once.
+            Keys of the other axes; not ints.
+        some : int
+            Number of windows to read at once.
 
         Yields
         ------
         places : (m,) int64
-            Numbers of the entries of `windows` that they are.
+            Positions in `windows` of the windows that are returned together.
         samples : (m, ..., sample) float64
-            In the unit of the signal.
+            Their samples, in the unit of the signal.
         """
         n = self.tapers.shape[1]
         order = np.argsort(self.starts[windows], kind="stable")
@@ -103,12 +105,12 @@ class Periodograms(LazyArray):
         windows : (n,) int64
             Numbers of windows.
         rest : tuple
-            What is taken of the other axes; no ints.
+            Keys of the other axes; not ints.
 
         Yields
         ------
         places : (m,) int64
-            Numbers of the entries of `windows` that they are.
+            Positions in `windows` of the windows that are returned together.
         spectra : (m, frequency, ...) float64
             One-sided power densities in unit²/Hz; NaN if a sample of the window is missing.
         """

@@ -38,7 +38,7 @@ class ALFReader(Reader):
     """Reads sessions in ALF: the folder of a session, a day, a subject or a lab."""
 
     name = "alf"
-    description = "IBL and other sessions in ALF, as ONE lays them out"
+    description = "ALF: sessions of IBL and others, with the file names of ONE"
     url = "https://int-brain-lab.github.io/ONE"
     several = True
 

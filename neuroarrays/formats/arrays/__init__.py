@@ -47,7 +47,9 @@ class ArraysReader(Reader):
     """Reads any file or folder of arrays that a mapping describes."""
 
     name = "arrays"
-    description = "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, by a mapping of your own"
+    description = (
+        "MATLAB, npy, npz, HDF5, Zarr, csv and parquet, described by a mapping that you write"
+    )
     one_session = True
 
     def recognise(self, probe: Probe) -> bool:

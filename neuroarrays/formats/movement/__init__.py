@@ -70,7 +70,7 @@ class MovementReader(Reader):
         Parameters
         ----------
         session : Probe
-            The file.
+            Path of the session's file.
         name : str
             Name of the session.
         request : Request

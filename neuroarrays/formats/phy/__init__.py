@@ -86,7 +86,7 @@ class PhyReader(Reader):
         Parameters
         ----------
         session : Probe
-            The folder.
+            Path of the session's folder.
         name : str
             Name of the session.
         request : Request

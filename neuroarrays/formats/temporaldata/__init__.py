@@ -30,7 +30,7 @@ class TemporalDataReader(Reader):
     """Reads HDF5 files of temporaldata; a folder or list of them is a tree of several sessions."""
 
     name = "temporaldata"
-    description = "temporaldata HDF5 of brainsets, torch_brain and POYO"
+    description = "temporaldata: HDF5 files of brainsets, torch_brain and POYO"
     url = "https://temporaldata.readthedocs.io"
 
     def recognise(self, probe: Probe) -> bool:
