@@ -7,17 +7,20 @@ import argparse
 import ast
 import inspect
 import os
-import shutil
+import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import badges
 
 import neuroarrays as na
 from neuroarrays import cli, schema
 from neuroarrays.formats.registry import FORMATS
 
 HERE = Path(__file__).parent
-NOTEBOOKS = HERE.parent / "notebooks"
 #: Recordings that are no part of the package, for the page about them.
 RECORDINGS = Path(os.environ.get("NEUROARRAYS_RECORDINGS", HERE.parents[1] / "shared" / "data"))
 KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "b": "bool", "O": "text"}
@@ -162,7 +165,8 @@ def _help(parser: argparse.ArgumentParser) -> str:
 def write(folder: Path = HERE / "_generated") -> None:
     """Write every generated part; files that would not change are left alone."""
     folder.mkdir(exist_ok=True)
-    made = {
+    repository = badges.repository(badges.PROJECT.read_text(encoding="utf-8"))
+    texts = {
         "recording.md": tree_tables(schema.RECORDING),
         "aligned.md": tree_tables(schema.ALIGNED),
         "coordinates.md": coordinate_table(),
@@ -170,15 +174,12 @@ def write(folder: Path = HERE / "_generated") -> None:
         "commands.md": commands(),
         "rooms.md": rooms(),
         "recordings.md": recordings(),
-    }
-    for name, text in made.items():
+        "notebooks.md": badges.listing(repository),
+    } | {path.name: badges.with_note(path, repository) for path in badges.NOTEBOOKS}
+    for copy in folder.glob("*.ipynb"):  # of a notebook that has another name now
+        if copy.name not in texts:
+            copy.unlink()
+    for name, text in texts.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-    for copy in folder.glob("*.ipynb"):  # of a notebook that has another name now
-        if not (NOTEBOOKS / copy.name).is_file():
-            copy.unlink()
-    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-        copy = folder / notebook.name
-        if not copy.is_file() or copy.read_bytes() != notebook.read_bytes():
-            shutil.copyfile(notebook, copy)

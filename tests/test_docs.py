@@ -3,6 +3,7 @@
 import doctest
 import importlib.util
 import inspect
+import json
 import re
 import shlex
 import shutil
@@ -216,6 +217,30 @@ def test_every_room_is_on_the_map(generate):
 
 def test_a_table_survives_a_bar(generate):
     assert generate.table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n"
+
+
+def test_badges_come_with_the_address_of_the_repository():
+    badges = load(DOCS / "badges.py")
+    urls = '[project]\nname = "a"\n[project.urls]\nRepository = "https://github.com/{}"\n'
+    assert (
+        badges.repository(urls.format("lab/code.git"), {"GITHUB_REPOSITORY": "a/b"}) == "lab/code"
+    )
+    assert badges.repository('[project]\nname = "a"\n', {"GITHUB_REPOSITORY": "a/b"}) == "a/b"
+    assert badges.repository('[project]\nname = "a"\n', {}) == ""
+    assert badges.links("lab/code", "01_a.ipynb") == {
+        "Binder": "https://mybinder.org/v2/gh/lab/code/HEAD?urlpath=lab/tree/notebooks/01_a.ipynb",
+        "Colab": "https://colab.research.google.com/github/lab/code/blob/main/notebooks/01_a.ipynb",
+    }
+    first = badges.NOTEBOOKS[0]
+    for name, text in (("lab/code", "git+https://github.com/lab/code"), ("", "jupyter lab")):
+        cells = json.loads(badges.with_note(first, name))["cells"]
+        assert text in cells[1]["source"]
+        assert cells[1]["source"].count("](../_static/badge_") == (2 if name else 0)
+        rows = badges.listing(name).splitlines()[2:]
+        assert len(rows) == len(badges.NOTEBOOKS)
+        assert all("? |" in row for row in rows), "each has its question"
+    for picture in re.findall(r"_static/\w+\.svg", badges.where_it_runs("lab/code", first.name)):
+        assert "http" not in (DOCS / picture).read_text().replace("http://www.w3.org/2000/svg", "")
 
 
 # ---------------------------------------------------------------------------- the worked example

@@ -15,6 +15,7 @@ from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Elementwise, as_lazy
 from neuroarrays.lazy.views import side_by_side
 from neuroarrays.schema.given import check
+from neuroarrays.schema.labels import FULL_TURNS
 from neuroarrays.tree import groups as _groups
 
 #: The types of features.
@@ -28,9 +29,6 @@ _DRIADA = {
 #: Attributes of a feature: its type, the score of the type, and the full turn of an angle.
 TYPE, SCORE, PERIOD = "feature_type", "feature_type_score", "period"
 
-_TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
-    unit: 360.0 for unit in ("deg", "degree", "degrees", "°")
-}
 _ANGLES = {"angle", "azimuth", "bearing", "direction", "hd", "heading", "phase", "yaw"}
 #: Masks, which are not features.
 _MASKS = (schema.VALID, schema.VALID_UNITS, schema.WITHHELD)
@@ -165,7 +163,7 @@ def _typed(
     from neuroarrays.kernels import features
 
     attrs = {k: v for k, v in feature.attrs.items() if k not in (TYPE, SCORE, PERIOD)}
-    turn = _TURNS.get(str(attrs.get("units", "")).lower())
+    turn = FULL_TURNS.get(str(attrs.get("units", "")).lower())
     period = feature.attrs.get(PERIOD)
     if chosen is not None:
         kind, score = chosen[0], 1.0

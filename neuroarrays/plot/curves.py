@@ -26,6 +26,7 @@ from neuroarrays.plot.drawing import (
     text_of,
 )
 from neuroarrays.schema import UNIT
+from neuroarrays.schema.labels import FULL_TURNS, is_in_degrees, turn_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
         A colour for each unit.
     ax : Axes, optional
         Axes to draw on (default: the current ones). Polar axes close the curve of an angle, whose
-        full turn is its attribute `period` (default: 2 pi). Up to eight lines have their names
+        full turn is its attribute `period`, or that of its unit (default: 2 pi). Up to eight lines have their names
         beside them.
 
     Returns
@@ -57,7 +58,8 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     Raises
     ------
     ValueError
-        If there are two features; use `rate_map` for them.
+        If there are two features; use `rate_map` for them. Or if the axes are polar and the full
+        turn of the feature is not known.
 
     Examples
     --------
@@ -77,8 +79,7 @@ def tuning(curves: xr.DataArray, colors: Any = None, ax: Axes | None = None) -> 
     if curves.ndim != 2:
         msg = (
             f"expected the result of na.tuning_curve for one feature, found dims {curves.dims}; "
-            "plot two "
-            "features with na.plot.rate_map"
+            "plot two features with na.plot.rate_map"
         )
         raise ValueError(msg)
     along = curves[str(curves.dims[-1])]
@@ -148,11 +149,12 @@ def _at(x: np.ndarray, y: np.ndarray, turn: float, polar: bool) -> tuple[np.ndar
 
 def _polar_axes(ax: Axes, curves: xr.DataArray, turn: float) -> None:
     """Label the quarters of the circle; the centre is 0, or the lowest value if it is below 0."""
+    along = curves[str(curves.dims[-1])]
     in_radians = np.isclose(turn % np.pi, 0)
-    quarters = [
-        f"{k * np.degrees(turn) / 4:.0f}°" if in_radians else f"{k * turn / 4:.3g}"
-        for k in range(4)
-    ]
+    quarter, sign = (np.degrees(turn) if in_radians else turn) / 4, ""
+    if in_radians or is_in_degrees(along):
+        sign = "\N{DEGREE SIGN}"
+    quarters = [f"{k * quarter:.3g}{sign}" for k in range(4)]
     ax.set_xticks(np.arange(4) * np.pi / 2, quarters)
     lowest = float(np.nanmin(curves.values, initial=0))
     highest = float(np.nanmax(curves.values, initial=lowest)) or 1.0
@@ -174,6 +176,15 @@ def _turn(along: xr.DataArray) -> float:
 
     Orientations have a period of half a circle.
     """
-    period = float(along.attrs.get("period", 2 * np.pi))
-    reach = float(along.max() - along.min()) if along.dtype.kind in "iuf" else 0.0
+    values = along.values if along.dtype.kind in "iuf" else np.zeros(1)
+    reach = float(values.max() - values.min())
+    period = turn_of(along) or FULL_TURNS.get(str(along.attrs.get("units", "")).lower())
+    if period is None and reach > 2 * np.pi:
+        name = text_of(along.name)
+        msg = (
+            f"{name}: polar axes need its full turn, and it has neither `period` nor a unit of "
+            f"angles: na.tuning_curve(area, {name!r}, period=360)"
+        )
+        raise ValueError(msg)
+    period = 2 * np.pi if period is None else period
     return period * (int(reach / period * (1 - 1e-9)) + 1)

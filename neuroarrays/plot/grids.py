@@ -23,7 +23,7 @@ from neuroarrays.plot.drawing import (
 )
 from neuroarrays.plot.histograms import psth
 from neuroarrays.plot.images import rate_map
-from neuroarrays.schema.labels import turn_of
+from neuroarrays.schema.labels import is_in_radians, turn_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,6 +210,6 @@ def _name_axes(
         figure.supxlabel(name, fontsize="small")
     else:
         along = shown[features[0]]
-        name = label_of(along) if turn_of(along) is None else str(features[0])
+        name = str(features[0]) if is_in_radians(along) else label_of(along)
         figure.supxlabel(name, fontsize="medium")
         figure.supylabel(quantity_of(response), fontsize="medium")

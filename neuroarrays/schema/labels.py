@@ -7,6 +7,11 @@ import xarray as xr
 
 from neuroarrays.schema import START_TIME
 
+#: A full turn of an angle, by its unit in lower case.
+FULL_TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
+    unit: 360.0 for unit in ("deg", "degree", "degrees", "\N{DEGREE SIGN}")
+}
+
 
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
     """The name of an array with its unit, "speed (cm/s)"; a unit of "1" is not written."""
@@ -29,9 +34,14 @@ def turn_of(values: xr.DataArray) -> float | None:
 
 
 def is_in_radians(values: xr.DataArray) -> bool:
-    """Whether values are angles of which a turn is a multiple of pi, so that readers want degrees."""
-    turn = turn_of(values)
+    """Whether values are angles in radians, by their unit or their full turn: readers want degrees."""
+    turn = turn_of(values) or FULL_TURNS.get(str(values.attrs.get("units", "")).lower())
     return turn is not None and bool(np.isclose(turn % np.pi, 0))
+
+
+def is_in_degrees(values: xr.DataArray) -> bool:
+    """Whether values are angles in degrees, by their unit."""
+    return FULL_TURNS.get(str(values.attrs.get("units", "")).lower()) == FULL_TURNS["degrees"]
 
 
 def brief(number: float, reach: float) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroarrays.synthetic.sessions import session_name
+
 #: Frames per second, and the time that calcium takes to decay, s.
 FPS, DECAY = 20.0, 0.5
 
@@ -26,7 +28,8 @@ def write_driada(
     units, frames : int
         Number of neurons, and of frames at 20 Hz.
     seed : int
-        Of all random values.
+        Of all random values; the session is "generated" for seed 0, and "generated-1" and so on for
+        others.
 
     Returns
     -------
@@ -42,7 +45,11 @@ def write_driada(
     'driada'
     """
     arrays = _session(units, frames, seed)
-    facts = {"fps": FPS, "session_name": "generated", "bad_frames": [3, frames - 1]}
+    facts = {
+        "fps": FPS,
+        "session_name": session_name("generated", seed),
+        "bad_frames": [3, frames - 1],
+    }
     members: dict[str, Any] = arrays | {"_metadata": np.array(facts, object)}
     with open(path, "wb") as file:
         np.savez(file, **members)
@@ -72,12 +79,13 @@ def write_driada_experiment(
     bad = np.isin(np.arange(frames), list(bad_frames))
     arrays = {name: values[..., ~bad] for name, values in _session(units, frames, seed).items()}
     calcium, spikes = arrays.pop("calcium"), arrays.pop("spikes")
+    session = session_name("generated", seed)
     name = "driada.experiment.exp_base.Experiment", "driada.information.info_base"
     single, several = (f"{name[1]}.{kind}" for kind in ("TimeSeries", "MultiTimeSeries"))
     experiment = _Stored(
         name[0],
-        signature="Exp generated",
-        exp_identificators={"name": "generated"},
+        signature=f"Exp {session}",
+        exp_identificators={"name": session},
         metadata=None,
         filtered_flag=bool(bad.any()),
         **({"bad_frames_mask": bad} if bad.any() else {}),

@@ -11,6 +11,7 @@ import numpy as np
 from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.nwb_options import NWBOptions
 from neuroarrays.synthetic.nwb_pieces import NWBPieces
+from neuroarrays.synthetic.sessions import session_name
 
 #: Samples per second of behaviour, s of a trial, and of the pause after it.
 RATE, LENGTH, PAUSE = 1000.0, 1.0, 0.2
@@ -37,7 +38,7 @@ def write_nlb(
     units, trials : int
         How many.
     seed : int
-        Of all random values.
+        Of all random values; the session is "full" for seed 0, and "full-1" and so on for others.
     test : bool
         Whether it is the file of the test split: without held-out units, behaviour and times of
         movement.
@@ -69,7 +70,8 @@ def write_nlb(
         file.attrs.update(
             {"nwb_version": "2.3.0", "neurodata_type": "NWBFile", "namespace": "core"}
         )
-        file["identifier"], file["general/session_id"] = "made", "full"
+        file["identifier"] = session_name("made", seed)
+        file["general/session_id"] = session_name("full", seed)
         file["session_start_time"] = "2009-09-18T00:00:00+00:00"
         file["general/subject/subject_id"], file["general/subject/species"] = "J", "Macaca mulatta"
         electrodes = "general/extracellular_ephys/electrodes"

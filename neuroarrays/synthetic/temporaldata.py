@@ -11,6 +11,7 @@ import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
 from neuroarrays.synthetic.phy import phase
+from neuroarrays.synthetic.sessions import session_name
 
 #: Samples per second of the cursor and of the field potential.
 CURSOR_RATE, FIELD_RATE = 100.0, 50.0
@@ -37,7 +38,7 @@ def write_temporaldata(
     seconds : float, s
         How long the recording is.
     seed : int
-        Of all random values.
+        Of all random values; the session is "made" for seed 0, and "made-1" and so on for others.
     rois : bool
         Whether there are traces of imaged units too.
 
@@ -64,7 +65,12 @@ def write_temporaldata(
     with new_hdf5(path, replaced=True) as (file, _):
         _object(file, "Data", {}, absolute_start=0.0)
         _object(
-            file.create_group("session"), "Data", {}, absolute_start=0.0, id="made", task="RHYTHM"
+            file.create_group("session"),
+            "Data",
+            {},
+            absolute_start=0.0,
+            id=session_name("made", seed),
+            task="RHYTHM",
         )
         _object(
             file.create_group("subject"), "Data", {}, absolute_start=0.0, id="m1", species="MUS"

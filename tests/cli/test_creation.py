@@ -25,7 +25,16 @@ OPTIONS = {
 SMALL = {"openretina": {"colors": 1, "stimuli": 3, "clips": 24, "clip_length": 25}}
 
 #: Layouts whose files name their session.
-NUMBERED = ("allen", "allen_ophys", "experanto", "nwb")
+NUMBERED = (
+    "allen",
+    "allen_ophys",
+    "driada",
+    "driada_experiment",
+    "experanto",
+    "nwb",
+    "nwb_nlb",
+    "temporaldata",
+)
 
 
 @pytest.fixture(scope="module")

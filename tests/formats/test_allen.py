@@ -349,6 +349,7 @@ def test_every_table_has_its_ids_and_parameters(tmp_path, shown):
                 expected = [np.nan if v == "N/A" else float(v) for v in expected]
             assert node[column].dtype == np.float64
             np.testing.assert_array_equal(node[column], expected)
+            assert node[column].attrs.get("units") == stimuli.UNITS.get(column)
         np.testing.assert_array_equal(node["stop_time"], columns["stop_time"])
     everything = np.concatenate(
         [

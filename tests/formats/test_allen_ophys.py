@@ -57,6 +57,14 @@ class TestGolden(ReaderTests):
     }
 
 
+def test_parameters_have_units():
+    gratings = na.open_datatree(GOLDEN / "allen_ophys" / f"{S}.nwb")[f"{TABLES}/drifting_gratings"]
+    units = {
+        name: gratings[name].attrs.get("units") for name in ("orientation", "temporal_frequency")
+    }
+    assert units == {"orientation": "degrees", "temporal_frequency": "Hz"}
+
+
 @pytest.fixture
 def path(tmp_path):
     """A copy of the golden file, to be changed."""

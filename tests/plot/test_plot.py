@@ -63,7 +63,26 @@ def test_orientations_of_directions_go_round_once():
     _, ax = plt.subplots(subplot_kw={"projection": "polar"})
     na.plot.tuning(curves(1, 12, 180.0), ax=ax)  # 0 to 330 degrees, of a period of 180
     np.testing.assert_allclose(ax.lines[0].get_xdata()[:-1], np.radians(np.arange(12) * 30))
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "90", "180", "270"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0°", "90°", "180°", "270°"]
+    plt.close("all")
+
+
+def test_an_angle_without_a_period_has_the_turn_of_its_unit():
+    of_degrees = curves(2, 12, None)
+    ax = plt.subplots(subplot_kw={"projection": "polar"})[1]
+    na.plot.tuning(of_degrees, ax=ax)
+    np.testing.assert_allclose(ax.lines[0].get_xdata()[:-1], np.radians(np.arange(12) * 30))
+    panels = na.plot.grid(
+        of_degrees.assign_coords(angle=of_degrees.angle.assign_attrs(period=360.0)), polar=False
+    )
+    assert panels[0].figure.get_supxlabel() == "angle (degrees)"
+    in_radians = ("angle", np.radians(of_degrees.angle.values), {"units": "rad"})
+    ax = na.plot.tuning(of_degrees.assign_coords(angle=in_radians), ax=plt.subplots()[1])
+    assert ax.get_xlabel() == "angle"
+    assert {"0°", "90°"} <= {ax.xaxis.get_major_formatter()(x) for x in ax.get_xticks()}
+    del of_degrees.angle.attrs["units"]
+    with pytest.raises(ValueError, match="angle: polar axes need its full turn.*period=360"):
+        na.plot.tuning(of_degrees, ax=plt.subplots(subplot_kw={"projection": "polar"})[1])
     plt.close("all")
 
 
@@ -107,7 +126,7 @@ def test_a_full_turn_is_a_full_turn_in_any_unit():
     _, ax = plt.subplots(subplot_kw={"projection": "polar"})
     na.plot.tuning(curves(2, period=360.0), ax=ax)
     np.testing.assert_allclose(ax.lines[0].get_xdata()[:3], np.radians([0, 30, 60]))
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "90", "180", "270"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0°", "90°", "180°", "270°"]
     plt.close("all")
 
 

@@ -44,6 +44,21 @@ MAX_DEVIATION, MAX_DEVIATION_OF_MOVIES = 0.001, 0.01
 _NOTHING = {"n/a", "na", "null", "none", "nan", ""}
 #: Columns that hold numbers as text in some tables.
 _NUMBERS_AS_TEXT = ("phase", "spatial_frequency")
+#: Units of parameters. Files state none: these are those of the white papers of Visual Coding.
+UNITS = {
+    "orientation": "degrees",
+    "Dir": "degrees",
+    "x_position": "degrees",
+    "y_position": "degrees",
+    "temporal_frequency": "Hz",
+    "spatial_frequency": "cycles/degree",
+}
+#: Attributes of columns.
+_MEANING = {name: {"units": unit} for name, unit in UNITS.items()} | {
+    "blank": {"description": "nothing was shown"},
+    "invalid": {"description": "overlaps a time that the file calls invalid for stimuli"},
+    "n_frames": {"description": "frames of this showing"},
+}
 _OF_INVALID_TIMES = ("id", "start_time", "stop_time", "tags", "tags_index")
 _LEFT_OUT = ("tags", "timeseries")
 FRAMES = "_frames"
@@ -178,21 +193,19 @@ def _stimulus_column(
         columns.leave_ragged(account, table, name, reason)
         return {}
     account.take(path)
+    attrs = dict(_MEANING.get(name, {}))
     if name not in wanted:
         array = file_array(source, path)
-        return {name: schema.var("table", name, wrap(array), (schema.PRESENTATION,))}
+        attrs = {} if info.text else attrs
+        return {name: schema.var("table", name, wrap(array), (schema.PRESENTATION,), **attrs)}
     values = source.read(path)
     number = as_numbers(values) if info.text else None
-    attrs = {} if number is None else {"comment": "text in the file; NaN where it says nothing"}
+    if number is not None:
+        attrs["comment"] = "text in the file; NaN where it says nothing"
+    elif info.text:
+        attrs = {}
     values = values if number is None else number
     return {name: schema.var("table", name, values, (schema.PRESENTATION,), **attrs)}
-
-
-_MEANING = {
-    "blank": {"description": "nothing was shown"},
-    "invalid": {"description": "overlaps a time that the file calls invalid for stimuli"},
-    "n_frames": {"description": "frames of this showing"},
-}
 
 
 def as_numbers(text: np.ndarray) -> np.ndarray | None:

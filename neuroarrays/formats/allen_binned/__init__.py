@@ -308,8 +308,7 @@ class _BinnedFile:
         dims = (*known, *(dim for dim in array.dims if dim not in known))
         axes = tuple(array.dims.index(dim) for dim in dims)
         lazy = stored if dims == array.dims else Arranged(stored, axes)
-        units = next((u for end, u in files.UNITS.items() if name.endswith(end)), None)
-        attrs = {} if units is None else {"units": units}
+        attrs = {"units": unit} if (unit := files.unit_of(name)) else {}
         return schema.var(role, name, wrap(lazy), dims, tree=schema.ALIGNED, **attrs)
 
     def _frames(self) -> tuple[xr.Variable, xr.Variable] | None:

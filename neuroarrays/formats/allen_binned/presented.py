@@ -17,6 +17,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.texts import read_csv
+from neuroarrays.formats.allen_binned.walk import unit_of
 from neuroarrays.formats.request import Request
 from neuroarrays.lazy.indexes import dataset
 
@@ -93,5 +94,8 @@ def _table(rows: pd.DataFrame) -> xr.Dataset:
         values = column.infer_objects().to_numpy()
         if values.dtype.kind not in "iufb":
             values = np.array([v if isinstance(v, str) else str(v) for v in values], object)
-        variables[str(name)] = schema.var("table", str(name), values, (schema.PRESENTATION,))
+        unit = unit_of(str(name)) if values.dtype.kind in "iuf" else None
+        variables[str(name)] = schema.var(
+            "table", str(name), values, (schema.PRESENTATION,), **({"units": unit} if unit else {})
+        )
     return dataset(variables, {schema.PRESENTATION: ids})

@@ -234,8 +234,7 @@ class _File:
                 lazy = Arranged(lazy, tuple(stored.index(dim) for dim in wanted))
             called = schema.SPIKE_DATA if schema.UNIT in wanted else name
             called = "speed" if name == "presentationwise_speed" else called
-            units = next((u for end, u in files.UNITS.items() if name.endswith(end)), None)
-            about = {} if units is None else {"units": units}
+            about = {"units": unit} if (unit := files.unit_of(name)) else {}
             variables[name] = schema.var(
                 role, called, wrap(lazy), tuple(wanted), tree=schema.ALIGNED, **about
             )

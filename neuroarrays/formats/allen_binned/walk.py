@@ -19,6 +19,7 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.source import Source
+from neuroarrays.formats.allen import stimuli
 
 if TYPE_CHECKING:
     import h5py
@@ -27,8 +28,15 @@ SESSION = re.compile(r"session_[^/]+")
 SPIKES, SPEED, TRIALS = "spike_data", "speed", "presentations"
 PUPILS = ("gaze_data", "pupil_data")
 #: Ending of the name of a signal of gaze -> its unit.
-UNITS = {"_cm": "cm", "_deg": "degree"}
+_UNITS = {"_cm": "cm", "_deg": "degree"}
 _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
+
+
+def unit_of(name: str) -> str | None:
+    """Return the unit of a signal of gaze or of a parameter of the presentations; None if it has none."""
+    return stimuli.UNITS.get(name) or next(
+        (unit for end, unit in _UNITS.items() if name.endswith(end)), None
+    )
 
 
 @dataclass(frozen=True)

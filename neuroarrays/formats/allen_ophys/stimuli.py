@@ -10,6 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
+from neuroarrays.formats.allen.stimuli import UNITS
 from neuroarrays.lazy.arrays import LazyArray, file_array, wrap
 from neuroarrays.lazy.computed import Computed, Elementwise
 from neuroarrays.lazy.indexes import dataset
@@ -50,7 +51,9 @@ def presentation_nodes(source: Source, clock: LazyArray, notes: list[str]) -> di
             continue
         columns = _columns(source, path, called, clock)
         rows = {
-            column: schema.var("table", column, wrap(array), (schema.PRESENTATION,))
+            column: schema.var(
+                "table", column, wrap(array), (schema.PRESENTATION,), units=UNITS.get(column)
+            )
             for column, array in columns.items()
         }
         ids = np.arange(columns[schema.START_TIME].shape[0])
