@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import MaxNLocator
 
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
@@ -131,6 +132,7 @@ def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
         ylim=(-0.7, len(values) - 0.3),
         ylabel="presentation" if by is None else f"presentation, by {by}",
     )
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     frameless(ax)
 
 
