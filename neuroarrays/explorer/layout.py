@@ -58,15 +58,7 @@ _STICKS = {"position": "sticky", "bottom": "0", "z-index": "10", "background": "
 
 
 class Layout:
-    """Controls, a table, panes for the figures, and lines of text.
-
-    Parameters
-    ----------
-    chosen : callable
-        Takes a field of the state and the value that a control gives it.
-    code_of, csv_of : callable
-        Give the Python and the values of a panel.
-    """
+    """Controls, which give `chosen` a field of the state and its value; a table, figures, and lines of text."""
 
     def __init__(
         self,
@@ -96,12 +88,11 @@ class Layout:
         self.code = pn.widgets.TextAreaInput(
             label="the calls that make it", auto_grow=True, max_length=100_000, stylesheets=[_STYLE], **_WIDE
         )  # fmt: skip
-        copy, close = self._button("copy", 50), self._button("close", 50)
+        copy, close = _button("copy", 50), _button("close", 50)
         copy.js_on_click(args={"code": self.code}, code=_COPY)
-        bar = self._code_bar = pn.Row(
-            self.code, copy, close, visible=False, styles=_STICKS, **_WIDE
-        )
+        bar = pn.Row(self.code, copy, close, visible=False, styles=_STICKS, **_WIDE)
         close.on_click(lambda _: bar.param.update(visible=False))
+        self.code_bar = bar
         self.page = self._laid_out()
 
     def say(self, line: Any, text: str) -> None:
@@ -110,26 +101,24 @@ class Layout:
 
     def show_code(self, name: str) -> None:
         """Show the Python that makes a panel, to copy."""
-        self.code.value, self._code_bar.visible = self._code_of(name), True
+        self.code.value, self.code_bar.visible = self._code_of(name), True
 
     def colour(self, is_dark: bool) -> None:
         """Let the page be dark or light."""
-        colors = THEMES[is_dark]
-        self.page.styles = {
-            **{f"--{name}": color for name, color in colors.items()},
-            "background": colors["paper"],
-            "color": colors["ink"],
-            "box-shadow": f"0 0 0 100vmax {colors['paper']}",
+        colors = {f"--{name}": color for name, color in THEMES[is_dark].items()}
+        paper = colors["--paper"]  # it goes on beyond the page
+        more = {
+            "background": paper,
+            "color": colors["--ink"],
+            "box-shadow": f"0 0 0 100vmax {paper}",
         }
+        self.page.styles = {**colors, **more}
 
     def _control(self, field: str, event: Any) -> None:
         """Take the value of a control as that of its field; an emptied number changes nothing."""
         value = event.new.strip() if isinstance(event.new, str) else event.new
         if value is not None:
             self._chosen(field, tuple(value) if isinstance(value, list) else value)
-
-    def _button(self, label: str, width: int) -> Any:
-        return pn.widgets.Button(label=label, width=width, margin=2, stylesheets=[_STYLE])
 
     def _laid_out(self) -> Any:
         left = pn.Column(*self._panel("units", "query"), width=310)
@@ -143,7 +132,7 @@ class Layout:
         main = pn.Column(
             session, self.status, *rest, *self._panel("signals", "signals"),
             pn.Row(*(pn.Column(*parts, styles={"flex": "1 1 350px", "max-width": "700px"}, **_WIDE) for parts in columns), styles=_WRAPS, **_WIDE),
-            self._code_bar, styles={"flex": "1 1 600px", "min-width": "0"}, **_WIDE,
+            self.code_bar, styles={"flex": "1 1 600px", "min-width": "0"}, **_WIDE,
         )  # fmt: skip
         above = (control for field, control in self.controls.items() if field not in _BESIDE)
         below = pn.Row(left, main, styles=_WRAPS, **_WIDE)
@@ -151,7 +140,7 @@ class Layout:
 
     def _panel(self, name: str, *controls: str) -> list[Any]:
         """The parts of a panel: its title with code, values and controls, its note, and its figure."""
-        python = self._button("Python", 52)
+        python = _button("Python", 52)
         python.on_click(lambda _: self.show_code(name))
         csv = pn.widgets.FileDownload(
             callback=lambda: self._csv_of(name), filename=f"{name}.csv", label="CSV", width=40,
@@ -163,6 +152,10 @@ class Layout:
         beside = (self.controls[field] for field in controls)
         head = pn.FlexBox(title, python, csv, *beside, align_items="center", margin=0)
         return [head, self.notes[name], self.panes[name]]
+
+
+def _button(label: str, width: int) -> Any:
+    return pn.widgets.Button(label=label, width=width, margin=2, stylesheets=[_STYLE])
 
 
 def _with_styles(_: Any, root: Any) -> None:

@@ -40,15 +40,7 @@ document.addEventListener("keydown", (event) => {
 
 
 class Page:
-    """One page over a recording.
-
-    Parameters
-    ----------
-    recording : Recording
-        What is shown; other pages may show it too.
-    link : str
-        What to begin with: the part of an address from "#" on.
-    """
+    """One page over a recording, which other pages may show too; it begins with the part of an address from "#" on."""
 
     def __init__(self, recording: Recording, link: str = ""):
         changes, notices = changes_in(link)
@@ -107,22 +99,19 @@ class Page:
 
     def choose(self, unit: int, add: bool = False, **changes: Any) -> None:
         """Show a unit; with `add` beside those chosen, or without it if it is one of them."""
-        units = self.state.units
-        if add:
-            units = tuple(u for u in units if u != unit) if unit in units else (*units, unit)
-            units = units[-MOST_UNITS:] or (unit,)
-        else:
-            units = (unit,)
+        others = tuple(u for u in self.state.units if u != unit) if add else ()
+        is_dropped = others and unit in self.state.units
+        units = others if is_dropped else (*others, unit)[-MOST_UNITS:]
         self.change(units=units, **changes)
 
     def go_to(self, presentation: int) -> None:
         """Bring the window of the session to a presentation, by its label."""
         table = self.recording.table(self.state)
-        if "start_time" not in table.variables:
+        if schema.START_TIME not in table.variables:
             return
-        rows = np.flatnonzero(table["presentation_id"].values == presentation)
+        rows = np.flatnonzero(table[schema.PRESENTATION].values == presentation)
         if rows.size:
-            start = float(table["start_time"].values[rows[0]])
+            start = float(table[schema.START_TIME].values[rows[0]])
             length = max(4 * (self.state.after - self.state.before), 4.0)
             self.change(window=(start - length / 4, start + 3 * length / 4), cursor=max(start, 0.0))
 
@@ -152,12 +141,12 @@ class Page:
 
     def _next_presentation(self, step: int) -> None:
         table = self.recording.table(self.state)
-        if "start_time" in table.variables and table.sizes.get("presentation_id"):
-            starts = table["start_time"].values.astype(float)
+        if schema.START_TIME in table.variables and table.sizes.get(schema.PRESENTATION):
+            starts = table[schema.START_TIME].values.astype(float)
             order = np.argsort(starts, kind="stable")
             at = int(np.searchsorted(starts[order], self.state.cursor, side="right")) - 1
             at = int(np.clip(at + step, 0, order.size - 1))
-            self.go_to(int(table["presentation_id"].values[order[at]]))
+            self.go_to(int(table[schema.PRESENTATION].values[order[at]]))
 
     # ------------------------------------------------------------------------------------ the state
 
@@ -347,9 +336,7 @@ class Page:
     def code_of(self, name: str) -> str:
         """The Python that makes a panel."""
         shown = self.views.get(name) or view(name, self.recording, self.state, self._kept)
-        return (
-            "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code]) + "\n"
-        )
+        return "\n".join(["import neuroarrays as na", "", self.recording.opening, *shown.code, ""])
 
     def csv(self, name: str) -> io.StringIO:
         """The values of a panel."""

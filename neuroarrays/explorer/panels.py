@@ -13,6 +13,7 @@ from neuroarrays import schema
 from neuroarrays.explorer.calls import Call, Kept, Nothing, View, call, together
 from neuroarrays.explorer.recording import NOTHING, UNIT_COLUMNS, Recording, has, nice, one_line
 from neuroarrays.explorer.state import State
+from neuroarrays.tree import groups
 
 #: Columns and rows of an image (two rows for each of its pixels), samples of a signal that are drawn, at most.
 _COLUMNS, ROWS, _SAMPLES = 700, 500, 2000
@@ -120,8 +121,7 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
     shown: dict[str, Call] = {}
     skipped = [f"{len(wanted)} of {len(names)} signals"] if len(wanted) < len(names) else []
     for number, (name, place) in enumerate(drawn.items(), 1):
-        node, _, variable = place.rpartition("/")
-        signal = tree[node][variable]
+        signal = tree[place]
         if name not in wanted:
             signal = signal.then("sel", unit_id=int(name.split()[1]))
         elif signal.value.ndim == 2:
@@ -156,11 +156,7 @@ def units(recording: Recording, state: State, tree: Call) -> View:
         if not has(tree.value, path[0]):
             raise Nothing(f"0 of {whole.sizes[schema.UNIT]:,} units fit {state.query!r}")
     node = tree[path[0]].then("to_dataset").then("reset_coords")
-    columns = [
-        name
-        for name, values in node.value.variables.items()
-        if values.dims == (schema.UNIT,) and name != schema.UNIT
-    ]
+    columns = [name for name in groups.columns(node.value, schema.UNIT) if name != schema.UNIT]
     first = [n for n in (schema.ROW_SIZE, "quality", "firing_rate", "snr", "depth") if n in columns]
     listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
     shown = node[listed].then("to_dataframe")
@@ -194,7 +190,7 @@ def _aligned(recording: Recording, state: State, tree: Call, width: float) -> Ca
 
 
 def _place(tree: xr.DataTree, state: State, path: tuple[str, str]) -> str:
-    """The path of an area in the aligned tree, where traces beside spikes are an area of their own."""
+    """The path of an area in an aligned tree, in which traces beside spikes are an area of their own."""
     place = f"{state.session}/{state.area}"
     alone = f"{place}_{path[0].rpartition('/')[2]}"
     return alone if path[1] != schema.SPIKE_TIMES and has(tree, alone) else place
@@ -280,31 +276,22 @@ def correlogram(recording: Recording, state: State, tree: Call) -> View:
 def waveform(recording: Recording, state: State, tree: Call) -> View:
     """Mean waveforms, where the file has them."""
     spikes = _spikes(recording, state, tree)
-    names = [
-        str(name)
-        for name, values in spikes.value.data_vars.items()
-        if "waveform" in str(name) and values.ndim in (2, 3) and values.dims[0] == schema.UNIT
-    ]
+    variables = spikes.value.data_vars.items()
+    waves = [(str(n), v) for n, v in variables if "waveform" in str(n) and v.ndim in (2, 3)]
+    names = [name for name, values in waves if values.dims[0] == schema.UNIT]
     if not names:
         raise Nothing("the file has no waveforms")
-    name = next((name for name in names if "mean" in name), names[0])
-    return View.of(spikes[name].then("load"))
+    return View.of(spikes[max(names, key=lambda name: "mean" in name)].then("load"))
 
 
 def stimulus(recording: Recording, state: State, tree: Call) -> View:
     """The frame of a stimulus at the cursor."""
-    places = [
-        (f"{state.session}/{signal.path}", str(name))
-        for signal in recording.session(state).signals
-        for name, values in recording.node(f"{state.session}/{signal.path}").data_vars.items()
-        if values.ndim >= 3 and not {schema.UNIT, schema.KEYPOINT} & set(values.dims)
-    ]
-    if not places:
+    names = recording.frames(state)
+    if not names:
         raise Nothing("the recording has no frames of a stimulus on a clock")
     moment = state.cursor if state.cursor >= 0 else (state.window or recording.extent(state))[0]
-    frames = tree[places[0][0]][places[0][1]]
     try:
-        frame = frames.then("sel", time=moment, method="ffill")
+        frame = tree[f"{state.session}/{names[0]}"].then("sel", time=moment, method="ffill")
     except KeyError:
         raise Nothing(f"no frame was shown before {moment:.3f} s") from None
     sizes, note = dict(frame.value.sizes), f"at {moment:.3f} s"

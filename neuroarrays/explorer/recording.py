@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from neuroarrays import schema
 from neuroarrays.alignment.pyramid import CountPyramid
 from neuroarrays.errors import NeuroArraysError, NotInTree, SchemaError
 from neuroarrays.explorer.state import State
-from neuroarrays.tree import contents
+from neuroarrays.tree import contents, groups
 from neuroarrays.tree.observed import known_without_spikes
 from neuroarrays.tree.query import missing
 from neuroarrays.tree.records import AreaRecord, SessionRecord
@@ -30,15 +30,7 @@ _UNKNOWN, _BLACK = (0.0, 1.0), 50.0
 
 
 class Recording:
-    """A tree with what menus need of it; one for all pages that show it.
-
-    Parameters
-    ----------
-    tree : DataTree
-        A recording or aligned tree, or a node of one.
-    opening : str
-        The line of Python that opens it.
-    """
+    """A tree, the line of Python that opens it, and what menus need of it; one for all pages that show it."""
 
     def __init__(self, tree: xr.DataTree, opening: str):
         self.tree, self.opening = tree.root, opening
@@ -71,17 +63,16 @@ class Recording:
         if self.is_aligned:
             of_area = [name for name in (schema.SPIKE_DATA, schema.RESPONSES) if name in area.units]
             return (area.path, of_area[0]) if of_area else None
-        node: Any = self.tree[area.path]
-        if schema.SPIKES in node.children:
+        children: Any = self.tree[area.path].children
+        if schema.SPIKES in children:
             return f"{area.path}/{schema.SPIKES}", schema.SPIKE_TIMES
-        series = [
-            (child, str(name))
-            for child in node.children
-            for name, values in node[child].data_vars.items()
+        traces = [
+            (f"{area.path}/{child}", str(name))
+            for child, node in children.items()
+            for name, values in node.data_vars.items()
             if values.dims == (schema.TIME, schema.UNIT)
         ]
-        best = min(series, key=lambda s: _rank(s[1]), default=None)
-        return best and (f"{area.path}/{best[0]}", best[1])
+        return min(traces, key=lambda path: _rank(path[1]), default=None)
 
     def node(self, path: str) -> xr.Dataset:
         """A node of the tree as a Dataset, made once; nothing is read."""
@@ -125,32 +116,35 @@ class Recording:
         path, taken = self.units_path(state), {schema.PRESENTATION}
         if path and not self.is_aligned:
             taken.update(map(str, self.node(path[0]).variables))
-        table = self.table(state).variables
-        names = (str(n) for n, v in table.items() if v.dims == (schema.PRESENTATION,))
+        names = groups.columns(self.table(state), schema.PRESENTATION)
         return [name for name in names if name not in taken][:MOST_COLUMNS]
 
     def onsets(self, state: State) -> list[str]:
         """Columns that may hold onsets: numbers in seconds, or called a time."""
         table = self.table(state).variables
-        return [
-            name
-            for name in self.columns(state)
-            if table[name].dtype.kind in "fiu"
-            and (table[name].attrs.get("units") == "s" or "time" in name)
-            and name != schema.STOP_TIME
-        ]
+        names = (n for n in self.columns(state) if table[n].dtype.kind in "fiu")
+        times = (n for n in names if table[n].attrs.get("units") == "s" or "time" in n)
+        return [name for name in times if name != schema.STOP_TIME]
 
     def signals(self, state: State) -> list[str]:
         """Paths of signals along time below the session: ``position/x``; none of units."""
-        session = self.session(state)
-        names = []
-        for signal in session.signals:
-            node = self.node(f"{session.path}/{signal.path}".strip("/"))
-            for name, values in node.data_vars.items():
-                numbers = values.dtype.kind in "fiu" and values.size > 1
-                if values.dims[:1] == (schema.TIME,) and numbers and schema.UNIT not in values.dims:
-                    names += [f"{signal.path}/{name}"] * (values.ndim <= 2)
-        return names[:MOST_COLUMNS]
+        return [
+            path
+            for path, values in self._along_time(state)
+            if values.dtype.kind in "fiu" and values.size > 1 and values.ndim <= 2
+        ][:MOST_COLUMNS]
+
+    def frames(self, state: State) -> list[str]:
+        """Paths of frames of a stimulus along time below the session."""
+        along_time = self._along_time(state)
+        return [p for p, v in along_time if v.ndim >= 3 and schema.KEYPOINT not in v.dims]
+
+    def _along_time(self, state: State) -> Iterator[tuple[str, xr.DataArray]]:
+        """What a session has along time, without values of units, and where it is below the session."""
+        for signal in self.session(state).signals:
+            for name, values in self.node(f"{state.session}/{signal.path}").data_vars.items():
+                if values.dims[:1] == (schema.TIME,) and schema.UNIT not in values.dims:
+                    yield f"{signal.path}/{name}", values
 
     def variety(self, state: State, name: str) -> int:
         """How many of 36 parts of its range a signal visits, from some of its samples."""
@@ -188,12 +182,10 @@ class Recording:
     def pyramid(self, state: State) -> CountPyramid | None:
         """The counts of the area's spikes; reading them begins when they are first asked for."""
         path = self._spikes(state)
-        if not path:
-            return None
-        if path not in self._pyramids:
+        if path and path not in self._pyramids:
             self._pyramids[path] = CountPyramid(self.node(path))
             self._pyramids[path].read_in_background()
-        return self._pyramids[path]
+        return self._pyramids.get(path)
 
     def reading(self, state: State) -> str:
         """How far reading is, or why it stopped; "" when it is done."""
@@ -208,10 +200,8 @@ class Recording:
 
     def menu(self, field: str, state: State) -> list[str]:
         """What a field of a state can be, found once in each area and table."""
-        names: list[str] = self._once(
-            f"menu of {field}", state, lambda: MENUS[field].names(self, state)
-        )
-        return names
+        find = partial(MENUS[field].names, self, state)
+        return list(self._once(f"menu of {field}", state, find))
 
     def _once(self, name: str, state: State, find: Callable[[], Any]) -> Any:
         key = name, state.session, state.area, state.table

@@ -26,22 +26,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def make_server(recording: Recording, host: str = "127.0.0.1", port: int | None = None) -> Any:
-    """A server of pages over one recording, which is not started.
-
-    Parameters
-    ----------
-    recording : Recording
-        What is shown.
-    host : str
-        The address to listen on.
-    port : int, optional
-        0 for any that is free; 5006, or any that is free, unless given.
-
-    Raises
-    ------
-    NeuroArraysError
-        If the port is in use.
-    """
+    """A server of pages over one recording, not started; port 0 is any free one, None 5006 or any free one."""
     port = free_port(host, port)
 
     def page() -> Any:
@@ -100,19 +85,7 @@ def free_port(host: str, port: int | None) -> int:
 def serve(
     recording: Recording, host: str, port: int | None, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve pages until Ctrl-C.
-
-    Parameters
-    ----------
-    recording : Recording
-        What is shown.
-    host, port : str, int or None
-        As for `make_server`.
-    browser : bool
-        Whether to open one.
-    say : callable
-        Prints a line.
-    """
+    """Serve pages until Ctrl-C, in a browser if one is wanted; `say` prints a line."""
     server = make_server(recording, host, port)
     every = host in ("0.0.0.0", "::")
     name = "localhost" if host in LOOPBACK else socket.gethostname() if every else host

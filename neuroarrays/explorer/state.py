@@ -137,27 +137,14 @@ def _written(value: Any) -> str:
 
 
 def changes_in(link: str) -> tuple[dict[str, Any], list[str]]:
-    """What a link says, and what of it cannot be used.
-
-    Parameters
-    ----------
-    link : str
-        The part of an address from "#" on. Keys that are not known are ignored.
-
-    Returns
-    -------
-    changes : dict of str to object
-        Fields of a `State`, typed and within their ranges.
-    notices : list of str
-        A line for each part that cannot be read.
-    """
+    """Fields of a `State` that a link holds, typed and in their ranges, and a line for each part that cannot be read."""
     parts = dict(parse_qsl(link.lstrip("#?"), keep_blank_values=True, max_num_fields=200))
     version = parts.pop("v", VERSION)
     if version != VERSION:
-        return {}, [
-            f"the link was made by another version (v={version[:20]}; this one reads v={VERSION}): "
-            "it is not followed"
-        ]
+        made = (
+            f"the link was made by another version (v={version[:20]}; this one reads v={VERSION})"
+        )
+        return {}, [f"{made}: it is not followed"]
     changes, notices = {}, []
     for key, text in parts.items():
         if key not in _KEYS:

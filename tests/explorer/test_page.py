@@ -195,7 +195,7 @@ def test_groups_of_texts_are_apart(fresh):
 
 def test_the_code_of_a_panel_is_shown_until_it_is_closed(fresh):
     fresh.parts.show_code("units")
-    assert fresh.parts._code_bar.visible
+    assert fresh.parts.code_bar.visible
     assert "to_dataframe" in fresh.parts.code.value
 
 
