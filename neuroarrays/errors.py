@@ -249,10 +249,15 @@ class MissingDependency(NeuroArraysError, ImportError):
         return type(self), (self.package, self.extra, self.purpose)
 
 
-def warn(text: str, category: type[Warning] = UserWarning) -> None:
+#: Text and kind of a warning.
+Held = tuple[str | Warning, type[Warning]]
+
+
+def warn(text: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called this package.
 
-    Frames of torch are passed over: its loaders call our datasets. Within `warnings_held` the
+    Frames of packages that call ours are passed over: torch's loaders call our datasets, and xarray
+    asks our lazy arrays for values. Within `warnings_held` the
     warning waits there.
     """
     held = _held.get()
@@ -267,17 +272,23 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
 
 
 @contextmanager
-def warnings_held() -> Iterator[list[tuple[str, type[Warning]]]]:
+def warnings_held() -> Iterator[list[Held]]:
     """Hold what `warn` is given in this thread; whoever waits for the thread warns of it.
 
     A thread has no line of the user's program above it that a warning could point to.
     """
-    held: list[tuple[str, type[Warning]]] = []
+    held: list[Held] = []
     token = _held.set(held)
     try:
         yield held
     finally:
         _held.reset(token)
+
+
+def warn_of(held: Iterable[Held]) -> None:
+    """Warn at the line of the user's program of what `warnings_held` held in a thread or process."""
+    for text, category in held:
+        warn(text, category)
 
 
 def option(name: str, value: object) -> str:
@@ -325,9 +336,9 @@ def typed_options() -> list[str]:
 
 
 _typed: ContextVar[frozenset[str]] = ContextVar("_typed", default=frozenset())
-_held: ContextVar[list[tuple[str, type[Warning]]] | None] = ContextVar("_held", default=None)
+_held: ContextVar[list[Held] | None] = ContextVar("_held", default=None)
 #: Modules whose frames a warning does not point to.
-_PASSED_OVER = ("neuroarrays.", "torch.")
+_PASSED_OVER = ("neuroarrays.", "torch.", "xarray.", "dask.")
 
 
 def printable(text: object, keep: str = "") -> str:

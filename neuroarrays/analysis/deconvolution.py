@@ -15,7 +15,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.over import Over, over_areas
-from neuroarrays.errors import MissingDependency, NotInTree, SchemaError
+from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, warn
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
@@ -243,11 +243,10 @@ class Deconvolved(LazyArray):
         settings = UnitSettings(self.rate, rise, decay, self.threshold)
         parts = METHODS[self.method].run([trace[part] for part in stretches], settings)
         if parts is None:
-            warnings.warn(
+            warn(
                 f"the trace of unit {self.units[unit]} does not show how fast it decays: its "
                 "events "
-                "are NaN; give decay= in seconds, or leave the unit out",
-                UserWarning,
+                "are NaN; give decay= in seconds, or leave the unit out"
             )
             return out
         for part, events in zip(stretches, parts, strict=True):

@@ -19,6 +19,7 @@ from neuroarrays.errors import (
     SchemaError,
     many,
     warn,
+    warnings_held,
 )
 from neuroarrays.files import state
 from neuroarrays.files.progress import Bar, is_watched
@@ -191,7 +192,7 @@ def _session(task: _Task) -> Outcome:
             function, args, kwargs = pickle.loads(task.call) if travelled else task.call
             for area in task.places:
                 at = area.path
-                with _noting(answers, at) if task.quiet else contextlib.nullcontext():
+                with _noting(answers, at, task.quiet):
                     try:
                         answer = function(tree[at], *args, **kwargs)
                         is_lazy = task.load and isinstance(answer, xr.DataArray | xr.Dataset)
@@ -206,13 +207,21 @@ def _session(task: _Task) -> Outcome:
 
 
 @contextlib.contextmanager
-def _noting(answers: _Answers, path: str) -> Iterator[None]:
-    """Keep warnings, so that a warning of many areas is shown once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def _noting(answers: _Answers, path: str, of_all: bool) -> Iterator[None]:
+    """Keep warnings, so that a warning of many areas is shown once, at the line of the user's program.
+
+    `of_all` says whether to keep also those of other packages, which would be caught in all threads.
+    """
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(warnings_held())
+        caught: Any = ()
+        if of_all:
+            caught = stack.enter_context(warnings.catch_warnings(record=True))
+            warnings.simplefilter("always")
         yield
-    texts = {(each.category, str(each.message)): None for each in caught}
-    answers.warned += [(category, text, path) for category, text in texts]
+    kinds = [(kind, str(text)) for text, kind in held]
+    kinds += [(each.category, str(each.message)) for each in caught]
+    answers.warned += [(kind, text, path) for kind, text in dict.fromkeys(kinds)]
 
 
 def located(error: Exception, path: str) -> Exception:

@@ -14,7 +14,6 @@ represent exactly. A frame that was shown in several presentations is stored onc
 from __future__ import annotations
 
 import base64
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,7 +28,7 @@ from neuroarrays.archive.encoding import decode, viewable
 from neuroarrays.archive.marks import unfinished
 from neuroarrays.archive.nodes import Nodes
 from neuroarrays.archive.seal import FOOTER, SealedSource, footer_of
-from neuroarrays.errors import FormatError, NeuroArraysError
+from neuroarrays.errors import FormatError, NeuroArraysError, warn
 from neuroarrays.files.headers import CHECKSUMS
 from neuroarrays.files.probe import Probe, asked
 from neuroarrays.files.source import Source
@@ -192,7 +191,7 @@ def _unfinished(probe: Probe) -> str:
     missing = "" if probe.is_list else unfinished(probe)
     if missing:
         msg = f"{probe}: {missing}. Run the same build again to continue it"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(msg)
     return missing
 
 

@@ -25,16 +25,9 @@ class Buffers:
     def __init__(self) -> None:
         self._buffers: dict[int, list[np.ndarray]] = {}
         self._lock = state.Lock()
-        self._allocate: Callable[[int], np.ndarray] = _fresh
-        #: A function that returns unused memory of so many bytes and replaces the buffers kept here.
+        #: A function that returns unused memory of so many bytes, (size,) uint8, and replaces the
+        #: buffers kept here.
         self.elsewhere: Callable[[int], np.ndarray] | None = None
-
-    def allocate_by(self, allocate: Callable[[int], np.ndarray]) -> None:
-        """Use memory that `allocate(size)` makes, (size,) uint8, from now on."""
-        with self._lock:
-            if allocate is not self._allocate:
-                self._allocate = allocate
-                self._buffers.clear()
 
     def get(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Return a C-contiguous array with arbitrary values that nothing else refers to."""
@@ -49,7 +42,7 @@ class Buffers:
             for number in range(len(same_size)):  # no name for the buffer, which would count
                 if sys.getrefcount(same_size[number]) <= 2:
                     return same_size[number]
-            same_size.append(self._allocate(size))
+            same_size.append(np.empty(size, np.uint8))
             del same_size[:-_SPARE]
             return same_size[-1]
 
@@ -60,7 +53,3 @@ class Buffers:
 def rounded(nbytes: int) -> int:
     """Return the size of the buffer for so many bytes: a power of two, so that it fits other arrays."""
     return 1 << max(12, (nbytes - 1).bit_length()) if nbytes else 1 << 12
-
-
-def _fresh(size: int) -> np.ndarray:
-    return np.empty(size, np.uint8)

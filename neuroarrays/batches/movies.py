@@ -43,7 +43,7 @@ def pixel_statistics(area: xr.DataTree, movie: str) -> tuple[float, float]:
     Raises
     ------
     SchemaError
-        If the movie is constant.
+        If the movie is constant, or has an infinite value.
     """
     array = gathering.find(area, movie)
     dim = frame_dim(array)
@@ -54,6 +54,11 @@ def pixel_statistics(area: xr.DataTree, movie: str) -> tuple[float, float]:
         values = np.asarray(block, np.float64).ravel()
         moments.add(values, ~np.isnan(values))
     mean, deviation = float(moments.mean), float(moments.deviation(1))
+    if not np.isfinite(mean):
+        msg = (
+            f"{gathering.location(area, movie)} has an infinite value, so that it has no deviation"
+        )
+        raise SchemaError(f"{msg}: set infinite values to NaN, which is left out")
     if not deviation > 0:
         msg = f"{gathering.location(area, movie)} is constant, it cannot be normalised"
         raise SchemaError(msg)

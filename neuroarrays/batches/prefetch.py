@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from neuroarrays.errors import ThreadEnded, warn, warnings_held
+from neuroarrays.errors import Held, ThreadEnded, warn_of, warnings_held
 from neuroarrays.schema.given import whole_number
 
 #: Default number of batches that are gathered ahead of a training loop.
@@ -23,7 +23,7 @@ _LOOK = 0.5
 _PATIENCE = 5.0
 _NO_REQUEST = object()
 #: A batch, or the error in its place, and the texts and kinds of the warnings of it.
-Answer = tuple[Any, BaseException | None, tuple[tuple[str, type[Warning]], ...]]
+Answer = tuple[Any, BaseException | None, tuple[Held, ...]]
 
 
 def check_prefetch(prefetch: Any) -> int:
@@ -97,8 +97,7 @@ class Prefetched(Iterator[Any]):
                 raise StopIteration
             batch, error, held = self._take()
             self._due -= 1
-            for text, category in held:  # here the line of the user's loop is above
-                warn(text, category)
+            warn_of(held)  # here the line of the user's loop is above
             if error is not None:
                 raise error
         except BaseException:

@@ -93,7 +93,7 @@ class Scaling:
         Raises
         ------
         ValueError
-            If a variable is NaN in all samples.
+            If a variable is NaN in all samples, or infinite in one.
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
@@ -109,6 +109,10 @@ class Scaling:
                 where = getattr(samples, "location", "the samples")
                 msg = f"{where}: {name} is NaN in all of {many(len(samples), 'sample')} of {split}"
                 raise ValueError(msg)
+            if not np.isfinite(total.mean).all():
+                where = getattr(samples, "location", "the samples")
+                msg = f"{where}: {name} is infinite in a sample of {split}, so that it has no deviation"
+                raise ValueError(f"{msg}: set infinite values to NaN, which is left out")
             deviation = total.deviation(ddof)
             raw[name] = deviation
             mean[name] = np.asarray(total.mean if center else np.zeros_like(total.mean))

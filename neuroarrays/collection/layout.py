@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from neuroarrays._version import __version__
 from neuroarrays.collection.scanning import Columns
-from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.errors import FormatError, MissingDependency, warn
 from neuroarrays.files import state
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.stamps import stamp_text
@@ -81,11 +80,9 @@ def pyarrow_or_none() -> Any:
     except ImportError:
         if not len(_warned):
             _warned.put("pyarrow", True)
-            warnings.warn(
+            warn(
                 "tables over many recordings are not kept, and are read again each time: "
-                "install the package 'pyarrow' to keep them, pip install 'neuroarrays[parquet]'",
-                UserWarning,
-                stacklevel=2,
+                "install the package 'pyarrow' to keep them, pip install 'neuroarrays[parquet]'"
             )
         return None
     return pyarrow

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,6 +22,7 @@ from neuroarrays.errors import (
     option,
     shorten,
     typed_options,
+    warn,
 )
 from neuroarrays.files import guard, safety, state
 from neuroarrays.files.location import FOLDER, OTHER
@@ -396,5 +396,5 @@ def _claims(format_: registry.Format, reader: Reader, probe: Probe) -> bool:
         return bool(reader.guess_can_open(probe))
     except Exception as error:
         msg = f"the reader {format_.name!r} of {format_.package} fails while looking at a path: {error!r}"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(msg)
         return False

@@ -11,13 +11,12 @@ one warning in the second.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from neuroarrays.errors import BrokenReader
+from neuroarrays.errors import BrokenReader, warn
 from neuroarrays.files import state
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def readers() -> Iterator[tuple[Format, Reader]]:
         try:
             reader = format_.load()
         except BrokenReader as broken:
-            warnings.warn(f"passed over: {broken}", UserWarning, stacklevel=2)
+            warn(f"passed over: {broken}")
             continue
         yield format_, reader
 

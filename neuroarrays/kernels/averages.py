@@ -6,6 +6,9 @@ import numpy as np
 
 from neuroarrays.kernels.running import Moments
 
+#: Frames whose squares are summed in float64 together: they stay in the cache.
+_AT_ONCE = 64
+
 
 def triggered_sums(
     frames: Callable[[int, int], np.ndarray],
@@ -33,17 +36,18 @@ def triggered_sums(
     Returns
     -------
     sums : (unit, n_lags, pixel) float64
-        ``sum_t weights[t, u] * frame[t - l]``, each block in float32.
+        ``sum_t weights[t, u] * frame[t - l]``, each block in float32, in the unit of the frames
+        times that of the weights.
     spread : (pixel,) float64
-        Standard deviation of each pixel over all frames, ddof 0.
+        Standard deviation of each pixel over all frames, ddof 0, in the unit of the frames; exactly
+        0 for a pixel that never changes.
     """
     n_units = weights.shape[1]
     padded = np.zeros((n_units, n_frames + n_lags - 1), np.float32)
     padded[:, :n_frames] = weights.T
     raw = np.asarray(frames(0, min(block, n_frames)))
     n_pixels = raw.shape[1]
-    # The weights add up to 0, so a constant falls out; without it float32 is finer.
-    offset = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
+    offset = _offset(raw)
     buffer = np.empty(raw.shape, np.float32)
     sums = np.zeros((n_units * n_lags, n_pixels))
     moments = Moments((n_pixels,))
@@ -57,7 +61,22 @@ def triggered_sums(
             padded[:, begin : end + n_lags - 1], end - begin, axis=1
         )
         sums += lagged.reshape(n_units * n_lags, end - begin) @ values
-        mean = values.mean(axis=0, dtype=np.float64)
-        squares = np.einsum("tp,tp->p", values, values) - len(values) * mean**2
-        moments.merge(len(values), mean, np.maximum(squares, 0))
+        for few in range(0, len(values), _AT_ONCE):
+            part = values[few : few + _AT_ONCE].astype(np.float64)
+            mean = part.mean(axis=0)
+            part -= mean
+            moments.merge(len(part), mean, np.einsum("tp,tp->p", part, part))
     return sums.reshape(n_units, n_lags, n_pixels), moments.deviation(0)
+
+
+def _offset(frames: np.ndarray) -> np.ndarray:
+    """Return what is subtracted from each pixel, (pixel,): its mean over the first block of frames.
+
+    The weights add up to 0, so a constant falls out, and without it float32 is finer. It has the
+    digits of the frames: a mean in float32 would be as far from a large mean as the pixel changes.
+    """
+    mean = frames.mean(axis=0, dtype=np.float64)
+    is_constant = (frames == frames[0]).all(axis=0)  # the mean of equal values may be rounded
+    dtype = np.result_type(frames.dtype, np.float32)
+    offset: np.ndarray = np.where(is_constant, frames[0], mean).astype(dtype)
+    return offset

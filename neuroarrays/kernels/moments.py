@@ -47,8 +47,8 @@ def moments(
     Returns
     -------
     total, squares : (n_labels, unit, n_bins) float64
-        Sums of the values over valid bins, exact for integers, and of their squared distances from
-        the mean of these values; 0 where there is none.
+        Sums of the values over valid bins, exact for integers whose sum is below 2**53, and of
+        their squared distances from the mean of these values; 0 where there is none.
     n : (n_labels, 1 or unit, n_bins) int64
         Number of presentations summed, along units as `valid` is.
 
@@ -58,6 +58,8 @@ def moments(
         If shapes do not fit or a label is outside [-1, n_labels).
     """
     counts = np.ascontiguousarray(counts)
+    if counts.dtype == np.float16:  # which compiled code does not know
+        counts = counts.astype(np.float32)
     labels = np.ascontiguousarray(labels, np.int64)
     if counts.ndim != 3 or labels.shape != counts.shape[:1]:
         raise ValueError(

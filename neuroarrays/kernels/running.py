@@ -34,13 +34,17 @@ class Moments:
         self.mean, self.squares = np.zeros(shape), np.zeros(shape)
 
     def add(self, values: np.ndarray, known: np.ndarray) -> None:
-        """Add values (row, ...) in any unit where `known` (row, ...), bool, is True."""
+        """Add values (row, ...) in any unit where `known` (row, ...), bool, is True.
+
+        With an infinite value among them, mean and squares are NaN.
+        """
         n = known.sum(axis=0)
-        mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.maximum(n, 1)
-        away = np.where(known, values - mean, 0)
-        # The mean was rounded: what is left of the distances corrects it.
-        left = away.sum(axis=0) / np.maximum(n, 1)
-        self.merge(n, mean + left, (away**2).sum(axis=0) - n * left**2)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.maximum(n, 1)
+            away = np.where(known, values - mean, 0)
+            # The mean was rounded: what is left of the distances corrects it.
+            left = away.sum(axis=0) / np.maximum(n, 1)
+            self.merge(n, mean + left, (away**2).sum(axis=0) - n * left**2)
 
     def merge(self, n: Any, mean: Any, squares: Any) -> None:
         """Put another part's number, mean and sum of squares to these; no NaN where `n` is 0."""

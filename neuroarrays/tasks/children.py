@@ -16,13 +16,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib import import_module
 from typing import Any
 
-from neuroarrays.errors import NeuroArraysError
+from neuroarrays.errors import Held, NeuroArraysError, warn_of, warnings_held
 from neuroarrays.files import guard
 from neuroarrays.files.locating import locate
 from neuroarrays.files.location import Location
 
 #: Of children, so that two runs at a time have children of their own.
 _NUMBERS = itertools.count(2000)
+#: What a task gave, why its process ended or "", and text and kind of each warning.
+_Answer = tuple[Any, str, tuple[Held, ...]]
 
 
 class Children:
@@ -70,7 +72,7 @@ class Children:
         waiting = deque(groups.values())
         if len(waiting) < len(self.numbers):
             waiting = deque([task] for task in tasks)
-        free, at_work = list(self.numbers), dict[Future[tuple[Any, str]], tuple[int, list[Any]]]()
+        free, at_work = list(self.numbers), dict[Future[_Answer], tuple[int, list[Any]]]()
         pool = ThreadPoolExecutor(len(self.numbers), "neuroarrays-child")
         try:
             while waiting or at_work:
@@ -83,7 +85,9 @@ class Children:
                         self._begin(pool, function, number, group[1:], limit, at_work)
                     else:
                         free.append(number)
-                    done(group[0], *future.result())
+                    result, why, warned = future.result()
+                    warn_of(warned)  # here the line of the user's program is above
+                    done(group[0], result, why)
         except BaseException:
             self.close()  # what is at work has no more child, and comes back at once
             raise
@@ -97,7 +101,7 @@ class Children:
         number: int,
         group: list[Any],
         limit: Callable[[Any], float | None],
-        at_work: dict[Future[tuple[Any, str]], tuple[int, list[Any]]],
+        at_work: dict[Future[_Answer], tuple[int, list[Any]]],
     ) -> None:
         """Give the first task of a group to a child."""
         future = pool.submit(self._in_child, function, group[0], number, limit(group[0]))
@@ -105,8 +109,8 @@ class Children:
 
     def _in_child(
         self, function: Callable[[Any], Any], task: Any, number: int, limit: float | None
-    ) -> tuple[Any, str]:
-        """What a task gave, or why its process ended."""
+    ) -> _Answer:
+        """What a task gave, or why its process ended, and what it warned of."""
         ready, call = (number, function.__module__), _packed((function, task))
         try:
             if ready not in self.ready:
@@ -123,8 +127,9 @@ class Children:
             )
         except (NeuroArraysError, TypeError) as error:
             self.ready -= {each for each in self.ready if each[0] == number}
-            return None, str(error)
-        return _unpacked(answer), ""
+            return None, str(error), ()
+        result, warned = _unpacked(answer)
+        return result, "", warned
 
     def close(self) -> None:
         """End the processes."""
@@ -160,4 +165,6 @@ def begun(path: str, module: str) -> None:
 def done_here(path: str, call: str) -> str:
     """Do a task that came through the pipe."""
     function, task = _unpacked(call)
-    return _packed(function(task))
+    with warnings_held() as held:
+        result = function(task)
+    return _packed((result, tuple(held)))

@@ -13,11 +13,18 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from neuroarrays._version import __version__
-from neuroarrays.errors import MissingDependency, NeuroArraysError, option, shorten
+from neuroarrays.errors import (
+    Held,
+    MissingDependency,
+    NeuroArraysError,
+    option,
+    warn_of,
+    warnings_held,
+)
 from neuroarrays.files import state
 from neuroarrays.files.safety import on_purpose
 from neuroarrays.tasks.children import Children
+from neuroarrays.tasks.cluster import check_workers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,12 +53,16 @@ class Outcome:
         What it failed with, as text; "" if it did not.
     exception : BaseException, optional
         The error itself, where it is raised as it is.
+    warnings : tuple of (str, type)
+        Text and kind of each warning of a task in another thread or process. The runner warns of
+        them, at the line of the user's program.
     """
 
     name: str
     result: Any = None
     error: str = ""
     exception: BaseException | None = None
+    warnings: tuple[Held, ...] = ()
 
 
 def error_text(error: BaseException) -> str:
@@ -156,6 +167,7 @@ class Runner:
             nonlocal seen
             seen += 1
             self.progress(seen, len(tasks), outcome.name)
+            warn_of(outcome.warnings)
             if not outcome.error:
                 results.append(outcome.result)
                 if each is not None:
@@ -201,7 +213,7 @@ class Runner:
         done: Callable[[Outcome], None],
     ) -> None:
         with ThreadPoolExecutor(self.workers, "neuroarrays-task") as pool:
-            futures = {pool.submit(function, task) for task in tasks}
+            futures = {pool.submit(_elsewhere, function, task) for task in tasks}
             try:
                 for future in as_completed(list(futures)):
                     futures.discard(future)  # its result is held once only
@@ -223,7 +235,7 @@ class Runner:
             for task in suspects:
                 with _processes(1) as alone:
                     try:
-                        outcome = alone.submit(function, task).result()
+                        outcome = alone.submit(_elsewhere, function, task).result()
                     except BrokenProcessPool:
                         outcome = Outcome(_name_of(task), error=_ENDED)
                     done(outcome)
@@ -239,7 +251,7 @@ class Runner:
             return []
         if self.pool is None:  # started once for all that is run: each has to import everything
             self.pool = _processes(self.workers)
-        number = {self.pool.submit(function, task): i for i, task in enumerate(tasks)}
+        number = {self.pool.submit(_elsewhere, function, task): i for i, task in enumerate(tasks)}
         lost: list[int] = []
         try:
             for future in as_completed(list(number)):
@@ -291,42 +303,6 @@ class Runner:
                 client.close()
 
 
-def check_workers(client: Client) -> None:
-    """Refuse a cluster with workers that do not have this package, in this version.
-
-    Raises
-    ------
-    NeuroArraysError
-        Names the workers, and what they have.
-    """
-    found: dict[str, str] = client.run(_version)
-    other: dict[str, list[str]] = {}
-    for address, version in found.items():
-        if version != __version__:
-            other.setdefault(version, []).append(address)
-    if other:
-        what = "; ".join(f"{shorten(at, 3)}: {version}" for version, at in other.items())
-        scheduler: Any = client.scheduler
-        msg = (
-            f"workers of the cluster at {scheduler.address} do not have neuroarrays "
-            f"{__version__}, which this process has: {what}. Install it there"
-        )
-        raise NeuroArraysError(msg)
-
-
-def _version() -> str:
-    """The version of this package that a worker imports; it is sent there as source, not by its name."""
-    from importlib import import_module
-
-    try:
-        return str(import_module("neuroarrays").__version__)
-    except ImportError as error:
-        return f"no neuroarrays ({error})"
-
-
-_version.__module__ = "__main__"  # which cloudpickle takes for a function of no package
-
-
 def _lost(error: BaseException) -> str:
     """Why a task has no result: its worker died, or could not read what it was sent."""
     if type(error).__name__ == "KilledWorker":
@@ -352,7 +328,7 @@ _children: state.Cache[Children] = state.Cache(
 
 def _on_worker(call: _Call) -> Outcome:
     """A task on a worker of a cluster; of a file that is not there it says which worker that is."""
-    outcome = _in_time(call) if call.is_limited else call.function(call.task)
+    outcome = _in_time(call) if call.is_limited else _elsewhere(call.function, call.task)
     path = str(getattr(call.task, "path", "://"))
     is_gone = outcome.error and "://" not in path and not os.path.exists(path)
     if is_gone or isinstance(outcome.exception, FileNotFoundError):
@@ -364,6 +340,13 @@ def _on_worker(call: _Call) -> Outcome:
     return outcome
 
 
+def _elsewhere(function: Callable[[Any], Outcome], task: Any) -> Outcome:
+    """Do a task in another thread or process, where no line of the user's program is above it."""
+    with warnings_held() as held:
+        outcome = function(task)
+    return replace(outcome, warnings=tuple(held)) if held else outcome
+
+
 def _in_time(call: _Call) -> Outcome:
     """A task in a process that is ended when the time of the task is over."""
     children = _children.get_or_make(threading.get_ident(), lambda: Children(1))
@@ -372,8 +355,9 @@ def _in_time(call: _Call) -> Outcome:
     def came(task: Any, outcome: Outcome | None, why: str) -> None:
         outcomes.append(outcome or Outcome(_name_of(task), error=why))
 
-    children.run(call.function, [call.task], lambda _: call.seconds, id, came)
-    return outcomes[0]
+    with warnings_held() as held:
+        children.run(call.function, [call.task], lambda _: call.seconds, id, came)
+    return replace(outcomes[0], warnings=tuple(held))
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:

@@ -14,19 +14,21 @@ from neuroarrays.batches.base import Batch, Samples, check_samples
 from neuroarrays.batches.composites import RepeatSamples, StackedSamples
 from neuroarrays.batches.tokens import SpikeEventSamples
 from neuroarrays.batches.windows import SpikeWindowSamples
-from neuroarrays.torch.transfer import page_locked
+from neuroarrays.torch.transfer import page_locked, tensor_of
 
 
 class Tensors(Samples, Dataset[Batch]):
     """The base of datasets whose batches have tensors, which use the gathered memory without a copy."""
 
     def delivered(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values)
+        return tensor_of(values)
 
     def pin(self) -> None:
-        """Gather into page-locked memory, which a GPU reads directly, from the next batch on."""
-        for gatherer in self.gatherers():
-            gatherer.buffers.allocate_by(page_locked)
+        """Gather into page-locked memory, which a GPU reads directly, from the next batch on.
+
+        Torch reuses this memory: only torch knows when the last copy of a dropped batch has ended.
+        """
+        self.gather_into(page_locked)
 
     def gather_into(self, memory: Callable[[int], np.ndarray]) -> None:
         """Gather into the memory that `memory(size)` returns, (size,) uint8, from the next batch on."""

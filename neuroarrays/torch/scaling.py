@@ -89,7 +89,7 @@ class Normalize:
         Raises
         ------
         ValueError
-            If a variable is NaN in all samples.
+            If a variable is NaN in all samples, or infinite in one.
         """
         return cls._of(
             Scaling.fit(samples, names, per_unit=per_unit, center=center, ddof=ddof, split=split)

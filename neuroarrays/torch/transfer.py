@@ -59,6 +59,24 @@ def page_locked(size: int) -> np.ndarray:
     return memory
 
 
+def tensor_of(values: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor in the same memory.
+
+    In memory that torch allocated, the tensor is one of torch's: torch does not use page-locked
+    memory again before the copies of its own tensors to a GPU have ended.
+    """
+    owner: Any = values
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if not isinstance(owner, torch.Tensor):
+        return torch.from_numpy(values)
+    storage, size = owner.untyped_storage(), values.itemsize
+    begin = (values.ctypes.data - storage.data_ptr()) // size
+    strides = [step // size for step in values.strides]
+    empty = torch.from_numpy(np.empty(0, values.dtype))
+    return empty.new_empty(0).set_(storage, begin, values.shape, strides)
+
+
 def mapped(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Return a batch with `change` applied to all tensors in its dicts, lists, tuples, namedtuples."""
     if isinstance(batch, torch.Tensor):

@@ -363,9 +363,10 @@ def test_options_that_are_none(tree):
         na.psth(tree, smoth=1)
 
 
-def test_what_areas_warn_of_is_said_once(tree):
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_what_areas_warn_of_is_said_once(tree, scheduler):
     with pytest.warns(UserWarning, match="areas: orientation") as caught:
-        na.psth(tree.sel(presentation_id=slice(0, 3)), "orientation")
+        na.psth(tree.sel(presentation_id=slice(0, 3)), "orientation", scheduler=scheduler)
     assert len({str(w.message) for w in caught}) == len(caught)
     assert all(w.filename == __file__ for w in caught)
 

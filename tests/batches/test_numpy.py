@@ -98,6 +98,14 @@ def test_a_mean_over_repeats_is_one_of_those_that_are_known():
     assert na.batches.RepeatSamples.mean(halves)[0] == halves[0, 0]
 
 
+def test_infinite_values_have_no_deviation_and_are_named(area):
+    values = area.to_dataset()["speed"].copy()
+    values[3] = np.inf
+    data = na.batches.TrialSamples(area.to_dataset().assign(speed=values), ["speed"])
+    with pytest.raises(ValueError, match="dataset: speed is infinite in a sample of train.* NaN"):
+        na.batches.Scaling.fit(data, ["speed"])
+
+
 def test_scaling_needs_floats_and_changes_its_own_variables_only(area):
     data = na.batches.TrialSamples(area, ["speed", "spike_data"], dtype={"spike_data": "uint8"})
     scaling = na.batches.Scaling.fit(data, ["speed"], per_unit=False, ddof=0)

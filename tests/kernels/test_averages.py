@@ -29,7 +29,7 @@ def test_sums_are_those_of_a_loop_over_frames(block, dtype):
             want[unit, lag] += weights[t, unit] * film[t - lag].astype(float)
     assert sums.dtype == spread.dtype == np.float64
     np.testing.assert_allclose(sums, want, atol=1e-3)
-    np.testing.assert_allclose(spread, film.std(axis=0, dtype=float), rtol=1e-4)
+    np.testing.assert_allclose(spread, film.std(axis=0, dtype=float), rtol=1e-6)
     assert asked == [(begin, min(begin + block, N)) for begin in range(0, N, block)]
 
 
@@ -43,3 +43,18 @@ def test_a_pixel_that_never_changes_has_no_spread():
     film[5] = 60_004  # a variance of 0.81 by a mean of 0.3
     _, spread = averages.triggered_sums(lambda a, b: film[a:b], 10, weights, 1, 4)
     np.testing.assert_allclose(spread, [0.9], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "mean"), [("u1", 200), ("f4", 1e3), ("f8", 1e8), ("i4", 2e9)])
+def test_many_frames_in_a_block_cost_no_digits(dtype, mean):
+    """Squares are summed in float64, and the mean of a pixel is subtracted with all its digits."""
+    random = np.random.default_rng(1)
+    film = (mean + random.integers(0, 3, (3000, 2))).astype(dtype)
+    film[:, 1] = mean + 0.3  # a pixel that never changes
+    weights = random.normal(size=(3000, 1))
+    weights -= weights.mean()
+    sums, spread = averages.triggered_sums(lambda a, b: film[a:b], 3000, weights, 1, 3000)
+    changes = film[:, 0].astype(float) - film[0, 0]
+    np.testing.assert_allclose(spread[0], changes.std(), rtol=1e-7)
+    np.testing.assert_allclose(sums[0, 0, 0], weights[:, 0] @ changes, rtol=1e-4)
+    assert (sums[0, 0, 1], spread[1]) == (0, 0)

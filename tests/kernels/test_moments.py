@@ -131,6 +131,12 @@ def test_threads_are_started_for_many_values(started, monkeypatch):
     assert started == [2]
 
 
+def test_halves_are_widened():
+    counts = np.array([0.5, 2.0, 3.5], np.float16)[:, None, None]
+    total, squares, n = moments.moments(counts, np.zeros(3), 1)
+    assert (total.item(), squares.item(), n.item()) == (6.0, 4.5, 3)
+
+
 def test_sums_of_squares_of_bytes_do_not_overflow():
     counts = np.full((70_000, 1, 1), 255, np.uint8)
     counts[0] = 0

@@ -12,7 +12,7 @@ import neuroarrays as na
 from neuroarrays.collection.recipes import Recipe
 from neuroarrays.collection.sources import Source
 from neuroarrays.collection.surveys import SurveyTask, survey
-from neuroarrays.errors import NeuroArraysError
+from neuroarrays.errors import NeuroArraysError, warn
 from neuroarrays.files.locating import locate
 from neuroarrays.synthetic.trees import write_archive
 from neuroarrays.tasks.runner import Outcome, Runner, current_client
@@ -41,6 +41,28 @@ def test_results_failures_and_progress(scheduler):
     with pytest.raises(NeuroArraysError, match="1: odd"):
         Runner(1, scheduler, True, silent)(at_odds, [1, 2])
     assert run(twice, []) == []
+
+
+def warns(task):
+    warn("odd")
+    return Outcome(task, task)
+
+
+SLOW = [pytest.param(where, marks=pytest.mark.slow) for where in ("processes", "children")]
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads", *SLOW])
+def test_a_warning_of_a_task_points_to_the_line_that_waits_for_it(scheduler):
+    limited = scheduler == "children"
+    options = {"limit": lambda task: 60.0} if limited else {}
+    tasks = [locate("a")] if limited else ["a"]
+    run = Runner(1, "processes" if limited else scheduler, True, silent)
+    try:
+        with pytest.warns(UserWarning, match="odd") as warned:
+            assert len(run(warns, tasks, **options)) == 1
+    finally:
+        run.close()
+    assert [each.filename for each in warned] == [__file__]
 
 
 def test_a_process_of_its_own():

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 import neuroarrays as na  # noqa: E402
 from neuroarrays import synthetic  # noqa: E402
 from neuroarrays.errors import NotInTree  # noqa: E402
-from neuroarrays.torch import loading, transfer  # noqa: E402
+from neuroarrays.torch import datasets, loading, transfer  # noqa: E402
 
 AREA = "session_0/VISp"
 
@@ -153,16 +153,21 @@ def test_sessions_of_a_loop_gather_into_the_same_memory():
     assert stack.datasets[0].buffers is not stack.datasets[1].buffers
 
 
-def test_datasets_gather_into_memory_of_a_kind(tree, data):
+def test_page_locked_memory_is_torchs_own(tree, monkeypatch):
+    """Only torch knows when the copy of a batch that the loop dropped has ended: it reuses it."""
     made = []
 
     def allocate(size):
-        made.append(size)
-        return np.empty(size, np.uint8)
+        made.append(torch.empty(size, dtype=torch.uint8))
+        return made[-1].numpy()
 
+    monkeypatch.setattr(datasets, "page_locked", allocate)
     stack = na.torch.Stack([na.torch.TrialDataset(tree[AREA], ["speed"])])
     stack.pin()
-    stack.datasets[0].buffers.allocate_by(allocate)
-    assert stack.batch([0, 1])["speed"].shape[0] == 2
-    assert len(made) == 2  # speed, and the mask
+    part = stack.datasets[0].batch([0, 1])["speed"][1:]
+    assert part.untyped_storage().data_ptr() in [each.data_ptr() for each in made]
+    torch.testing.assert_close(part[0], stack.batch([1])["speed"][0], equal_nan=True)
+    assert len(made) == 4  # speed and the mask, twice: none of them is used again here
     assert transfer.page_locked(10).nbytes == 10
+    table = np.arange(12, dtype=np.float32).reshape(3, 4)[1:, ::2]
+    assert transfer.tensor_of(table).tolist() == table.tolist()

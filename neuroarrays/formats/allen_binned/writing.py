@@ -7,7 +7,6 @@ without attributes. Code written for the published files reads these unchanged.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays._version import __version__
-from neuroarrays.errors import SchemaError, option, shorten
+from neuroarrays.errors import SchemaError, option, shorten, warn
 from neuroarrays.files.blocks import blocks
 from neuroarrays.files.writing import interruptible, new_hdf5
 from neuroarrays.lazy.arrays import identity
@@ -95,7 +94,7 @@ def write_allen_binned(
     left: dict[str, str] = {}
     areas = list(_areas(tree, left))
     if left:
-        warnings.warn(LeftOut(left), stacklevel=4)
+        warn(LeftOut(left))
     with new_hdf5(path, track_order=True) as (file, check):
         versions = f"version=2,neuroarrays={__version__},hdf5={h5py.version.hdf5_version}"
         file.attrs["_NCProperties"] = np.bytes_(versions)

@@ -8,7 +8,6 @@ line ``neuroarrays_mapping = 1`` and ``file = "data.mat"`` opens by itself.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, NeuroArraysError, many, shorten
+from neuroarrays.errors import FormatError, NeuroArraysError, many, shorten, warn
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.formats.arrays.files import arrays_source, listing
 from neuroarrays.formats.arrays.mapping import (
@@ -286,11 +285,9 @@ def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) ->
     units, times = sizes.get(schema.UNIT, 0), sizes.get(schema.TIME, 0)
     has_clock = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)
     if units > times > 0 and not has_clock:
-        warnings.warn(
+        warn(
             f"{arrays.source.path}: {name or '/'} has {many(units, 'unit')} and {times:,} times; if these are "
             "exchanged, say dims= the other way round",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -18,7 +18,6 @@ and accepts features with NaN, bool or constant values. If the file has no spike
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import FormatError, many
+from neuroarrays.errors import FormatError, many, warn
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.probe import Probe
@@ -366,11 +365,9 @@ def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
 def _suspect(file: MemberSource, content: Contents) -> None:
     """Warn of a matrix whose axes seem to be exchanged."""
     if not content.features and content.units > content.times:
-        warnings.warn(
+        warn(
             f"{file.path}: {content.neural} has {many(content.units, 'neuron')} and {many(content.times, 'frame')}; "
             f"if these are exchanged, say time_axis={-1 if content.time_first else 0}",
-            UserWarning,
-            stacklevel=2,
         )
 
 
