@@ -213,7 +213,7 @@ class _Frame:
         dims = [str(dim) for v in parts.values() for dim in v.dims]
         dims = list(dict.fromkeys(dims if self.along in dims else [self.along, *dims]))
         everything = whole and len(parts) == n_parts
-        dtype, fill = _room(name, [v.values for v in parts.values()], everything, is_data)
+        dtype, fill = _dtype_and_fill(name, [v.values for v in parts.values()], everything, is_data)
         values = np.full([self.shape[dim] for dim in dims], fill, dtype)
         for area, variable in parts.items():
             if set(variable.dims) != set(dims):
@@ -256,7 +256,7 @@ def _values(variable: xr.Variable, dims: Sequence[Any]) -> np.ndarray:
     return values
 
 
-def _room(
+def _dtype_and_fill(
     name: str, parts: Sequence[np.ndarray], everything: bool, is_data: bool
 ) -> tuple[np.dtype, Any]:
     """The dtype for all parts, and the value where a part has none."""

@@ -71,7 +71,7 @@ _NAMES = tuple(Over.__annotations__)
 
 
 @dataclass(frozen=True)
-class _How:
+class _Needs:
     """What a function needs in an area, and whether the results of areas stay separate."""
 
     wanted: str | None = None
@@ -79,7 +79,7 @@ class _How:
 
 
 #: Attribute of a function for one or several areas that holds these facts.
-_HOW = "_how"
+_NEEDS = "_needs"
 
 
 def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -121,7 +121,7 @@ def over_areas(wanted: str, apart: bool = False) -> Callable[[Callable[P, R]], C
         _describe(
             whole, signature, _documented(function.__doc__ or "", _APART if apart else _ALONG)
         )
-        vars(whole)[_HOW] = _How(wanted, apart)
+        vars(whole)[_NEEDS] = _Needs(wanted, apart)
         return whole
 
     return decorate
@@ -227,19 +227,19 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     ('path',)
     """
     _check(missing, errors)
-    wants = getattr(function, _HOW, _How())
+    wants = getattr(function, _NEEDS, _Needs())
     if not isinstance(tree, xr.DataTree) or _is_area(tree, wants.wanted):
         return function(tree, *args, **kwargs)
-    places = list_areas(tree, wants.wanted, areas)
-    if not places and wants.wanted and areas is None:
+    area_paths = list_areas(tree, wants.wanted, areas)
+    if not area_paths and wants.wanted and areas is None:
         return function(tree, *args, **kwargs)  # its error tells what it needs
-    lacking = sessions_without(tree, places)
+    lacking = sessions_without(tree, area_paths)
     strict = (missing or _by_default(tree)) == "raise"
-    if not places or (lacking and strict):
-        raise _no_area(tree, wants.wanted, areas, lacking if places else [])
+    if not area_paths or (lacking and strict):
+        raise _no_area(tree, wants.wanted, areas, lacking if area_paths else [])
     run = Run(
         tree,
-        places,
+        area_paths,
         (function, args, kwargs),
         strict,
         errors == "skip",

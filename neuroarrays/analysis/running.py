@@ -39,7 +39,7 @@ _PLAIN = (SchemaError, NothingLeft, NeuroArraysError, ValueError, TypeError, Run
 
 
 @dataclass
-class _Room:
+class _KeptBytes:
     """The number of bytes that may still be kept."""
 
     left: int
@@ -56,10 +56,10 @@ class _Task:
     """One session: its name, its areas, the function, and its nodes or their source."""
 
     name: str
-    places: tuple[AreaPath, ...]
+    area_paths: tuple[AreaPath, ...]
     call: Any
     tree: Any
-    room: _Room | None
+    kept_bytes: _KeptBytes | None
     quiet: bool
     load: bool
 
@@ -72,7 +72,7 @@ class Run:
     """
 
     tree: xr.DataTree
-    places: list[AreaPath]
+    area_paths: list[AreaPath]
     call: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
     strict: bool
     skip: bool
@@ -117,21 +117,21 @@ class Run:
     def _tasks(self, where: Any) -> list[_Task]:
         """A task for each session, with its nodes, or with their source for another process."""
         by_session: dict[str, list[AreaPath]] = {}
-        for area in self.places:
+        for area in self.area_paths:
             by_session.setdefault(area.of_session, []).append(area)
         call: Any = self.call
         if where not in _HERE:
             import cloudpickle  # dask needs it too
 
             call = cloudpickle.dumps(self.call)
-        root, room = self.tree.root, None if where not in _HERE else _Room(KEPT)
+        root, kept_bytes = self.tree.root, None if where not in _HERE else _KeptBytes(KEPT)
         quiet = where != "threads"  # catching warnings in one thread catches them in all
         tree: Callable[[str], Any] = (
-            (lambda path: root) if room else lambda path: _Detached(root, path)
+            (lambda path: root) if kept_bytes else lambda path: _Detached(root, path)
         )
         return [
-            _Task(path, tuple(places), call, tree(path), room, quiet, self.load)
-            for path, places in by_session.items()
+            _Task(path, tuple(area_paths), call, tree(path), kept_bytes, quiet, self.load)
+            for path, area_paths in by_session.items()
         ]
 
     def _in_order(self, results: Sequence[_Answers]) -> dict[AreaPath, Any]:
@@ -149,7 +149,7 @@ class Run:
         if lacking and (self.strict or not by_area):
             raise located(next(iter(lacking.values())), next(iter(lacking)).path)
         self.left_out |= {area.path: str(error) for area, error in lacking.items()}
-        answers = {p: by_area[p] for p in self.places if by_area.get(p) is not None}
+        answers = {p: by_area[p] for p in self.area_paths if by_area.get(p) is not None}
         if not answers:
             msg = (
                 "the function returned None for each area; expected an array, a table, a "
@@ -187,10 +187,10 @@ def _session(task: _Task) -> Outcome:
     answers, at = _Answers(), task.name
     travelled = isinstance(task.tree, _Detached)
     try:
-        with state.passing() if task.room is None else state.passing(task.room.take):
+        with state.passing() if task.kept_bytes is None else state.passing(task.kept_bytes.take):
             tree = task.tree.open() if travelled else task.tree
             function, args, kwargs = pickle.loads(task.call) if travelled else task.call
-            for area in task.places:
+            for area in task.area_paths:
                 at = area.path
                 with _noting(answers, at, task.quiet):
                     try:

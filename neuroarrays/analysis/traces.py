@@ -40,7 +40,7 @@ def averaged(
     NotInTree
         If there is no such signal along presentations and time.
     """
-    node, array = dataset_of(area), _found(area, signal)
+    node, array = dataset_of(area), _signal_of(area, signal)
     period = array.attrs.get("period")
     rest = [dim for dim in array.dims if dim not in (schema.PRESENTATION, schema.TIME)]
     values = array.transpose(schema.PRESENTATION, *rest, schema.TIME).values
@@ -66,7 +66,7 @@ def averaged(
     return _unstacked(answer, tuple(map(str, rest)), shape).assign_coords(along)
 
 
-def _found(area: xr.DataTree | xr.Dataset, signal: str) -> xr.DataArray:
+def _signal_of(area: xr.DataTree | xr.Dataset, signal: str) -> xr.DataArray:
     nodes = area.subtree_with_keys if isinstance(area, xr.DataTree) else [(".", area)]
     known = {
         (f"{path}/{name}" if path != "." else str(name)): variable

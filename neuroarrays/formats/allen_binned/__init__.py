@@ -342,7 +342,7 @@ class _BinnedFile:
             self.notes.append(f"{path.name} left out: {error}")
             return None
         shown = Arranged(frames, (0, Arranged.NEW, 1, 2))
-        dims = (schema.IMAGE, "channel", "y", "x")
+        dims = (schema.IMAGE, schema.CHANNEL, "y", "x")
         return _label(schema.IMAGE, ids), schema.var(
             "session", schema.STIMULUS, wrap(shown), dims, tree=schema.ALIGNED
         )

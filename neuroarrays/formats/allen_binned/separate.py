@@ -112,19 +112,19 @@ def groups(probe: Probe, request: Request) -> dict[str, xr.Dataset]:
             probe.as_given, "", "files of spikes and of stimuli", "none that belong together"
         )
     if pointers:
-        files_named = _few([f"{file.parent.name}/{file.name}" for file in pointers])
+        files_named = _shortened([f"{file.parent.name}/{file.name}" for file in pointers])
         request.notes.append(
             f"pointers of git-annex in the place of files: {files_named}, left out; get them: "
             f"datalad get {typed_word(probe.as_given)}"
         )
     if incomplete:
         request.notes.append(
-            f"left out, without {_SPIKES} or {_ROWS} beside the others: {_few(incomplete)}"
+            f"left out, without {_SPIKES} or {_ROWS} beside the others: {_shortened(incomplete)}"
         )
     return dict(sorted(nodes.items()))
 
 
-def _few(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + more
 

@@ -125,26 +125,26 @@ def _areas(tree: xr.DataTree, left: dict[str, str]) -> Iterator[PublishedArea]:
                 "save each block as a tree of its own"
             )
             raise SchemaError(msg)
-    named = [_place(path) for path in paths]
+    named = [_path_in_file(path) for path in paths]
     if len(set(named)) < len(named):
         msg = f"two sessions would have one name: {shorten(sorted(named))}"
         raise SchemaError(msg)
     nodes = dict(tree.subtree_with_keys)
     for node_path in (".", *dict.fromkeys(path.partition("/")[0] for path in paths)):
         node = nodes[node_path]
-        _leave(left, f"attributes {shorten(node.attrs)}" if node.attrs else "", node_path)
+        _leave_out(left, f"attributes {shorten(node.attrs)}" if node.attrs else "", node_path)
         for name in node.to_dataset(inherit=False).data_vars:
-            _leave(left, str(name), node_path)
+            _leave_out(left, str(name), node_path)
     for path, name_in_file in zip(paths, named, strict=True):
         yield _area(nodes[path], path, name_in_file, left)
 
 
-def _place(path: str) -> str:
+def _path_in_file(path: str) -> str:
     session, _, area = path.partition("/")
     return f"{session if session.startswith('session_') else f'session_{session}'}/{area}"
 
 
-def _leave(left: dict[str, str], what: str, where: str) -> None:
+def _leave_out(left: dict[str, str], what: str, where: str) -> None:
     """Record what is left out, with the first path where it was."""
     if what:
         left.setdefault(what, where)
@@ -180,13 +180,13 @@ def _area(node: xr.DataTree, path: str, name_in_file: str, left: dict[str, str])
     if "speed" in dataset:
         area.groups["speed"] = _fitting({"speed": dataset["speed"]}, _SIGNAL_DIMS, path, left)
     for other in set(dataset.data_vars) - {schema.SPIKE_DATA, "speed", schema.VALID}:
-        _leave(left, str(other), path)
+        _leave_out(left, str(other), path)
     if schema.VALID in dataset and not bool(dataset[schema.VALID].all()):
-        _leave(left, "valid, which is False in some bins", path)
+        _leave_out(left, "valid, which is False in some bins", path)
     labels = [str(n) for n, c in dataset.coords.items() if c.dims == (UNIT,) and n != UNIT]
-    _leave(left, f"unit metadata {shorten(labels)}" if labels else "", path)
+    _leave_out(left, f"unit metadata {shorten(labels)}" if labels else "", path)
     for name in set(node.children) - {schema.PRESENTATIONS, schema.PUPIL}:
-        _leave(left, str(name), path)
+        _leave_out(left, str(name), path)
     return area
 
 
@@ -206,7 +206,7 @@ def _fitting(
         if set(signal.dims) == set(dims) and signal.dtype.kind in "fiub":
             fit[str(name)] = signal.variable
         else:
-            _leave(left, f"{name} along {', '.join(map(str, signal.dims))}", path)
+            _leave_out(left, f"{name} along {', '.join(map(str, signal.dims))}", path)
     return fit
 
 
@@ -215,13 +215,13 @@ def _numbers(rows: xr.Dataset, path: str, left: dict[str, str]) -> dict[str, xr.
     columns = {}
     for name, column in rows.data_vars.items():
         if column.dims != (PRESENTATION,):
-            _leave(left, f"{name} along {', '.join(map(str, column.dims))}", path)
+            _leave_out(left, f"{name} along {', '.join(map(str, column.dims))}", path)
         elif column.dtype.kind in "fiub":
             columns[str(name)] = column.variable
         elif (numbers := _as_numbers(column.values)) is not None:
             columns[str(name)] = xr.Variable((PRESENTATION,), numbers)
         else:
-            _leave(left, f"text {name}", path)
+            _leave_out(left, f"text {name}", path)
     return columns
 
 

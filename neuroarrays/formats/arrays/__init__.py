@@ -266,7 +266,7 @@ def node(arrays: Arrays, kind: str, name: str, entries: Mapping[str, Any]) -> xr
     sizes: dict[str, int] = {}
     for array in variables.values():
         sizes = {**{str(d): n for d, n in array.sizes.items()}, **sizes}
-    _suspect(arrays, name, sizes, entries.get(schema.TIME))
+    _warn_if_exchanged(arrays, name, sizes, entries.get(schema.TIME))
     coords: dict[str, xr.Variable] = {}
     if schema.TIME in entries:
         coords[schema.TIME] = clock(arrays, name, entries[schema.TIME], sizes.get(schema.TIME, 0))
@@ -280,7 +280,7 @@ def node(arrays: Arrays, kind: str, name: str, entries: Mapping[str, Any]) -> xr
     return together(arrays, name, variables, coords)
 
 
-def _suspect(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) -> None:
+def _warn_if_exchanged(arrays: Arrays, name: str, sizes: Mapping[str, int], clock: Any) -> None:
     """Warn of a matrix whose axes seem to be exchanged, if no clock would show it."""
     units, times = sizes.get(schema.UNIT, 0), sizes.get(schema.TIME, 0)
     has_clock = isinstance(clock, str) or (isinstance(clock, Mapping) and "array" in clock)

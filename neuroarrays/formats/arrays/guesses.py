@@ -81,7 +81,7 @@ class Guess(SpikeGuess):
 
     def _intervals(self, pair: Group) -> None:
         """Add a table of ALF: starts and stops, and other columns with the same rows."""
-        thing, rows = object_of(pair.pattern), pair.info.shape[0]
+        alf_object, rows = object_of(pair.pattern), pair.info.shape[0]
         names = Names()
         names.used |= {schema.START_TIME, schema.STOP_TIME}
         entries = [
@@ -91,11 +91,11 @@ class Guess(SpikeGuess):
         columns = self._take(
             g
             for g in self.left
-            if g is pair or (object_of(g.pattern) == thing and g.per_row == rows)
+            if g is pair or (object_of(g.pattern) == alf_object and g.per_row == rows)
         )
         others = [g for g in columns if g is not pair][:GUESSED]
         entries += [f"{names.new(g.pattern)} = {quoted(g.pattern)}" for g in others]
-        self.rows[rows] = f"presentations/{name_of(thing)}"
+        self.rows[rows] = f"presentations/{name_of(alf_object)}"
         self._node(self.rows[rows], entries)
 
     def _along(self, clock: Group, alike: list[Group]) -> None:
@@ -122,10 +122,12 @@ class Guess(SpikeGuess):
         for matrix in self._take([g for g in fits if len(g.long) == 2][:GUESSED]):
             self._matrix(matrix, time([matrix]), clock.length)
         signals = self._take([g for g in fits if g.length][:GUESSED])
-        thing = object_of(clock.pattern)
-        if not fits and thing:  # such as licks.times: point events, the times of no other array
+        alf_object = object_of(clock.pattern)
+        if (
+            not fits and alf_object
+        ):  # such as licks.times: point events, the times of no other array
             entry = f"event_time = {quoted(clock.pattern)}  # in seconds? else {{array = ..., scale = ...}}"
-            self._node(f"events/{name_of(thing)}", [entry])
+            self._node(f"events/{name_of(alf_object)}", [entry])
         if signals:
             self._node(name_of(clock.pattern), [time(signals), *entries_of(signals)])
 

@@ -102,7 +102,7 @@ class DriadaReader(Reader):
         """
         if not probe.is_folder:
             probe.check()
-            return Sessions({schema.node_name(_said_name(_source(probe))): probe})
+            return Sessions({schema.node_name(_session_name(_source(probe))): probe})
         sessions = session_files(probe)
         if not sessions:
             raise probe.unknown("folders NAME/Aligned data/NAME syn data.npz", "")
@@ -150,7 +150,7 @@ class DriadaReader(Reader):
         wanted = [features] if isinstance(features, str) else features
         content = contents(file, 0 if time_axis == 0 else -1, wanted, neural)
         rate, origin = rate_of(content, sampling_rate, file.path)
-        _suspect(file, content)
+        _warn_if_exchanged(file, content)
         attrs = _attributes(content)
         attrs |= {"session_id": name, **{k: v for k, v in parse_iabs_name(name).items() if v}}
         attrs |= {"sampling_rate_source": origin, **({"sampling_rate": rate} if rate else {})}
@@ -171,7 +171,7 @@ class DriadaReader(Reader):
         if bad_frames is not None and stated is not None:
             note = "bad_frames= was given: those that the file names are not used"
             request.notes.append(f"{name}: {note}")
-        bad = _bad(file, content, stated if bad_frames is None else bad_frames)
+        bad = _bad_frames(file, content, stated if bad_frames is None else bad_frames)
         node = _area(file, content, rate, bad, frames)
         return {"": xr.Dataset(attrs=attrs), schema.UNKNOWN_AREA: node}
 
@@ -184,7 +184,7 @@ def _source(probe: Probe) -> MemberSource:
     return experiment_source(probe) if is_experiment(probe) else npz_source(probe)
 
 
-def _said_name(file: MemberSource) -> str:
+def _session_name(file: MemberSource) -> str:
     """Return the name of a session: that in its metadata, or else that of the file."""
     metadata = file.value(METADATA) if METADATA in file.members() else None
     stated = metadata.get("session_name") if isinstance(metadata, dict) else None
@@ -231,7 +231,7 @@ def _area(
             ({"stored_as": name} if label != name else {}) | types.get(name, {}),
         )
     if bad:
-        trusted = wrap(Computed(_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
+        trusted = wrap(Computed(_are_trusted, (content.times,), np.dtype(bool), (tuple(bad),)))
         variables[schema.VALID] = schema.var(
             "area", schema.VALID, trusted, (schema.TIME,), schema.ALIGNED
         )
@@ -282,14 +282,16 @@ def _metrics(content: Contents) -> dict[str, xr.Variable]:
     coords = {}
     for name, column in table.items() if isinstance(table, dict) else ():
         values = (
-            np.asarray(column) if isinstance(column, list | np.ndarray) and _flat(column) else None
+            np.asarray(column)
+            if isinstance(column, list | np.ndarray) and _are_plain(column)
+            else None
         )
         if values is not None and values.shape == (content.units,) and values.dtype.kind in "biufU":
             coords[schema.node_name(str(name))] = xr.Variable(schema.UNIT, values)
     return {k: v for k, v in coords.items() if k not in _TAKEN}
 
 
-def _flat(column: Any) -> bool:
+def _are_plain(column: Any) -> bool:
     """Whether all entries of a column are numbers or text."""
     return all(isinstance(v, int | float | str | bool | np.generic) for v in column)
 
@@ -300,17 +302,13 @@ def _attributes(content: Contents) -> dict[str, Any]:
     rest, not_read = {}, list(content.not_read)
     for key, value in content.metadata.items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, int | float | str) and key not in attrs and _fits(plain):
+        if isinstance(plain, int | float | str) and key not in attrs and _is_storable(plain):
             attrs[str(key)] = plain
         elif key != "bad_frames" and not (key == "metrics_df" and isinstance(value, dict)):
             try:
                 text = json.dumps(value, default=_plain)
-            except (
-                TypeError,
-                ValueError,
-                RecursionError,
-            ):  # numbers, cycles, or keys that JSON cannot have
-                text = ""
+            except (TypeError, ValueError, RecursionError):
+                text = ""  # the value has numbers, cycles or keys that JSON cannot have
             if 0 < len(text) <= _LONGEST:
                 rest[str(key)] = json.loads(text)
             else:
@@ -320,7 +318,7 @@ def _attributes(content: Contents) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if value == value}
 
 
-def _fits(value: int | float | str) -> bool:
+def _is_storable(value: int | float | str) -> bool:
     """Whether a file can store a value as an attribute."""
     if isinstance(value, str):
         return len(value) <= _LONGEST
@@ -334,7 +332,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)[:200]
 
 
-def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
+def _bad_frames(file: MemberSource, content: Contents, stated: Any) -> list[int]:
     """Return the numbers of frames not to be trusted, sorted and without repeats; [] if there are none."""
     if stated is None:
         return []
@@ -362,7 +360,7 @@ def _bad(file: MemberSource, content: Contents, stated: Any) -> list[int]:
     return [int(v) for v in values]
 
 
-def _suspect(file: MemberSource, content: Contents) -> None:
+def _warn_if_exchanged(file: MemberSource, content: Contents) -> None:
     """Warn of a matrix whose axes seem to be exchanged."""
     if not content.features and content.units > content.times:
         warn(
@@ -371,6 +369,6 @@ def _suspect(file: MemberSource, content: Contents) -> None:
         )
 
 
-def _trusted(frames: np.ndarray, bad: tuple[int, ...]) -> np.ndarray:
+def _are_trusted(frames: np.ndarray, bad: tuple[int, ...]) -> np.ndarray:
     """Return whether frames can be trusted, (frame,) bool."""
     return np.isin(frames, bad, invert=True)

@@ -165,22 +165,22 @@ def _node_of(series: Series) -> str:
     if series.is_event:
         return f"events/{clean(series.name)}"
     if series.is_keypoint:  # whatever the name of the body part is, also "pupil"
-        return _own(series.path.split("/")[-2])
+        return _free_name(series.path.split("/")[-2])
     for pattern, node in STANDARD_NODES:
         if pattern.search(location) and (node != "running" or series.unit in ("cm/s", "m/s")):
             return node
     parts = series.path.split("/")
     inside = parts[2 if parts[0] in ("processing", "stimulus") else 1 :] or parts
-    return _own(inside[-2] if len(inside) > 1 else inside[-1])
+    return _free_name(inside[-2] if len(inside) > 1 else inside[-1])
 
 
 def node_of_table(path: str) -> str:
     """Return the node of a table of samples: its name, or that of the pupil."""
     name = path.rpartition("/")[2]
-    return schema.PUPIL if name.lower().startswith("pupil") else _own(name)
+    return schema.PUPIL if name.lower().startswith("pupil") else _free_name(name)
 
 
-def _own(name: str) -> str:
+def _free_name(name: str) -> str:
     """Return a name as that of a node of the session, changed if the name is a reserved one."""
     name = clean(name)
     return f"{name}_series" if name in _RESERVED else name

@@ -108,7 +108,7 @@ def events_node(
     variables = {schema.EVENT_TIME: array.variable((EVENT,), _CLOCK)}
     variables |= labels_of_rows(account, table, size, EVENT)
     read = columns.read_columns(account, table, size, EVENT, (times, *skip))
-    variables |= {_other(name): column for name, column in read.items()}
+    variables |= {_free_name(name): column for name, column in read.items()}
     _, more = columns.read_ids(account, path, size)
     account.take(f"{path}/id")
     variables |= {name: xr.Variable(EVENT, column) for name, column in more.items()}
@@ -126,7 +126,7 @@ def events_by_column(account: Account, path: str, names: list[str]) -> dict[str,
     }
 
 
-def _other(name: str) -> str:
+def _free_name(name: str) -> str:
     """Return the name of a column, changed if the times of events have the same name."""
     return "event_time_column" if name == schema.EVENT_TIME else name
 
@@ -182,7 +182,7 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     by_kind |= columns.read_columns(account, table, ends.size, EVENT, ("event_times",))
     for name, column in by_kind.items():
         picked: Any = column[row[order]]
-        variables[_other(name)] = picked
+        variables[_free_name(name)] = picked
     return dataset(variables, attrs=columns.description(source, path))
 
 

@@ -304,7 +304,7 @@ def _fields(
     folder, name = stem
     places = np.array(
         [
-            _place(folder.child(f"{name}{u}.npy"), frame)[axis] if stored[u] else np.nan
+            _position(folder.child(f"{name}{u}.npy"), frame)[axis] if stored[u] else np.nan
             for u in units.tolist()
         ],
         np.float64,
@@ -312,7 +312,7 @@ def _fields(
     return frame[0] - 1 - places if mirrored and axis == 0 else places
 
 
-def _place(average: Location, frame: tuple[int, int]) -> np.ndarray:
+def _position(average: Location, frame: tuple[int, int]) -> np.ndarray:
     """Return row and column of one unit, (2,) float64 in pixels."""
     file = Header(average)
     file.check(FILE)
