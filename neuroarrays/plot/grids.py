@@ -178,7 +178,7 @@ def _panels(n: int, polar: bool, square: bool) -> tuple[Figure, list[Axes]]:
 
 
 def _tidy(ax: Axes, i: int, panels: list[Axes], polar: bool) -> None:
-    """Remove names of axes, and names of lines except in the last panel."""
+    """Remove names of axes; the names of the lines of the last panel stand beside all panels."""
     ax.set(xlabel="", ylabel="")
     ax.tick_params(labelsize="x-small")
     if polar:
@@ -189,8 +189,19 @@ def _tidy(ax: Axes, i: int, panels: list[Axes], polar: bool) -> None:
     if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
         ax.xaxis.set_major_locator(MaxNLocator(3))
     named = ax.get_legend()
-    if named is not None and i != len(panels) - 1:
-        named.remove()
+    if named is None:
+        return
+    named.remove()
+    if i == len(panels) - 1:
+        ax.figure.legend(
+            named.legend_handles,
+            [text.get_text() for text in named.get_texts()],
+            title=named.get_title().get_text(),
+            loc="outside right upper",
+            frameon=False,
+            fontsize="small",
+            title_fontsize="small",
+        )
 
 
 def _name_axes(

@@ -14,6 +14,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.plot.drawing import (
     PALETTE,
     TICKS,
+    UNIT_COLORS,
     axes_of,
     frameless,
     ink,
@@ -351,7 +352,7 @@ def _lines(ax: Axes, frequency: np.ndarray, values: np.ndarray, names: list[str]
     number = values.shape[1]
     if number <= _LINES:
         for column in range(number):
-            colour = PALETTE[column % len(PALETTE)]
+            colour = UNIT_COLORS[column % len(UNIT_COLORS)]
             ax.plot(frequency, values[:, column], color=colour, lw=1, label=names[column])
         if number > 1:
             legend(ax, number)

@@ -132,7 +132,7 @@ def _ticks(ax: Axes, counts: xr.Dataset, by: str | None) -> None:
         ylim=(-0.7, len(values) - 0.3),
         ylabel="presentation" if by is None else f"presentation, by {by}",
     )
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     frameless(ax)
 
 

@@ -304,9 +304,9 @@ def windows_of(
     array = known.signal
     coords = {key: c.variable for key, c in array.coords.items() if schema.TIME not in c.dims}
     coords["frequency"] = xr.Variable("frequency", frequency, {"units": "Hz"})
-    unit = array.attrs.get("units")
+    unit = str(array.attrs.get("units", ""))
     attrs = dict(array.attrs) | {
-        "units": _squared(str(unit)) + "/Hz" if unit else "",
+        "units": "1/Hz" if unit == "1" else f"{_squared(unit)}/Hz" if unit else "",
         "long_name": "power density",
         "window": n / known.rate,
         "tapers": len(tapers),

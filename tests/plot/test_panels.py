@@ -65,6 +65,30 @@ def test_presentations_are_sorted_by_a_parameter(ripples):
     assert [text.get_text() for text in lower.get_legend().get_texts()] == ["left", "right"]
 
 
+def test_names_of_conditions_stand_beside_the_panels(ripples):
+    given = ripples.assign_coords(side=("presentation_id", np.resize(["left", "right"], 60)))
+    panels = na.plot.grid(na.psth(given, by="side"))
+    figure = panels[14].figure
+    (beside,) = figure.legends
+    assert [text.get_text() for text in beside.get_texts()] == ["left", "right"]
+    assert all(ax.get_legend() is None for ax in panels.values())
+    figure.canvas.draw()
+    right = max(ax.get_window_extent().x1 for ax in panels.values())
+    assert beside.get_window_extent().x0 >= right
+
+
+def test_presentations_count_in_whole_numbers(ripples):
+    upper, _ = na.plot.peri_event(ripples.isel(presentation_id=slice(3)), 14).child_axes
+    assert set(upper.get_yticks() % 1) == {0.0}
+
+
+def test_eight_spectra_have_eight_colours():
+    values = ("frequency", "channel"), np.ones((5, 8))
+    spectra = xr.DataArray(values[1], {"frequency": np.arange(5.0)}, values[0])
+    lines = na.plot.power(spectra).lines
+    assert len({str(line.get_color()) for line in lines}) == 8
+
+
 def test_one_unit_of_counts_around_presentations(ripples, adn):
     with pytest.raises(NotInTree, match="unit"):
         na.plot.peri_event(ripples)
