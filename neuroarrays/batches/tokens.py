@@ -94,7 +94,7 @@ class SpikeEventSamples(RecordedSamples):
       ``(n, token)`` int32; `token_mask` ``(n, token)`` bool, False for padding, whose values are 0;
       with `unit_tokens` also `token_type` ``(n, token)`` int32: 0 is a spike, 1 a start, 2 an end.
     - for each target `<name>` ``(n, item, ...)`` float32 in its unit, `<name>_times` ``(n, item)``
-      float32 in s from the begin of the window, and `<name>_mask` ``(n, item)`` bool, True where
+      float32 in s from the start of the window, and `<name>_mask` ``(n, item)`` bool, True where
       the value is known; padding is NaN.
     - with `latents`: `latent_index` ``(n, latent)`` int32, `latent_times` ``(n, latent)`` float32, s.
     - `session_index`, `subject_index` ``(n,)`` int64, and the starts as `time` ``(n,)`` float64, s.

@@ -30,6 +30,8 @@ def test_power_is_that_of_scipy(noise):
     np.testing.assert_allclose(found["frequency"], frequency)
     np.testing.assert_allclose(found, want, rtol=1e-9)
     assert found.attrs["units"] == "V²/Hz"
+    counts = na.power(signal(noise).assign_attrs(units="1"), 1.0)
+    assert counts.attrs["units"] == "1/Hz"
     assert found["windows"].values.tolist() == [39, 39, 39]
     np.testing.assert_allclose(na.power(signal(noise).chunk(time=333), 1.0), found)
 
