@@ -75,9 +75,8 @@ def on_bins(
     if amounts := event_amounts(session.events, bins, options.method):
         below[schema.AMOUNTS] = amounts
     only_speed = set(below.get(schema.RUNNING, ())) == {"speed"}
-    speed = (
-        below.pop(schema.RUNNING) if only_speed else {}
-    )  # it becomes a variable of each area, not a node
+    # Speed alone becomes a variable of each area, not a node.
+    speed = below.pop(schema.RUNNING) if only_speed else {}
     nodes = {
         path: dataset(variables, other_coords(series[path]) if path in series else None)
         for path, variables in below.items()

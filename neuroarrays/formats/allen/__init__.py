@@ -73,7 +73,7 @@ class AllenReader(Reader):
         name : str
             Name of the session, such as ``session_715093703``.
         request : Request
-            Which structures the caller wants.
+            The structures that the caller wants.
         quality : str, optional
             The quality that a unit must have in the file (default "good"). For this and all other
             filters, "auto" means the default of AllenSDK, which is stated here for Visual Coding;

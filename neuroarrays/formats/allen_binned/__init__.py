@@ -77,7 +77,7 @@ class AllenBinnedReader(Reader):
             A file, which gives the groups ``<session>/<area>``; or a folder or list of files, which
             gives ``<stimulus>/<session>/<area>``, where the names of files are the stimuli.
         request : Request
-            Which sessions and areas the caller wants; the others are not read.
+            The sessions and areas that the caller wants; the others are not read.
         """
         kind = schema.ALIGNED
         if separate.sessions(probe):

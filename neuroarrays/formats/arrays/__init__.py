@@ -71,7 +71,7 @@ class ArraysReader(Reader):
         probe : Probe
             A file or folder of arrays, or a mapping (TOML) that names one.
         request : Request
-            Which areas the caller wants.
+            The areas that the caller wants.
         mapping : dict or path of a TOML file, optional
             The description of the arrays (see `neuroarrays.formats.arrays.mapping`). It is needed
             unless `probe` is a mapping.

@@ -129,7 +129,7 @@ class DriadaReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; a session has one area, called "unknown".
+            The areas that the caller wants; a session has one area, called "unknown".
         sampling_rate : float, optional, Hz
             Frames per second (default: the rate in the file). If neither is known, the tree has no
             time coordinate, and a note.

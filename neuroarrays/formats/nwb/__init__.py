@@ -53,7 +53,7 @@ class NWBReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants.
+            The areas that the caller wants.
         units : str, optional
             Name or path of the table of units to open, if the file has several (default: all).
         """

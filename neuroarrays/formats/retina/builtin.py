@@ -98,7 +98,7 @@ class OpenRetinaReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         test_names : str or list of str, optional
             Names of the test stimuli, as in `list_sessions`.
         sampling_rate : float, optional, Hz

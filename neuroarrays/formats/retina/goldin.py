@@ -66,7 +66,7 @@ class GoldinReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         response : {"counts", "rate"}
             Unit of the responses: spikes per image, or spikes/s, which is the count divided by the
             0.3 s of an image.

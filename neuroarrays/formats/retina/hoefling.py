@@ -131,7 +131,7 @@ class HoeflingReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         stimulus : {"natural", "chirp", "mb"}
             The stimulus, as in `list_sessions`.
         response : {"spikes", "raw", "smoothed"}

@@ -112,7 +112,7 @@ class KaramanlisReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         stimulus : str
             The stimulus, as in `list_sessions`.
         size : (int, int) or None, pixels

@@ -93,7 +93,7 @@ class MaheswaranathanReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         response : str
             Which responses: ``"binned"`` (spikes per frame), or ``"firing_rate_5ms"``,
             ``"firing_rate_10ms"`` or ``"firing_rate_20ms"`` (smoothed over so long, Hz).

@@ -122,7 +122,7 @@ class SridharReader(Reader):
         name : str
             Name of the session.
         request : Request
-            Which areas the caller wants; the only area is "retina".
+            The areas that the caller wants; the only area is "retina".
         trials : {"published", "all"}
             Which test trials of session 01 to open: the ten trials of its first seed, which the
             authors use, or all. Trials of its second seed do not match the published stimulus.
