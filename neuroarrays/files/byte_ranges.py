@@ -13,12 +13,12 @@ class ByteRanges:
     starts: list[int] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
 
-    def get(self, at: int, count: int) -> memoryview | None:
+    def get(self, start: int, count: int) -> memoryview | None:
         """Return `count` bytes from position `at` on; None unless one range has all of them."""
-        index = bisect_right(self.starts, at) - 1
+        index = bisect_right(self.starts, start) - 1
         if index < 0:
             return None
-        begin, piece = at - self.starts[index], self.pieces[index]
+        begin, piece = start - self.starts[index], self.pieces[index]
         return memoryview(piece)[begin : begin + count] if begin + count <= len(piece) else None
 
     @property

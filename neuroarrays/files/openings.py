@@ -1,8 +1,8 @@
-"""The opening of a recording that is under way: the files that were checked, and what is kept on disk.
+"""The opening of a recording as a context: which files were checked, and what is written to disk after it.
 
-Opening a recording reads a file many times within a moment. During an opening each file is compared
-with its stamp only once; later reads compare it each time. What an opening reads of a remote file is
-kept on disk for the next opening.
+Opening a recording reads a file many times within a second. During an opening each file is compared
+with its stamp only once; later reads compare it each time. The ranges that an opening reads of a remote
+file are written to a sidecar for the next opening.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 
 @dataclass
 class Opening:
-    """One opening.
+    """The opening of one or several recordings.
 
     Attributes
     ----------
     compared : set of (Location, stamp)
         Files that were compared with their stamps.
     keep : dict
-        Functions that are called when the opening ends without an error, by their owner.
+        Functions that are called if the opening ends without an error, by their owner.
     keeps : bool
-        Whether the files on disk with what was read of remote files are used and written.
+        Whether sidecars of remote files are used and written.
     listed : dict
-        Address of a prefix -> the files below it; None if there are too many for one request.
+        Address of a prefix -> files below it; None if there are too many for one request.
     """
 
     compared: set[tuple[Any, tuple[int, ...]]] = field(default_factory=set)
@@ -45,7 +45,7 @@ def current() -> Opening | None:
 
 
 def keeps() -> bool:
-    """Whether what is kept on disk is used; only an opening with ``keep=False`` does not."""
+    """Whether sidecars are used; only an opening with ``keep=False`` does not use them."""
     under_way = _current.get()
     return under_way is None or under_way.keeps
 
@@ -57,7 +57,7 @@ def opening(keep: bool = True) -> Iterator[None]:
     Parameters
     ----------
     keep : bool
-        Whether the files on disk with what was read of remote files are used and written.
+        Whether sidecars of remote files are used and written.
     """
     if _current.get() is not None:
         yield
@@ -72,21 +72,21 @@ def opening(keep: bool = True) -> Iterator[None]:
 
 
 def keep_now() -> None:
-    """Write what the opening has read so far to disk, for processes that are started during it."""
+    """Write the sidecars of the opening now, for processes that are started during it."""
     under_way = _current.get()
     if under_way is not None:
         _write(under_way)
 
 
 def _write(under_way: Opening) -> None:
-    """Call the functions that write what an opening read, each once."""
+    """Call the functions that write the sidecars of an opening, each once."""
     pending, under_way.keep = under_way.keep, {}
     for write in pending.values():
         write()
 
 
-def trust(location: object, known: tuple[int, ...]) -> None:
+def trust(location: object, stamp: tuple[int, ...]) -> None:
     """Count a file as compared, because its stamp was taken during the opening."""
     under_way = _current.get()
     if under_way is not None:
-        under_way.compared.add((location, known))
+        under_way.compared.add((location, stamp))

@@ -44,7 +44,7 @@ class PositionedFile(ABC):
     is_new: bool = False
 
     @abstractmethod
-    def fill(self, buffers: Sequence[Any], at: int) -> int:
+    def fill(self, buffers: Sequence[Any], start: int) -> int:
         """Fill writable buffers one after another with the bytes from a position on.
 
         Returns
@@ -65,7 +65,7 @@ class PositionedFile(ABC):
 
     def readv(self, parts: Sequence[Part]) -> list[int]:
         """Fill the buffers of several positions; returns the number of bytes read for each."""
-        return [self.fill(buffers, at) for at, buffers in parts]
+        return [self.fill(buffers, start) for start, buffers in parts]
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Fetch ranges of bytes (start, count) that are read next; does nothing for local files."""
@@ -117,17 +117,17 @@ class LocalFile(PositionedFile):
         self.size, self.status = status.st_size, status
         self._lock = None if _POSITIONED else state.Lock()
 
-    def fill(self, buffers: Sequence[Any], at: int) -> int:
+    def fill(self, buffers: Sequence[Any], start: int) -> int:
         try:
-            return self._fill(buffers, at)
+            return self._fill(buffers, start)
         except OSError as error:
             raise self._unreadable(error) from error
 
-    def _fill(self, buffers: Sequence[Any], at: int) -> int:
+    def _fill(self, buffers: Sequence[Any], start: int) -> int:
         if self._lock is not None:
-            return self._fill_in_turn(buffers, at)
+            return self._fill_in_turn(buffers, start)
         capacity = sum(memoryview(buffer).nbytes for buffer in buffers)
-        done = os.preadv(self.descriptor, buffers, at)
+        done = os.preadv(self.descriptor, buffers, start)
         if done in (0, capacity):
             return done
         views = [memoryview(buffer).cast("B") for buffer in buffers]
@@ -137,17 +137,17 @@ class LocalFile(PositionedFile):
                 if filled < len(view):
                     rest.append(view[filled:])
                 filled = max(0, filled - len(view))
-            more = os.preadv(self.descriptor, rest, at + done)
+            more = os.preadv(self.descriptor, rest, start + done)
             if more == 0:
                 break
             done += more
         return done
 
-    def _fill_in_turn(self, buffers: Sequence[Any], at: int) -> int:
+    def _fill_in_turn(self, buffers: Sequence[Any], start: int) -> int:
         """`fill` for Windows, which cannot read at a position: one thread after another."""
         done = 0
         with self._lock or nullcontext():
-            os.lseek(self.descriptor, at, os.SEEK_SET)
+            os.lseek(self.descriptor, start, os.SEEK_SET)
             for buffer in buffers:
                 view = memoryview(buffer).cast("B")
                 while view and (piece := os.read(self.descriptor, min(len(view), 1 << 24))):

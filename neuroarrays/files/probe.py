@@ -1,8 +1,8 @@
-"""A path or URL, looked at once: what is there, its first bytes, what its root holds.
+"""Probes: what lies at a path or URL, its first bytes, and the names at its root.
 
-The door makes one `Probe` of what the user gave and asks every reader with it, so that a file is
-listed, opened and compared with its stamp once for all of them. Whatever a probe is asked for the
-first time it finds out and remembers; a probe lives as long as one call of the door.
+`open_datatree` makes one `Probe` of a path and passes it to every reader, so that a file is listed,
+opened and compared with its stamp only once. A probe looks things up when they are first used and
+remembers them. It lives as long as the call that made it.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from neuroarrays.files.openings import trust
 from neuroarrays.files.source import Source
 from neuroarrays.files.state import cached_property
 
-#: The most bytes of a file of text that is read whole.
+#: The largest text file that is read whole, bytes.
 MAX_TEXT = 256 << 20
 
 
 class Probe(Header):
-    """What lies at a path, a URL, or the paths of a list, and what is in it.
+    """What lies at a path, a URL, or the paths of a list, and its content.
 
-    Parameters as of `Header`, which says what it is called, its kind, container and first bytes.
+    Its parameters are those of `Header`, which has its name, kind, container and first bytes.
     """
 
     @cached_property
     def _children(self) -> dict[str, Probe]:
+        """The probes in this folder that were made so far, by name."""
         return {}
 
     # ------------------------------------------------------------------------ what its root holds
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names at the root of HDF5 or Zarr, of the members of a zip, of what is in a folder.
+        """Names at the root of HDF5 or Zarr, of the members of a zip, or of the entries of a folder.
 
-        Hidden files (".name") of a folder are not among them; () of anything else.
+        Hidden files (".name") in a folder are left out. It is () for anything else.
 
         Raises
         ------
@@ -63,7 +64,7 @@ class Probe(Header):
 
     @cached_property
     def attrs(self) -> Mapping[str, Any]:
-        """Attributes of the root of HDF5 or Zarr as plain Python values; {} of anything else.
+        """Attributes at the root of HDF5 or Zarr as plain Python values; {} for anything else.
 
         Raises
         ------
@@ -88,7 +89,7 @@ class Probe(Header):
 
     @cached_property
     def source(self) -> Source:
-        """The arrays of a file or store: HDF5, Zarr, netCDF-3, npy (one, of the name of the file), NPZ, MATLAB 5.
+        """The arrays of a file or store: HDF5, Zarr, netCDF-3, npy (one array), NPZ, MATLAB 5.
 
         Raises
         ------
@@ -125,7 +126,7 @@ class Probe(Header):
 
     @cached_property
     def _glance(self) -> Source:
-        """The source to ask what a root says: of a store, whose files are not all looked at."""
+        """The source for names and attributes of the root; the files of a store are not all listed."""
         if self.container == "zarr":
             from neuroarrays.files.zarr import ZarrSource
 
@@ -133,16 +134,16 @@ class Probe(Header):
         from neuroarrays.files.hdf5 import HDF5Source
 
         self._look_together("structure", _structure)
-        opened = HDF5Source(self.location, self.stamp)
+        source = HDF5Source(self.location, self.stamp)
         trust(self.location, self.stamp)
-        opened.names("/")  # a truncated file is reported on opening, not at the first read
-        return opened
+        source.names("/")  # so that a truncated file is reported on opening, not at the first read
+        return source
 
     # ---------------------------------------------------------------------------------- a folder
 
     @cached_property
     def children(self) -> tuple[Probe, ...]:
-        """What is in a folder by name, without hidden files; the members of a list as given.
+        """The entries of a folder by name, without hidden files; the members of a list in its order.
 
         Raises
         ------
@@ -159,22 +160,22 @@ class Probe(Header):
         return children
 
     def child(self, name: str) -> Probe:
-        """The path of that name in a folder, hidden or not; names may have / between them.
+        """Return the probe of a name in this folder, hidden or not. The name may have slashes.
 
-        It is there to be asked also where nothing is: its `kind` is "missing" then.
+        If nothing is there, the `kind` of the probe is "missing".
         """
         first, _, rest = name.partition("/")
         if first not in self._children:
             kind = self.listing.get(first)
-            known = Status(location.MISSING, words="nothing") if kind is None else None
+            status = Status(location.MISSING, words="nothing") if kind is None else None
             kind = "" if kind in (None, location.LINK) else kind
-            self._children[first] = Probe(self.location.child(first), known, kind)
+            self._children[first] = Probe(self.location.child(first), status, kind)
             self._children[first].parent = self
         child = self._children[first]
         return child.child(rest) if rest else child
 
     def glob(self, pattern: str) -> tuple[Probe, ...]:
-        """Those in a folder whose names match, as in ``"*_data.h5"``; with / level by level.
+        """Return the entries whose names match a pattern such as ``"*_data.h5"``, level by level with /.
 
         Raises
         ------
@@ -189,12 +190,12 @@ class Probe(Header):
 
     @cached_property
     def inside(self) -> Probe:
-        """The folder that a tar is, to be asked as any other; the path itself where it is no tar.
+        """The content of a tar as a folder; this probe itself if it is no tar.
 
         Raises
         ------
         FormatError
-            Where the tar is asked what it holds, if it is damaged or cut short.
+            When the content is used, if the tar is damaged or cut short.
         """
         if self.container != "tar":
             return self
@@ -209,33 +210,33 @@ class Probe(Header):
 
     @property
     def is_link(self) -> bool:
-        """Whether its folder has a symbolic link of that name; False of what was not found in one."""
+        """Whether this is a symbolic link; only known if it was found by listing its folder."""
         listing = self.parent.listing if "parent" in vars(self) else {}
         return listing.get(self.name) == location.LINK
 
     @property
     def content(self) -> tuple[int, ...]:
-        """A stamp that changes with the content: `stamp` of a file, of a folder a digest of all files below.
+        """A stamp that changes with the content: `stamp` of a file, or a digest of all files in a folder.
 
         Raises
         ------
         MissingPath, FormatError
-            If it is not there, or cannot be looked through.
+            If it does not exist, or cannot be listed.
         """
         if self.kind != FOLDER:
             return self.stamp
         return self.location.folder_stamp()
 
     def beside(self, name: str) -> Probe:
-        """The path of that name in the same folder, or relative to it ("../x.mat")."""
+        """Return the probe of a name in the same folder, or of a path relative to it ("../x.mat")."""
         if "parent" in vars(self) and "/" not in name:
             return self.parent.child(name)
-        return Probe(self.location.parent.child(name))  # which does not list the folder for it
+        return Probe(self.location.parent.child(name))  # this does not list the folder
 
     # ------------------------------------------------------------------------------------- values
 
     def read_bytes(self, most: int = MAX_TEXT) -> bytes:
-        """All bytes of a file.
+        """Return all bytes of a file.
 
         Raises
         ------
@@ -254,7 +255,7 @@ class Probe(Header):
         return content
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Bytes of a file for pairs of start and count, in one go; fewer where it ends.
+        """Return the bytes of each range (start, count) of a file; fewer if the file ends.
 
         Raises
         ------
@@ -268,7 +269,7 @@ class Probe(Header):
             return self.location.read(ranges)
 
     def tail(self, count: int) -> bytes:
-        """The last bytes of a file.
+        """Return the last bytes of a file.
 
         Raises
         ------
@@ -279,7 +280,7 @@ class Probe(Header):
         return self.read_ranges([(start, count)])[0]
 
     def read_text(self, most: int = MAX_TEXT) -> str:
-        """The text of a file, UTF-8.
+        """Return the text of a file in UTF-8.
 
         Raises
         ------
@@ -294,7 +295,7 @@ class Probe(Header):
             raise FormatError(self.as_given, "", "text (UTF-8)", str(error)) from error
 
     def read_json(self, most: int = MAX_TEXT) -> Any:
-        """The content of a JSON file.
+        """Return the content of a JSON file.
 
         Raises
         ------
@@ -310,7 +311,7 @@ class Probe(Header):
 
 
 def probe_of(path_or_paths: object) -> Probe:
-    """The probe of a path, a URL, or a list of these; one that is a probe already, as it is.
+    """Return the probe of a path, a URL, or a list of these. A probe is returned as it is.
 
     Raises
     ------
@@ -339,12 +340,12 @@ def probe_of(path_or_paths: object) -> Probe:
 
 @contextmanager
 def naming_as_given(probe: Probe) -> Iterator[None]:
-    """Make errors name files as the user wrote them, where sources know them in full.
+    """Make errors name files as the user wrote them; sources name them by their full path.
 
     Raises
     ------
     FormatError
-        What was raised, with the path that was given.
+        The error of the block, with the path as the user wrote it.
     """
     try:
         yield
@@ -356,13 +357,13 @@ def naming_as_given(probe: Probe) -> Iterator[None]:
                 and rest != error.path
                 and (not rest or rest[0] in "/\\")
             ):
-                again = error.changed(path=member.as_given + rest)
-                raise again.with_traceback(error.__traceback__) from error.__cause__
+                renamed = error.changed(path=member.as_given + rest)
+                raise renamed.with_traceback(error.__traceback__) from error.__cause__
         raise
 
 
 def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
-    """The answer to a question about a probe; False where the path cannot be read."""
+    """Return the answer to a question about a probe; False if the path cannot be read."""
     try:
         return bool(question(probe))
     except (OSError, TypeError, ValueError, NeuroArraysError):
@@ -370,7 +371,7 @@ def asked(question: Callable[[Probe], bool], probe: Probe) -> bool:
 
 
 def _structure(header: Header) -> None:
-    """Fetch the structure of an HDF5 file."""
+    """Prefetch the structure of an HDF5 file."""
     if header.container == "hdf5":
         from neuroarrays.files import hdf5_structure_prefetch
 
@@ -378,6 +379,7 @@ def _structure(header: Header) -> None:
 
 
 def _members_of_zip(probe: Probe) -> tuple[str, ...]:
+    """Return the names of the files in a zip."""
     from neuroarrays.files import zips
 
     return tuple(zips.members(probe.location, probe.stamp))

@@ -19,38 +19,38 @@ from neuroarrays.files.positioned import PositionedFile, changed
 from neuroarrays.files.progress import Bar, is_watched
 from neuroarrays.files.responses import NetworkError, Response
 
-#: Bytes of a block, of the first request to a file, and of all blocks that a process keeps.
+#: Bytes of a block, of the first request to a file, and of all blocks that a process caches.
 BLOCK, FIRST, KEPT = 1 << 16, 1 << 18, 256 << 20
-#: Bytes between two blocks that take no longer than another request: of 16 requests at once, each costs a
-#: sixteenth of a wait, in which a line of 40 MB/s carries 128 KiB if an answer takes 50 ms.
+#: Largest gap, in bytes, between two blocks that are fetched in one request. With 16 requests at once each
+#: costs a sixteenth of the 50 ms of an answer, in which a line of 40 MB/s carries 128 KB.
 _GAP = 1 << 18
-#: Bytes of one request at most, and bytes from which on a read is not kept in blocks.
+#: The most bytes of one request, and of a read that is cached in blocks.
 _PIECE, _LARGE = 8 << 20, 64 << 20
 
-#: Seconds of a read from which on a bar shows how far it is.
+#: Seconds of a read after which a progress bar is shown.
 _SHOWN = 1.0
 
 _blocks: state.Cache[bytes] = state.Cache(KEPT, len)
-#: What earlier openings read, by version.
-_kept: state.Cache[ByteRanges] = state.Cache(64 << 20, lambda kept: state.ENTRY + kept.nbytes)
+#: The ranges that earlier openings read, by version.
+_kept: state.Cache[ByteRanges] = state.Cache(64 << 20, lambda ranges: state.ENTRY + ranges.nbytes)
 
 
 @dataclass
 class Version:
-    """One content of a file behind an address.
+    """One version of the content of a remote file.
 
     Attributes
     ----------
     stamp : tuple of int
-        A digest of its tag, its size in bytes, its time of change in s.
+        A digest of its tag, its size in bytes, and the time of its last change in s since 1970.
     tag : str
         Its ETag.
     address : str
-        Where redirects led; may hold a signature.
+        The address after all redirects; it may have a signature.
     reload : callable
-        Gives what earlier openings read, from disk, when memory let go of it.
+        Returns the ranges that earlier openings read, from disk, when they are no longer in memory.
     touched : list of (int, int)
-        Start and count of what the opening under way reads and `kept` has not.
+        Ranges (start, count) that the opening under way reads and that are not in `kept`.
     """
 
     stamp: Stamp
@@ -63,7 +63,7 @@ class Version:
 
     @property
     def kept(self) -> ByteRanges:
-        """What earlier openings read."""
+        """The ranges that earlier openings read."""
         return _kept.get_or_make(self._key, self.reload)
 
     def hold(self, ranges: ByteRanges) -> None:
@@ -73,30 +73,30 @@ class Version:
 
     @property
     def strong(self) -> str:
-        """The tag where it names these very bytes, else ""."""
+        """The tag if equal tags mean equal bytes, else ""."""
         return "" if self.tag.startswith("W/") else self.tag
 
 
 def stamp_of(response: Response) -> Stamp:
-    """The stamp of the file that an answer is from."""
-    known = response.tag or f"{response.modified}"
-    digest = hashlib.blake2b(known.encode(), digest_size=7).digest()
+    """Return the stamp of the file that a response is from."""
+    identity = response.tag or f"{response.modified}"
+    digest = hashlib.blake2b(identity.encode(), digest_size=7).digest()
     return int.from_bytes(digest, "little"), response.size, response.modified
 
 
 class RemoteFile(PositionedFile):
-    """A file behind an address.
+    """A remote file.
 
     Parameters
     ----------
     location : Location
         Where it is.
     version : Version
-        Which content of it is read; another is refused.
+        The version that is read; others are refused.
     renew : callable
-        Gives the version with an address that is valid, where a redirect led to one that expired.
+        Returns the version with a valid address, after the address of a redirect has expired.
     keep : callable
-        Told of the version when an opening ends that read of it what is not kept.
+        Called with the version at the end of an opening that read new ranges of it.
     """
 
     waits = True
@@ -112,12 +112,12 @@ class RemoteFile(PositionedFile):
         self.size, self._renew, self._keep = version.stamp[1], renew, keep
         self.is_new = not version.kept.starts
 
-    def fill(self, buffers: Sequence[Any], at: int) -> int:
+    def fill(self, buffers: Sequence[Any], start: int) -> int:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        count = max(0, min(sum(map(len, views)), self.size - at))
+        count = max(0, min(sum(map(len, views)), self.size - start))
         if count == 0:
             return 0
-        done, data = 0, self._bytes(at, count)
+        done, data = 0, self._bytes(start, count)
         for view in views:
             piece = data[done : done + len(view)]
             view[: len(piece)] = piece
@@ -126,57 +126,65 @@ class RemoteFile(PositionedFile):
 
     def readv(self, parts: Sequence[tuple[int, Sequence[Any]]]) -> list[int]:
         sizes = [sum(memoryview(buffer).nbytes for buffer in buffers) for _, buffers in parts]
-        self.prefetch([(at, size) for (at, _), size in zip(parts, sizes, strict=True)])
+        self.prefetch([(start, size) for (start, _), size in zip(parts, sizes, strict=True)])
         return super().readv(parts)
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        wanted: dict[int, None] = {}
-        for at, count in ranges:
-            count = min(count, self.size - at)
-            if count > 0 and at >= 0 and self.version.kept.get(at, count) is None:
-                self._note(at, count)
-                wanted |= dict.fromkeys(range(at // BLOCK, (at + count - 1) // BLOCK + 1))
-                if len(wanted) * BLOCK > _LARGE:
-                    return  # more than is kept: fetched when it is read
-        self._ensure(wanted)
+        numbers: dict[int, None] = {}
+        for start, count in ranges:
+            count = min(count, self.size - start)
+            if count > 0 and start >= 0 and self.version.kept.get(start, count) is None:
+                self._note(start, count)
+                numbers |= dict.fromkeys(range(start // BLOCK, (start + count - 1) // BLOCK + 1))
+                if len(numbers) * BLOCK > _LARGE:
+                    return  # more than is cached: it is fetched when it is read
+        self._ensure(numbers)
 
     def check_unchanged(self, where: str = "") -> None:
-        """Every request says which content it means, so nothing is asked for it here."""
+        """Do nothing: each request names the version that it is for."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection is held open."""
 
     # ------------------------------------------------------------------------------------- bytes
 
-    def _bytes(self, at: int, count: int) -> memoryview:
-        self._note(at, count)
-        kept = self.version.kept.get(at, count)
-        if kept is not None:
-            return kept
+    def _bytes(self, start: int, count: int) -> memoryview:
+        """Return a range of bytes, from the caches or the server."""
+        self._note(start, count)
+        cached = self.version.kept.get(start, count)
+        if cached is not None:
+            return cached
         if count > _LARGE:
-            starts = range(at, at + count, _PIECE)
-            runs = [(begin, min(_PIECE, at + count - begin)) for begin in starts]
+            starts = range(start, start + count, _PIECE)
+            runs = [(begin, min(_PIECE, start + count - begin)) for begin in starts]
             return memoryview(b"".join(self.fetched(runs)))
-        first, last = at // BLOCK, (at + count - 1) // BLOCK
-        blocks = self._ensure(range(first, last + 1))
+        first_block, last_block = start // BLOCK, (start + count - 1) // BLOCK
+        blocks = self._ensure(range(first_block, last_block + 1))
         data = (
-            blocks[first] if first == last else b"".join(blocks[n] for n in range(first, last + 1))
+            blocks[first_block]
+            if first_block == last_block
+            else b"".join(blocks[n] for n in range(first_block, last_block + 1))
         )
-        begin = at - first * BLOCK
+        begin = start - first_block * BLOCK
         return memoryview(data)[begin : begin + count]
 
-    def _note(self, at: int, count: int) -> None:
-        """Remember what the opening that is under way reads."""
+    def _note(self, start: int, count: int) -> None:
+        """Note a range that the opening under way reads, to be kept on disk."""
         under_way = openings.current()
-        if under_way is not None and under_way.keeps and self.version.kept.get(at, count) is None:
-            self.version.touched.append((at, count))
+        if (
+            under_way is not None
+            and under_way.keeps
+            and self.version.kept.get(start, count) is None
+        ):
+            self.version.touched.append((start, count))
             under_way.keep.setdefault(id(self.version), lambda: self._keep(self.version))
 
     def _key(self, number: int) -> tuple[Location, Stamp, int]:
+        """Return the key of a block in the cache."""
         return self.location, self.version.stamp, number
 
     def _ensure(self, numbers: Iterable[int]) -> dict[int, bytes]:
-        """Blocks by number: those that are kept, and the others fetched, neighbours in one request."""
+        """Return blocks by number; those that are not cached are fetched, neighbours in one request."""
         blocks: dict[int, bytes] = {}
         missing = []
         for number in numbers:
@@ -203,25 +211,26 @@ class RemoteFile(PositionedFile):
     def fetched(
         self, runs: Sequence[tuple[int, int]], tell: network.Told | None = None
     ) -> list[bytes]:
-        """The bytes of some ranges, fetched side by side; a bar shows them as they arrive.
+        """Fetch ranges of bytes in parallel; a bar shows the progress.
 
         Parameters
         ----------
         runs : sequence of (int, int)
             First byte and count of each range.
         tell : callable, optional
-            Told of the bytes in place of a bar.
+            Called with the number of bytes that arrived, in place of a bar.
         """
         watched = tell is None and is_watched()
         total = sum(count for _, count in runs)
         with Bar(watched, self.location.name, total, delay=_SHOWN) as bar:
-            told = tell or (bar.add if watched else None)
-            return list(network.side_by_side(lambda run: self._one(run, told), runs))
+            report = tell or (bar.add if watched else None)
+            return list(network.side_by_side(lambda run: self._fetch(run, report), runs))
 
-    def _one(self, run: tuple[int, int], tell: network.Told | None) -> bytes:
+    def _fetch(self, run: tuple[int, int], tell: network.Told | None) -> bytes:
+        """Fetch one range of bytes; another version of the file is refused."""
         start, count = run
         try:
-            response = self._asked(start, count, tell)
+            response = self._response(start, count, tell)
         except NetworkError as error:
             failed = error
         else:
@@ -232,19 +241,20 @@ class RemoteFile(PositionedFile):
             failed = NetworkError("busy", "an answer of fewer bytes than were asked for")
         raise failure(self.location, failed)
 
-    def _asked(self, start: int, count: int, tell: network.Told | None) -> Response:
+    def _response(self, start: int, count: int, tell: network.Told | None) -> Response:
+        """Request bytes; if the address of a redirect has expired, renew it and request them again."""
         address = self.version.address
         try:
             return network.get(address, start, count, self.version.strong, tell=tell)
         except NetworkError as error:
             if error.kind != "denied" or address == self.location.address:
                 raise
-        self.version.address = self._renew().address  # the one that a redirect led to has expired
+        self.version.address = self._renew().address  # the address of the redirect has expired
         return network.get(self.version.address, start, count, self.version.strong, tell=tell)
 
 
 def in_memory(path: str) -> int:
-    """Bytes of blocks that this process keeps of the files at an address and below it."""
+    """Return the bytes of cached blocks of the files at an address and below it."""
     keys = [key for key in _blocks.keys() if is_below(key[0].path, path)]  # noqa: SIM118  no dict
     return BLOCK * len(keys)
 
@@ -255,14 +265,14 @@ def is_below(path: str, top: str) -> bool:
 
 
 def remember(location: Location, version: Version, data: bytes) -> None:
-    """Keep the blocks at the beginning of a file, which came with its first request."""
+    """Cache the blocks at the beginning of a file, which the first request fetched."""
     whole = len(data) if len(data) == version.stamp[1] else len(data) // BLOCK * BLOCK
     for begin in range(0, whole, BLOCK):
         _blocks.put((location, version.stamp, begin // BLOCK), data[begin : begin + BLOCK])
 
 
 def failure(location: Location, error: NetworkError) -> NeuroArraysError:
-    """The error of ours for what a request led to."""
+    """Return the error to raise for a failed request."""
     if error.kind == "missing":
         return MissingPath(f"{location.as_given}: no such file or folder")
     if error.kind == "changed":
@@ -272,7 +282,7 @@ def failure(location: Location, error: NetworkError) -> NeuroArraysError:
 
 
 def hint_of(location: Location, error: NetworkError) -> str:
-    """What to do about a request that failed."""
+    """Return what the user can do about a failed request."""
     kind = location.path.partition("://")[0]
     if error.kind == "denied" and location.address != location.path:
         return "its signature is not, or no longer, valid: get a new address"

@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from neuroarrays.files.outer import Key
     from neuroarrays.files.positioned import PositionedFile
 
-#: HDF5's number of the checksum, and its bytes behind each chunk.
+#: HDF5's number of the Fletcher filter, and the bytes of the checksum after each chunk.
 FLETCHER, _SUM = 3, 4
-#: Rows of a contiguous dataset that are read at once, bytes.
+#: Bytes of the rows of a contiguous dataset that are read at once.
 _BLOCK = 1 << 20
-#: Bytes between two rows below which both are read at once with what lies between them.
+#: Largest gap, in bytes, between two rows that are read at once.
 _GAP = 1 << 14
-#: Rows up to this size are read whole where a part of each is wanted, bytes.
+#: Largest row, in bytes, that is read whole if only a part of it is needed.
 _WIDE = 1 << 16
-#: Smaller datasets are left to HDF5, bytes.
+#: Smallest dataset, in bytes, that is read here and not by HDF5.
 _SMALL = 1 << 14
-#: The largest number, bytes.
+#: Bytes of the largest numeric type.
 _WIDEST = 16
 
 #: Words of a row of the table that checksums are computed from: their sum fits into 32 bits.
 _WIDTH = 512
 
-#: Rows that are read at once: the first, how many, and where they go; of scattered ones, where in
-#: the output and which of them.
+#: Rows that are read at once: the first, their number, and the slice of the output that they fill. For
+#: scattered rows, the last is a pair: positions in the output, and which of the rows go there.
 Piece = tuple[int, int, slice | tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of one dataset lie. Safe from several threads.
+    """The positions of the rows of a dataset in its file. Several threads may use it.
 
     Attributes
     ----------
     block : int
-        Rows that lie one after another.
+        Number of rows that follow each other in the file.
     address : (blocks,) int64
-        Of each block, bytes.
+        Position of each block in the file, bytes.
     checked : (blocks,) bool or None
-        Whose checksums were found right; None where there are none.
+        Whether the checksum of a block was checked; None if there are no checksums.
     """
 
     file: PositionedFile
@@ -73,21 +73,21 @@ class Rows:
     def read(
         self, key: Key, allowed: Callable[[int], None], out: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """Values under a normalised outer key.
+        """Return the values under a normalised outer key.
 
         Parameters
         ----------
         key : tuple of int, slice or (n,) int64 array
             One entry per axis, no negative positions.
         allowed : callable
-            Raises when asked for more bytes than the file can hold.
+            Called with the bytes of the result; raises if the file cannot hold so many.
         out : np.ndarray, optional
-            Of the shape that the key gives; values are cast to its dtype.
+            An array of the shape of the result; values are cast to its dtype.
 
         Returns
         -------
         np.ndarray or None
-            None for a part of large rows, which HDF5 reads better.
+            None for parts of large rows, which HDF5 reads faster.
         """
         sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
         whole = outer.is_whole(key[1:], self.shape[1:])
@@ -103,16 +103,17 @@ class Rows:
         return out
 
     def _fill(self, out: np.ndarray, rows: int | slice | np.ndarray, rest: Key | None) -> None:
+        """Read rows into an array; `rest` is the key of the other axes, None for whole rows."""
         direct = rest is None and out.dtype == self.dtype and out.flags.c_contiguous
         memory = out.reshape(-1).view(np.uint8).data if direct else None
         scratch = np.empty(0, np.uint8)
         pieces = self._pieces(rows)
         if self.file.waits:
             pieces = iter(listed := list(pieces))
-            self.file.prefetch([(self._place(p[0]), p[1] * self.nbytes) for p in listed])
+            self.file.prefetch([(self._position(p[0]), p[1] * self.nbytes) for p in listed])
         for first, count, put in pieces:
             self._check(first, count)
-            position = self._place(first)
+            position = self._position(first)
             if memory is not None and isinstance(put, slice):
                 self._get(memory[put.start * self.nbytes : put.stop * self.nbytes], position)
                 continue
@@ -121,11 +122,11 @@ class Rows:
             self._get(scratch[: count * self.nbytes].data, position)
             values = scratch[: count * self.nbytes].view(self.dtype)
             values = values.reshape(count, *self.shape[1:])
-            where, taken = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
-            out[where] = taken if rest is None else outer.take(taken, rest)
+            where, chosen = (put, values) if isinstance(put, slice) else (put[0], values[put[1]])
+            out[where] = chosen if rest is None else outer.take(chosen, rest)
 
     def _pieces(self, rows: int | slice | np.ndarray) -> Iterator[Piece]:
-        """What to read at once."""
+        """Yield the runs of rows that are read at once."""
         if isinstance(rows, int):
             yield rows, 1, slice(0, 1)
             return
@@ -136,23 +137,25 @@ class Rows:
                 yield low, high - low, slice(low - rows.start, high - rows.start)
                 low = high
             return
-        wanted = outer.positions(rows)
-        for first, last, put in outer.groups(wanted, self.block, max(1, _GAP // self.nbytes)):
+        positions = outer.positions(rows)
+        for first, last, put in outer.groups(positions, self.block, max(1, _GAP // self.nbytes)):
             if put.size == 1:
                 yield first, 1, slice(int(put[0]), int(put[0]) + 1)
             else:
-                yield first, last - first + 1, (put, wanted[put] - first)
+                yield first, last - first + 1, (put, positions[put] - first)
 
-    def _place(self, row: int) -> int:
+    def _position(self, row: int) -> int:
+        """Return the position of a row in the file, bytes."""
         return int(self.address[row // self.block]) + row % self.block * self.nbytes
 
     def _get(self, memory: memoryview, position: int) -> None:
-        got = self.file.fill([memory], position)
-        if got < len(memory):
+        """Fill memory with the bytes at a position."""
+        n_read = self.file.fill([memory], position)
+        if n_read < len(memory):
             self._damaged(f"{len(memory):,} bytes at {position:,}", "the end of the file")
 
     def _check(self, first: int, count: int) -> None:
-        """See that the chunks of some rows are as they were written, once."""
+        """Compare the chunks of some rows with their checksums, once per process."""
         if self.checked is None:
             return
         for number in range(first // self.block, (first + count - 1) // self.block + 1):
@@ -168,13 +171,14 @@ class Rows:
                 self.checked[number] = True
 
     def _damaged(self, expected: str, found: str) -> None:
+        """Raise the error for a damaged file."""
         raise FormatError(self.path, self.name, expected, found, "the file is truncated or damaged")
 
 
 def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: PositionedFile) -> Rows | None:
-    """The rows of a dataset, or None where only HDF5 itself can read it.
+    """Return the rows of a dataset, or None if only HDF5 itself can read it.
 
-    To be called under the lock. Visits the index of the chunks once.
+    Call this under the lock of HDF5. It goes through the index of the chunks once.
     """
     shape = dataset.shape
     if not shape or dataset.size < _SMALL // _WIDEST:  # most: without asking HDF5 for more
@@ -205,6 +209,7 @@ def stored_rows(dataset: h5py.Dataset, path: str, name: str, file: PositionedFil
     odd = []
 
     def note(info: Any) -> None:
+        """Note the address of a chunk, and whether it has another size or filter."""
         number = info.chunk_offset[0] // block
         if number < count:
             address[number] = info.byte_offset

@@ -24,21 +24,21 @@ DAMAGED = "the file is truncated or damaged; compare its size or checksum with t
 if TYPE_CHECKING:
     import h5py
 
-#: The most a compressed byte is believed to expand to (deflate: 1,032; zstd on zeros: 10^4).
+#: The most bytes that a compressed byte may expand to (deflate: 1,032; zstd on zeros: 10^4).
 MAX_EXPANSION = 20_000
-#: What is read whole on opening (tables, labels, indexes) may have this many bytes, or as many as
-#: the file itself has; a chunk may become this large, or twice what it is declared to hold.
+#: The most bytes of tables, labels and indexes, which are read whole on opening (or the size of the file, if
+#: it is larger), and of an unpacked chunk (or twice its declared size).
 WHOLE, SMALL = 256 << 20, 64 << 20
 #: Requests below this many bytes are never refused.
 ALWAYS_ALLOWED = 1 << 30
 _MAX_LINKS = 16
-#: Pointers are a line or three; what git-annex's look like, as text of a file or target of a link.
+#: The most bytes of a pointer, and the form of one of git-annex, as text of a file or target of a link.
 _POINTER_BYTES = 1024
 _ANNEX = re.compile(r"[/\\\w.]*annex/objects/\S+")
 
 
 def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
-    """The status (`os.stat`) of a regular file.
+    """Return the status (`os.stat`) of a regular file.
 
     Raises
     ------
@@ -108,12 +108,12 @@ def refuse_pointer(path: str, link: str, head: bytes) -> None:
 
 
 def ask_to_read(path: str) -> str:
-    """What to do about a path that may not be read."""
+    """Return what to do about a path that this user may not read."""
     return f"ask its owner, or: chmod u+rX {typed_word(path)}"
 
 
 def _kind(mode: int) -> str:
-    """What a path is that is no regular file, in words."""
+    """Return in words what a path is that is no regular file."""
     names = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
     return next((name for test, name in names.items() if test(mode)), "a device")
 
@@ -144,9 +144,9 @@ def check_whole(path: str, where: str, nbytes: int, file_bytes: int) -> None:
 
 
 def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> str:
-    """The path of a name in a group of an open HDF5 file, with soft links resolved.
+    """Return the path of a name in a group of an open HDF5 file, with soft links resolved.
 
-    `group` is a hard path.
+    The path `group` has no soft links in it.
 
     Returns
     -------
@@ -219,8 +219,8 @@ def named(path: str | os.PathLike[str], where: str = "") -> Iterator[None]:
     MissingPath
         If the file is not there.
     FormatError
-        If it may not be read, too many are open, its name is no text, or on anything that numpy,
-        h5py and others raise on values they did not expect.
+        If the file may not be read, if too many files are open, if a name is no text, or if numpy, h5py or
+        another library fails on unexpected values.
     """
     try:
         yield
@@ -267,8 +267,8 @@ def readable(
 ) -> Iterator[None]:
     """Turn any error that a library raises on damaged bytes into one that names the file.
 
-    h5py, zarr, zipfile, scipy and parsers of tables raise many kinds of errors: OSError, KeyError,
-    RuntimeError, struct.error, ... Put it around calls of a library only.
+    Libraries (h5py, zarr, zipfile, scipy, parsers of tables) raise many kinds of errors: OSError,
+    KeyError, RuntimeError, struct.error, ... Use this only around calls of such a library.
 
     Raises
     ------
@@ -281,13 +281,15 @@ def readable(
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}"[:300]
-        if hint == DAMAGED and "version number" in what:  # as HDF5 speaks of a newer HDF5's files
+        if (
+            hint == DAMAGED and "version number" in what
+        ):  # as HDF5 writes of files of a newer version
             hint = f"a newer version of HDF5 may have written it: update h5py, or {DAMAGED}"
         raise FormatError(path, where, expected, what, hint) from error
 
 
 def on_purpose(error: BaseException) -> bool:
-    """Whether the error comes from a `raise` of this package: it is about an option, not a file."""
+    """Whether an error comes from a `raise` in this package; then it is about an option, not a file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -297,7 +299,7 @@ def on_purpose(error: BaseException) -> bool:
 
 
 def _fault_of(error: OSError, path: str) -> tuple[str, str, str]:
-    """What was expected of a file, what was found, and what to do, for an error of the system."""
+    """Return what was expected of a file, what was found, and what to do, for an error of the system."""
     if too_many_open(error):
         return (
             "a file that can be opened",
@@ -315,7 +317,7 @@ def too_many_open(error: OSError) -> bool:
 
 
 def descriptors() -> int:
-    """The number of files that this process may have open at once; 0 if it is not known."""
+    """Return the number of files that this process may have open at once; 0 if it is not known."""
     try:
         import resource
     except ImportError:  # no limits of this kind on Windows

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Environment variable with the folder or "off"; the most bytes of all sidecars, and of one, unpacked.
 FOLDER, LIMIT, LARGEST = "NEUROARRAYS_CACHE", 1 << 30, 64 << 20
 _MAGIC, _SUFFIX = b"neuroarrays sidecar 2\n", ".sidecar"
-#: Bytes between two ranges below which they are kept as one.
+#: Largest gap, in bytes, between two ranges that are stored as one.
 _GAP = 64
 
 
@@ -63,13 +63,13 @@ def load(path: str) -> Version | None:
 
 
 def _reloaded(path: str, stamp: Stamp, tag: str) -> ByteRanges:
-    """The ranges in the sidecar of a known file; none if the sidecar is gone or has changed."""
+    """Return the ranges in the sidecar of a known file; none if it is gone or has changed."""
     unpacked = _unpacked_at(path)
     return unpacked[2] if unpacked is not None and unpacked[:2] == (stamp, tag) else ByteRanges()
 
 
 def _unpacked_at(path: str) -> tuple[Stamp, str, ByteRanges] | None:
-    """The stamp, tag and ranges in the sidecar of an address; None if there is none or it is damaged."""
+    """Return stamp, tag and ranges in the sidecar of an address; None if it is missing or damaged."""
     file = _file(path)
     try:
         raw = file.read_bytes() if file is not None else b""
@@ -87,19 +87,19 @@ def _unpacked_at(path: str) -> tuple[Stamp, str, ByteRanges] | None:
 
 
 def keep(location: Location, version: Version) -> None:
-    """Write what this and earlier openings read of a file to its sidecar; failures are ignored."""
+    """Write the ranges that this and earlier openings read to the sidecar; failures are ignored."""
     touched, version.touched = version.touched, []
-    known = version.strong or version.stamp[2]
+    identity = version.strong or version.stamp[2]
     file = _file(location.path)
-    if not touched or not known:
+    if not touched or not identity:
         return
-    opened = location.open(version.stamp)
+    file_of_version = location.open(version.stamp)
     known_ranges = version.kept
     spans = [(s, len(p)) for s, p in zip(known_ranges.starts, known_ranges.pieces, strict=True)]
     starts, pieces = [], []
     for start, count in _joined([*touched, *spans]):
         starts.append(start)
-        pieces.append(opened.read(start, count))
+        pieces.append(file_of_version.read(start, count))
     ranges = ByteRanges(starts, pieces)
     if ranges.nbytes > LARGEST:
         return
@@ -118,20 +118,20 @@ def every() -> list[tuple[Path, str, int]]:
     described = []
     for file in files:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            with open(file, "rb") as opened:
-                opened.readline(), opened.readline()
-                path = json.loads(opened.readline())["path"]
+            with open(file, "rb") as content:
+                content.readline(), content.readline()
+                path = json.loads(content.readline())["path"]
             described.append((file, str(path), file.stat().st_size))
     return described
 
 
 def size_of(path: str) -> int:
-    """Size, in bytes, of the sidecars of all files at an address and below it."""
-    return sum(size for _, known, size in every() if is_below(known, path))
+    """Return the size, in bytes, of the sidecars of all files at an address and below it."""
+    return sum(size for _, address, size in every() if is_below(address, path))
 
 
 def clear() -> int:
-    """Delete every sidecar; returns their number."""
+    """Delete all sidecars, and return their number."""
     top, count = folder(), 0
     for file in [] if top is None or not top.is_dir() else top.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
@@ -148,7 +148,7 @@ def _file(path: str) -> Path | None:
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order; those that touch, or nearly touch, are joined."""
+    """Return ranges in order; those that touch, or nearly touch, are joined."""
     spans: list[list[int]] = []
     for start, count in sorted(ranges):
         if spans and start <= spans[-1][1] + _GAP:
@@ -159,7 +159,7 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _packed(path: str, version: Version, ranges: ByteRanges) -> bytes:
-    """The content of a sidecar: magic line, checksum, a line of JSON, and the packed ranges."""
+    """Return the content of a sidecar: magic line, checksum, a line of JSON, and the packed ranges."""
     data = b"".join(ranges.pieces)
     head = {
         "path": path,
@@ -176,6 +176,7 @@ def _packed(path: str, version: Version, ranges: ByteRanges) -> bytes:
 
 
 def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, ByteRanges]:
+    """Return the stamp, tag and ranges in the content of a sidecar, after checking it."""
     import zstandard
 
     checksum, _, rest = raw[len(_MAGIC) :].partition(b"\n")
@@ -194,16 +195,17 @@ def _unpacked(raw: bytes, path: str) -> tuple[Stamp, str, ByteRanges]:
     if len(data) != total or zlib.crc32(data, zlib.crc32(line)) != int(checksum, 16):
         msg = "damaged"
         raise ValueError(msg)
-    pieces, at = [], 0
+    pieces, offset = [], 0
     for count in counts:
-        pieces.append(data[at : at + count])
-        at += count
+        pieces.append(data[offset : offset + count])
+        offset += count
     digest, size, modified = (int(number) for number in head["stamp"])
     starts = [int(start) for start in head["starts"]]
     return (digest, size, modified), str(head["tag"]), ByteRanges(starts, pieces)
 
 
 def _write(file: Path, content: bytes) -> None:
+    """Write a sidecar under a temporary name, and rename it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part")
     try:

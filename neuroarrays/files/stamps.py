@@ -10,7 +10,7 @@ from neuroarrays.files.location import FOLDER, Location, Status
 
 
 def stamp_of(location: Location, status: Status | None = None) -> list[int]:
-    """The stamp of a recording. It changes with the content; a copy that keeps its times has the same.
+    """Return the stamp of a recording. It changes with the content, but not if a copy keeps the times.
 
     Parameters
     ----------
@@ -23,25 +23,25 @@ def stamp_of(location: Location, status: Status | None = None) -> list[int]:
     -------
     list of int
         For a file, its size (bytes) and time of modification (ns). For a folder, its size and a
-        digest of the names, sizes and times of all files. For a remote one, what the server states.
+        digest of the names, sizes and times of all files. For a remote file, what the server states.
         Empty if it cannot be reached.
     """
     try:
         status = status or location.status()
         if status.kind == FOLDER:
-            known = location.folder_stamp()
-            files = location.folder(known).files
+            stamp = location.folder_stamp()
+            files = location.folder(stamp).files
             if location.local_path is None:
-                return list(known)
+                return list(stamp)
             hasher = hashlib.blake2b(digest_size=8)
             for name in sorted(files):
                 hasher.update(f"{name}\0{files[name][1:]}\n".encode("utf-8", "surrogateescape"))
-            return [known[1], int.from_bytes(hasher.digest(), "little") >> 1]
+            return [stamp[1], int.from_bytes(hasher.digest(), "little") >> 1]
     except (OSError, NeuroArraysError):
         return []
     return list(status.stamp[1:] if location.local_path is not None else status.stamp)
 
 
 def stamp_text(stamp: Sequence[int]) -> str:
-    """A stamp as text, for the column of a table; "" for an empty stamp."""
+    """Return a stamp as text, for the column of a table; "" for an empty stamp."""
     return "-".join(str(number) for number in stamp)

@@ -1,11 +1,11 @@
-"""What a process keeps from one call to the next: caches, open files, threads, and their locks.
+"""The state of a process between calls: caches, open files, threads, and their locks.
 
-Everything that outlives a call stands here and nowhere else, so that there is one place to say how
-much is kept (`Cache.limit`, bytes), to let go of it (`release`), and to bring it through a fork.
+All such state is in this module, so that its size is bounded (`Cache.limit`, bytes), it can be freed
+(`release`), and it is correct after a fork.
 
 Locks are taken in one order: `hdf5`, then the lock of the tables below, which is never held while
 something is read, made or closed. A fork waits for both, for numba while it compiles, and for
-imports that another thread is in the middle of: a child that finds these half done waits for ever.
+imports in other threads, because a child would wait forever for a half-finished one.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from neuroarrays.files import forks
 
 V = TypeVar("V")
 
-ENTRY = 512  #: Bytes that an entry of a table (a name, a place, a dtype) is taken to have.
+ENTRY = 512  #: Estimated bytes of a small entry of a table (a name, a position, a dtype).
 _CACHES: list[Cache[Any] | Shared[Any]] = []
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _POOLS: dict[str, ThreadPoolExecutor] = {}
 _QUEUES: dict[str, SimpleQueue[Any]] = {}
-#: The progress bar that is under way in this process: those that begin inside it show nothing.
+#: The progress bar that is shown in this process; bars inside it show nothing.
 BARS: list[object] = []
-#: What the parent of this process had open: kept, so that nothing of it is closed here, and not used.
+#: Open files and threads of the parent process. They are kept so that they are not closed here.
 _INHERITED: list[object] = []
-_FOR: list[object] = []  # what `keep_for` was called with last
-#: Told of every value that a thread begins to keep (cache, key, bytes), where somebody asks.
+_FOR: list[object] = []  # the last argument of `keep_for`
+#: A function that is called for each value that a thread adds to a cache (cache, key, bytes).
 NOTES: ContextVar[Callable[[Any, Any, int], None] | None] = ContextVar("NOTES", default=None)
 
 
 class Lock:
-    """A re-entrant lock, which is free in a forked child whoever held it in the parent."""
+    """A re-entrant lock. It is free in a forked child, also if a thread of the parent held it."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -53,20 +53,20 @@ class Lock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Forget who holds it; in a child, where that thread is not."""
+        """Make it free, in a child process, where the thread that held it does not exist."""
         self._lock = threading.RLock()
 
 
-#: Held while a thread is inside HDF5, which has one thread at a time.
+#: Held while a thread is inside HDF5, which only one thread may be at a time.
 hdf5 = Lock()
 _tables = Lock()
 
 
 class cached_property(Generic[V]):
-    """An attribute that is computed when it is first asked for.
+    """An attribute that is computed when it is first used.
 
-    As that of `functools`, without its lock: in Python 3.11 the lock is one for all objects of a
-    class, and a process that is forked while another thread holds it would wait for ever.
+    This is `functools.cached_property` without a lock. In Python 3.11 that has one lock for all
+    objects of a class, and a process forked while another thread holds it would wait forever.
     """
 
     def __init__(self, compute: Callable[[Any], V]):
@@ -88,20 +88,20 @@ class cached_property(Generic[V]):
 
 
 class Cache(Generic[V]):
-    """Values by key; where they take more than `limit` bytes, the least recently used go.
+    """Values by key; above `limit` bytes, the least recently used values are dropped.
 
     Parameters
     ----------
     limit : int
-        Bytes; the newest value stays, however large it is.
+        The most bytes. The newest value is kept even if it is larger.
     weigh : callable
-        Bytes of a value.
+        Returns the bytes of a value.
     entries : callable, optional
-        The most values, whatever they weigh.
+        Returns the largest number of values.
     close : callable, optional
-        Called with a value that goes. Such values (open files) are not used in a forked child.
+        Called with each dropped value. Such values (open files) are not used in a forked child.
     any_session : bool, optional
-        Whether the values serve every session, as a helper process does: `keep_for` leaves them.
+        Whether the values are for all sessions, as helper processes are; `keep_for` keeps them.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Cache(Generic[V]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
+        """Bytes of all values."""
         return self._nbytes
 
     def keys(self) -> list[Any]:
@@ -132,7 +132,7 @@ class Cache(Generic[V]):
             return list(self._kept)
 
     def get(self, key: Hashable) -> V | None:
-        """The value of a key, None if it is not kept."""
+        """The value of a key; None if there is none."""
         with _tables:
             entry = self._kept.get(key)
             if entry is None:
@@ -141,9 +141,9 @@ class Cache(Generic[V]):
             return entry[0]
 
     def put(self, key: Hashable, value: V) -> V:
-        """Keep a value, and return the one that is kept: that of another thread if it was first."""
+        """Add a value and return it; if another thread has added one first, return that one."""
         weight = self._weigh(value)
-        most = None if self._entries is None else max(1, self._entries())
+        most = float("inf") if self._entries is None else max(1, self._entries())
         evicted: list[V] = []
         with _tables:
             if key in self._kept:
@@ -154,9 +154,7 @@ class Cache(Generic[V]):
                 if (note := NOTES.get()) is not None:
                     note(self, key, weight)
             self._kept.move_to_end(key)
-            while len(self._kept) > 1 and (
-                self._nbytes > self.limit or (most is not None and len(self._kept) > most)
-            ):
+            while len(self._kept) > 1 and (self._nbytes > self.limit or len(self._kept) > most):
                 dropped, freed = self._kept.popitem(last=False)[1]
                 self._nbytes -= freed
                 evicted.append(dropped)
@@ -164,12 +162,12 @@ class Cache(Generic[V]):
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], V]) -> V:
-        """The value of a key, made (outside any lock) and kept if it is not there."""
-        kept = self.get(key)
-        return self.put(key, make()) if kept is None else kept
+        """The value of a key. If there is none, it is made (outside any lock) and added."""
+        value = self.get(key)
+        return self.put(key, make()) if value is None else value
 
     def drop(self, which: Callable[[Any], bool] = lambda _: True) -> None:
-        """Let go of the values whose keys are chosen; of all by default."""
+        """Drop the values whose keys are chosen; all by default."""
         values: list[V] = []
         with _tables:
             for key in [key for key in self._kept if which(key)]:
@@ -179,29 +177,29 @@ class Cache(Generic[V]):
         self._let_go(values)
 
     def release(self) -> None:
-        """Let go of all values."""
+        """Drop all values."""
         self.drop()
 
     def _let_go(self, values: list[V]) -> None:
-        close = self._close
-        if close is not None:
+        """Close values that were dropped."""
+        if self._close is not None:
             for value in values:
-                close(value)
+                self._close(value)
 
     def after_fork(self) -> None:
-        """In a child: what is open belongs to the parent."""
+        """In a child process: set aside what is open, as it belongs to the parent."""
         if self._close is not None and self._kept:
             _INHERITED.append(self._kept)
             self._kept, self._nbytes = OrderedDict(), 0
 
 
 class Shared(Generic[V]):
-    """Objects that are shared by all callers that ask for the same key, as long as any caller holds them.
+    """Objects that all callers with the same key share, for as long as one of them uses them.
 
     Parameters
     ----------
     forget : callable
-        What `release` calls with each: it lets go of memory and gets it back when asked again.
+        Frees the memory of an object, which is filled again when needed. `release` calls it.
     """
 
     def __init__(self, forget: Callable[[V], None]):
@@ -210,7 +208,7 @@ class Shared(Generic[V]):
         _CACHES.append(self)
 
     def values(self) -> list[V]:
-        """The objects that there are."""
+        """All objects that are in use."""
         return list(self._kept.values())
 
     def __getitem__(self, key: str) -> V:
@@ -231,7 +229,7 @@ class Shared(Generic[V]):
             self._forget(value)
 
     def after_fork(self) -> None:
-        """In a child: memory is there as it was."""
+        """In a child process: do nothing, as memory is copied by a fork."""
 
 
 def entries(table: Sized) -> int:
@@ -263,10 +261,10 @@ def queue(name: str, threads: int, serve: Callable[[SimpleQueue[Any]], None]) ->
 
 
 def release() -> None:
-    """Close every file that this process holds open and forget every value that it keeps.
+    """Close all files that this process holds open, and empty all caches.
 
-    Trees stay what they are: what is asked of them next is read anew. For a long session that has
-    to give memory back, before a disk is unmounted, or before a file is replaced by another program.
+    Trees remain valid; their values are read again when needed. Use this to free memory in a long
+    session, before a disk is unmounted, or before another program replaces a file.
 
     Examples
     --------
@@ -276,14 +274,15 @@ def release() -> None:
     for cache in _CACHES:
         cache.release()
     with _tables:
-        _POOLS.clear()  # the threads end when nobody uses them any more
+        _POOLS.clear()  # their threads end when nothing uses them any more
 
 
 def close(paths: Sequence[str]) -> None:
-    """Close what is open at some paths or below them, and forget what was read from there."""
+    """Close the files at some paths and below them, and drop what was read from them."""
     tops = [path if "://" in path else os.path.abspath(path) for path in paths]
 
     def inside(key: Any) -> bool:
+        """Whether the key of a cache is of one of these files."""
         first = key[0] if isinstance(key, tuple) and key else key
         path = getattr(first, "path", first)
         return isinstance(path, str) and any(
@@ -297,17 +296,18 @@ def close(paths: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def passing(keep: Callable[[int], bool] = lambda nbytes: False) -> Iterator[None]:
-    """Forget afterwards what this thread began to keep inside; what was kept before stays.
+    """Drop, at the end of the block, the values that this thread added to caches in it.
 
     Parameters
     ----------
     keep : callable, optional
-        Told the bytes of all of it; True leaves it where it is.
+        Called with the bytes of all these values; if it returns True, they are not dropped.
     """
     noted: dict[Cache[Any], set[Any]] = {}
     weights: list[int] = []
 
     def note(cache: Cache[Any], key: Any, weight: int) -> None:
+        """Note a value that this thread has added."""
         noted.setdefault(cache, set()).add(key)
         weights.append(weight)
 
@@ -323,7 +323,7 @@ def passing(keep: Callable[[int], bool] = lambda nbytes: False) -> Iterator[None
 
 
 def keep_for(what: object) -> None:
-    """Release what was read for other sessions (locations): a worker needs only its own."""
+    """Empty the caches of other sessions (locations), as a worker needs only its own."""
     if [what] != _FOR:
         for cache in _CACHES:
             if not (isinstance(cache, Cache) and cache.any_session):
@@ -334,13 +334,13 @@ def keep_for(what: object) -> None:
 # ------------------------------------------------------------------------------------------ forks
 
 
-#: Of each guard that runs, what it holds; the libraries after which there is one.
+#: The locks that each running guard holds, and the libraries after which a guard was registered.
 _HELD: list[list[Any]] = []
 _GUARDED: set[str] = set()
 
 
 def before_fork() -> None:
-    """Wait until no other thread is where a child could not go on from."""
+    """Wait until no other thread is at a point where a forked child would be stuck."""
     locks = [hdf5, _tables, *forks.compiling()]
     for lock in locks:
         lock.__enter__()
@@ -355,7 +355,7 @@ def after_fork_in_parent() -> None:
 
 
 def after_fork_in_child() -> None:
-    """Locks that no lost thread holds, no threads, and nothing that the parent has open."""
+    """Renew the locks in a child, and set aside the threads and open files of the parent."""
     for lock in _HELD.pop()[2:]:
         lock.__exit__(None, None, None)
     forks.import_anew()
@@ -370,10 +370,10 @@ def after_fork_in_child() -> None:
 
 
 def guard_forks(loaded: str = "") -> None:
-    """See to it that forks go by the functions above, where the platform has forks.
+    """Register the functions above to run at each fork, on platforms that have forks.
 
-    To be called again once a library with a guard of its own (h5py) is `loaded`: of these guards
-    the one registered last runs first, and everywhere else our lock is taken before the library's.
+    Call this again once a library that registers such functions too (h5py) is `loaded`. The functions
+    registered last run first, so that our lock is taken before that of the library, as elsewhere.
     """
     if loaded not in _GUARDED and hasattr(os, "register_at_fork"):
         os.register_at_fork(
@@ -386,15 +386,15 @@ def guard_forks(loaded: str = "") -> None:
 
 guard_forks()
 
-#: Processes that the library for the network was used in: its threads are in none of their children.
+#: Processes that have used the network library. Its threads do not exist in their forked children.
 _NETWORK: set[int] = set()
 
 
 def use_network() -> None:
-    """Note that this process uses the library for the network, which does not survive a fork."""
+    """Note that this process uses the network library, which does not work after a fork."""
     _NETWORK.add(os.getpid())
 
 
 def forked_from_network() -> bool:
-    """Whether a process that used that library was forked to make this one."""
+    """Whether this process was forked from one that used the network library."""
     return bool(_NETWORK) and os.getpid() not in _NETWORK

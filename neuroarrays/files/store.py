@@ -50,7 +50,7 @@ class Store(ABC):
 
     @abstractmethod
     def listing(self) -> Listing:
-        """All files, by folder: one scan."""
+        """Return all files by folder; each call scans the store."""
 
     @abstractmethod
     def size(self, name: str) -> int:
@@ -85,10 +85,10 @@ class Store(ABC):
         """
 
     def read(self, name: str, start: int, size: int) -> bytes:
-        """Bytes of a file from a position on; fewer where it ends."""
+        """Return bytes of a file from a position on; fewer if the file ends."""
         buffer = bytearray(size)
-        (got,) = self.readv(name, [(start, [buffer])])
-        return bytes(buffer[:got])
+        (count,) = self.readv(name, [(start, [buffer])])
+        return bytes(buffer[:count])
 
     def prefetch(self, names: Sequence[str]) -> None:
         """Fetch small files that are read next; does nothing for local stores."""
@@ -101,7 +101,7 @@ class Store(ABC):
 
 @dataclass(frozen=True)
 class FolderStore(Store):
-    """Files of a folder: one open and one positioned read for each place."""
+    """Files of a folder; each read opens the file and reads at the positions."""
 
     def listing(self) -> Listing:
         if self.stamp and self.location.waits:  # listed as a whole, for the stamp
@@ -135,7 +135,8 @@ class FolderStore(Store):
         from neuroarrays.files import network  # brings http along
 
         def begin(name: str) -> None:
-            with contextlib.suppress(NeuroArraysError, OSError):  # said when it is read
+            """Read the beginning of a file into the cache."""
+            with contextlib.suppress(NeuroArraysError, OSError):  # raised when the file is read
                 self.readv(name, [])
 
         for _ in network.side_by_side(begin, names, "places"):
@@ -158,7 +159,7 @@ class FolderStore(Store):
 
 
 def _by_folder(names: Iterable[str]) -> Listing:
-    """Names of files by their folder, with the folders that hold only folders."""
+    """Return the names of files by folder, also for folders that have only folders in them."""
     listing: Listing = {"": []}
     for name in names:
         folder, _, file = name.rpartition("/")
@@ -173,12 +174,12 @@ def _by_folder(names: Iterable[str]) -> Listing:
 def text_stream(
     location: Location, encoding: str, errors: str = "strict", known: Stamp | None = None
 ) -> Iterator[TextIO]:
-    """A regular file as a stream of text, for what reads it in order.
+    """Open a regular file as a stream of text.
 
     Raises
     ------
     FormatError
-        If it cannot be read, or is another than was `known`.
+        If it cannot be read, or its stamp is not the `known` one.
     """
     with location.open(known) as file:
         text = TextIOWrapper(file.stream(), encoding, errors)

@@ -1,7 +1,7 @@
-"""Copies of Zarr stores behind an address: file by file, many at once, and under their name only when whole.
+"""Copy remote Zarr stores file by file, many files at a time; a copy gets its name when it is complete.
 
-DANDI lists the files of a store with sizes and MD5s. A plain web server lists none: there the consolidated
-metadata say which files there may be, and one that the server does not have is one of fill values.
+DANDI lists the files of a store with their sizes and MD5s. A plain web server lists none. There the
+consolidated metadata tell which files may exist, and a chunk without a file has only fill values.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ from neuroarrays.files.remote_file import failure
 from neuroarrays.files.responses import NetworkError, Response
 from neuroarrays.files.writing import flush, replace
 
-#: Bytes of a file that are asked for at once.
+#: Bytes of one request.
 _PIECE = 16 << 20
-#: Threads that copy files; each file is asked for by itself.
+#: Name of the thread pool that copies files.
 _THREADS = "copies"
 
 
 @dataclass
 class Copied:
-    """What copying a store did.
+    """The result of copying a store.
 
     Attributes
     ----------
     is_new : bool
-        Whether it was not there before.
+        Whether the store was copied; False if the copy existed already.
     resumed : int
-        Bytes of files that an interrupted copy had left.
+        Bytes of files that an earlier, interrupted copy had written.
     missing : int
-        Files of chunks that the server does not have.
+        Number of chunk files that the server does not have.
+    arrived : int
+        Bytes of all files that are copied so far.
+    lock : Lock
+        Held to change these numbers.
     """
 
     is_new: bool = True
@@ -54,7 +58,7 @@ class Copied:
 
     @property
     def note(self) -> str:
-        """What is to be known of it; "" for nothing."""
+        """A remark for the user; "" if there is none."""
         if not self.missing:
             return ""
         return (
@@ -73,16 +77,16 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
     target : path
         The folder.
     overwrite : bool
-        Replace one of that name that is another.
+        Whether to replace a different folder of this name.
     tell : callable
-        Told how many bytes have arrived.
+        Called with the number of bytes that have arrived.
 
     Raises
     ------
     PathExists
         If something else is there.
     FormatError
-        If a file cannot be had, or differs from its MD5.
+        If a file cannot be read, or differs from its MD5.
     OSError
         If it cannot be written.
     """
@@ -100,13 +104,14 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
     whole.mkdir(parents=True, exist_ok=True)
     base = base_of(source)
 
-    def one(name: str) -> None:
-        _one(source, addresses.child(base, name), whole / name, files[name], report)
+    def copy_file(name: str) -> None:
+        """Copy a file and report how many bytes have arrived."""
+        _copy_file(source, addresses.child(base, name), whole / name, files[name], report)
         with report.lock:
             tell(report.arrived)
 
     with partials.locked(work, target):
-        for _ in network.side_by_side(one, list(files), _THREADS):
+        for _ in network.side_by_side(copy_file, list(files), _THREADS):
             pass
         if source.folder_stamp() != stamp:
             expected = "the store as it was when the copy began"
@@ -118,7 +123,7 @@ def copy(source: Location, target: Path, overwrite: bool, tell: Callable[[int], 
 
 
 def _files(source: Location) -> dict[str, Response | None]:
-    """Name of each file of a store -> what is stated of it; None where nothing is."""
+    """Return name -> stated size and MD5 of each file of a store; None if they are not stated."""
     failed = None
     try:
         if source.address.startswith("dandi://"):
@@ -140,7 +145,7 @@ def _files(source: Location) -> dict[str, Response | None]:
 
 
 def _chunks_of(source: Location) -> Iterator[str]:
-    """Names of the files of chunks that a store may have, by its consolidated metadata."""
+    """Yield the names of all chunk files that a store may have, from its consolidated metadata."""
     folder, count = source.folder(source.folder_stamp()), 0
     for name in folder.files:
         path, _, kind = name.rpartition("/")
@@ -160,7 +165,7 @@ def _chunks_of(source: Location) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ChunkFiles:
-    """Names of the files of an array: the numbers along each axis, and how they are put together."""
+    """Names of the chunk files of an array: the numbers along each axis, and how they are joined."""
 
     axes: tuple[range, ...]
     separator: str
@@ -173,12 +178,12 @@ class ChunkFiles:
 
 
 def chunk_files(meta: Mapping[str, Any]) -> ChunkFiles:
-    """The files of an array by its metadata, of format 2 or 3.
+    """Return the chunk files of an array from its metadata, of format 2 or 3.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        If they are none.
+        If the metadata are not those of an array.
     """
     if meta["zarr_format"] == 2:
         chunks, separator, start = meta["chunks"], meta.get("dimension_separator") or ".", ""
@@ -192,10 +197,10 @@ def chunk_files(meta: Mapping[str, Any]) -> ChunkFiles:
     return ChunkFiles(axes, str(separator), start)
 
 
-def _one(
+def _copy_file(
     source: Location, address: str, path: Path, stated: Response | None, report: Copied
 ) -> None:
-    """Copy a file, unless an interrupted copy left it."""
+    """Copy a file, unless an interrupted copy has written it already."""
     if path.is_file() and _fits(path, stated):
         with report.lock:
             report.resumed += path.stat().st_size
@@ -231,7 +236,7 @@ _DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata", CHECKS
 
 
 def _whole(address: str, path: Path) -> Response:
-    """Write all of a file, of one version of it."""
+    """Write the content of a remote file; all of it is of one version."""
     with open(path, "wb") as out:
         try:
             response = network.first(address, _PIECE)
@@ -247,7 +252,7 @@ def _whole(address: str, path: Path) -> Response:
 
 
 def _fits(path: Path, stated: Response | None) -> bool:
-    """Whether a file is the one of which a size and an MD5 are stated; any where nothing is."""
+    """Whether a file has the stated size and MD5; True if they are not stated."""
     if stated is None:
         return True
     digest = digests.from_etag(stated.tag)
@@ -255,7 +260,7 @@ def _fits(path: Path, stated: Response | None) -> bool:
 
 
 def _is_there(target: Path, files: Mapping[str, Response | None], source: Location) -> bool:
-    """Whether a folder is this store: by sizes and MD5s, or where none are stated by its metadata."""
+    """Whether a folder is this store, by sizes and MD5s, or by its metadata if those are not stated."""
     if not target.is_dir():
         return False
     folder = source.folder(source.folder_stamp())

@@ -31,12 +31,12 @@ def pieces(
     FormatError
         If they are no deflated bytes.
     """
-    engine, left, tail = zlib.decompressobj(wbits), packed, b""
+    engine, n_left, tail = zlib.decompressobj(wbits), packed, b""
     file.seek(start)
-    while not engine.eof and (left or tail):
+    while not engine.eof and (n_left or tail):
         if not tail:
-            tail = file.read(min(left, _PIECE))
-            left -= len(tail)
+            tail = file.read(min(n_left, _PIECE))
+            n_left -= len(tail)
             if not tail:
                 return
         try:
@@ -83,26 +83,26 @@ def pick(
     axis = next((i for i, n in enumerate(shape) if n > 1), 0)
     row = math.prod(shape[axis + 1 :]) * dtype.itemsize
     k = key[axis]
-    wanted, which = np.unique(outer.positions(k), return_inverse=True)
-    if not 0 < row <= _ROW or 2 * wanted.size > shape[axis]:
+    positions, which = np.unique(outer.positions(k), return_inverse=True)
+    if not 0 < row <= _ROW or 2 * positions.size > shape[axis]:
         return None
-    rows = np.empty((wanted.size, row), np.uint8)
-    if not _fill(stream, skip, rows, wanted):
+    rows = np.empty((positions.size, row), np.uint8)
+    if not _fill(stream, skip, rows, positions):
         return None
-    values = rows.view(dtype).reshape(*shape[:axis], wanted.size, *shape[axis + 1 :])
+    values = rows.view(dtype).reshape(*shape[:axis], positions.size, *shape[axis + 1 :])
     inner = list(key)
     inner[axis] = int(which[0]) if isinstance(k, int) else which
     return outer.take(values, tuple(inner))
 
 
-def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, wanted: np.ndarray) -> bool:
+def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, positions: np.ndarray) -> bool:
     """Copy rows at ascending positions out of a stream; False if it ends before the last."""
     row_bytes, position, done = rows.shape[1], -skip, 0
     buffer = bytearray()
     for piece in stream:
         buffer += piece
-        while done < wanted.size:
-            begin = int(wanted[done]) * row_bytes - position
+        while done < positions.size:
+            begin = int(positions[done]) * row_bytes - position
             if begin >= len(buffer):  # The row is in a later piece.
                 position += len(buffer)
                 buffer.clear()
@@ -113,6 +113,6 @@ def _fill(stream: Iterator[bytes], skip: int, rows: np.ndarray, wanted: np.ndarr
                 break
             rows[done] = np.frombuffer(buffer, np.uint8, row_bytes, begin)
             done += 1
-        if done == wanted.size:
+        if done == positions.size:
             return True
     return False

@@ -35,16 +35,16 @@ _MAX_MEMBERS, _MAX_DEPTH = 1 << 20, 32
 
 @dataclass
 class Contents:
-    """What a tar holds.
+    """The members of a tar.
 
     Attributes
     ----------
     files : dict of str to (int, int)
-        Where the bytes of each file begin, and how many there are.
+        Name -> position of the first byte, and number of bytes, of each file.
     others : dict of str to str
-        What is neither file nor folder, in words: links, devices.
+        Name -> what it is, in words, for members that are neither file nor folder, such as links.
     folders : dict of str to dict of str to str
-        Folder ("" for the tar itself) -> what is in it, with its kind.
+        Folder ("" for the tar itself) -> names in it with their kind.
     """
 
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Contents:
             self.folders[above][leaf] = kind
 
     def below(self, folder: str) -> dict[str, tuple[int, int]]:
-        """The files in a folder and below it, by their names in it; made once."""
+        """Return the files in a folder and below it, by their paths relative to it."""
         if folder not in self._below:
             prefix = f"{folder}/" if folder else ""
             self._below[folder] = {
@@ -93,6 +93,7 @@ def contents(tar: Location, known: Stamp) -> Contents:
 
 
 def _listed(tar: Location, known: Stamp) -> Contents:
+    """Read all headers of a tar."""
     listed, hint = Contents(), "it is truncated or damaged; get it again"
     with (
         tar.open(known) as file,
@@ -104,7 +105,7 @@ def _listed(tar: Location, known: Stamp) -> Contents:
             number += 1
             if number > _MAX_MEMBERS:
                 raise FormatError(tar.path, "", f"at most {_MAX_MEMBERS:,} members", "more")
-            vars(archive)["members"].clear()  # it would keep them all
+            vars(archive)["members"].clear()  # so that tarfile does not keep all of them
             _note(tar, listed, member, file.size)
         _check_end(tar, file, archive.offset, hint)
     return listed
@@ -147,12 +148,12 @@ def _check_end(tar: Location, file: PositionedFile, end: int, hint: str) -> None
     """Refuse a tar without the zeros at its end; `tarfile` accepts one that was cut."""
     last = file.read(end, tarfile.BLOCKSIZE)
     if last != bytes(tarfile.BLOCKSIZE):
-        found = "other bytes" if last else "nothing more"
-        raise FormatError(tar.path, "", "zeros at the end of a tar", found, hint)
+        content = "other bytes" if last else "nothing more"
+        raise FormatError(tar.path, "", "zeros at the end of a tar", content, hint)
 
 
 class InTar(Location):
-    """A place in a tar, or the tar itself as a folder.
+    """The location of a member or folder in a tar, or of the tar itself as a folder.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ class InTar(Location):
     """
 
     def __init__(self, tar: Location, known: Stamp, inner: str = ""):
-        given, path = (joined(text, inner) if inner else text for text in (tar.as_given, tar.path))
-        super().__init__(given, path)
+        shown, path = (joined(text, inner) if inner else text for text in (tar.as_given, tar.path))
+        super().__init__(shown, path)
         self.tar, self.known, self.inner = tar, known, inner
         self.waits = tar.waits
 
@@ -175,7 +176,7 @@ class InTar(Location):
 
     @property
     def contents(self) -> Contents:
-        """What the tar holds."""
+        """The members of the tar."""
         return contents(self.tar, self.known)
 
     @property
@@ -211,7 +212,7 @@ class InTar(Location):
         return Status(OTHER, words=words) if words else Status(MISSING, words="nothing")
 
     def _stamp(self) -> Stamp:
-        """Of a member: where it begins and how long it is; every read compares the stamp of the tar."""
+        """Position and size of a member. The stamp of the tar is compared on each read."""
         return self.contents.files[self.inner]
 
     def listing(self) -> dict[str, str]:
@@ -248,18 +249,18 @@ class InTar(Location):
 class FolderInTar(Folder):
     """A folder in a tar and what is below it."""
 
-    def __init__(self, place: InTar):
-        self.place, self.path = place, place.path
+    def __init__(self, location: InTar):
+        self.location, self.path = location, location.path
 
     @property
     def files(self) -> Mapping[str, Stamp]:
-        return self.place.contents.below(self.place.inner)
+        return self.location.contents.below(self.location.inner)
 
     def names(self, inner: str) -> list[str]:
-        return list(self.place.child(inner).listing())
+        return list(self.location.child(inner).listing())
 
     def has(self, name: str) -> bool:
-        return self.place.child(name).inner in self.place.contents.files
+        return self.location.child(name).inner in self.location.contents.files
 
     def document(self, name: str) -> dict[str, Any] | None:
         raw = self.read(name)
@@ -276,12 +277,12 @@ class FolderInTar(Folder):
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
         if not self.has(name):
             return None
-        with self.place.child(name).open() as file:
+        with self.location.child(name).open() as file:
             start = max(0, start + file.size) if start < 0 else start
             return file.read(start, file.size if size is None else size)
 
     def check(self, name: str) -> None:
-        self.place.tar.check_unchanged(self.place.known)
+        self.location.tar.check_unchanged(self.location.known)
 
 
 class _Window(PositionedFile):
@@ -291,17 +292,19 @@ class _Window(PositionedFile):
         self.file, self.path, self.begin, self.size = file, path, begin, size
         self.waits, self.is_new = file.waits, file.is_new
 
-    def fill(self, buffers: Sequence[Any], at: int) -> int:
-        left, cut = max(0, self.size - at), []
+    def fill(self, buffers: Sequence[Any], start: int) -> int:
+        n_left, cut = max(0, self.size - start), []
         for buffer in buffers:
-            view = memoryview(buffer).cast("B")[:left]
-            left -= len(view)
+            view = memoryview(buffer).cast("B")[:n_left]
+            n_left -= len(view)
             cut.append(view)
-        return self.file.fill(cut, self.begin + at) if any(cut) else 0
+        return self.file.fill(cut, self.begin + start) if any(cut) else 0
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        inside = [(at, min(count, self.size - at)) for at, count in ranges if at < self.size]
-        self.file.prefetch([(self.begin + at, count) for at, count in inside])
+        inside = [
+            (start, min(count, self.size - start)) for start, count in ranges if start < self.size
+        ]
+        self.file.prefetch([(self.begin + start, count) for start, count in inside])
 
     def mapped(self) -> memoryview | None:
         whole = self.file.mapped()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-#: How programs write a number that is none; "NA", "None" or "null" may be the name of something.
+#: How programs write NaN. "NA", "None" and "null" are not among them: they may be names.
 _NO_NUMBER = ("", "nan", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan")
 
 
 def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any) -> pd.DataFrame:
-    """A table of text as pandas reads it, but words such as "NA" and "None" stay text among words.
+    """Read a table of text with pandas, but keep words such as "NA" and "None" stay text among words.
 
     An area or a group of units may be called "NA". In a column of numbers (or of True and False) such
     a word is a missing value, as is an empty cell in every column.
@@ -35,11 +35,12 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
     """
     import pandas as pd
 
-    # Before 3.1 the parser of pandas may miss the nearest number; now that is the only one it has.
+    # Before 3.1 the default parser of pandas may miss the nearest number.
     version = tuple(map(int, pd.__version__.split(".")[:2]))
     exact = {"float_precision": "round_trip"} if version < (3, 1) else {}
 
     def parsed(**more: Any) -> pd.DataFrame:
+        """Parse the table with further options."""
         text = io.StringIO(content) if isinstance(content, str) else io.BytesIO(content)
         table: pd.DataFrame = pd.read_csv(text, low_memory=False, **(exact | options | more))
         return table
@@ -48,7 +49,9 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
     doubtful = [i for i in range(table.shape[1]) if _may_have_lost_words(table.iloc[:, i])]
     if not doubtful:
         return table
-    as_text = dict.fromkeys(table.columns[doubtful], str)  # the others are numbers: faster so
+    as_text = dict.fromkeys(
+        table.columns[doubtful], str
+    )  # the others are numbers, which are faster to parse
     as_written = parsed(dtype=as_text, keep_default_na=False)
     for i in doubtful:
         words = as_written.iloc[:, i]
@@ -62,5 +65,5 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
 def _may_have_lost_words(column: pd.Series) -> bool:
     """Whether a missing value of a column may have been a word: it has text, or nothing at all."""
     missing = column.isna()
-    known = column[~missing]
-    return bool(missing.any()) and (known.empty or isinstance(known.iloc[0], str))
+    values = column[~missing]
+    return bool(missing.any()) and (values.empty or isinstance(values.iloc[0], str))

@@ -24,20 +24,17 @@ from neuroarrays.errors import MissingPath, NeuroArraysError, PathExists, WriteF
 if TYPE_CHECKING:
     import h5py
 
-#: Error numbers of a full disk: no space, quota of the user, limit on the size of a file.
+#: Error numbers of a full disk: no space, the user's quota, the limit on the size of a file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Bytes of a name that leave room for what a temporary one has before and after it.
+#: The longest name, in bytes, that a temporary name can have in it.
 _LONGEST = 200
-#: What a new file is opened with: refused where there is anything, a link too.
+#: Flags to open a new file; opening fails if anything exists at the path, also a link.
 _NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-#: Errors of `os.link` that say nothing of the file: no hard links here.
+#: Errors of `os.link` on file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
-
 #: Files that are flushed at a time.
 _FLUSHING = 16
-
-
-#: What is left of the beginning of an address in a path.
+#: How an address begins after it was made a `Path`.
 _SCHEMES = ("http:", "https:", "s3:", "gs:", "az:", "dandi:")
 
 
@@ -49,7 +46,7 @@ def check_place(path: Path) -> None:
     MissingPath
         If its folder does not exist, or it is an address.
     WriteFailed
-        If the system refuses its name, for one that is too long.
+        If the system refuses its name, for example because it is too long.
     """
     scheme = next((part for part in path.parts if part in _SCHEMES), "")
     if scheme:
@@ -72,21 +69,21 @@ def check_place(path: Path) -> None:
 
 @contextmanager
 def written(path: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator[Path]:
-    """A temporary path for a new file or folder, which is renamed to `path` when the block ends.
+    """Yield a temporary path for a new file or folder, which is renamed to `path` when the block ends.
 
     Parameters
     ----------
     path : Path
         The final path. It does not change before the end.
     overwrite : bool
-        Replace an existing file or folder.
+        Whether to replace an existing file or folder.
     needed : int
         Bytes that will be written, for the message on a full disk.
 
     Raises
     ------
     WriteFailed
-        If it cannot be written; nothing of it is left.
+        If it cannot be written; the temporary file is removed.
     PathExists
         If there is something at `path` and `overwrite` is False.
     """
@@ -109,27 +106,28 @@ def written(path: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator
 
 
 def temporary_stem(path: Path) -> str:
-    """The beginning of temporary names for a path: a dot and its name, which is cut if it is long."""
+    """Return the beginning of temporary names for a path: a dot and its name, cut if it is long."""
     name = path.name
     return f".{name if len(os.fsencode(name)) <= _LONGEST else name[:40]}"
 
 
-def failure(path: Path, error: OSError, needed: int = 0, kept: str = "") -> WriteFailed:
-    """The error for a failed write; on a full disk it tells how much space is free."""
+def failure(path: Path, error: OSError, needed: int = 0, note: str = "") -> WriteFailed:
+    """Return the error for a failed write; on a full disk it tells how much space is free."""
     number = error.errno or 0
     reason = os.strerror(number) if number else str(error)
     if number not in FULL:
-        return WriteFailed(path, number, f"could not be written ({reason})" + kept)
+        return WriteFailed(path, number, f"could not be written ({reason})" + note)
     try:
         free = f", {shutil.disk_usage(path.parent).free:,} are free in {path.parent}"
     except OSError:
         free = ""
-    asked = f": {needed:,} bytes of values were to be written, before compression{free}"
-    text = f"no room left on the disk ({reason}){asked if needed else free.replace(',', ':', 1)}"
-    return WriteFailed(path, number, f"{text}. Make some and write it again{kept}")
+    needs = f": {needed:,} bytes of values were to be written, before compression{free}"
+    text = f"no room left on the disk ({reason}){needs if needed else free.replace(',', ':', 1)}"
+    return WriteFailed(path, number, f"{text}. Make some and write it again{note}")
 
 
 def _refuse_existing(path: Path) -> None:
+    """Refuse a path where something exists already."""
     if os.path.lexists(path):
         msg = f"{path}: it exists already; {option('overwrite', True)} replaces it"
         raise PathExists(msg)
@@ -149,12 +147,12 @@ def replace(new: Path, path: Path, overwrite: bool = True) -> None:
             raise
     else:
         os.replace(new, path)
-    with suppress(OSError):  # it is there, and whole
+    with suppress(OSError):  # the file is complete and in its place already
         flush(path.parent)
 
 
 def _take_free_name(new: Path, path: Path) -> None:
-    """Rename without replacing what another process may have put there since."""
+    """Rename, but do not replace a file that another process may have made in the meantime."""
     try:
         if not new.is_dir():
             os.link(new, path, follow_symlinks=False)
@@ -170,7 +168,7 @@ def _take_free_name(new: Path, path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """See that a file, or the names in a folder, are on the disk."""
+    """Write a file, or the names in a folder, from the system's memory to the disk."""
     if path.is_dir() and os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -192,7 +190,9 @@ def flush_all(path: Path) -> None:
     for folder, _, names in os.walk(path):
         folders.append(Path(folder))
         files += [Path(folder, name) for name in names]
-    with ThreadPoolExecutor(_FLUSHING, "neuroarrays-flush") as pool:  # a disk takes many at a time
+    with ThreadPoolExecutor(
+        _FLUSHING, "neuroarrays-flush"
+    ) as pool:  # a disk flushes many files at a time
         for chosen in (files, folders):
             list(pool.map(flush, chosen))
 
@@ -201,10 +201,10 @@ def flush_all(path: Path) -> None:
 
 
 class Output:
-    """A new file that HDF5 writes into through Python; errors of the disk are kept until `check`.
+    """A new file that HDF5 writes through Python; `check` raises errors of the disk.
 
-    The first failure is kept for `check` to raise. What was to be written after it stays in
-    memory, so that HDF5 finds its own and closes in peace; the file is not to be used then.
+    The first failure is kept for `check`. Bytes that are written after it stay in memory, so that HDF5
+    can read its own structures back and close the file. Such a file must not be used.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -214,7 +214,7 @@ class Output:
         self.lost: list[tuple[int, bytes]] = []
 
     def check(self) -> None:
-        """Raise what went wrong, or a Ctrl-C that came meanwhile."""
+        """Raise the first failure, or a Ctrl-C that was held back."""
         if self.error is not None:
             raise self.error
         _WAITING.check()
@@ -230,7 +230,7 @@ class Output:
         return self.position
 
     def write(self, data: Any) -> int:
-        """Write all of some bytes."""
+        """Write bytes; after a failure they are kept in memory."""
         view = memoryview(data).cast("B")
         if self.error is None:
             try:
@@ -244,6 +244,7 @@ class Output:
         return len(view)
 
     def _put(self, view: memoryview) -> None:
+        """Write bytes to the disk at the current position."""
         self.file.seek(self.position)
         done = 0
         while done < len(view):
@@ -254,13 +255,13 @@ class Output:
         self.whole = max(self.whole, self.position + len(view))
 
     def read(self, size: int) -> bytes:
-        """Read back; h5py takes only what has this method for a file."""
+        """Read back; h5py needs this method to accept the object as a file."""
         data = bytearray(size)
         self.readinto(data)
         return bytes(data)
 
     def readinto(self, buffer: Any) -> int:
-        """Read back; zeros where nothing was written. What cannot be read is a failure, too."""
+        """Read back, with zeros where nothing was written. A failed read is kept for `check`, too."""
         view = memoryview(buffer).cast("B")
         view[:] = bytes(len(view))
         try:
@@ -282,7 +283,7 @@ class Output:
         return len(view)
 
     def truncate(self, size: int) -> int:
-        """Make the file as long as that."""
+        """Set the length of the file, bytes."""
         try:
             self.file.truncate(size)
         except BaseException as error:
@@ -309,16 +310,16 @@ class Output:
 def new_hdf5(
     path: str | os.PathLike[str], *, replaced: bool = False, **options: Any
 ) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """A new HDF5 file, and a function to call now and then that raises if a write has failed.
+    """Open a new HDF5 file. Yields it, and a function that raises if a write has failed.
 
     Parameters
     ----------
     path : path
-        Where nothing is yet.
+        Path at which nothing exists.
     replaced : bool
-        Remove a file (or link) that is there.
+        Whether to remove an existing file (or link) first.
     **options : object
-        Of `h5py.File`.
+        Options of `h5py.File`.
 
     Raises
     ------
@@ -340,26 +341,27 @@ def new_hdf5(
         except Exception as error:
             if output.error is None or output.error is error:
                 raise
-            raise output.error from error  # what HDF5 said of it says less
+            raise output.error from error  # it tells more than the error of HDF5
         finally:
             output.close()
         output.check()
 
 
 class _Waiting:
-    """Holds back Ctrl-C until `check` while HDF5 is at work: raised inside HDF5 it ends the interpreter."""
+    """Holds back Ctrl-C until `check`, because raised inside HDF5 it would end the interpreter."""
 
     def __init__(self) -> None:
         self.came, self.inside, self.free = False, 0, 0
 
     def check(self) -> None:
+        """Raise a Ctrl-C that was held back."""
         if self.came and threading.current_thread() is threading.main_thread():
             self.came = False
             raise KeyboardInterrupt
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """In the main thread with Python's own handler; elsewhere there is nothing to hold."""
+        """Hold back Ctrl-C in this block, in the main thread and if the handler is Python's own."""
         usual = signal.default_int_handler
         main = threading.current_thread() is threading.main_thread()
         if not main or self.inside or signal.getsignal(signal.SIGINT) is not usual:
@@ -376,7 +378,7 @@ class _Waiting:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """A block in which Ctrl-C is raised at once: values are computed, HDF5 is not at work."""
+        """Raise Ctrl-C at once in this block, in which values are computed and HDF5 does nothing."""
         in_main_thread = threading.current_thread() is threading.main_thread()
         self.free += in_main_thread
         try:
@@ -385,11 +387,12 @@ class _Waiting:
             self.free -= in_main_thread
 
     def _note(self, number: int, frame: Any) -> None:
+        """Handle Ctrl-C: raise it now, or note it for `check`."""
         if self.free:
             raise KeyboardInterrupt
         self.came = True
 
 
 _WAITING = _Waiting()
-#: Wraps what computes values while a file is written.
+#: Context manager for computing values while a file is written.
 interruptible = _WAITING.interruptible

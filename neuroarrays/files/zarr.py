@@ -41,18 +41,18 @@ class ZarrSource(ZarrFiles):
         return in_order({*names, *(str(link["name"]) for link in _links(folder, above))})
 
     def _resolve(self, name: str) -> str:
-        """Follow hdmf-zarr's links, which stand in an attribute of the parent group."""
-        todo, here, followed = name.strip("/").split("/")[::-1], "", 0
+        """Return the path of a name after all of hdmf-zarr's links, which are attributes of groups."""
+        todo, group, followed = name.strip("/").split("/")[::-1], "", 0
         folder = self.folder()
         while todo:
             part = todo.pop()
             if part in ("", "."):
                 continue
-            path = f"{here}/{part}" if here else part
+            path = below(group, part)
             if part == "..":
                 raise FormatError(self.path, path, "data inside this store", "a path out of it")
             if not _is_node(folder, path):
-                target = _link_at(folder, here, part)
+                target = _link_at(folder, group, part)
                 if target is None:
                     return name.strip("/")
                 if not self._is_own(target):
@@ -68,8 +68,8 @@ class ZarrSource(ZarrFiles):
                     raise FormatError(self.path, name, "an array or group", "links in a circle")
                 todo.extend(str(target.get("path", "")).strip("/").split("/")[::-1])
                 path = ""
-            here = path
-        return here
+            group = path
+        return group
 
     def _is_own(self, link: dict[str, Any]) -> bool:
         """Whether a link stays in this store."""
@@ -134,16 +134,17 @@ class ZarrSource(ZarrFiles):
 
     def _check_values(self, name: str, array: ZarrChunks, key: Key) -> None:
         """Refuse to read more than the store can hold."""
-        taken = outer.result_shape(outer.normalise(key, array.shape), array.shape)
-        self.check_size(name, math.prod(taken) * array.dtype.itemsize, key == ())
+        shape = outer.result_shape(outer.normalise(key, array.shape), array.shape)
+        self.check_size(name, math.prod(shape) * array.dtype.itemsize, key == ())
 
 
 def _is_node(folder: Folder, name: str) -> bool:
+    """Whether there is an array or group of this name."""
     return any(folder.has(below(name, marker)) for marker in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _json(folder: Folder, group: str, key: str | None = None) -> Any:
-    """User attributes of a Zarr node, read from its metadata file."""
+    """Return the user attributes of a Zarr node, or the one of this key (None if it has none)."""
     for name in ("zarr.json", ".zattrs"):
         content = folder.document(below(group, name))
         if content is not None:
@@ -156,17 +157,18 @@ def _json(folder: Folder, group: str, key: str | None = None) -> Any:
 
 
 def _links(folder: Folder, group: str) -> list[dict[str, Any]]:
-    """The links that hdmf-zarr keeps in an attribute of a group, of another name since 0.14."""
+    """Return the links in the attributes of a group: "_LINKS", or "zarr_link" since hdmf-zarr 0.14."""
     links = (_json(folder, group, "_LINKS") or []) + (_json(folder, group, "zarr_link") or [])
     return [link for link in links if isinstance(link, dict) and "name" in link]
 
 
 def _link_at(folder: Folder, group: str, name: str) -> dict[str, Any] | None:
+    """Return the link of this name in a group; None if there is none."""
     return next((link for link in _links(folder, group) if link["name"] == name), None)
 
 
 def _zarr_reference(value: Any) -> Any:
-    """hdmf-zarr writes an object reference as a dict; we give the path it points to."""
+    """Return the path of an object reference, which hdmf-zarr writes as a dict; other values as they are."""
     if isinstance(value, dict) and isinstance(value.get("_REFERENCE"), dict):  # since 0.14
         return str(value["_REFERENCE"].get("path", ""))
     if isinstance(value, dict) and value.get("zarr_dtype") == "object":
@@ -175,16 +177,17 @@ def _zarr_reference(value: Any) -> Any:
     return value
 
 
-#: Arrays of Zarr, opened, by source and name; (None,) where there is none.
+#: Opened arrays, by source and name; (None,) if there is no such array.
 _arrays: state.Cache[tuple[Any]] = state.Cache(64 << 20, lambda _: 1 << 14)
 
 
 def _zarr_array(source: ZarrSource, name: str) -> Any:
-    """The zarr array at `name`, opened once per process; None if there is none."""
+    """Return the zarr array at `name`, opened once per process; None if there is none."""
     return _arrays.get_or_make((source, name), lambda: (_opened(source, name),))[0]
 
 
 def _opened(source: ZarrSource, name: str) -> Any:
+    """Open an array; None if there is none, or a group."""
     try:
         if (meta := source.metadata(below(name, ".zarray"))) is not None:
             is_object = meta.get("dtype") == "|O"
@@ -222,6 +225,7 @@ def _refuse_pickle(source: ZarrSource, name: str, codecs: list[Any]) -> None:
 
 
 def _open_zarr(source: ZarrSource, name: str, codecs: list[Any], version: Literal[2, 3]) -> Any:
+    """Open an array with the library zarr, through a store that checks its files."""
     try:
         import zarr
 
@@ -251,7 +255,7 @@ def _check_chunks(source: ZarrSource, name: str, expected: int) -> None:
     """
     folder = source.folder()
     if not folder.complete or SAVED_BY not in (_json(folder, "") or {}):
-        return  # plain xarray leaves out chunks of fill values
+        return  # xarray itself writes no chunks that have only fill values
     prefix = f"{name}/".lstrip("/")
     present = sum(path.startswith(prefix) for path in folder.files) - 1
     if present < expected:
@@ -314,6 +318,7 @@ class _ObjectArray:
         return np.asarray(out[key], object)
 
     def _chunk(self, name: str) -> np.ndarray | None:
+        """Decode a chunk; None if it has no file."""
         import numcodecs
 
         from neuroarrays.files.zarr_store import check_packed, outer_packing

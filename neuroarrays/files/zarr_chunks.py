@@ -28,24 +28,24 @@ _NUMBERS = frozenset(
     ["bool", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
-#: Bytes of one range, of all ranges that are in memory at once, and between two chunks of a file on a server
-#: that take no longer than another request.
+#: The most bytes of one range and of all ranges that are in memory at once, and the largest gap between two
+#: chunks that are fetched from a server in one range.
 _PIECE, _BATCH, _GAP = 4 << 20, 64 << 20, 1 << 18
 _ABSENT = (1 << 64) - 1
 
-#: Indexes of files of chunks, by source, array and number of the file; None where there is no file.
+#: Indexes of files of chunks, by source, array and index of the file; None if there is no file.
 _indexes: state.Cache[tuple[np.ndarray | None]] = state.Cache(
-    64 << 20, lambda kept: state.ENTRY + (0 if kept[0] is None else kept[0].nbytes)
+    64 << 20, lambda entry: state.ENTRY + (0 if entry[0] is None else entry[0].nbytes)
 )
 
-#: Which chunk of an array, what to take of it, and where that goes.
+#: For each axis: the number of a chunk, what to take of it, and where that goes in the result.
 Task = tuple[Part, ...]
 #: A file, first byte, and count; None for all of it.
 Range = tuple[str, int, int | None]
 
 
 class _Chunk(NamedTuple):
-    """A chunk that is stored: the file, first byte and number of bytes there, its own number; -1 for a file of its own."""
+    """A stored chunk: file, first byte, bytes, and its number in the file (-1 if it is a whole file)."""
 
     task: Task
     file: str
@@ -56,16 +56,16 @@ class _Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class ZarrChunks:
-    """An array of Zarr v3, and how its chunks are stored.
+    """An array of Zarr v3, with how its chunks are stored.
 
     Attributes
     ----------
     chunks, per_file : tuple of int
         Shape of a chunk in values, and how many of them are in a file along each axis.
     decoder : Decoder
-        Undoes the codecs of a chunk.
+        Decodes a chunk.
     index_at : {"", "start", "end"}
-        Where a file has its index; "" for files of one chunk.
+        Where the index is in a file; "" for files of one chunk.
     index_sum : bool
         Whether a checksum follows the index.
     """
@@ -84,12 +84,12 @@ class ZarrChunks:
 
     @property
     def file_count(self) -> int:
-        """How many files a whole array has."""
+        """The number of files of the array, if it has all chunks."""
         sizes = [c * n for c, n in zip(self.chunks, self.per_file, strict=True)]
         return math.prod(-(-n // size) for n, size in zip(self.shape, sizes, strict=True))
 
     def read(self, key: Key) -> np.ndarray:
-        """Values under a normalised outer key, text as str objects."""
+        """Return the values under a normalised outer key, text as str objects."""
         sizes = tuple(outer.length(k, n) for k, n in zip(key, self.shape, strict=True))
         out = np.full(sizes, self.fill, self.dtype)
         dropped = tuple(axis for axis, k in enumerate(key) if isinstance(k, int))
@@ -102,11 +102,12 @@ class ZarrChunks:
         return out.squeeze(dropped)
 
     def _fill(self, out: np.ndarray, tasks: list[Task]) -> None:
+        """Read the chunks of all tasks into an array."""
         unpacker = self.decoder.unpacker()
         for batch in self._batches(tasks):
-            runs, places = _merged(batch, 0 if self.source.folder().complete else _GAP)
+            runs, positions = _merged(batch, 0 if self.source.folder().complete else _GAP)
             pieces = self.source.fetch(runs)
-            for chunk, (run, begin) in zip(batch, places, strict=True):
+            for chunk, (run, begin) in zip(batch, positions, strict=True):
                 piece = pieces[run]
                 if piece is None:
                     self.source.check_bytes(chunk.file, None)
@@ -117,7 +118,7 @@ class ZarrChunks:
                 self._put(out, chunk.task, self._undone(raw, chunk.file, unpacker))
 
     def _undone(self, raw: bytes, name: str, unpacker: Any) -> np.ndarray:
-        """The values of a chunk."""
+        """Return the values of a chunk."""
         try:
             unpacked = self.decoder.undo(raw, unpacker)
             if self.dtype == object:
@@ -134,6 +135,7 @@ class ZarrChunks:
         return self.dtype.newbyteorder(self.decoder.order)
 
     def _put(self, out: np.ndarray, task: Task, chunk: np.ndarray) -> None:
+        """Copy the values that a task takes from a chunk."""
         if not task:
             out[()] = chunk[()]
             return
@@ -145,23 +147,24 @@ class ZarrChunks:
     # -------------------------------------------------------------------------- where chunks are
 
     def _batches(self, tasks: list[Task]) -> Iterator[list[_Chunk]]:
-        """The chunks that are stored, of each where, some MB at a time."""
+        """Yield the stored chunks with their positions in files, some MB at a time."""
         per_file = self.per_file
         numbers = [
             tuple([part[0] // n for part, n in zip(task, per_file, strict=True)]) for task in tasks
         ]
         steps = [math.prod(per_file[axis + 1 :]) for axis in range(len(per_file))]
-        files = {at: self._file(at) for at in dict.fromkeys(numbers)}
+        files = {file_index: self._file(file_index) for file_index in dict.fromkeys(numbers)}
         stored = self._indexes(list(files.items())) if self.index_at else {}
         indexes = {
-            at: None if index is None else index.reshape(-1, 2) for at, index in stored.items()
+            file_index: None if index is None else index.reshape(-1, 2)
+            for file_index, index in stored.items()
         }
         batch: list[_Chunk] = []
         nbytes = 0
-        for task, at in zip(tasks, numbers, strict=True):
-            chunk = _Chunk(task, files[at], 0, self.decoder.nbytes or 0)
+        for task, file_index in zip(tasks, numbers, strict=True):
+            chunk = _Chunk(task, files[file_index], 0, self.decoder.nbytes or 0)
             if self.index_at:
-                index = indexes[at]
+                index = indexes[file_index]
                 if index is None:
                     continue  # the fill value
                 number = sum(
@@ -170,7 +173,7 @@ class ZarrChunks:
                 begin, count = index[number].tolist()
                 if begin == count == _ABSENT:
                     continue
-                chunk = _Chunk(task, files[at], begin, count, number)
+                chunk = _Chunk(task, files[file_index], begin, count, number)
             batch.append(chunk)
             nbytes += chunk.length
             if nbytes > _BATCH:
@@ -179,21 +182,25 @@ class ZarrChunks:
         if batch:
             yield batch
 
-    def _file(self, at: tuple[int, ...]) -> str:
-        key = self.separator.join(["c", *map(str, at)])
+    def _file(self, file_index: tuple[int, ...]) -> str:
+        """Return the name of a file of chunks, from its index along each axis."""
+        key = self.separator.join(["c", *map(str, file_index)])
         return f"{self.name}/{key}".lstrip("/")
 
     def _indexes(
         self, files: list[tuple[tuple[int, ...], str]]
     ) -> dict[tuple[int, ...], np.ndarray | None]:
-        """(chunk along each axis, 2) uint64 of each file: first byte and count of its chunks."""
-        known = {at: _indexes.get((self.source, self.name, at)) for at, _ in files}
-        missing = [(at, name) for at, name in files if known[at] is None]
+        """Return the index of each file, (chunk along each axis, 2) uint64: first byte and number of bytes."""
+        entries = {
+            file_index: _indexes.get((self.source, self.name, file_index))
+            for file_index, _ in files
+        }
+        missing = [(file_index, name) for file_index, name in files if entries[file_index] is None]
         count = 16 * math.prod(self.per_file)
         nbytes = count + CRC_BYTES * self.index_sum
         start = 0 if self.index_at == "start" else -nbytes
-        answers = self.source.fetch([(name, start, nbytes) for _, name in missing])
-        for (at, name), raw in zip(missing, answers, strict=True):
+        contents = self.source.fetch([(name, start, nbytes) for _, name in missing])
+        for (file_index, name), raw in zip(missing, contents, strict=True):
             index = None
             if raw is None:
                 self.source.check_bytes(name, None)
@@ -206,19 +213,22 @@ class ZarrChunks:
                     where = f"{self.source.path}/{name}"
                     raise FormatError(where, "", "an index of its chunks", "other bytes")
                 index = np.frombuffer(raw, "<u8", count // 8).reshape(*self.per_file, 2)
-            known[at] = _indexes.put((self.source, self.name, at), (index,))
-        return {at: kept[0] for at, kept in known.items() if kept is not None}
+            entries[file_index] = _indexes.put((self.source, self.name, file_index), (index,))
+        return {file_index: entry[0] for file_index, entry in entries.items() if entry is not None}
 
 
 def _merged(batch: Sequence[_Chunk], gap: int) -> tuple[list[Range], list[tuple[int, int]]]:
-    """Ranges to fetch, near ones of a file in one; of each chunk which it is, and where it begins there."""
+    """Return the ranges to fetch, and for each chunk its range and the position in that.
+
+    Chunks of a file that lie near each other are fetched in one range.
+    """
     runs: list[Range] = []
-    places = [(0, 0)] * len(batch)
-    for at in sorted(range(len(batch)), key=lambda i: (batch[i].file, batch[i].begin)):
-        chunk = batch[at]
+    positions = [(0, 0)] * len(batch)
+    for number in sorted(range(len(batch)), key=lambda i: (batch[i].file, batch[i].begin)):
+        chunk = batch[number]
         if chunk.number < 0:
             runs.append((chunk.file, 0, None))
-            places[at] = len(runs) - 1, 0
+            positions[number] = len(runs) - 1, 0
             continue
         last, first, size = runs[-1] if runs else ("", 0, 0)
         end = max(first + (size or 0), chunk.begin + chunk.length)
@@ -228,30 +238,30 @@ def _merged(batch: Sequence[_Chunk], gap: int) -> tuple[list[Range], list[tuple[
         else:
             runs.append((chunk.file, chunk.begin, chunk.length))
             first = chunk.begin
-        places[at] = len(runs) - 1, chunk.begin - first
-    return runs, places
+        positions[number] = len(runs) - 1, chunk.begin - first
+    return runs, positions
 
 
 def _texts(raw: bytes, count: int) -> np.ndarray:
-    """(count,) str objects: their number, then each with its length before it.
+    """Return (count,) str objects. They are stored as their number, then each after its length.
 
     Raises
     ------
     ValueError
-        If it is another number, or the bytes end early.
+        If there is another number of them, or the bytes end early.
     """
     if len(raw) < 4 or struct.unpack_from("<I", raw)[0] != count:
         msg = f"another number of texts than {count:,}"
         raise ValueError(msg)
-    out, at = np.empty(count, object), 4
+    out, offset = np.empty(count, object), 4
     for i in range(count):
-        (size,) = struct.unpack_from("<I", raw, at) if at + 4 <= len(raw) else (len(raw),)
-        text = raw[at + 4 : at + 4 + size]
+        (size,) = struct.unpack_from("<I", raw, offset) if offset + 4 <= len(raw) else (len(raw),)
+        text = raw[offset + 4 : offset + 4 + size]
         if len(text) != size:
             msg = "texts that end early"
             raise ValueError(msg)
         out[i] = text.decode("utf-8", "replace")
-        at += 4 + size
+        offset += 4 + size
     return out
 
 
@@ -259,14 +269,15 @@ def _texts(raw: bytes, count: int) -> np.ndarray:
 
 
 def chunks_of(source: ZarrFiles, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
-    """The reader of an array from its metadata; None where it is left to the library zarr."""
+    """Return the reader of an array from its metadata; None if it is left to the library zarr."""
     try:
         return _chunks_of(source, name, meta)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        return None  # the library says what is wrong with it
+        return None  # the library raises the error
 
 
 def _chunks_of(source: ZarrFiles, name: str, meta: Mapping[str, Any]) -> ZarrChunks | None:
+    """Return the reader of an array, as `chunks_of`; other metadata raise errors."""
     grid, keys = meta["chunk_grid"], meta["chunk_key_encoding"]
     kind, codecs = meta["data_type"], list(meta["codecs"])
     is_text = kind == "string"

@@ -27,19 +27,19 @@ from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.location import Folder
 
-#: The most that a byte of each packing can become; blosc, lz4 and zstd say it in their first bytes.
+#: The most bytes that a packed byte can become; blosc, lz4 and zstd state the size in a header.
 _MOST = {"gzip": 1032, "zlib": 1032, "bz2": 1 << 20, "lzma": 1 << 20}
 
 
 class CheckedStore(Store):
-    """A store that is read only and checks every file against its stamp from when it was opened.
+    """A read-only store that compares every file with its stamp from when the store was opened.
 
     Parameters
     ----------
     folder : Folder
-        The files, as they were when it was opened.
+        The files, as they were when the store was opened.
     check : callable
-        Told the name and the bytes of each file that is read, None for one that is not there.
+        Called with the name and bytes of each file that is read; None for a file that does not exist.
     """
 
     supports_writes = supports_deletes = False
@@ -48,7 +48,7 @@ class CheckedStore(Store):
     def __init__(self, folder: Folder, check: Callable[[str, bytes | None], None]):
         super().__init__(read_only=True)
         self.folder, self.check = folder, check
-        #: Array -> the name of its outer packing, and the bytes of an unpacked chunk.
+        #: Array -> name of the compression that is undone first, and bytes of an unpacked chunk.
         self.packings: dict[str, tuple[str, int]] = {}
 
     def with_read_only(self, read_only: bool = False) -> Self:
@@ -58,9 +58,9 @@ class CheckedStore(Store):
         return type(self), (self.folder, self.check)
 
     def bytes_of(self, key: str, byte_range: Any = None) -> bytes | None:
-        """A file's bytes, None if there was none."""
+        """Return the bytes of a file; None if it does not exist."""
         key = key.strip("/")
-        start, size = _place(byte_range, self.folder, key)
+        start, size = _range(byte_range, self.folder, key)
         raw = self.folder.read(key, start, size)
         if raw is None:
             self.check(key, None)
@@ -77,7 +77,7 @@ class CheckedStore(Store):
         return None if raw is None else buffers.buffer.from_bytes(raw)
 
     def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
-        """As `get`, for Zarr from 3.1.6 on."""
+        """Do the same as `get`; zarr calls this from version 3.1.6 on."""
         raw = self.bytes_of(key, byte_range)
         buffers = prototype or default_buffer_prototype()
         return None if raw is None else buffers.buffer.from_bytes(raw)
@@ -113,6 +113,7 @@ class CheckedStore(Store):
         raise self._refused()
 
     def _refused(self) -> FormatError:
+        """Return the error for a write."""
         return FormatError(self.folder.path, "", "nothing to be written", "a write")
 
 
@@ -120,13 +121,13 @@ _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 
 
 def _above(key: str) -> list[str]:
-    """The folders that a file is in, the innermost first."""
+    """Return the folders that a file is in, the innermost first."""
     parts = key.split("/")
     return ["/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1)]
 
 
-def _place(byte_range: Any, folder: Folder, name: str) -> tuple[int, int | None]:
-    """Where a part of a file begins, and how many bytes it has."""
+def _range(byte_range: Any, folder: Folder, name: str) -> tuple[int, int | None]:
+    """Return the first byte and the number of bytes of a request; None as the number reads to the end."""
     if isinstance(byte_range, RangeByteRequest):
         return byte_range.start, max(0, byte_range.end - byte_range.start)
     if isinstance(byte_range, OffsetByteRequest):
@@ -137,7 +138,7 @@ def _place(byte_range: Any, folder: Folder, name: str) -> tuple[int, int | None]
 
 
 def outer_packing(codecs: Sequence[Mapping[str, Any]]) -> str:
-    """The name of the compression to undo first; "" if chunks are not compressed."""
+    """Return the name of the compression to undo first; "" if chunks are not compressed."""
     for codec in reversed(codecs):
         name = str(codec.get("id") or codec.get("name") or "").removeprefix("numcodecs.")
         if name not in ("crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3"):
@@ -175,6 +176,7 @@ def check_packed(raw: bytes, packing: tuple[str, int], path: str) -> None:
 
 
 def _zstd_size(raw: bytes, allowed: int) -> int:
+    """Return the unpacked size of a chunk in bytes, counted up to a little more than is allowed."""
     import zstandard
 
     try:
@@ -187,25 +189,25 @@ def _zstd_size(raw: bytes, allowed: int) -> int:
             total += len(piece)
         return total
     except zstandard.ZstdError:
-        return 0  # damaged: Zarr says so
+        return 0  # damaged: zarr raises the error
 
 
 def _unpacked_size(name: str, raw: bytes, allowed: int) -> int:
     """Unpacked size of a chunk in bytes, counted up to a little more than is allowed."""
-    machines: dict[str, Any] = {
+    decompressors: dict[str, Any] = {
         "gzip": lambda: zlib.decompressobj(31),
         "zlib": lambda: zlib.decompressobj(),
         "bz2": bz2.BZ2Decompressor,
         "lzma": lzma.LZMADecompressor,
     }
-    machine, total, data = machines[name](), 0, raw
+    decompressor, total, data = decompressors[name](), 0, raw
     try:
         while total <= allowed:
-            piece = machine.decompress(data, 1 << 20)
+            piece = decompressor.decompress(data, 1 << 20)
             total += len(piece)
-            data = getattr(machine, "unconsumed_tail", b"")
-            if not piece or machine.eof:
+            data = getattr(decompressor, "unconsumed_tail", b"")
+            if not piece or decompressor.eof:
                 break
     except (zlib.error, OSError, EOFError, lzma.LZMAError):
-        return 0  # damaged: Zarr says so
+        return 0  # damaged: zarr raises the error
     return total

@@ -25,9 +25,9 @@ from neuroarrays.files.positioned import Part, PositionedFile, Stream
 from neuroarrays.files.source import check_unchanged
 
 MAGIC = b"PK\x03\x04"
-#: The most members, and what deflate can at most make of a byte.
+#: The most members, and the most bytes that deflate can make of one.
 MAX_MEMBERS, MAX_RATIO = 1 << 20, 1032
-#: What a local header may hold beyond a name: read with the member, so in one go.
+#: Bytes for the extra field of a local header, so that it is read together with the member.
 _SLACK = 128
 _LOCAL = struct.Struct("<4s5H3I2H")
 _STORED, _DEFLATED = 0, 8
@@ -40,15 +40,15 @@ class ZipMember:
     Attributes
     ----------
     name : str
-        With its folders.
+        Name with its folders.
     offset : int
-        Of its local header, bytes.
+        Position of its local header in the zip, bytes.
     packed, size : int
-        Bytes in the zip, and what they become.
+        Bytes in the zip, and bytes when unpacked.
     method, flags, checksum : int
         As in the directory.
     name_bytes : int
-        Of its name in the zip.
+        Bytes of its name in the zip.
     """
 
     name: str
@@ -66,18 +66,18 @@ class ZipMember:
         return self.method == _STORED
 
 
-#: Directories by path and stamp; unpacked members by path, stamp and name (bytes of temporary files).
+#: Directories by path and stamp, and unpacked members (mapped temporary files) by path, stamp and name.
 _directories: state.Cache[dict[str, ZipMember]] = state.Cache(128 << 20, state.entries)
 _mapped: state.Cache[mmap.mmap] = state.Cache(8 << 30, len)
 
 
 def members(location: Location, known: Stamp) -> dict[str, ZipMember]:
-    """What the central directory of a zip lists, folders left out; kept for the process.
+    """Return the files in the central directory of a zip; it is read once per process.
 
     Parameters
     ----------
     location : Location
-        Of the zip.
+        The zip.
     known : tuple of int
         Its stamp.
 
@@ -90,7 +90,7 @@ def members(location: Location, known: Stamp) -> dict[str, ZipMember]:
 
 
 def member(location: Location, known: Stamp, name: str) -> ZipMember:
-    """The member of that name.
+    """Return the member of that name.
 
     Raises
     ------
@@ -116,6 +116,7 @@ def check_plain(path: str, entry: ZipMember) -> None:
 
 
 def _directory(location: Location, known: Stamp) -> dict[str, ZipMember]:
+    """Read the central directory of a zip."""
     path, hint = location.path, "it is truncated or damaged; download it again"
     with (
         location.open(known) as file,
@@ -177,7 +178,7 @@ def _check_sizes(path: str, entries: dict[str, ZipMember], total: int) -> None:
 
 
 def start(file: PositionedFile, entry: ZipMember) -> int:
-    """Where the bytes of a member begin in an open zip, after its local header.
+    """Return where the bytes of a member begin in an open zip, after its local header.
 
     Raises
     ------
@@ -189,7 +190,7 @@ def start(file: PositionedFile, entry: ZipMember) -> int:
 
 
 def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
-    """Size of the local header of a member in bytes, with its name and extra field."""
+    """Return the size of the local header of a member in bytes, with its name and extra field."""
     if len(raw) < _LOCAL.size or raw[:4] != MAGIC:
         raise FormatError(
             path,
@@ -203,7 +204,7 @@ def _after_header(raw: bytes, path: str, entry: ZipMember) -> int:
 
 
 def content(location: Location, known: Stamp, entry: ZipMember) -> bytes:
-    """All bytes of a member, compared with its checksum: one open and one read.
+    """Return all bytes of a member, after comparing its checksum: one open and one read.
 
     Raises
     ------
@@ -214,10 +215,10 @@ def content(location: Location, known: Stamp, entry: ZipMember) -> bytes:
     check_plain(path, entry)
     safety.check_allocation(path, entry.name, entry.size, known[1])
     with location.open(known) as file:
-        wanted = _LOCAL.size + entry.name_bytes + _SLACK + entry.packed
-        raw = file.read(entry.offset, wanted) if entry.offset >= 0 else b""
+        n_bytes = _LOCAL.size + entry.name_bytes + _SLACK + entry.packed
+        raw = file.read(entry.offset, n_bytes) if entry.offset >= 0 else b""
         begin = _after_header(raw, path, entry)
-        if len(raw) < begin + entry.packed:  # a long extra field
+        if len(raw) < begin + entry.packed:  # its extra field is long
             raw = file.read(entry.offset, begin + entry.packed)
     packed = memoryview(raw)[begin : begin + entry.packed]
     data = bytes(packed) if entry.stored else inflate(packed, entry.size + 1, path, entry.name)
@@ -227,7 +228,7 @@ def content(location: Location, known: Stamp, entry: ZipMember) -> bytes:
 
 
 def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> bytes:
-    """The inflated bytes, at most `size` of them.
+    """Return the inflated bytes, at most `size` of them.
 
     Raises
     ------
@@ -243,7 +244,7 @@ def inflate(packed: bytes | memoryview, size: int, path: str, where: str) -> byt
 
 
 def differs(path: str, entry: ZipMember, size: int) -> FormatError:
-    """The error for a member whose bytes differ from what the directory says."""
+    """Return the error for a member whose bytes differ from what the directory says."""
     return FormatError(
         path,
         entry.name,
@@ -254,7 +255,7 @@ def differs(path: str, entry: ZipMember, size: int) -> FormatError:
 
 
 def pieces(location: Location, known: Stamp, entry: ZipMember) -> Iterator[bytes]:
-    """The unpacked bytes of a member in pieces of at most 1 MiB; the checksum is not compared."""
+    """Yield the unpacked bytes of a member in pieces of at most 1 MiB; the checksum is not compared."""
     check_plain(location.path, entry)
     with location.open(known) as file:
         begin = start(file, entry)
@@ -267,7 +268,7 @@ def pieces(location: Location, known: Stamp, entry: ZipMember) -> Iterator[bytes
 
 
 def open_member(location: Location, known: Stamp, name: str) -> IO[bytes] | io.RawIOBase:
-    """A seekable file of a member: where it lies if it is stored, else unpacked to a nameless file.
+    """Open a member as a seekable file: in the zip if it is stored, else unpacked to a nameless file.
 
     Nothing is written beside the data: the nameless file is in the folder for temporary files
     (``TMPDIR``) and is gone when it is closed.
@@ -280,16 +281,17 @@ def open_member(location: Location, known: Stamp, name: str) -> IO[bytes] | io.R
 
 
 def mapped(location: Location, known: Stamp, name: str) -> mmap.mmap:
-    """The bytes of a member, from a nameless file that is unpacked to once per process.
+    """Return the bytes of a member, mapped from a nameless file that is made once per process.
 
     Raises
     ------
     FormatError
-        On a zip that has changed since it was `known`, or cannot be read.
+        If the stamp of the zip is not the `known` one, or it cannot be read.
     """
     check_unchanged(location, known)
 
     def unpack() -> mmap.mmap:
+        """Unpack the member to a nameless file, and map that."""
         with _unpacked(location, known, member(location, known, name)) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -297,7 +299,7 @@ def mapped(location: Location, known: Stamp, name: str) -> mmap.mmap:
 
 
 def _unpacked(location: Location, known: Stamp, entry: ZipMember) -> IO[bytes]:
-    """A temporary file without a name with the unpacked bytes of a member, compared with its checksum."""
+    """Unpack a member to a temporary file without a name, and compare its checksum."""
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the handle
     size = checksum = 0
     whole = [content(location, known, entry)] if entry.stored else pieces(location, known, entry)
@@ -316,7 +318,7 @@ def _unpacked(location: Location, known: Stamp, entry: ZipMember) -> IO[bytes]:
 
 
 class _Window(Stream):
-    """A part of a file as a file of its own, read-only, which it closes."""
+    """A part of a file as a stream. Closing it closes the file."""
 
     def __init__(self, file: PositionedFile, begin: int, size: int):
         super().__init__(file)
@@ -324,8 +326,8 @@ class _Window(Stream):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = max(min(len(view), self.size - self.at), 0)
-        count = self.file.fill([view[:wanted]], self.begin + self.at) if wanted else 0
+        n_bytes = max(min(len(view), self.size - self.at), 0)
+        count = self.file.fill([view[:n_bytes]], self.begin + self.at) if n_bytes else 0
         self.at += count
         return count
 
