@@ -34,21 +34,21 @@ def area_of(area: Any) -> Any:
     return xr.DataTree(area, name="dataset") if isinstance(area, xr.Dataset) else area
 
 
-def dtype_of(area: Any, name: str, field: Field, asked: Any) -> np.dtype:
+def dtype_of(area: Any, name: str, field: Field, requested: Any) -> np.dtype:
     """Return the dtype of a variable in batches.
 
-    `asked` is one dtype for all variables, or a dtype by name; None keeps the stored dtype.
+    `requested` is one dtype for all variables, or a dtype by name; None keeps the stored dtype.
 
     Raises
     ------
     ValueError
         If the dtype is none of `DTYPES`, or cannot hold the stored values.
     """
-    wanted = asked.get(name, "float32") if isinstance(asked, Mapping) else asked
-    if wanted not in DTYPES:
-        msg = f"dtype={wanted!r} for {name}: expected one of {DTYPES}"
+    chosen = requested.get(name, "float32") if isinstance(requested, Mapping) else requested
+    if chosen not in DTYPES:
+        msg = f"dtype={chosen!r} for {name}: expected one of {DTYPES}"
         raise ValueError(msg)
-    dtype = field.dtype if wanted is None else np.dtype(wanted)
+    dtype = field.dtype if chosen is None else np.dtype(chosen)
     if dtype == np.uint8 and field.dtype.kind == "f":
         msg = f"{location(area)}: {name} holds {field.dtype}, which uint8 would cut off"
         raise ValueError(msg)

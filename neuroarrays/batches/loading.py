@@ -71,6 +71,7 @@ class Resumable:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
+        """What the batches depend on: the dataset and the order of the batches."""
         batches = self._position.batches
         return {"data": plain(identity_of(self.dataset)), "order": plain(batches.identity())}
 
@@ -116,16 +117,17 @@ class Resumable:
             )
             raise SchemaError(msg)
         check_same(
-            {key: state.get(key, here) for key, here in self._identity.items()}, self._identity
+            {key: state.get(key, present) for key, present in self._identity.items()},
+            self._identity,
         )
-        here = self._position.batches.for_ranks(state)
-        if here["batch"] > len(self._position.batches):
+        position = self._position.batches.for_ranks(state)
+        if position["batch"] > len(self._position.batches):
             msg = (
-                f"the state is after batch {here['batch']:,} of an epoch, here an epoch has "
+                f"the state is after batch {position['batch']:,} of an epoch, here an epoch has "
                 f"{len(self._position.batches):,}: it is of another dataset, or batch_size"
             )
             raise SchemaError(msg)
-        self._position.go_to(here)
+        self._position.go_to(position)
 
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at this epoch."""
@@ -188,7 +190,7 @@ class NumpyLoader(Resumable):
         return f"<{type(self).__name__} of {len(self):,} batches from {self.dataset!r}>"
 
 
-def check_batches(given: Any, example: str) -> None:
+def check_batches(batches: Any, example: str) -> None:
     """Check that `batches` of a loader is a sampler.
 
     Raises
@@ -196,8 +198,8 @@ def check_batches(given: Any, example: str) -> None:
     TypeError
         If it is not; the message contains `example`.
     """
-    if not isinstance(given, Batches | Cycled):
-        msg = f"batches: expected {example}, found {given!r:.60}"
+    if not isinstance(batches, Batches | Cycled):
+        msg = f"batches: expected {example}, found {batches!r:.60}"
         raise TypeError(msg)
 
 
@@ -223,10 +225,10 @@ class SessionBatches:
     @property
     def encodings(self) -> dict[str, Any]:
         """The labels of encoded variables, by session."""
-        kept = {
+        by_session = {
             k: getattr(d, "encodings", None) for k, d in zip(self.keys, self.datasets, strict=True)
         }
-        return {key: labels for key, labels in kept.items() if labels}
+        return {key: labels for key, labels in by_session.items() if labels}
 
     def identity(self) -> Identity:
         """Return what identifies the dataset of each session."""

@@ -23,7 +23,7 @@ _LOOK = 0.5
 _PATIENCE = 5.0
 _NO_REQUEST = object()
 #: A batch, or the error in its place, and the texts and kinds of the warnings of it.
-Answer = tuple[Any, BaseException | None, tuple[Held, ...]]
+Outcome = tuple[Any, BaseException | None, tuple[Held, ...]]
 
 
 def check_prefetch(prefetch: Any) -> int:
@@ -95,9 +95,9 @@ class Prefetched(Iterator[Any]):
                 self._due += 1
             if not self._due:
                 raise StopIteration
-            batch, error, held = self._take()
+            batch, error, caught = self._take()
             self._due -= 1
-            warn_of(held)  # here the line of the user's loop is above
+            warn_of(caught)  # here the line of the user's loop is above
             if error is not None:
                 raise error
         except BaseException:
@@ -107,13 +107,13 @@ class Prefetched(Iterator[Any]):
             error = None  # its traceback refers to this frame
         return batch
 
-    def _take(self) -> Answer:
+    def _take(self) -> Outcome:
         """Wait for the next batch and return (batch, None, warnings), or (None, error, warnings)."""
         while True:
             # This is asked before the queue is read: a thread that has ended has put all its batches.
             alive = self._thread.is_alive()
             try:
-                answer: Answer = self._gathered.get(timeout=_LOOK if alive else 0)
+                outcome: Outcome = self._gathered.get(timeout=_LOOK if alive else 0)
             except Empty:
                 if not alive:
                     msg = (
@@ -123,21 +123,21 @@ class Prefetched(Iterator[Any]):
                     )
                     raise ThreadEnded(msg) from None
             else:
-                return answer
+                return outcome
 
 
 def _gather(
-    fetch: Callable[[Any], Any], asked: SimpleQueue[Any], gathered: SimpleQueue[Any]
+    fetch: Callable[[Any], Any], requests: SimpleQueue[Any], gathered: SimpleQueue[Any]
 ) -> None:
     """Answer requests with (batch, error, warnings) until there is an error or the request is None."""
-    with warnings_held() as held:
+    with warnings_held() as caught:
         try:
-            while (request := asked.get()) is not None:
+            while (request := requests.get()) is not None:
                 # The batch gets no name here: only the loop refers to it, so its memory can be reused.
-                gathered.put((fetch(request), None, tuple(held)))
-                held.clear()
+                gathered.put((fetch(request), None, tuple(caught)))
+                caught.clear()
         except BaseException as error:
-            gathered.put((None, _of_the_loop(error), tuple(held)))
+            gathered.put((None, _of_the_loop(error), tuple(caught)))
 
 
 def _of_the_loop(error: BaseException) -> BaseException:
@@ -154,10 +154,10 @@ def _of_the_loop(error: BaseException) -> BaseException:
     return ended
 
 
-def _end(asked: SimpleQueue[Any], gathered: SimpleQueue[Any], thread: threading.Thread) -> None:
+def _end(requests: SimpleQueue[Any], gathered: SimpleQueue[Any], thread: threading.Thread) -> None:
     """Let a thread end, wait for it, and drop the batches that nobody waits for any more."""
-    _empty(asked)
-    asked.put(None)
+    _empty(requests)
+    requests.put(None)
     if thread is not threading.current_thread():  # the garbage collector may run in that thread
         thread.join(_PATIENCE)
     _empty(gathered)

@@ -217,6 +217,7 @@ class Batches(Resumed):
         return {"epoch": epoch, "batch": through}
 
     def _size(self) -> int:
+        """The number of samples in an epoch."""
         return self.n
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -270,13 +271,14 @@ class Jittered(Batches):
         super().__init__(len(windows), batch_size, shuffle=True, **options)
 
     def _size(self) -> int:
+        """The number of windows in an epoch."""
         return int(self.tiles.sum())
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the window indices of an epoch, of all ranks, in order: (n,) int64."""
         half = self.step // 2
-        left = (self.room + self.step - 1) % self.step
-        reach = left + 2 * half + 1
+        n_left = (self.room + self.step - 1) % self.step
+        reach = n_left + 2 * half + 1
         phase = (draws(self.room.size, self.seed, epoch, 2) % reach.astype(np.uint64)).astype(int)
         stretch = np.repeat(np.arange(self.room.size), self.tiles)
         tile = np.arange(stretch.size) - np.repeat(np.cumsum(self.tiles) - self.tiles, self.tiles)

@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    """Print an error, and return the exit code."""
     print(printable(f"{PROGRAM}: error: {message}"), file=sys.stderr)
     return code
 
@@ -108,6 +109,7 @@ class _Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")  # -100ms is a value, not an option
 
     def error(self, message: str) -> NoReturn:
+        """Print what is wrong with the arguments, and exit."""
         self.exit(
             REFUSED,
             f"{PROGRAM}: error: {printable(message)}; `{self.prog} --help` lists the arguments\n",
@@ -130,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+        """Add a command with its help text; return its parser."""
         command = group.add_parser(
             name,
             help=text,
@@ -229,6 +232,7 @@ def _trying(add: archive_commands.Add) -> None:
 
 
 def _input(command: argparse.ArgumentParser) -> None:
+    """Add the argument for the paths of recordings."""
     recordings(
         command,
         "file, folder or address (https, s3, gs, az); several, if they are of one format",
@@ -237,6 +241,7 @@ def _input(command: argparse.ArgumentParser) -> None:
 
 
 def _selection(command: argparse.ArgumentParser) -> None:
+    """Add the options --sessions and --areas."""
     for name in ("sessions", "areas"):
         command.add_argument(
             f"--{name}",
@@ -248,6 +253,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
 
 
 def _probe(command: argparse.ArgumentParser) -> None:
+    """Add the option --probe."""
     command.add_argument(
         "--probe",
         action="store_true",

@@ -58,6 +58,7 @@ def register(add: Add) -> None:
 
 
 def _register_build(add: Add) -> None:
+    """Add the command `build` and its options."""
     build = add(
         "build", _build, "align many sessions and save them as an archive with a file per stimulus"
     )
@@ -119,6 +120,7 @@ def _register_build(add: Add) -> None:
 
 
 def _chosen(command: argparse.ArgumentParser, *names: str) -> None:
+    """Add options that take names or patterns."""
     for name in names:
         command.add_argument(
             f"--{name}",
@@ -133,6 +135,7 @@ _EXAMPLES = {"stimuli": "'natural_*'", "areas": "'VIS*'", "sessions": "session_7
 
 
 def _layout(command: argparse.ArgumentParser) -> None:
+    """Add the option --layout."""
     command.add_argument(
         "--layout",
         choices=("allen_binned",),
@@ -141,12 +144,14 @@ def _layout(command: argparse.ArgumentParser) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    """Run the command `build`."""
     from neuroarrays.collection.building import build
     from neuroarrays.files.progress import Bar
 
     with Bar(None, Path(arguments.archive).name, 0, of_bytes=False) as bar:
 
         def show(done: int, total: int, name: str) -> None:
+            """Show the progress."""
             bar.total = total
             bar.at(name)
             bar.add(done - bar.done)
@@ -186,6 +191,7 @@ def _failures(failures: list[tuple[str, str]]) -> list[str]:
 
 
 def _subset(arguments: argparse.Namespace) -> int:
+    """Run the command `subset`."""
     from neuroarrays.collection.subsets import subset
 
     out = subset(
@@ -202,6 +208,7 @@ def _subset(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    """Run the command `export`."""
     from neuroarrays.collection.subsets import export_npy
 
     export_arguments = (

@@ -262,6 +262,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def _paths(arguments: argparse.Namespace) -> str | list[str]:
+    """Return the path, or the list of paths, of a command."""
     paths: list[str] = arguments.path
     return paths[0] if len(paths) == 1 else paths
 
@@ -272,17 +273,20 @@ def _skipping(arguments: argparse.Namespace) -> dict[str, bool]:
 
 
 def _name(paths: Sequence[str]) -> str:
+    """Return a short name for the paths of a command."""
     first = locate(paths[0]).name or paths[0]
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
 
 
 def _open(arguments: argparse.Namespace) -> xr.DataTree:
-    wanted = {name: getattr(arguments, name) for name in ("engine", "sessions", "areas", "probe")}
-    tree: xr.DataTree = na.open_datatree(_paths(arguments), **wanted, **_skipping(arguments))
+    """Open the recording of a command."""
+    options = {name: getattr(arguments, name) for name in ("engine", "sessions", "areas", "probe")}
+    tree: xr.DataTree = na.open_datatree(_paths(arguments), **options, **_skipping(arguments))
     return tree
 
 
 def _save(tree: xr.DataTree, arguments: argparse.Namespace) -> str:
+    """Save a tree, and return the path that was written."""
     return str(
         na.save(
             tree,

@@ -37,6 +37,7 @@ def register(add: Add) -> argparse.ArgumentParser:
 
 
 def _explore(arguments: argparse.Namespace) -> int:
+    """Run the command `explore`."""
     from neuroarrays.explorer import opened
     from neuroarrays.explorer.server import serve
 
@@ -50,6 +51,7 @@ def _explore(arguments: argparse.Namespace) -> int:
     recording = opened(arguments.path, **options)
 
     def say(text: str) -> None:
+        """Print a line at once."""
         printing.say(text)
         sys.stdout.flush()  # a program that reads the address from a pipe waits for it
 

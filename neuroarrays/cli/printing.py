@@ -28,6 +28,7 @@ Line = list[tuple[str, str]]
 
 
 def _width() -> int:
+    """Return the width of the terminal in characters, at least 40."""
     return max(shutil.get_terminal_size((100, 24)).columns, 40)
 
 
@@ -89,6 +90,7 @@ def attributes(attrs: Mapping[Any, Any], hidden: Sequence[str]) -> list[Line]:
 
 
 def _listed(value: Any) -> list[Any]:
+    """Return a value as a list."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

@@ -53,6 +53,7 @@ def register(add: Add) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    """Run the command `fetch`."""
     from neuroarrays.files.fetching import fetch
     from neuroarrays.files.folders import size_of
     from neuroarrays.files.progress import Bar
@@ -60,6 +61,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     with Bar(None, Path(arguments.output).name, 0) as bar:
 
         def show(done: int, total: int, name: str) -> None:
+            """Show the progress."""
             bar.total = total
             bar.at(name)
             bar.add(done - bar.done)
@@ -71,16 +73,17 @@ def _fetch(arguments: argparse.Namespace) -> int:
         say(f"note: {note}")
     for path in report.written:
         say(f"{path}: {size_text(size_of(path))}")
-    there = f", {len(report.unchanged)} there already" if report.unchanged else ""
+    unchanged = f", {len(report.unchanged)} there already" if report.unchanged else ""
     resumed = f", {size_text(report.resumed)} from an earlier run" if report.resumed else ""
     stores = sum(path.is_dir() for path in report.written)
     kinds = [(len(report.written) - stores, "file"), (stores, "Zarr store")]
     counts = " and ".join(many(n, kind) for n, kind in kinds if n) or "nothing"
-    say(f"{counts} copied{there}{resumed}")
+    say(f"{counts} copied{unchanged}{resumed}")
     return FINE
 
 
 def _cache(arguments: argparse.Namespace) -> int:
+    """Run the command `cache`."""
     from neuroarrays.files import sidecars
 
     top, tables = sidecars.folder(), sidecars.folder("tables")

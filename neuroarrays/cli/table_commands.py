@@ -83,6 +83,7 @@ def register(add: Add) -> None:
 
 
 def _recordings(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that list recordings."""
     recordings(
         command,
         "files, folders of recordings, archives, addresses (https, s3, gs, az) or an index",
@@ -100,6 +101,7 @@ def _recordings(command: argparse.ArgumentParser) -> None:
 
 
 def _names(command: argparse.ArgumentParser, name: str, about: str) -> None:
+    """Add an option that takes names."""
     command.add_argument(f"--{name}", metavar="NAME", nargs="+", action="extend", help=about)
 
 
@@ -161,12 +163,14 @@ def _print(frame: pd.DataFrame, whole: bool) -> None:
 
 
 def _cell(value: Any) -> str:
+    """Return a value of a table as text."""
     return (
         f"{value:.6g}" if isinstance(value, float) and value == value else printing.cell_text(value)
     )
 
 
 def _draw(frame: pd.DataFrame, figure: Path) -> None:
+    """Draw a catalogue and write the figure."""
     drawn = na.plot.catalog(frame)["units"].figure
     # Without a suffix matplotlib would add its own.
     with written(figure if figure.suffix else figure.with_suffix(".png"), overwrite=True) as work:

@@ -148,6 +148,7 @@ def _aim(direction: Any) -> Any:
 
 
 def _error(angle: np.ndarray, truth: np.ndarray) -> float:
+    """Return the median absolute error of decoded angles in degrees; the angles are in radians."""
     return float(np.degrees(np.median(np.abs(np.angle(np.exp(1j * (angle - truth)))))))
 
 
@@ -189,6 +190,7 @@ def draw(tree: xr.DataTree, clock: xr.DataTree, ripples: xr.DataTree, path: Path
 
 
 def _draw_wake(ax: Any, tree: xr.DataTree, clock: xr.DataTree, units: Any, colors: Any) -> None:
+    """Draw the spikes during wake, and where the head points."""
     window = (867.0, 897.0)
     na.plot.raster(tree[f"{AREA}/spikes"], window, order=units, colors=colors, ax=ax)
     ax.set_title(

@@ -69,6 +69,7 @@ def bin_values(
     width = right - left
 
     def fill(times: np.ndarray, values: np.ndarray, begin: np.ndarray, out: np.ndarray) -> None:
+        """Write the values of all bins that begin at `begin`, (bin, column)."""
         end = right if right.ndim == 1 else begin + width[:, 0]
         if reduction == "mean":
             how = (float(step), far, float(period or 0.0))
@@ -119,12 +120,12 @@ def _wrap(angles: np.ndarray, period: float) -> None:
 
 
 def _between(
-    times: np.ndarray, values: np.ndarray, at: np.ndarray, max_gap: float, period: float
+    times: np.ndarray, values: np.ndarray, query_times: np.ndarray, max_gap: float, period: float
 ) -> np.ndarray:
     """Linear interpolation at a few times within those of the samples, as `resample.evaluate` has it."""
-    before = np.searchsorted(times, at, "right") - 1
+    before = np.searchsorted(times, query_times, "right") - 1
     after = np.minimum(before + 1, len(times) - 1)
-    rest, gap = at - times[before], times[after] - times[before]
+    rest, gap = query_times - times[before], times[after] - times[before]
     value = values[before].astype(np.float64)
     rise = values[after] - value
     if period:
@@ -192,6 +193,7 @@ def _weigh(times, values, left, right, how, first, weights, sums, out):
 
 @compiled
 def _reduced(times, values, left, right, reduction, out):
+    """Write the maximum, sum or any of the values in each bin, (bin, column); NaN for bins without samples."""
     n, n_columns = values.shape
     i = 0
     for m in range(len(left)):

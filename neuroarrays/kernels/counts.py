@@ -272,6 +272,7 @@ def checked_spikes(
 
 
 def _output(out: np.ndarray | None, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return the array for the counts: `out` after checking it, or a new one."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "iu":
         raise TypeError(f"dtype: expected an integer type, got {dtype}")
@@ -304,5 +305,6 @@ def _run(count: Callable[[int, int], bool], n_rows: int, size: int, threads: int
 
 
 def _overflow(counts: Iterable[np.ndarray], dtype: np.dtype) -> OverflowError:
+    """Return the error for counts that do not fit into the dtype."""
     largest = max(int(part.max()) for part in counts)
     return OverflowError(f"a bin holds {largest} spikes, {dtype} at most {np.iinfo(dtype).max}")

@@ -219,6 +219,7 @@ def count_windows(
 
 @compiled
 def _name_events(dense, sizes, places):
+    """Write the column of each event within its stretch of 65,536, and count the events of each stretch."""
     per_row = (dense.shape[1] + 65535) // 65536
     i = 0
     for row in range(dense.shape[0]):
@@ -231,6 +232,7 @@ def _name_events(dense, sizes, places):
 
 @compiled
 def _expand(first, places, rows, out):
+    """Write the counts of some rows, (row, column), from the columns of their events."""
     per_row = (out.shape[1] + 65535) // 65536
     for i in range(len(rows)):
         for column in range(out.shape[1]):
@@ -244,6 +246,7 @@ def _expand(first, places, rows, out):
 
 @compiled
 def _extent(times, first, last):
+    """Return the first and the last finite time, s, and the number of finite times."""
     low = np.inf
     high = -np.inf
     n = 0
@@ -258,6 +261,7 @@ def _extent(times, first, last):
 
 @compiled
 def _slice(spikes, low, per_second, bounds, sliced, units):
+    """Sort spikes into slices of time, and note the unit of each."""
     times, first, last = spikes
     # bounds[k + 1] counts the spikes of slice k, then says where they begin, then where they end.
     for unit in range(len(first)):
@@ -266,9 +270,9 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
                 bounds[int((times[i] - low) * per_second) + 1] += 1
     total = 0
     for k in range(1, len(bounds)):
-        here = bounds[k]
+        n_spikes = bounds[k]
         bounds[k] = total
-        total += here
+        total += n_spikes
     for unit in range(len(first)):
         for i in range(first[unit], last[unit]):
             if np.isfinite(times[i]):
@@ -280,7 +284,8 @@ def _slice(spikes, low, per_second, bounds, sliced, units):
 
 @compiled
 def _count_windows(times, names, parts, edges, per_second, units, out):
-    top, one = units
+    """Count the sorted spikes in the bins of windows; return whether all counts fit."""
+    top, increment = units
     n_bins = edges.shape[1] - 1
     n_units = np.uint64(out.shape[2])
     fits = True
@@ -299,7 +304,7 @@ def _count_windows(times, names, parts, edges, per_second, units, out):
                 # Unsigned, so that no index can count from the end: half the work of this loop.
                 index = np.uint64(k) * n_units + np.uint64(names[i])
                 if window[index] != top:
-                    window[index] += one
+                    window[index] += increment
                 else:
                     fits = False
     return fits

@@ -111,10 +111,10 @@ def _circularity(
         if not period / 2 <= high - low <= period * (1 + 1e-3):
             continue
         score = 0.5 if angle else 0.0
-        ups, downs, jumps, arc, seen = _turns(x, low, period)
+        ups, downs, jumps, arc, share_visited = _turns(x, low, period)
         both = min(ups, downs) > 0
         # Laps of a track go through their seam one way only; so do phases, but in radians.
-        if ups + downs >= 3 and seen >= 0.5 and (both or angle or period == FULL_TURN):
+        if ups + downs >= 3 and share_visited >= 0.5 and (both or angle or period == FULL_TURN):
             score = max(score, (ups + downs) / jumps * max(0.0, 1 - 4 * arc / period))
         if score > best[0]:
             best = score, float(period)
@@ -195,12 +195,12 @@ def _turns(x, low, period):
     longest = min(period / 4, 3 * usual)
     ups = downs = jumps = moves = 0
     arcs = 0.0
-    seen = np.zeros(_SECTORS, np.bool_)
+    visited = np.zeros(_SECTORS, np.bool_)
     for i in range(1, x.size):
         step = x[i] - x[i - 1]
         if not math.isfinite(step):
             continue
-        seen[min(int((x[i] - low) / period * _SECTORS), _SECTORS - 1)] = True
+        visited[min(int((x[i] - low) / period * _SECTORS), _SECTORS - 1)] = True
         arc = abs(step)
         if arc > period / 2:
             jumps += 1
@@ -210,4 +210,4 @@ def _turns(x, low, period):
                 downs += step > 0
         moves += arc > 0
         arcs += arc
-    return ups, downs, jumps, arcs / moves if moves else 0.0, seen.mean()
+    return ups, downs, jumps, arcs / moves if moves else 0.0, visited.mean()

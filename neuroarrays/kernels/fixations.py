@@ -86,6 +86,7 @@ def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int])
 
 @compiled
 def _render(image, centres, screen, limits, line, out, wrap_edge):
+    """Draw the screen around each gaze position, at the size of the output."""
     # Column by column of the output: columns of the image are contiguous, so that each is added to
     # `line` at the speed of the vector unit; then `line` is made smaller.
     rows, by_row, columns, by_column = limits

@@ -61,6 +61,7 @@ class _DiskCache(FunctionCache):
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code from the cache; if there is none, note that compiling begins."""
         try:
             code = super().load_overload(sig, target_context)
         except Exception:  # whatever unpickling a damaged file raises
@@ -70,6 +71,7 @@ class _DiskCache(FunctionCache):
         return code
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        """Save compiled code in the cache; a cache that cannot be written is not used."""
         WAITING.end(self.cache_path)
         try:
             super().save_overload(sig, data)

@@ -10,7 +10,7 @@ from neuroarrays.kernels.jit import compiled
 @compiled
 def seek(times, begin, end, when):
     """First index in [begin, end) whose time is not before `when`, else `end`."""
-    # In steps that double: the answer is mostly near, and always found in few steps.
+    # Steps that double find the first spike quickly, as it is mostly near.
     step = 1
     low = begin
     high = begin
@@ -36,8 +36,8 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
     ``out[rows[q]]``. Rows come in order of their first edge, and may overlap. ``spans[0]``, where
     the spikes of each unit begin, is moved on to those of the last row.
     """
-    # Written in one piece, with its search: what it would call is compiled apart, in more time.
-    top, one = units
+    # The search is written out here, because a function for it would take longer to compile.
+    top, increment = units
     n_rows = len(rows)
     n_bins = edges.shape[1] - 1
     fits = True
@@ -46,7 +46,7 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
         last = spans[1, unit]
         for q in range(n_rows):
             start = edges[q, 0]
-            # In steps that double: the answer is mostly near, and always found in few steps.
+            # Steps that double find the first spike quickly, as it is mostly near.
             step = 1
             high = i
             while high < last and times[high] < start:
@@ -80,7 +80,7 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
                 while time >= edges[q, k + 1]:
                     k += 1
                 if out[row, unit, k] != top:
-                    out[row, unit, k] += one
+                    out[row, unit, k] += increment
                 else:
                     fits = False
         spans[0, unit] = i
@@ -93,7 +93,7 @@ def clock(times, spans, edges, per_second, units, out):
 
     The same as `trials` for a single row, whose counts are ``out[bin, unit]``: a fifth faster.
     """
-    top, one = units
+    top, increment = units
     n_bins = len(edges) - 1
     start, stop = edges[0], edges[n_bins]
     fits = True
@@ -125,7 +125,7 @@ def clock(times, spans, edges, per_second, units, out):
             while time >= edges[k + 1]:
                 k += 1
             if out[k, unit] != top:
-                out[k, unit] += one
+                out[k, unit] += increment
             else:
                 fits = False
         spans[0, unit] = i

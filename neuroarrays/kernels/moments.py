@@ -96,6 +96,7 @@ def moments(
     parts = np.linspace(0, n_units, n_parts + 1).astype(int)
 
     def add(part: int) -> None:
+        """Add the presentations of some units to the sums."""
         for begin in range(parts[part], parts[part + 1], tile):
             units = slice(begin, min(begin + tile, parts[part + 1]))
             for row in range(0, len(order), _FLUSH):

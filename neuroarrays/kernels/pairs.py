@@ -64,6 +64,7 @@ def count_differences(
     n_parts = threads if merged.size >= _MANY else 1
 
     def count(part: int) -> None:
+        """Count the pairs of one part of the units."""
         flat = out.reshape(n_units, n_units * n_bins)
         _walk(times, spans, everyone, (part, n_parts), lags, flat)
 
@@ -75,6 +76,7 @@ def count_differences(
 
 @compiled
 def _autos(times, spans, n_lags, width, out):
+    """Count the time differences between the spikes of each unit, (unit, lag)."""
     per_bin = 1 / width
     for unit in range(spans.shape[1]):
         bins = out[unit]
@@ -89,6 +91,7 @@ def _autos(times, spans, n_lags, width, out):
 
 @compiled
 def _walk(times, spans, everyone, part, lags, out):
+    """Count the time differences between the spikes of some units and all others."""
     merged, offsets = everyone
     n_lags, width = lags
     per_bin = 1 / width

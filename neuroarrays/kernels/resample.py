@@ -173,6 +173,7 @@ def evaluate(
     how = (_METHODS[method], float(max_gap), float(period or 0.0))
 
     def fill(times: np.ndarray, values: np.ndarray, when: np.ndarray, out: np.ndarray) -> None:
+        """Write the interpolated values of one signal."""
         _interpolate(fixed(times), fixed(values), fixed(when), how, out)
 
     return by_group(prepared, n_columns, at, fill)
@@ -206,10 +207,12 @@ def by_group(prepared: Prepared, n_columns: int, at: np.ndarray, fill: Any) -> n
 
 
 def _columns(values: np.ndarray) -> int:
+    """Return the number of columns of a signal."""
     return 1 if values.ndim == 1 else int(values.shape[1])
 
 
 def _check(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> None:
+    """Refuse times and values whose shapes do not fit, or times that are not sorted."""
     if times.ndim != 1 or at.ndim != 1 or values.ndim not in (1, 2):
         raise ValueError(
             "times, values and at: expected (sample,), (sample,) or (sample, column), and "
@@ -249,13 +252,14 @@ def locate(times, time, hint):
 
 
 @compiled
-def _interpolate(times, values, at, how, out):
+def _interpolate(times, values, query_times, how, out):
+    """Write the interpolated values, (time, column); NaN where there is none."""
     method, max_gap, period = how
     n = len(times)
     i = misses = 0
     rate = (n - 1) / (times[n - 1] - times[0]) if n > 1 else 0.0
-    for m in range(len(at)):
-        time = at[m]
+    for m in range(len(query_times)):
+        time = query_times[m]
         before = after = -1  # the samples that the value lies between; -1 of none
         weight = 0.0
         # Written so that NaN falls outside too.

@@ -3,22 +3,22 @@
 import numpy as np
 
 
-def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+def weights(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels make a pixel of the smaller axis, and how much of each.
 
-    A triangle over `size / wanted` pixels to each side where the axis shrinks, over one where it
+    A triangle over `size / new_size` pixels to each side where the axis shrinks, over one where it
     grows; the weights of each output sum to 1. Twin: `slow_resize` of `tests/kernels/test_fixations.py`.
 
     Parameters
     ----------
-    size, wanted : int, pixels
+    size, new_size : int, pixels
         Lengths of the axis, before and after.
 
     Returns
     -------
-    first : (wanted,) int64
+    first : (new_size,) int64
         First input pixel of each output.
-    table : (wanted, taps) float32
+    table : (new_size, taps) float32
         Weights of the pixels from there on, without unit; 0 past the last pixel.
 
     Raises
@@ -26,11 +26,11 @@ def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If a length is not positive.
     """
-    if size < 1 or wanted < 1:
-        raise ValueError(f"size, wanted: expected 1 or more pixels, got {size} and {wanted}")
-    scale = size / wanted
+    if size < 1 or new_size < 1:
+        raise ValueError(f"size, new_size: expected 1 or more pixels, got {size} and {new_size}")
+    scale = size / new_size
     support = max(scale, 1.0)
-    centre = (np.arange(wanted) + 0.5) * scale
+    centre = (np.arange(new_size) + 0.5) * scale
     first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
     last = np.minimum((centre + support + 0.5).astype(np.int64), size)
     taps = np.arange((last - first).max())
@@ -62,20 +62,20 @@ def shrink(images: np.ndarray, scale: float) -> np.ndarray:
     ValueError
         If no pixel is left, or the scale is not in that range.
     """
-    given: object = scale
-    if not isinstance(given, int | float) or not 0 < given <= 1:
+    number: object = scale
+    if not isinstance(number, int | float) or not 0 < number <= 1:
         msg = f"scale={scale!r}: expected a number above 0 and at most 1"
         raise ValueError(msg)
     for axis in (-2, -1):
         size = images.shape[axis]
-        wanted = round(size * scale)  # half to even, as numpy's
-        if wanted < 1:
+        new_size = round(size * scale)  # half to even, as numpy's
+        if new_size < 1:
             msg = f"scale={scale!r} leaves no pixel of {size}"
             raise ValueError(msg)
-        at = (np.arange(wanted) + 0.5) * (size / wanted) - 0.5
-        before = np.floor(at).astype(np.int64)
+        centres = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
+        before = np.floor(centres).astype(np.int64)
         after = np.minimum(before + 1, size - 1)
-        share = (at - before).astype(images.dtype)
+        share = (centres - before).astype(images.dtype)
         if axis == -2:
             share = share[:, None]
         low, high = images.take(before, axis), images.take(after, axis)

@@ -77,18 +77,19 @@ def evaluate(samples: np.ndarray, first: int, places: np.ndarray, kernel: Sinc) 
 
 
 @compiled
-def _weighted(samples, places, table, shape, out):
+def _weighted(samples, positions, table, shape, out):
+    """Write the weighted mean of the samples around each position, (position, column)."""
     density, half, begin = shape
-    for m in range(len(places)):
-        place = places[m]
-        first = max(begin, int(np.ceil(place - half)))
-        last = min(begin + len(samples) - 1, int(np.floor(place + half)))
+    for m in range(len(positions)):
+        position = positions[m]
+        first = max(begin, int(np.ceil(position - half)))
+        last = min(begin + len(samples) - 1, int(np.floor(position + half)))
         total = 0.0
         out[m] = 0.0
         for k in range(first, last + 1):
-            at = (k - place + half) * density
-            entry = min(int(at), len(table) - 2)
-            weight = table[entry] + (at - entry) * (table[entry + 1] - table[entry])
+            position_in_table = (k - position + half) * density
+            entry = min(int(position_in_table), len(table) - 2)
+            weight = table[entry] + (position_in_table - entry) * (table[entry + 1] - table[entry])
             total += weight
             for c in range(samples.shape[1]):
                 out[m, c] += weight * samples[k - begin, c]

@@ -58,10 +58,10 @@ def _spread(values, valid, taps, smoothed):
     reach = len(taps) - 1
     for row in range(n_rows):
         for unit in range(n_units):
-            seen = valid[row, min(unit, valid.shape[1] - 1)]
+            is_valid = valid[row, min(unit, valid.shape[1] - 1)]
             out = smoothed[row, unit]
             for j in range(n_bins):
-                if not seen[j] or values[row, unit, j] == 0:
+                if not is_valid[j] or values[row, unit, j] == 0:
                     continue
                 x = np.float32(values[row, unit, j])
                 for k in range(max(0, j - reach), min(n_bins, j + reach + 1)):

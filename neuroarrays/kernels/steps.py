@@ -122,5 +122,6 @@ def _deviation(steps: np.ndarray) -> float:
 
 
 def _forwards(times: np.ndarray) -> np.ndarray:
+    """Return the steps above 0 between the sorted finite times, in their unit."""
     steps = np.diff(np.sort(times[np.isfinite(times)]))
     return steps[steps > 0]

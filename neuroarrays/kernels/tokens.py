@@ -73,8 +73,8 @@ def find(
         Window w has the spikes ``begin[w]`` to ``end[w] - 1``.
     """
     begin, end = np.empty((2, len(starts)), np.int64)
-    for at, first in ((starts, begin), (stops, end)):
-        times = np.ascontiguousarray(at, np.float64)
+    for edges_of_windows, first in ((starts, begin), (stops, end)):
+        times = np.ascontiguousarray(edges_of_windows, np.float64)
         _find(spikes.bounds, spikes.times, times, events.slice_of(spikes, times), first)
     return begin, np.maximum(begin, end)
 
@@ -148,32 +148,34 @@ def _in_order(bounds, times, units):
 
 
 @compiled
-def _find(bounds, times, at, slices, first):
-    for w in range(len(at)):
+def _find(bounds, times, edges, slices, first):
+    """Write the number of the first spike at or after each time."""
+    for w in range(len(edges)):
         i = bounds[slices[w]]
         stop = bounds[min(slices[w] + 1, len(bounds) - 1)]
-        while i < stop and times[i] < at[w]:
+        while i < stop and times[i] < edges[w]:
             i += 1
         first[w] = i
 
 
 @compiled
 def _write(spikes, spans, windows, indices, out):
+    """Write the tokens of each window, and padding after them."""
     starts, length = windows
-    times, units, kinds, known = out
+    times, units, kinds, is_known = out
     n_head = 2 * len(indices) if len(kinds) > 0 else 0
     for w in range(len(starts)):
-        begin, end, at, room = spans[0, w], spans[1, w], spans[2, w], spans[3, w]
+        begin, end, start_token, room = spans[0, w], spans[1, w], spans[2, w], spans[3, w]
         n, start = end - begin, starts[w]
         # One array after another, in views of their own: these loops become vector instructions.
-        row, of_window = times[at : at + room], spikes.times[begin:end]
+        row, of_window = times[start_token : start_token + room], spikes.times[begin:end]
         for u in range(n_head // 2):
             row[2 * u], row[2 * u + 1] = np.float32(0.0), np.float32(length)
         spike_row = row[n_head:]
         for k in range(n):
             spike_row[k] = np.float32(of_window[k] - start)
         row[n_head + n :] = np.float32(0.0)
-        unit_row, unit_of = units[at : at + room], spikes.units[begin:end]
+        unit_row, unit_of = units[start_token : start_token + room], spikes.units[begin:end]
         for u in range(n_head // 2):
             unit_row[2 * u] = indices[u]
             unit_row[2 * u + 1] = indices[u]
@@ -182,10 +184,10 @@ def _write(spikes, spans, windows, indices, out):
             spike_units[k] = indices[unit_of[k]]
         unit_row[n_head + n :] = 0
         if n_head > 0:
-            kind_row = kinds[at : at + room]
+            kind_row = kinds[start_token : start_token + room]
             for u in range(n_head // 2):
                 kind_row[2 * u], kind_row[2 * u + 1] = START, END
             kind_row[n_head:] = SPIKE
-        if len(known) > 0:
-            known[at : at + n_head + n] = True
-            known[at + n_head + n : at + room] = False
+        if len(is_known) > 0:
+            is_known[start_token : start_token + n_head + n] = True
+            is_known[start_token + n_head + n : start_token + room] = False

@@ -44,8 +44,8 @@ def count_by_label(
     """
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     if labels.size and (labels.min() < -1 or labels.max() >= n_labels):
-        given = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {given}")
+        span = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels: expected -1 to {n_labels - 1}, got {span}")
     times = np.ascontiguousarray(times, dtype=np.float64)
     spans = np.stack([np.asarray(first, np.int64), np.asarray(last, np.int64)])
     if spans.size and (spans.min() < 0 or spans.max() > times.size):
@@ -58,6 +58,7 @@ def count_by_label(
 
 @compiled
 def _count(times, spans, edges, per_second, labels, out):
+    """Count the spikes of each unit by the label of their bin."""
     n_bins = len(labels)
     start, end = edges[0], edges[n_bins]
     for unit in range(spans.shape[1]):

@@ -95,13 +95,15 @@ class OnDevice(Tensors):
         counted: dict[str, fields.Events] = {}
         needed = 0
         for name, field in samples.fields.items():
-            kept = getattr(field, "field", field)
-            wanted = samples.dtypes[name]
-            if isinstance(kept, fields.Events) and (wanted.kind == "f" or wanted == kept.dtype):
-                counted[name] = kept
-                needed += kept.places.nbytes
+            stored_field = getattr(field, "field", field)
+            dtype = samples.dtypes[name]
+            if isinstance(stored_field, fields.Events) and (
+                dtype.kind == "f" or dtype == stored_field.dtype
+            ):
+                counted[name] = stored_field
+                needed += stored_field.places.nbytes
             else:
-                size = _stored(field, wanted).itemsize
+                size = _stored(field, dtype).itemsize
                 needed += rows.size * int(np.prod(field.shape[1:])) * size
         self._check_room(needed)
         for name, events in counted.items():
@@ -114,23 +116,24 @@ class OnDevice(Tensors):
 
     def _copied(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
         """Copy rows of a variable to the device."""
-        field, wanted = samples.fields[name], samples.dtypes[name]
-        stored = _stored(field, wanted)
-        read: Callable[[np.ndarray, np.ndarray], None] = field.rows
+        field, dtype = samples.fields[name], samples.dtypes[name]
+        stored = _stored(field, dtype)
+        read_rows: Callable[[np.ndarray, np.ndarray], None] = field.rows
         if (
-            stored == wanted
+            stored == dtype
         ):  # `samples.values` raises an error for values that the dtype cannot hold
 
             def checked(numbers: np.ndarray, out: np.ndarray) -> None:
+                """Read rows with the checks of `samples.values`."""
                 out[...] = samples.values(name, numbers)
 
-            read = checked
+            read_rows = checked
 
-        return self._filled(read, field.shape[1:], stored, rows)
+        return self._filled(read_rows, field.shape[1:], stored, rows)
 
     def _filled(
         self,
-        read: Callable[[np.ndarray, np.ndarray], None],
+        read_rows: Callable[[np.ndarray, np.ndarray], None],
         shape: Any,
         dtype: Any,
         rows: np.ndarray,
@@ -142,7 +145,7 @@ class OnDevice(Tensors):
         )
         for begin in range(0, rows.size, _STEP):
             part = rows[begin : begin + _STEP]
-            read(part, buffer[: part.size])
+            read_rows(part, buffer[: part.size])
             whole[begin : begin + part.size] = torch.from_numpy(buffer[: part.size])
         return whole
 
@@ -215,14 +218,14 @@ class OnDevice(Tensors):
 
     def _gathered(self, samples: AlignedSamples, name: str, rows: np.ndarray) -> torch.Tensor:
         """Return values of a variable at kept rows, (*rows.shape, ...); NaN where a target is not known."""
-        kept = self.kept[name]
+        stored_values = self.kept[name]
         numbers = torch.from_numpy(rows).to(self.device)
-        if isinstance(kept, DeviceEvents):
-            values = kept.rows(self.rows[rows].ravel())
-            values = values.reshape(*rows.shape, *kept.shape[1:])
+        if isinstance(stored_values, DeviceEvents):
+            values = stored_values.rows(self.rows[rows].ravel())
+            values = values.reshape(*rows.shape, *stored_values.shape[1:])
         else:
             wide = torch.from_numpy(np.empty(0, samples.dtypes[name])).dtype
-            values = kept[numbers].to(wide)
+            values = stored_values[numbers].to(wide)
         for key in samples.masked.get(name, ()):
             _blank(samples.masks[key], self.kept[key][numbers], values, samples.dims[name])
         return values
@@ -263,15 +266,15 @@ def _is_tensor(name: str, value: Any) -> bool:
     return isinstance(value, torch.Tensor) and is_per_sample(name, value)
 
 
-def _stored(field: fields.Field, wanted: np.dtype) -> np.dtype:
+def _stored(field: fields.Field, requested: np.dtype) -> np.dtype:
     """Return the dtype in which values are kept on a device: the stored one if it is smaller."""
-    narrow = field.dtype.name in _NARROW and field.dtype.itemsize < wanted.itemsize
-    return field.dtype if narrow and wanted.kind == "f" else wanted
+    narrow = field.dtype.name in _NARROW and field.dtype.itemsize < requested.itemsize
+    return field.dtype if narrow and requested.kind == "f" else requested
 
 
 def _blank(mask: Mask, values: torch.Tensor, out: torch.Tensor, dims: Sequence[str]) -> None:
     """Write NaN where values are not known, as `Mask.blank` does."""
-    order, there = mask.layout(dims, out.ndim)
+    order, has_dim = mask.layout(dims, out.ndim)
     unknown = (~values if mask.known else values).permute(order)
     sizes = iter(unknown.shape)
-    out.masked_fill_(unknown.reshape([next(sizes) if yes else 1 for yes in there]), float("nan"))
+    out.masked_fill_(unknown.reshape([next(sizes) if yes else 1 for yes in has_dim]), float("nan"))

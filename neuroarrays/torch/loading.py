@@ -151,9 +151,9 @@ class Loader(Resumable, DataLoader[Batch]):
 
     def _get_iterator(self) -> Any:
         """Return torch's iterator of an epoch; worker processes get memory that is used again."""
-        given = self.collate_fn, self.worker_init_fn
+        own_functions = self.collate_fn, self.worker_init_fn
         try:
-            rings = Rings(self.num_workers, *given) if self.num_workers else None
+            rings = Rings(self.num_workers, *own_functions) if self.num_workers else None
         except OSError:  # torch then takes new memory for every batch
             rings = None
         if rings is None:
@@ -162,7 +162,7 @@ class Loader(Resumable, DataLoader[Batch]):
         try:
             return super()._get_iterator()
         finally:
-            self.collate_fn, self.worker_init_fn = given
+            self.collate_fn, self.worker_init_fn = own_functions
             rings.close()
 
     def _ahead(self) -> Iterator[Any]:
@@ -203,6 +203,7 @@ def _fetcher(
     by_batch = hasattr(dataset, "__getitems__")
 
     def fetch(numbers: list[Any]) -> Any:
+        """Fetch one batch, with the gradient mode and device of the loop."""
         with torch.set_grad_enabled(grad), torch.cuda.device(device):
             fetched = dataset.__getitems__(numbers) if by_batch else [dataset[i] for i in numbers]
             batch = collate_fn(fetched)

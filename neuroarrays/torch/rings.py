@@ -66,6 +66,7 @@ class Rings:
         _OPEN.get_or_make(self.key, lambda: self)
 
     def _map(self) -> None:
+        """Map the memory of the file into this process."""
         self.mapped, self._lock = mmap.mmap(self.file, 0), state.Lock()
         #: The blocks of this worker, in order, and the address at which each begins.
         self._blocks, self._addresses = list[np.ndarray](), list[int]()
@@ -79,8 +80,8 @@ class Rings:
         names = ("collate_fn", "init_fn", "key")
         return {name: getattr(self, name) for name in names} | {"file": DupFd(self.file)}
 
-    def __setstate__(self, given: dict[str, Any]) -> None:
-        self.__dict__.update(given, file=given["file"].detach())
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes, file=attributes["file"].detach())
         self._map()
 
     def begin(self, worker: int) -> None:
@@ -172,6 +173,7 @@ class _Sent:
 
 
 def _received(key: str, pickled: bytes) -> Any:
+    """Return a batch that a worker has sent."""
     return _Unpickler(io.BytesIO(pickled), _OPEN[key]).load()
 
 
@@ -184,15 +186,16 @@ class _Pickler(ForkingPickler):
         self._places: dict[tuple[int, int], tuple[int, ...] | None] = {}
 
     def persistent_id(self, obj: Any) -> Any:
+        """Return where the values of a tensor are in the rings; None for other objects."""
         if not _is_plain(obj):
             return None
         storage = obj.untyped_storage()
         key = storage.data_ptr(), storage.nbytes()
         if key not in self._places:
             self._places[key] = self._rings.place(obj, self._marked)
-        place = self._places[key]
+        position = self._places[key]
         inside = obj.dtype, obj.storage_offset(), tuple(obj.shape), obj.stride()
-        return None if place is None else (place, *inside)
+        return None if position is None else (position, *inside)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -205,16 +208,17 @@ class _Unpickler(pickle.Unpickler):
         self._storages: dict[tuple[int, ...], Any] = {}
 
     def persistent_load(self, pid: Any) -> torch.Tensor:
-        place, dtype, offset, shape, strides = pid
-        mark, first, size, begin, nbytes = place
+        """Return a tensor on the memory of the rings."""
+        position, dtype, offset, shape, strides = pid
+        mark, first, size, begin, nbytes = position
         if mark not in self._blocks:
             block = self._blocks[mark] = self._rings.bytes(first, size)
             marks = self._rings.bytes(mark, 1)
             weakref.finalize(block, _free, marks, os.getpid()).atexit = False
-        if place not in self._storages:
+        if position not in self._storages:
             values = torch.from_numpy(self._blocks[mark][begin : begin + nbytes])
-            self._storages[place] = values.untyped_storage()
-        return torch.empty(0, dtype=dtype).set_(self._storages[place], offset, shape, strides)
+            self._storages[position] = values.untyped_storage()
+        return torch.empty(0, dtype=dtype).set_(self._storages[position], offset, shape, strides)
 
 
 def _free(mark: np.ndarray, process: int) -> None:
