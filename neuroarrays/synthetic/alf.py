@@ -146,5 +146,6 @@ def _write_passive(alf: Path, seconds: float) -> None:
 
 
 def _save(folder: Path, name: str, values: np.ndarray) -> None:
+    """Save an array as npy."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", values)

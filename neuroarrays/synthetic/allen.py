@@ -84,13 +84,14 @@ def _coordinates(structure: list[str], probe_of: np.ndarray) -> dict[str, np.nda
     row = np.arange(probe_of.size)
     columns = {"x": 8200.0 - 3 * row, "y": 300.0 + 7 * row, "z": 6800.0 + 500 * probe_of}
     outside = np.array([not name for name in structure])
-    return {axis: np.where(outside, -1.0, at) for axis, at in columns.items()}
+    return {axis: np.where(outside, -1.0, values) for axis, values in columns.items()}
 
 
 class _AllenWriter(AllenPieces):
     """Writes the parts of the file in order, with channels and units."""
 
     def write(self) -> dict[str, Any]:
+        """Write the file, and return the truth."""
         behavior = self.options.layout == "visual_behavior"
         (stimuli.images if behavior else stimuli.stimuli)(self)
         stimuli.invalid_rows(self)
@@ -117,6 +118,7 @@ class _AllenWriter(AllenPieces):
         return self.truth | {"end": self.plan.end}
 
     def _general(self) -> None:
+        """Write the metadata of the session."""
         behavior = self.options.layout == "visual_behavior"
         connectivity = "dot_motion" in self.options.stimuli
         kind = "functional_connectivity" if connectivity else "brain_observatory_1.1"
@@ -229,6 +231,7 @@ class _AllenWriter(AllenPieces):
     def _unit_table(
         self, columns: dict[str, Any], ids: np.ndarray, trains: list[np.ndarray]
     ) -> None:
+        """Write the table of units with their spikes."""
         n, sizes = ids.size, [train.size for train in trains]
         flat = np.concatenate(trains) if trains else np.empty(0)
         columns = columns | {
@@ -278,6 +281,6 @@ class _AllenWriter(AllenPieces):
                 speed = np.interp(start, running["start_time"], running["speed"])
                 gain = gain * (0.5 + np.clip(speed, 0, 40) / 20)
             n = self.random.poisson(rate * gain * (stop - start))
-            at = np.repeat(start, n)
-            times.append(at + self.random.random(at.size) * np.repeat(stop - start, n))
+            onsets = np.repeat(start, n)
+            times.append(onsets + self.random.random(onsets.size) * np.repeat(stop - start, n))
         return times

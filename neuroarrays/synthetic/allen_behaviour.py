@@ -54,8 +54,8 @@ def eye(writer: AllenPieces) -> None:
         "screen_coordinates_spherical": np.degrees(np.arctan2(gaze, 15.0)),
     }
     blink = np.zeros(n, bool)
-    for at in writer.random.integers(0, n, n // 120):
-        blink[at : at + 5] = True
+    for first in writer.random.integers(0, n, n // 120):
+        blink[first : first + 5] = True
     wide = blink.copy()
     for shift in (1, 2, 3):
         wide[shift:] |= blink[:-shift]

@@ -119,6 +119,7 @@ def _facts(file: Any, session: str) -> None:
 
 
 def _series(file: Any, path: str, data: np.ndarray, clock: np.ndarray) -> None:
+    """Write a series: values and times, s."""
     file[f"{path}/data"], file[f"{path}/timestamps"] = data, clock
 
 

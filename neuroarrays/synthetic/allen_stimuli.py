@@ -42,6 +42,7 @@ def parameters(name: str, n: int, random: np.random.Generator) -> dict[str, Any]
     blank[random.choice(n, max(1, n // 20), replace=False)] = True
 
     def blanked(values: np.ndarray) -> np.ndarray:
+        """Return values with NaN for blank presentations."""
         return np.where(blank, np.nan, values)
 
     if name == "natural_scenes":
@@ -146,6 +147,7 @@ def stimuli(writer: AllenPieces) -> None:
 
 
 def _rows(writer: AllenPieces, name: str) -> int:
+    """Return the number of presentations of a stimulus."""
     rows = writer.options.rows
     return rows if isinstance(rows, int) else rows[name]
 
@@ -166,6 +168,7 @@ def _block(writer: AllenPieces, name: str, size: int, now: float) -> tuple[np.nd
 
 
 def _parameters(writer: AllenPieces, name: str, n: int) -> dict[str, Any]:
+    """Return the parameters of n presentations of a stimulus."""
     if not name.startswith("natural_movie"):
         return parameters(name, n, writer.random)
     frames = np.arange(writer.options.movie[1])

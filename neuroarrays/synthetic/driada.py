@@ -142,6 +142,7 @@ class _Pickler(_Python):  # type: ignore[misc]
     """Writes `_Stored` as an instance of the class it names; nothing is imported."""
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        """Pickle an object; a stored one by the name of its class and its state."""
         if not isinstance(obj, _Stored):
             super().save(obj, save_persistent_id)
             return

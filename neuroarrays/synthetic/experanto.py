@@ -81,9 +81,11 @@ def write_experanto(  # noqa: PLR0913  its options are its parameters
         values = random.normal(0, 1, (int(seconds * rate), signals))
         if tuned and name == "responses":
             shown = truth["frames"].reshape(len(truth["flips"]), -1)
-            at = np.searchsorted(truth["flips"], start + np.arange(len(values)) / rate) - 1
+            flip_numbers = (
+                np.searchsorted(truth["flips"], start + np.arange(len(values)) / rate) - 1
+            )
             pixels = random.integers(0, shown.shape[1], units)
-            values += shown[np.maximum(at, 0)][:, pixels] / 64
+            values += shown[np.maximum(flip_numbers, 0)][:, pixels] / 64
         values = values.astype(np.float64 if name == "treadmill" else np.float32)
         if name == "eye_tracker":
             values[10:13] = np.nan
@@ -178,6 +180,7 @@ def _write_screen(
     tiers = ("train", "oracle", "test")
 
     def trial(kind: str, shown: np.ndarray, step: float) -> None:
+        """Add the frames of one trial and its metadata."""
         nonlocal now, number
         meta: dict[str, Any] = {
             "modality": kind,

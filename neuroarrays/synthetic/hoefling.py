@@ -57,8 +57,8 @@ def write_hoefling(folder: str | os.PathLike[str], seed: int = 0) -> Path:
             shown = movie[0][frames][..., :: -1 if eye == "left" else 1]
             drive = rates(shown, UNITS, np.random.default_rng([seed, 9]))
             triggers = 3.0 + 5.0 * np.arange(PLACES.size)
-            at = (triggers[:, None] + np.linspace(0, 4.9666667, CLIP)).ravel()
-            _write_traces(group, "natural", triggers, (at, drive), rng)
+            frame_times = (triggers[:, None] + np.linspace(0, 4.9666667, CLIP)).ravel()
+            _write_traces(group, "natural", triggers, (frame_times, drive), rng)
             for stimulus, starts in (("chirp", 16.5 * np.arange(10)), ("mb", 4.1 * np.arange(24))):
                 still = (np.array([0.0, starts[-1] + 20]), np.ones((UNITS, 2)))
                 _write_traces(group, stimulus, starts, still, rng)
@@ -89,11 +89,11 @@ def _write_traces(
     rng: np.random.Generator,
 ) -> None:
     """Write traces of one stimulus, sampled from times (frame,) in s and rates (unit, frame)."""
-    at, rate = drive
-    units, samples = len(rate), int((at[-1] + 4) * SAMPLING)
+    frame_times, rate = drive
+    units, samples = len(rate), int((frame_times[-1] + 4) * SAMPLING)
     start = rng.uniform(0, 0.1, units)
     times = start[:, None] + np.arange(samples) / SAMPLING
-    clean = np.stack([np.interp(t, at, r) for t, r in zip(times, rate, strict=True)])
+    clean = np.stack([np.interp(t, frame_times, r) for t, r in zip(times, rate, strict=True)])
     spikes = (clean * rng.gamma(4.0, 0.25, clean.shape)).astype("f4")
     group[f"{stimulus}_trigger_times"] = np.repeat(triggers[None], units, axis=0)
     group[f"{stimulus}_smoothed_traces"] = clean.astype("f4")

@@ -56,8 +56,10 @@ def write_maheswaranathan(
                 if split == "train":
                     counts = rng.poisson(drive)
                     for cell, row in zip(cells, counts, strict=True):
-                        at = np.repeat(np.arange(length), row) / 100
-                        file[f"spikes/{cell}"] = np.sort(at + rng.uniform(0.001, 0.009, at.size))
+                        frame_times = np.repeat(np.arange(length), row) / 100
+                        file[f"spikes/{cell}"] = np.sort(
+                            frame_times + rng.uniform(0.001, 0.009, frame_times.size)
+                        )
                     _responses(file, split, counts)
                 else:
                     longer = np.concatenate([drive, drive[:, -1:]], axis=1)

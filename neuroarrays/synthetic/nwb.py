@@ -63,6 +63,7 @@ class _NWBWriter(NWBPieces):
     """Writes units, trials and signals."""
 
     def write(self) -> dict[str, Any]:
+        """Write the file, and return the truth."""
         self._general()
         first = ("trials",) if self.options.tuned else ()  # what units answer to
         for part in dict.fromkeys((*first, *self.options.parts)):
@@ -75,6 +76,7 @@ class _NWBWriter(NWBPieces):
         return self.truth
 
     def _general(self) -> None:
+        """Write the metadata of the session."""
         self.file.attrs.update(
             {"nwb_version": "2.7.0", "neurodata_type": "NWBFile", "namespace": "core"}
         )
@@ -102,6 +104,7 @@ class _NWBWriter(NWBPieces):
         self.table("general/extracellular_ephys/electrodes", "DynamicTable", columns, ids)
 
     def _units(self) -> None:
+        """Write the table of units with their spikes."""
         n = self.options.units
         area_of = np.arange(n) % max(len(self.options.areas), 1)
         counts = self.random.integers(0 if n > 2 else 1, 40, n)
@@ -148,10 +151,11 @@ class _NWBWriter(NWBPieces):
         """Return spikes in the trials of the orientation that a unit prefers."""
         trials = self.truth["trials"]
         rows = np.flatnonzero(trials["orientation"] == 45.0 * (unit % 3))
-        at = np.repeat(trials["start_time"][rows], 8)
-        return at + self.random.uniform(0, 1, at.size)
+        onsets = np.repeat(trials["start_time"][rows], 8)
+        return onsets + self.random.uniform(0, 1, onsets.size)
 
     def _unit_electrodes(self, area_of: np.ndarray) -> dict[str, Any]:
+        """Return the column of units that refers to electrodes."""
         import h5py
 
         first = area_of * _ELECTRODES_PER_AREA
@@ -177,6 +181,7 @@ class _NWBWriter(NWBPieces):
         return {}
 
     def _trials(self) -> None:
+        """Write the table of trials."""
         n = self.options.trials
         start = 1.0 + 2.5 * np.arange(n)
         stop = start + self.random.uniform(1.0, 2.0, n)

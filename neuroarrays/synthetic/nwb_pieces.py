@@ -77,4 +77,5 @@ class NWBPieces:
 
 
 def _is_text(values: Any) -> bool:
+    """Whether values are a list of texts."""
     return isinstance(values, list) and bool(values) and isinstance(values[0], str)

@@ -11,6 +11,7 @@ from neuroarrays.synthetic.nwb_pieces import NWBPieces
 
 
 def _running(writer: NWBPieces) -> None:
+    """Write the running speed at 20 Hz."""
     size = int(20 * writer.options.duration)
     speed = writer.random.gamma(2.0, 5.0, size)  # cm/s
     stored = speed / 100 if writer.options.running_unit == "m/s" else speed
@@ -21,6 +22,7 @@ def _running(writer: NWBPieces) -> None:
 
 
 def _pupil(writer: NWBPieces) -> None:
+    """Write the gaze and the area of the pupil at 20 Hz."""
     import h5py
 
     size = int(20 * writer.options.duration)
@@ -42,6 +44,7 @@ def _pupil(writer: NWBPieces) -> None:
 
 
 def _position(writer: NWBPieces) -> None:
+    """Write the position at 10 Hz."""
     size = int(10 * writer.options.duration)
     position = np.cumsum(writer.random.normal(size=(size, 2)), axis=0)
     path = "processing/behavior/Position/SpatialSeries"
@@ -51,6 +54,7 @@ def _position(writer: NWBPieces) -> None:
 
 
 def _licks(writer: NWBPieces) -> None:
+    """Write the times of licks."""
     times = np.sort(writer.random.uniform(0, writer.options.duration, 12))
     path = "processing/behavior/BehavioralEvents/lick_left"
     group = writer.series(path, "TimeSeries", np.ones(12), "a.u.")
@@ -59,6 +63,7 @@ def _licks(writer: NWBPieces) -> None:
 
 
 def _lfp(writer: NWBPieces) -> None:
+    """Write local field potentials of three channels at 50 Hz."""
     size = int(50 * writer.options.duration)
     stored = writer.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
     group = writer.series(
@@ -75,6 +80,7 @@ def _lfp(writer: NWBPieces) -> None:
 
 
 def _rois(writer: NWBPieces) -> None:
+    """Write fluorescence traces of four regions of interest at 8 Hz."""
     import h5py
 
     n, size = 4, int(8 * writer.options.duration)
@@ -139,6 +145,7 @@ def _pose(writer: NWBPieces) -> None:
 
 
 def _empty(writer: NWBPieces) -> None:
+    """Write a series without samples."""
     group = writer.series("acquisition/nothing", "TimeSeries", np.empty(0), "a.u.")
     group["timestamps"] = np.empty(0)
 
@@ -147,8 +154,8 @@ def outside(writer: NWBPieces) -> None:
     """Write a series whose values are in another file."""
     import h5py
 
-    here = writer.path.absolute()
-    other = here.with_name(f"{here.stem}_elsewhere.h5")
+    path_of_file = writer.path.absolute()
+    other = path_of_file.with_name(f"{path_of_file.stem}_elsewhere.h5")
     with new_hdf5(other, replaced=True) as (file, _):
         file["data"] = np.arange(5.0)
         file["series/data"] = np.arange(5.0)
@@ -164,7 +171,7 @@ def outside(writer: NWBPieces) -> None:
         layout[:] = h5py.VirtualSource(str(other), "data", (5,))
         group.create_virtual_dataset("data", layout)
     else:
-        raw = here.with_name(f"{here.stem}_elsewhere.raw")
+        raw = path_of_file.with_name(f"{path_of_file.stem}_elsewhere.raw")
         raw.write_bytes(np.arange(5.0).tobytes())
         group.create_dataset("data", (5,), "f8", external=[(str(raw), 0, 40)])
 

@@ -182,6 +182,7 @@ def _plan(options: StaticOptions, random: np.random.Generator) -> tuple[np.ndarr
 
 
 def _write_columns(root: Path, options: StaticOptions, facts: dict[str, np.ndarray]) -> None:
+    """Write the columns of trials."""
     trials, prefix = facts["image"].size, options.prefix
     index: np.ndarray = facts["place"].astype(np.int64)
     if options.competition:
@@ -322,23 +323,25 @@ def _drive(random: np.random.Generator, images: np.ndarray, units: int) -> np.nd
     """Return the rectified input of each unit's receptive field, (image, unit); 0 for the first unit."""
     height, width = images.shape[-2:]
     y, x = np.mgrid[:height, :width]
-    at = random.uniform(0.2, 0.8, (units, 2)) * (height, width)
-    apart = (y - at[:, 0, None, None]) ** 2 + (x - at[:, 1, None, None]) ** 2
+    centres = random.uniform(0.2, 0.8, (units, 2)) * (height, width)
+    apart = (y - centres[:, 0, None, None]) ** 2 + (x - centres[:, 1, None, None]) ** 2
     field = np.exp(-apart / (2 * (height / 5) ** 2))
-    seen = np.einsum("iyx,uyx->iu", (images - 110) / 60, field)
-    seen = seen / (seen.std(axis=0) + 1e-9)
+    inputs = np.einsum("iyx,uyx->iu", (images - 110) / 60, field)
+    inputs = inputs / (inputs.std(axis=0) + 1e-9)
     gain = random.gamma(2.0, 1.5, units)
     gain[0] = 0
-    drive: np.ndarray = np.maximum(seen + 0.5, 0) * gain
+    drive: np.ndarray = np.maximum(inputs + 0.5, 0) * gain
     return drive
 
 
 def _write(path: Path, values: np.ndarray) -> None:
+    """Save an array as npy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, values)
 
 
 def _write_trials(folder: Path, values: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """Save each trial as a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     for row in range(len(values)) if rows is None else rows.tolist():
         np.save(folder / f"{row}.npy", np.ascontiguousarray(values[row]))
@@ -371,6 +374,7 @@ def _write_statistics(
 def _write_units(
     root: Path, random: np.random.Generator, units: int, areas: tuple[str, ...]
 ) -> None:
+    """Write the columns of units."""
     folder = root / "meta" / "neurons"
     ids = np.arange(1, units + 1) + (np.arange(units) > 2)  # a gap, as in the releases
     coordinates = np.c_[

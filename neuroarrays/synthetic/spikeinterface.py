@@ -107,5 +107,6 @@ def _write_extensions(
 
 
 def _json(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=4))

@@ -123,6 +123,7 @@ def _object(group: Any, kind: str, arrays: Mapping[str, np.ndarray], **attrs: An
 def _intervals(
     file: Any, name: str, rows: np.ndarray, columns: Mapping[str, np.ndarray] | None = None
 ) -> None:
+    """Write a table of intervals."""
     arrays = {"start": rows[:, 0], "end": rows[:, 1], **(columns or {})}
     times = [key for key in arrays if key in ("start", "end") or key.endswith("_time")]
     _object(file.create_group(name), "Interval", arrays, timekeys=np.array(times, "S"))

@@ -59,6 +59,7 @@ def aligned_tree(
     def variable(
         role: str, name: str, data: Any, dims: tuple[str, ...] | None = None
     ) -> xr.Variable:
+        """Return a variable of an aligned tree."""
         return schema.var(role, name, data, dims, tree=schema.ALIGNED)
 
     for session in range(sessions):

@@ -43,10 +43,12 @@ def damages(golden: Path) -> list[tuple[str, Any]]:
         return [(f"cut{i}", _truncate_inside(name)) for i, name in enumerate(chosen)]
     size = golden.stat().st_size
     cuts = sorted({0, 1, 8, 100, size // 4, size // 2, 3 * size // 4, size - 1})
-    return [(f"cut{at}", _truncate(at)) for at in cuts]
+    return [(f"cut{size}", _truncate(size)) for size in cuts]
 
 
 def _truncate(size: int) -> Any:
+    """Return a function that cuts a file to a size, bytes."""
+
     def damage(path: Path) -> None:
         os.truncate(path, size)
 
@@ -54,6 +56,8 @@ def _truncate(size: int) -> Any:
 
 
 def _truncate_inside(name: Path) -> Any:
+    """Return a function that cuts one file of a folder to half its size."""
+
     def damage(folder: Path) -> None:
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
 

@@ -71,6 +71,7 @@ def _nwb(path: Path, change: Any) -> Path:
 
 
 def _external_link(file: Any, folder: Path) -> None:
+    """An external link in place of a dataset."""
     import h5py
 
     del file["acquisition/x/data"]
@@ -78,12 +79,14 @@ def _external_link(file: Any, folder: Path) -> None:
 
 
 def _external_storage(file: Any, folder: Path) -> None:
+    """A dataset whose values are in another file."""
     del file["acquisition/x/data"]
     where = [(str(folder / "secret.txt"), 0, 40)]
     file.create_dataset("acquisition/x/data", (5,), "f8", external=where)
 
 
 def _virtual(file: Any, folder: Path) -> None:
+    """A virtual dataset of another file."""
     import h5py
 
     del file["acquisition/x/data"]
@@ -93,16 +96,19 @@ def _virtual(file: Any, folder: Path) -> None:
 
 
 def _soft_circle(file: Any, folder: Path) -> None:
+    """A soft link to itself."""
     import h5py
 
     file["acquisition/y"] = h5py.SoftLink("/acquisition/y")
 
 
 def _hard_circle(file: Any, folder: Path) -> None:
+    """A group that contains a group above it."""
     file["acquisition/x/again"] = file["acquisition"]
 
 
 def _huge(file: Any, folder: Path) -> None:
+    """A table of units with 2**36 rows."""
     for name in ("spike_times", "spike_times_index", "id"):
         del file[f"units/{name}"]
         kind = "f8" if name == "spike_times" else "i8"
@@ -110,36 +116,43 @@ def _huge(file: Any, folder: Path) -> None:
 
 
 def _bomb(file: Any, folder: Path) -> None:
+    """Compressed zeros that fill 4 GiB."""
     del file["units/id"]
     file.create_dataset("units/id", (1 << 29,), "i8", chunks=(1 << 20,), compression="gzip")
 
 
 def _huge_table(file: Any, folder: Path) -> None:
+    """A table of trials with 2**36 rows."""
     table = file.create_group("intervals/trials")
     for name in ("id", "start_time", "stop_time"):
         table.create_dataset(name, (1 << 36,), "f8", chunks=(1 << 16,))
 
 
 def _index_of_no_unit(file: Any, folder: Path) -> None:
+    """An index of spike times that points outside them."""
     file["units/spike_times_index"][...] = [1 << 62, -5]
 
 
 def _deep(file: Any, folder: Path) -> None:
+    """Groups nested 60 levels deep."""
     group = file
     for _ in range(60):
         group = group.create_group("g")
 
 
 def _numbers(file: Any, folder: Path) -> None:
+    """NaN and infinite times, and a rate of NaN."""
     file["acquisition/x/starting_time"].attrs["rate"] = np.nan
     file["units/spike_times"][...] = [np.nan, np.inf, -np.inf, 1e300, -1e300, 0]
 
 
 def _far(file: Any, folder: Path) -> None:
+    """A spike 30 years before all others."""
     file["units/spike_times"][0] = -1e9
 
 
 def _reference_out(file: Any, folder: Path) -> None:
+    """References in place of the values of a signal."""
     import h5py
 
     del file["acquisition/x/data"]
@@ -148,6 +161,7 @@ def _reference_out(file: Any, folder: Path) -> None:
 
 
 def _hdf5(folder: Path) -> Iterator[Case]:
+    """Yield hostile NWB files in HDF5."""
     import h5py
 
     with h5py.File(folder / "other.h5", "w") as file:
@@ -173,6 +187,7 @@ def _hdf5(folder: Path) -> Iterator[Case]:
 
 
 def _zarr(folder: Path) -> Iterator[Case]:
+    """Yield hostile Zarr stores."""
     meta = {
         "zarr_format": 2,
         "shape": [4],
@@ -232,6 +247,8 @@ def _store(path: Path, meta: dict[str, Any], chunk: bytes) -> Path:
 
 
 def _numpy(folder: Path) -> Iterator[Case]:
+    """Yield hostile npy and npz files."""
+
     class Runs:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(folder / "ran"),)
@@ -269,6 +286,7 @@ def _numpy(folder: Path) -> Iterator[Case]:
 
 
 def _texts(folder: Path) -> Iterator[Case]:
+    """Yield odd tables of text and JSON."""
     contents = {
         "empty.csv": b"",
         "nul.csv": b"a,b\n\0,1\n",
@@ -335,20 +353,20 @@ def damaged(path: Path, into: Path, draw: random.Random) -> tuple[str, Path]:
     files = sorted(p for p in copy.rglob("*") if p.is_file()) if copy.is_dir() else [copy]
     file = draw.choice(files)
     raw = bytearray(file.read_bytes())
-    at = draw.randrange(max(1, len(raw)))
+    offset = draw.randrange(max(1, len(raw)))
     how = draw.choice(("cut", "zero", "flip", "flip", "ones", "swap"))
     stretch = draw.choice((1, 4, 8, 64, 512))
     if how == "cut":
-        del raw[at:]
+        del raw[offset:]
     elif how == "zero":
-        raw[at : at + stretch] = bytes(len(raw[at : at + stretch]))
+        raw[offset : offset + stretch] = bytes(len(raw[offset : offset + stretch]))
     elif how == "ones":
-        raw[at : at + stretch] = b"\xff" * len(raw[at : at + stretch])
+        raw[offset : offset + stretch] = b"\xff" * len(raw[offset : offset + stretch])
     elif how == "swap":
         other = draw.randrange(max(1, len(raw)))
-        raw[at : at + stretch] = raw[other : other + len(raw[at : at + stretch])]
+        raw[offset : offset + stretch] = raw[other : other + len(raw[offset : offset + stretch])]
     elif raw:
         for _ in range(draw.choice((1, 1, 3))):
             raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
     file.write_bytes(bytes(raw))
-    return f"{how} {stretch} at {at} of {file.name}", copy
+    return f"{how} {stretch} at {offset} of {file.name}", copy

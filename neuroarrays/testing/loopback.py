@@ -1,7 +1,7 @@
 """A file server on this machine, for tests and measurements of remote reading.
 
 It serves a folder as http(s) servers and object stores do: byte ranges, strong ETags, conditions, redirects,
-and listings in the manner of S3. It counts every request, and can be slow, refuse, fail, cut its answers or
+and listings in the manner of S3. It counts every request, and can be slow, refuse, fail, cut its responses or
 exchange a file. Only the standard library is needed, and nothing leaves the machine.
 """
 
@@ -40,21 +40,21 @@ class Behaviour:
     Attributes
     ----------
     latency : float
-        Time before the first byte of each answer, s.
+        Time before the first byte of each response, s.
     bandwidth : float
         Bytes per second that all connections share; 0 for no limit.
     ranges, tags : bool
-        Whether it knows byte ranges, and says ETags.
+        Whether it supports byte ranges, and sends ETags.
     deny : int
-        Status of every answer (403), 0 for none.
+        Status of all responses, such as 403; 0 for none.
     fail, cut : int
-        Every which request is answered with 503, or with half of its body; 0 for none.
+        Every n-th request gets the status 503, or half of its body; 0 for none.
     salt : str
-        Changes every ETag: the files were exchanged.
+        Changes every ETag, as if the files were exchanged.
     expires : float
         How long a signature is valid, s.
     clock : float
-        How far the clock of the server is ahead, s: time that has passed for signatures.
+        How far the clock of the server is ahead, s, so that signatures expire.
     signed : bool
         Whether files are given only to addresses with a signature.
     """
@@ -81,9 +81,9 @@ class Seen:
     log : list of (str, int, str, int, int)
         Method, status, path, first byte and bytes of each request.
     headers : list of dict
-        Of each request.
+        Headers of each request.
     sent : int
-        Bytes of bodies.
+        Bytes of all bodies.
     """
 
     log: list[tuple[str, int, str, int, int]] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Seen:
 
     @property
     def statuses(self) -> dict[int, int]:
-        """Number of answers by status."""
+        """Number of responses by status."""
         return dict(Counter(entry[1] for entry in self.log))
 
 
@@ -126,7 +126,8 @@ class Loopback:
     def __init__(self, root: str | os.PathLike[str], **behaviour: Any):
         self.root, self.behaviour = Path(root).resolve(), Behaviour(**behaviour)
         self.seen, self.lock, self._free = Seen(), state.Lock(), 0.0
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        handler = type("Handler", (_Handler,), {"loopback": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.base = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -135,7 +136,7 @@ class Loopback:
         return f"{self.base}/{way}/{urllib.parse.quote(path)}"
 
     def reset(self) -> None:
-        """Forget what was asked for."""
+        """Forget all requests."""
         with self.lock:
             self.seen = Seen()
 
@@ -167,16 +168,12 @@ class _Server(ThreadingHTTPServer):
         """Ignore a client that hangs up."""
 
 
-def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
-    return type("Handler", (_Handler,), {"loopback": loopback})
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     loopback: Loopback
 
     def log_message(self, *_: object) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
     def do_GET(self) -> None:
         """Answer one request."""
@@ -191,6 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _answer(self, parts: urllib.parse.SplitResult) -> None:
+        """Send what the path asks for, in the way that `behaviour` states."""
         path = urllib.parse.unquote(parts.path).lstrip("/")
         kind, _, rest = path.partition("/")
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
@@ -203,8 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "loop":
             self._say(302, rest, {"Location": parts.path})
         elif kind == "r":
-            there = f"/f/{urllib.parse.quote(rest)}?X-Amz-Signature={time.time() + how.clock}"
-            self._say(302, rest, {"Location": there})
+            target = f"/f/{urllib.parse.quote(rest)}?X-Amz-Signature={time.time() + how.clock}"
+            self._say(302, rest, {"Location": target})
         elif kind == "s3" and "list-type" in query:
             self._list(rest.rstrip("/"), query)
         elif kind in ("f", "s3"):
@@ -219,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(404, rest)
 
     def _file(self, path: str, is_object: bool = False) -> None:
+        """Send a file, or a range of its bytes."""
         full = (self.loopback.root / path).resolve()
         if not full.is_relative_to(self.loopback.root) or not full.is_file():
             self._say(404, path)
@@ -262,6 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(
         self, code: int, path: str, headers: dict[str, str], full: Path, start: int, stop: int
     ) -> None:
+        """Send headers and bytes; every n-th body is cut if `behaviour` says so."""
         body = self.command == "GET"
         number = self._note(code, path, start, stop - start if body else 0)
         cut = self.loopback.behaviour.cut
@@ -292,8 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
         keys = [key for key in keys if key.startswith(prefix)]
         inside: dict[str, bool] = {}
         for key in keys:
-            rest, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-            inside[f"{prefix}{rest}{delimiter}" if found else key] = bool(found)
+            rest, end, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+            inside[f"{prefix}{rest}{delimiter}" if end else key] = bool(end)
         names = [name for name in inside if name > query.get("continuation-token", "")]
         page = names[: int(query.get("max-keys", 1000))]
         entries = "".join(self._entry(top, name, inside[name]) for name in page)
@@ -307,6 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(200, f"{bucket}/{prefix}", {"Content-Type": "application/xml"}, text.encode())
 
     def _entry(self, top: Path, name: str, is_prefix: bool) -> str:
+        """Return the XML of one entry of a listing."""
         if is_prefix:
             return f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>"
         status = (top / name).stat()
@@ -320,6 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(
         self, code: int, path: str, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> None:
+        """Send a status with a short body."""
         self._note(code, path, 0, len(body))
         self.send_response(code)
         length = {} if code == 304 else {"Content-Length": str(len(body))}
@@ -330,17 +332,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _note(self, code: int, path: str, start: int, count: int) -> int:
+        """Note a request, and return the number of requests so far."""
         with self.loopback.lock:
             self.loopback.seen.log.append((self.command, code, path, start, count))
             self.loopback.seen.headers.append(dict(self.headers.items()))
             return self.loopback.seen.requests
 
     def _control(self, parts: urllib.parse.SplitResult) -> None:
-        """Answer requests of `Process`: the numbers of requests and bytes, and to forget them."""
-        seen = self.loopback.seen
+        """Send the numbers of requests and bytes to a `Process`, and forget them if it asks for this."""
+        past = self.loopback.seen
         if parts.path == "/_/reset":
             self.loopback.reset()
-        counts = {"requests": seen.requests, "sent": seen.sent, "log": seen.log}
+        counts = {"requests": past.requests, "sent": past.sent, "log": past.log}
         body = json.dumps(counts).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -373,9 +376,9 @@ class Process:
         return f"{self.base}/{way}/{urllib.parse.quote(path)}"
 
     def reset(self) -> dict[str, Any]:
-        """What was asked for since the last time: ``requests``, bytes ``sent`` and the ``log``."""
-        with urllib.request.urlopen(f"{self.base}/_/reset") as answer:
-            counts: dict[str, Any] = json.load(answer)
+        """Return what was requested since the last call: ``requests``, bytes ``sent`` and the ``log``."""
+        with urllib.request.urlopen(f"{self.base}/_/reset") as reply:
+            counts: dict[str, Any] = json.load(reply)
         return counts
 
 

@@ -60,6 +60,7 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
 
 
 def _child(pipe: Connection, sent: bytes) -> None:
+    """Send the values of pickled variables, or an error, to the parent process."""
     try:
         pipe.send({path: variable.values for path, variable in pickle.loads(sent).items()})
     except BaseException as error:
@@ -72,6 +73,7 @@ def reading(sent: bytes) -> Iterator[None]:
     stop = threading.Event()
 
     def read() -> None:
+        """Read all values again and again, until told to stop."""
         while not stop.wait(0.001):
             for variable in pickle.loads(sent).values():
                 _ = variable.values
@@ -120,6 +122,7 @@ def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _run(code: str, arguments: Sequence[str], printed: Sequence[Path]) -> None:
+    """Run code in this process, with its output in files."""
     for number, path in enumerate(printed, 1):
         file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(file, number)
@@ -177,6 +180,7 @@ class GuardChild:
 def _answer_requests(
     requests: Connection, answers: Connection, environment: dict[str, str]
 ) -> None:
+    """Serve the requests of the guard in this process."""
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(requests.fileno(), 0)

@@ -18,7 +18,10 @@ def record_reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[source.Source, s
     reads: list[tuple[source.Source, str]] = []
 
     def patched(original: Any) -> Any:
+        """Return a method that notes each read before it does it."""
+
         def read(self: source.Source, name: str, key: Any = ()) -> np.ndarray:
+            """Note the array, and read its values."""
             reads.append((self, name.strip("/")))
             values: np.ndarray = original(self, name, key)
             return values

@@ -91,6 +91,7 @@ class ReaderTests(Golden):
         validate(read, values=True)
 
     def test_a_recording_says_when_it_was_recorded(self, read: xr.DataTree) -> None:
+        """Each session of a recording has a node ``observed``, and each unit its stretches."""
         if schema.kind_of(read) != schema.RECORDING:
             pytest.skip("an aligned tree has masks instead")
         for name, session in read.children.items():
@@ -100,18 +101,20 @@ class ReaderTests(Golden):
                     assert {"observed_start", "observed_stop"} <= set(node.data_vars), path
 
     def test_hand_read_values(self, tree: xr.DataTree) -> None:
+        """Values that were read with another tool are the same here."""
         assert self.values, "state values read with another tool"
         for (node, name, index), expected in self.values.items():
-            read = np.asarray(tree[node].to_dataset()[name][index].values)
+            value = np.asarray(tree[node].to_dataset()[name][index].values)
             # Means of the last digit differ with the version of numpy.
-            near = read.dtype.kind == "f" and np.allclose(read, expected, 1e-14, 0, True)
-            assert near or same_values(read, expected), (
-                f"{node}/{name}[{index}] is {read.item()!r}, read by hand: {expected!r}"
+            near = value.dtype.kind == "f" and np.allclose(value, expected, 1e-14, 0, True)
+            assert near or same_values(value, expected), (
+                f"{node}/{name}[{index}] is {value.item()!r}, read by hand: {expected!r}"
             )
 
     def test_the_catalog_says_what_the_tree_holds(
         self, engine: Reader, golden: Path, read: xr.DataTree
     ) -> None:
+        """The catalogue has the sessions, areas and numbers of units of the tree."""
         rows = engine.catalog(golden)
         catalogued = {
             "/".join(filter(None, (row["block"], row["session"], row["area"]))): row["units"]
@@ -127,10 +130,12 @@ class ReaderTests(Golden):
         } == in_tree
 
     def test_attributes_are_plain(self, read: xr.DataTree) -> None:
+        """Attributes are the same after JSON."""
         for path, attrs in _attributes(read):
             assert json.loads(json.dumps(attrs)) == attrs, path
 
     def test_dtype_promised_is_dtype_delivered(self, tree: xr.DataTree) -> None:
+        """Values have the dtype that the variable states, also if there are none."""
         for path, variable in variables(tree):
             nothing = variable[(slice(0, 0),) * variable.ndim] if variable.ndim else variable
             for read in (variable, nothing):
@@ -159,6 +164,7 @@ class ReaderTests(Golden):
                 assert not along, f"{path} was read into memory, along {along}"
 
     def test_no_file_stays_open(self, engine: Reader, golden: Path) -> None:
+        """No descriptor of the file is left after `close_all`."""
         load(opened(engine, golden))
         close_all()
         folder = Path("/proc/self/fd")
@@ -169,6 +175,7 @@ class ReaderTests(Golden):
         assert [t for t in targets if t == root or t.startswith(root + os.sep)] == []
 
     def test_variables_pickle(self, tree: xr.DataTree) -> None:
+        """Pickled variables have the same values; pickles of lazy ones are small."""
         for path, variable in variables(tree):
             pickled = pickle.dumps(variable)
             assert same_values(pickle.loads(pickled).values, variable.values), path
@@ -177,15 +184,15 @@ class ReaderTests(Golden):
                 assert len(pickled) < limit, f"{path}: pickles its values"
 
     def test_every_kind_of_index(self, tree: xr.DataTree) -> None:
-        """Of one variable of each build: the same arrays around sources of one kind."""
-        seen = set()
+        """Each kind of index gives the values that numpy gives, for one variable of each kind of array."""
+        tested = set()
         for path, variable in variables(tree):
             array = innermost(data_of(variable))
             form = build(array), variable.ndim, variable.dtype.kind
-            if not isinstance(array, LazyArray) or form in seen:
+            if not isinstance(array, LazyArray) or form in tested:
                 continue
-            seen.add(form)
-            # A copy: what xarray has read once it keeps, and indexes that.
+            tested.add(form)
+            # A copy, because xarray keeps the values that it has read, and would index those.
             values = variable.copy(deep=False).values
             for key in indexers(values.shape):
                 read = variable[key].values
@@ -194,6 +201,7 @@ class ReaderTests(Golden):
     def test_chunking_changes_nothing(
         self, engine: Reader, golden: Path, read: xr.DataTree
     ) -> None:
+        """Values are the same with dask."""
         dask = pytest.importorskip("dask")
         paths, nodes = zip(*opened(engine, golden, chunks={}).subtree_with_keys, strict=True)
         with dask.config.set(scheduler="synchronous"):  # arrays as small as these need no threads
@@ -209,12 +217,14 @@ class ReaderTests(Golden):
         assert_same_trees(opened(engine, str(golden)), read)
 
     def test_a_group_is_the_node(self, engine: Reader, golden: Path, tree: xr.DataTree) -> None:
+        """`xarray.open_dataset` of a group gives the node of the tree."""
         nodes = [(path, node) for path, node in tree.subtree_with_keys if node.has_data]
         path, node = nodes[-1]
         group = xr.open_dataset(golden, engine=type(engine), group=path)
         xr.testing.assert_identical(group.load(), node.to_dataset(inherit=False).load())
 
     def test_saved_and_opened_is_the_same(self, tree: xr.DataTree, tmp_path: Path) -> None:
+        """An archive of the tree has the same content."""
         for suffix in self.archives:
             if suffix == ".zarr":
                 pytest.importorskip("zarr")
@@ -227,11 +237,13 @@ class ReaderTests(Golden):
     # ----------------------------------------------------------------------- many at once
 
     def test_threads_read_at_once(self, tree: xr.DataTree, read: xr.DataTree) -> None:
+        """Several threads read the same values."""
         expected = {path: v.values for path, v in variables(read)}
         close_all()
         wrong: list[str] = []
 
         def work(seed: int) -> None:
+            """Read all variables in a random order, and note wrong values."""
             jobs = list(variables(tree))
             random.Random(seed).shuffle(jobs)
             for path, variable in jobs:
@@ -250,21 +262,22 @@ class ReaderTests(Golden):
         assert wrong == []
 
     def test_processes_read_at_once(self, tree: xr.DataTree, read: xr.DataTree) -> None:
-        """Forked ones while a thread reads here, so that they begin with locks that are held."""
+        """Several processes read the same values; forked ones begin while a thread reads here."""
         jobs = dict(variables(tree))
         sent = pickle.dumps(jobs)
         expected = {path: variable.values for path, variable in variables(read)}
         for method in self.start_methods:
             with reading(sent) if method == "fork" else nullcontext():
-                answers = in_processes(method, sent, count=2 if method == "fork" else 1)
-            for answer in answers:
-                assert answer.keys() == expected.keys(), answer
+                results = in_processes(method, sent, count=2 if method == "fork" else 1)
+            for values_by_path in results:
+                assert values_by_path.keys() == expected.keys(), values_by_path
                 for path, values in expected.items():
-                    assert same_values(answer[path], values), (method, path)
+                    assert same_values(values_by_path[path], values), (method, path)
 
     # ------------------------------------------------------------------------------- options
 
     def test_an_unknown_option_is_refused(self, engine: Reader, golden: Path) -> None:
+        """The error for an unknown option lists all options."""
         with pytest.raises(TypeError, match="no_such_option") as caught:
             engine.open_datatree(golden, no_such_option=1)
         for name in engine.options():
@@ -273,6 +286,7 @@ class ReaderTests(Golden):
     def test_every_option_does_something(
         self, engine: Reader, golden: Path, read: xr.DataTree
     ) -> None:
+        """Each option of the reader changes the tree."""
         for name in engine.options():
             if name == "skip_damaged":
                 continue  # golden files are sound; the next test is of others
@@ -307,6 +321,7 @@ class ReaderTests(Golden):
     def test_a_damaged_session_is_an_error_or_left_out(
         self, engine: Reader, golden: Path, tmp_path: Path
     ) -> None:
+        """A damaged session is an error, or left out with `skip_damaged`."""
         if "skip_damaged" not in engine.options() or "skip_damaged" in self.inert_options:
             pytest.skip("there is one session only")
         folder = tmp_path / "several"
@@ -321,12 +336,14 @@ class ReaderTests(Golden):
     # ---------------------------------------------------------------------- whose file it is
 
     def test_recognises_its_own(self, engine: Reader, golden: Path) -> None:
+        """The reader recognises its file, and no other reader does."""
         assert engine.guess_can_open(golden) is True
         assert engine.guess_can_open(str(golden)) is True
         claimed = [f.name for f, other in registry.readers() if other.guess_can_open(golden)]
         assert [name for name in claimed if name != engine.name] == [], "another claims it too"
 
     def test_recognises_only_its_own(self, engine: Reader, tmp_path: Path) -> None:
+        """The reader does not recognise other files."""
         for path in [*strangers(tmp_path), *self.foreign]:
             assert engine.guess_can_open(path) is False, path
             assert engine.guess_can_open(str(path)) is False, path
@@ -363,6 +380,7 @@ class ReaderTests(Golden):
 
 
 def _attributes(tree: xr.DataTree) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield the path and attributes of each node and variable."""
     for path, node in tree.subtree_with_keys:
         yield path, dict(node.attrs)
     for path, variable in variables(tree):
