@@ -91,8 +91,8 @@ def _without_credentials(rest: str) -> str:
 def without_password(text: str) -> tuple[str, dict[str, str]]:
     """Split an http(s) address into one without user and password, and the request headers for them."""
     parts = urlsplit(text)
-    user, at, server = parts.netloc.rpartition("@")
-    if not at:
+    user, separator, server = parts.netloc.rpartition("@")
+    if not separator:
         return text, {}
     name, _, password = user.partition(":")
     pair = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
@@ -102,8 +102,8 @@ def without_password(text: str) -> tuple[str, dict[str, str]]:
 def with_password(text: str, original: str) -> str:
     """Return a redirected address, with the original's user and password if the server is the same."""
     parts, original_parts = urlsplit(text), urlsplit(original)
-    _, at, server = original_parts.netloc.rpartition("@")
-    if not at or (parts.scheme, parts.netloc) != (original_parts.scheme, server):
+    _, separator, server = original_parts.netloc.rpartition("@")
+    if not separator or (parts.scheme, parts.netloc) != (original_parts.scheme, server):
         return text
     return urlunsplit(parts._replace(netloc=original_parts.netloc))
 

@@ -70,6 +70,7 @@ class ZstdChunks:
 
     @cached_property
     def _nbytes(self) -> int:
+        """Bytes of an unpacked chunk."""
         return math.prod(self.chunk) * self.dtype.itemsize
 
     def read(
@@ -162,6 +163,7 @@ class ZstdChunks:
     def _damaged(
         self, position: tuple[int, ...], found: str, cause: Exception | None = None
     ) -> None:
+        """Raise the error for a damaged chunk."""
         raise FormatError(
             self.path,
             self.name,
@@ -205,10 +207,13 @@ def zstd_chunks(
     masked = []  # chunks that some filter was skipped for
 
     def note(info: Any) -> None:
-        at = tuple(offset // c for offset, c in zip(info.chunk_offset, dataset.chunks, strict=True))
-        if all(i < n for i, n in zip(at, grid, strict=True)):
-            address[at], stored[at] = info.byte_offset, info.size
-            masked.extend([at] if info.filter_mask else [])
+        """Note where a chunk lies, and whether a filter was skipped for it."""
+        chunk = tuple(
+            offset // c for offset, c in zip(info.chunk_offset, dataset.chunks, strict=True)
+        )
+        if all(i < n for i, n in zip(chunk, grid, strict=True)):
+            address[chunk], stored[chunk] = info.byte_offset, info.size
+            masked.extend([chunk] if info.filter_mask else [])
 
     if count:
         dataset.id.chunk_iter(note)

@@ -112,6 +112,7 @@ def fetch(
         for name, (size, source) in files.items():
 
             def tell(count: int, name: str = name, before: int = done) -> None:
+                """Report the bytes of all files that have arrived."""
                 if progress is not None:
                     progress(before + count, max(total, before + count), name)
 
@@ -230,21 +231,22 @@ def _filled(
     """
     file = source.open() if size else None
     with open(part, "ab") as out:
-        at = resumed = out.tell() if is_known and out.tell() <= size else 0
+        position = resumed = out.tell() if is_known and out.tell() <= size else 0
         out.truncate(resumed)
-        while at < size and isinstance(file, RemoteFile):
-            end = min(size, at + _PIECE * _AT_ONCE)
-            runs = [(start, min(_PIECE, end - start)) for start in range(at, end, _PIECE)]
-            arrived = [at]
+        while position < size and isinstance(file, RemoteFile):
+            end = min(size, position + _PIECE * _AT_ONCE)
+            runs = [(start, min(_PIECE, end - start)) for start in range(position, end, _PIECE)]
+            arrived = [position]
 
             def add(count: int, arrived: list[int] = arrived) -> None:
+                """Report bytes that have arrived."""
                 arrived.append(count)
                 tell(sum(arrived))
 
             for data in file.fetched(runs, add):
                 out.write(data)
-            at = end
-            tell(at)
+            position = end
+            tell(position)
     return resumed
 
 

@@ -86,12 +86,12 @@ def read(path: str, name: str, files: Listing, start: int = 0, size: int | None 
         status = os.fstat(descriptor)
         check_status(full, status, files.get(name))
         start = max(0, start + status.st_size) if start < 0 else start
-        wanted = max(0, status.st_size - start) if size is None else size
+        n_left = max(0, status.st_size - start) if size is None else size
         pieces = []
         os.lseek(descriptor, start, os.SEEK_SET)
-        while wanted > 0 and (piece := os.read(descriptor, min(wanted, 1 << 30))):
+        while n_left > 0 and (piece := os.read(descriptor, min(n_left, 1 << 30))):
             pieces.append(piece)
-            wanted -= len(piece)
+            n_left -= len(piece)
     except OSError as error:
         raise changed(full, str(error.strerror)) from error
     finally:
@@ -148,6 +148,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _linked(path: str) -> FormatError:
+    """Return the error for a symbolic link in a store."""
     return FormatError(
         path,
         "",

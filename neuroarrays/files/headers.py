@@ -196,7 +196,7 @@ class Header:
 
     @cached_property
     def _beginning(self) -> tuple[bytes, bool, str]:
-        """The first bytes, whether the file is HDF5 (also after a user block), and the error's text."""
+        """The first bytes, whether the file is HDF5 (also after a user block), and the text of an error."""
         if not self.is_file:
             return b"", False, ""
         if self.location.waits:
@@ -204,13 +204,15 @@ class Header:
             if "_beginning" in vars(self):
                 beginning: tuple[bytes, bool, str] = vars(self)["_beginning"]
                 return beginning
-            self.status  # noqa: B018  a remote location remembers the first bytes of this answer
-        ranges = [(0, _HEAD), *((at, 8) for at in _USER_BLOCKS if at + 8 > _HEAD)]
+            self.status  # noqa: B018  this caches the first bytes of a remote file
+        ranges = [(0, _HEAD), *((start, 8) for start in _USER_BLOCKS if start + 8 > _HEAD)]
         try:
             head, *later = self.location.read(ranges)
         except OSError as error:
             return b"", False, location.words_of(error)
-        pieces = [head[at : at + 8] for at in (0, *_USER_BLOCKS) if at + 8 <= _HEAD] + later
+        pieces = [
+            head[start : start + 8] for start in (0, *_USER_BLOCKS) if start + 8 <= _HEAD
+        ] + later
         return head, HDF5_MAGIC in pieces, ""
 
     @cached_property

@@ -163,6 +163,7 @@ def _variables(source: Matlab5Source) -> tuple[Variable, ...]:
 
 
 def _checked(source: Matlab5Source) -> tuple[Variable, ...]:
+    """Check a file, and return its variables."""
     with source.location.open(source.stamp) as file:
         return tuple(check_v5(file.stream(), source.path, source.stamp[1]))
 
@@ -203,6 +204,7 @@ class Matlab73Source(MemberSource):
 
     @property
     def _file(self) -> HDF5Source:
+        """The file as a source of HDF5."""
         return HDF5Source(self.location, self.stamp)
 
     def _scan(self) -> dict[str, Member]:

@@ -210,13 +210,13 @@ def _shape(data: bytes | memoryview, order: str) -> tuple[int, ...]:
 
 def _variable(data: bytes, order: str, has_complex: bool) -> Variable:
     """Read the header of a variable: flags, shape and name. An opaque variable has no shape."""
-    flags, at = _flags(data, order), 16
+    flags, offset = _flags(data, order), 16
     kind = _CLASSES.get(flags & 0xFF, "unknown")
     shape: tuple[int, ...] = ()
     try:
         if kind != "opaque":
-            shape, at = _shape(data, order), _element(data, order, at)[1]
-        name = bytes(_element(data, order, at)[0]).decode("latin-1")
+            shape, offset = _shape(data, order), _element(data, order, offset)[1]
+        name = bytes(_element(data, order, offset)[0]).decode("latin-1")
     except struct.error:
         return Variable("", (), "unknown", False)
     if kind in DTYPES:
@@ -230,36 +230,36 @@ def _with_position(
 ) -> Variable:
     """Add to a compressed numeric variable where its values lie, if the header shows it."""
     try:
-        at = _element(data, order, _element(data, order, 16)[1])[1]
-        tag, nbytes = struct.unpack_from(f"{order}II", data, at)
+        offset = _element(data, order, _element(data, order, 16)[1])[1]
+        tag, nbytes = struct.unpack_from(f"{order}II", data, offset)
     except struct.error:
         return variable
     stored = _TYPES.get(tag)
     if stored is None or nbytes != math.prod(variable.shape) * int(stored[1]):
         return variable
-    return replace(variable, packed=packed, stored=order + stored, skip=16 + at)
+    return replace(variable, packed=packed, stored=order + stored, skip=16 + offset)
 
 
-def _element(data: bytes | memoryview, order: str, at: int) -> tuple[bytes | memoryview, int]:
+def _element(data: bytes | memoryview, order: str, offset: int) -> tuple[bytes | memoryview, int]:
     """Return the bytes of an element of a variable, and where the next element begins."""
-    tag, size = struct.unpack_from(f"{order}II", data, at)
+    tag, size = struct.unpack_from(f"{order}II", data, offset)
     if tag >> 16:  # a small element: its tag and bytes share 8 bytes
-        return data[at + 4 : at + 4 + min(tag >> 16, 4)], at + 8
-    return data[at + 8 : at + 8 + min(size, _HEAD)], at + 8 + size + (-size % 8)
+        return data[offset + 4 : offset + 4 + min(tag >> 16, 4)], offset + 8
+    return data[offset + 8 : offset + 8 + min(size, _HEAD)], offset + 8 + size + (-size % 8)
 
 
 def _elements(data: memoryview, order: str) -> int:
     """Return how many matrices a cell, struct or object declares; -1 if the header is damaged."""
     try:
-        shape, at = _shape(data, order), _element(data, order, 16)[1]
+        shape, offset = _shape(data, order), _element(data, order, 16)[1]
         count = math.prod(shape) if min(shape, default=0) >= 0 else -1
         kind = _flags(data, order) & 0xFF
         if kind != _CELL:
             for _ in range(_LEAD[kind] - 4):  # the name, and an object's class name
-                at = _element(data, order, at)[1]
-            raw, at = _element(data, order, at)
+                offset = _element(data, order, offset)[1]
+            raw, offset = _element(data, order, offset)
             (longest,) = struct.unpack_from(f"{order}i", raw)
-            tag, size = struct.unpack_from(f"{order}II", data, at)
+            tag, size = struct.unpack_from(f"{order}II", data, offset)
             count = count * ((tag >> 16 or size) // longest) if longest > 0 else -1
     except struct.error:
         return -1
@@ -268,15 +268,15 @@ def _elements(data: memoryview, order: str) -> int:
 
 def _tags(view: memoryview, order: str, start: int, end: int) -> list[tuple[int, int, int]]:
     """Return type, first byte and last byte + 1 of each element of a matrix."""
-    tags, at = [], start
-    while at + _TAG <= end:
-        tag, nbytes = struct.unpack_from(f"{order}II", view, at)
+    tags, offset = [], start
+    while offset + _TAG <= end:
+        tag, nbytes = struct.unpack_from(f"{order}II", view, offset)
         if tag >> 16:  # a small element: its tag and bytes share 8 bytes
-            tags.append((tag & 0xFFFF, at + _TAG, at + _TAG))
-            at += _TAG
+            tags.append((tag & 0xFFFF, offset + _TAG, offset + _TAG))
+            offset += _TAG
         else:
-            tags.append((tag, at + _TAG, at + _TAG + nbytes))
-            at += _TAG + nbytes + (-nbytes % 8)
+            tags.append((tag, offset + _TAG, offset + _TAG + nbytes))
+            offset += _TAG + nbytes + (-nbytes % 8)
     return tags
 
 
@@ -324,8 +324,8 @@ def _check_matrix(path: str, position: int, data: bytes, order: str) -> bool:
         tags = _tags(view, order, start, end)
         if depth == 0 and kind not in _LEAD:  # `data` is only its beginning: its values may be cut
             tags = [
-                (tag, at, min(stop, end)) if i > 2 else (tag, at, stop)
-                for i, (tag, at, stop) in enumerate(tags[:4])
+                (tag, first, min(stop, end)) if i > 2 else (tag, first, stop)
+                for i, (tag, first, stop) in enumerate(tags[:4])
             ]
             flags &= ~_COMPLEX
         if not _is_sound(tags, flags, count, end):
@@ -336,5 +336,5 @@ def _check_matrix(path: str, position: int, data: bytes, order: str) -> bool:
                 "others",
                 "the file is damaged",
             )
-        todo += [(at, stop, depth + 1) for tag, at, stop in tags if tag == _MATRIX]
+        todo += [(first, stop, depth + 1) for tag, first, stop in tags if tag == _MATRIX]
     return any_complex

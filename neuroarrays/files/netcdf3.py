@@ -126,9 +126,9 @@ class _Header:
 
     def entries(self, tag: int) -> int:
         """The length of the next list; an error if it has another tag and is not empty."""
-        found, length = self.number("i"), self.bounded(self.count())
-        if found != tag and (found, length) != (0, 0):
-            raise self.fault(f"the tag {found} where {tag} was expected")
+        stored_tag, length = self.number("i"), self.bounded(self.count())
+        if stored_tag != tag and (stored_tag, length) != (0, 0):
+            raise self.fault(f"the tag {stored_tag} where {tag} was expected")
         return length
 
     def dtype(self) -> np.dtype:

@@ -79,6 +79,7 @@ class NPZSource(MemberSource):
         begin = zips.start(file, zipped)
 
         def fetch(start: int, size: int) -> bytes:
+            """Return bytes of a member, unpacked."""
             if zipped.stored:
                 return file.read(begin + start, min(size, zipped.packed))
             raw = file.read(begin, min(zipped.packed, npy.LONGEST))

@@ -36,6 +36,7 @@ def _step(codes: bytes) -> Callable[[Callable[[Machine], None]], Callable[[Machi
     """Decorate the function that applies some opcodes."""
 
     def register(step: Callable[[Machine], None]) -> Callable[[Machine], None]:
+        """Add a step to `STEPS`."""
         for code in codes:
             STEPS[code] = step
         return step
@@ -156,28 +157,33 @@ def _appended(into: Any, values: list[Any]) -> None:
 
 @_step(b"\x80")
 def _protocol(m: Machine) -> None:
+    """Check the protocol of the pickle."""
     if m.number("<B") > 5:
         raise Refused("a pickle of protocol 0 to 5", "a later one")
 
 
 @_step(b"\x95")
 def _frame(m: Machine) -> None:
+    """Skip the size of a frame."""
     m.take(8)
 
 
 @_step(b"\x97\x98")
 def _buffer(m: Machine) -> None:
+    """Refuse a buffer outside the stream."""
     raise Refused("a pickle in one piece", "a buffer that is kept outside the stream")
 
 
 @_step(b"(")
 def _mark(m: Machine) -> None:
+    """Begin a new stack, for the values up to the next opcode that takes them."""
     m.below.append(m.stack)
     m.stack = []
 
 
 @_step(b"0")
 def _pop(m: Machine) -> None:
+    """Drop the top value, or the values since the mark."""
     if m.stack:
         m.stack.pop()
     else:
@@ -186,73 +192,86 @@ def _pop(m: Machine) -> None:
 
 @_step(b"1")
 def _pop_mark(m: Machine) -> None:
+    """Drop the values since the mark."""
     m.marked()
 
 
 @_step(b"p")
 def _put(m: Machine) -> None:
+    """Remember the top value under a number in text."""
     m.remember(int(m.line()))
 
 
 @_step(b"q")
 def _binput(m: Machine) -> None:
+    """Remember the top value under a number of one byte."""
     m.remember(m.number("<B"))
 
 
 @_step(b"r")
 def _long_binput(m: Machine) -> None:
+    """Remember the top value under a number of four bytes."""
     m.remember(m.number("<I"))
 
 
 @_step(b"\x94")
 def _memoize(m: Machine) -> None:
+    """Remember the top value under the next number."""
     m.remember(len(m.memo))
 
 
 @_step(b"a")
 def _append(m: Machine) -> None:
+    """Append a value to the list below it."""
     value = m.pop()
     _appended(m.stack[-1], [value])
 
 
 @_step(b"e")
 def _appends(m: Machine) -> None:
+    """Append the values since the mark to the list below them."""
     values = m.marked()
     _appended(m.stack[-1], values)
 
 
 @_step(b"s")
 def _setitem(m: Machine) -> None:
+    """Set a key of the dict below to a value."""
     value, key = m.pop(), m.pop()
     _paired(m.stack[-1], [key, value])
 
 
 @_step(b"u")
 def _setitems(m: Machine) -> None:
+    """Set keys of the dict below to the values since the mark."""
     values = m.marked()
     _paired(m.stack[-1], values)
 
 
 @_step(b"\x90")
 def _additems(m: Machine) -> None:
+    """Add the values since the mark to the set below them."""
     values = m.marked()
     _filled(m.stack[-1], values)
 
 
 @_step(b"\x93")
 def _stack_global(m: Machine) -> None:
+    """Push a class or function by its module and name."""
     name, module = m.pop(), m.pop()
     m.push(m.named(module, name))
 
 
 @_step(b"R\x81")
 def _reduce(m: Machine) -> None:
+    """Call a function with a tuple of arguments."""
     args, what = m.pop(), m.pop()
     m.call(what, args)
 
 
 @_step(b"\x92")
 def _newobj_ex(m: Machine) -> None:
+    """Make an object with arguments and keywords."""
     keywords, args, what = m.pop(), m.pop(), m.pop()
     m.call(what, args)
     if isinstance(m.stack[-1], Record) and isinstance(keywords, dict):
@@ -261,18 +280,21 @@ def _newobj_ex(m: Machine) -> None:
 
 @_step(b"i")
 def _inst(m: Machine) -> None:
+    """Make an object of a class that is named in text."""
     what = m.named(m.line().decode(), m.line().decode())
     m.call(what, tuple(m.marked()))
 
 
 @_step(b"o")
 def _obj(m: Machine) -> None:
+    """Make an object of a class on the stack."""
     what, *args = m.marked()
     m.call(what, tuple(args))
 
 
 @_step(b"b")
 def _build(m: Machine) -> None:
+    """Set the state of the object below."""
     state = m.pop()
     target = m.stack[-1]
     if isinstance(target, Pending):

@@ -89,8 +89,10 @@ class PictureFile:
                 image.seek(frame)
                 values = self._values(image, f"picture {frame}")
                 if values.shape != self.shape:
-                    found = f"{values.shape} of picture {frame}"
-                    raise FormatError(self.location.path, "", f"pictures of {self.shape}", found)
+                    difference = f"{values.shape} of picture {frame}"
+                    raise FormatError(
+                        self.location.path, "", f"pictures of {self.shape}", difference
+                    )
                 yield values.astype(self.dtype, copy=False)
 
     def _values(self, image: Image.Image, which: str) -> np.ndarray:
@@ -106,11 +108,11 @@ class PictureFile:
         )
         if self.mode == "I" and _is_unsigned(image) and np.any(values < 0):
             # Pillow reads unsigned values as signed ones.
-            found = f"values of {which} above {np.iinfo(np.int32).max:,}"
-            raise FormatError(self.location.path, "", "values that int32 holds", found)
+            difference = f"values of {which} above {np.iinfo(np.int32).max:,}"
+            raise FormatError(self.location.path, "", "values that int32 holds", difference)
         if is_changed:
-            found = f"{mode} of {which}, which does not fit"
-            raise FormatError(self.location.path, "", f"pictures of {self.mode}", found)
+            difference = f"{mode} of {which}, which does not fit"
+            raise FormatError(self.location.path, "", f"pictures of {self.mode}", difference)
         return values
 
 
@@ -151,8 +153,8 @@ def _check_depth(image: Image.Image, path: str) -> None:
     )
     is_signed = image.mode in ("L", "RGB", "RGBA") and 2 in _sample_formats(image)
     if has_words or is_signed:
-        found = "16 bits of each colour" if has_words else "signed values"
-        raise FormatError(path, "", "grey levels of up to 16 bits, colours of 8 bits", found)
+        difference = "16 bits of each colour" if has_words else "signed values"
+        raise FormatError(path, "", "grey levels of up to 16 bits, colours of 8 bits", difference)
 
 
 def _sample_formats(image: Image.Image) -> tuple[int, ...]:
@@ -239,6 +241,6 @@ def one_size(files: list[PictureFile], path: str, where: str) -> Pictures:
         kinds.setdefault((file.shape, file.dtype.str), file.location.name)
     if len(kinds) > 1:
         texts = [f"{name}: {shape} {dtype}" for (shape, dtype), name in kinds.items()]
-        found = ", ".join(texts[:2])
-        raise FormatError(path, where, "pictures of one size and kind", found)
+        difference = ", ".join(texts[:2])
+        raise FormatError(path, where, "pictures of one size and kind", difference)
     return Pictures(tuple(files))
