@@ -56,7 +56,7 @@ def triggered_sums(
         if begin > 0:
             raw = np.asarray(frames(begin, end))
         values = np.subtract(raw, offset, out=buffer[: end - begin], casting="unsafe")
-        # Row l of a unit: its weights l frames later. Each is copied in one piece.
+        # Row l of a unit has its weights, shifted by l frames.
         lagged = np.lib.stride_tricks.sliding_window_view(
             padded[:, begin : end + n_lags - 1], end - begin, axis=1
         )

@@ -22,7 +22,7 @@ def bin_values(
     period: float | None = None,
     hole: float | None = None,
 ) -> np.ndarray:
-    """One value of a sampled signal for each bin.
+    """Compute one value of a sampled signal for each bin.
 
     A sample stands for the time around it: from the middle between it and the one before to the
     middle between it and the next, but for half a usual step where there is a hole or an end. Its
@@ -142,7 +142,7 @@ def _between(
 
 @compiled(error_model="numpy")
 def _weigh(times, values, left, right, how, first, weights, sums, out):
-    """Means of the samples in each bin; of angles what they are made of.
+    """Compute the means of the samples in each bin; for angles, the sums that they are made of.
 
     Weights are summed, and what samples differ from the first one in the bin, which is exact where
     all are alike: of angles (`turn` is not 0) the cosine and the sine of that, for each bin.
@@ -186,7 +186,7 @@ def _weigh(times, values, left, right, how, first, weights, sums, out):
         weights[m] = size
         if turn == 0:
             for c in range(n_columns):
-                # One of the two sums is 0; NaN where no sample stands.
+                # One of the two sums is 0; both are NaN if there is no sample.
                 out[m, c] = start[c] + (total[0, c] + single) / size
                 total[0, c] = 0.0
 

@@ -1,4 +1,4 @@
-"""Spikes to counts: exact half-open bins, on trials or on one continuous clock.
+"""Count spikes in exact half-open bins, of trials or of one continuous clock.
 
 `neuroarrays.kernels.grid` says where the edges of bins lie. A product with the bin width only
 guesses the bin: the edges themselves decide, because one tick in 600 of a 30 kHz clock falls on an
@@ -18,9 +18,9 @@ import numpy as np
 from neuroarrays.kernels.grid import bin_edges, bin_rate, checked_number, grid_numbers, times_of
 from neuroarrays.kernels.sharing import in_threads
 
-#: Spikes and counts, together, from which on threads are worth starting.
+#: Number of spikes plus counts above which threads are started.
 _MANY = 1 << 20
-#: One block of output stays in a core's second-level cache while every unit writes its part.
+#: Bytes of a block of output, which stays in a core's second-level cache while all units are counted.
 _BLOCK_BYTES = 1 << 19
 
 
@@ -46,7 +46,7 @@ def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndar
     """
     times, first, last = checked_spikes(times, first, last)
     trains = (times[begin:end] for begin, end in zip(first, last, strict=True))
-    # Of a single spike only whether its time is known; of more, NaN is in no order.
+    # NaN is not in order: comparisons with it are False, and a single spike is checked by itself.
     in_order = [
         bool(np.all(train[1:] >= train[:-1]) and not np.isnan(train[:1]).any()) for train in trains
     ]
@@ -205,7 +205,7 @@ def count_clock(
         raise ValueError(f"origin: expected a finite number, got {origin}")
     bin_rate(bin_width)  # refuses what is no width
     out = _output(out, (checked_number(n_bins), len(spikes[1])), dtype)
-    # Short blocks lose time on starting each unit anew, long ones have edges out of cache.
+    # In short blocks each unit starts too often; in long ones the edges do not fit into the cache.
     block = max(64, _BLOCK_BYTES // (out[:1].nbytes + 32))
     per_second, units = 1 / float(bin_width), largest_and_one(out.dtype)
 
@@ -233,7 +233,7 @@ def count_clock(
 def checked_spikes(
     times: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spikes and the parts of units in the types that loops are compiled for.
+    """Return spikes, and the parts of units, in the types that the loops are compiled for.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def _output(out: np.ndarray | None, shape: tuple[int, ...], dtype: Any) -> np.nd
 
 
 def largest_and_one(dtype: np.dtype) -> tuple[Any, Any]:
-    """The largest count that a type holds and a count of one, as its scalars.
+    """Return the largest count of a dtype, and a count of one, as scalars of this dtype.
 
     Compiled sums of these stay in the type.
     """
@@ -298,7 +298,7 @@ def _run(count: Callable[[int, int], bool], n_rows: int, size: int, threads: int
     """Count rows, by threads where spikes and counts are many; whether every count fits its type."""
     if threads == 1 or size < _MANY:
         return count(0, n_rows)
-    # Some parts more than threads, so that a busy stretch of the session holds up nobody.
+    # There are more parts than threads, so that no thread waits for a part with many spikes.
     n_parts = 4 * threads
     bounds = np.linspace(0, n_rows, n_parts + 1).astype(int)
     return all(in_threads(lambda part: count(bounds[part], bounds[part + 1]), n_parts, threads))

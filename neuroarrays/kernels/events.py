@@ -1,4 +1,4 @@
-"""Spike counts as events: a place per spike instead of a number per bin.
+"""Store spike counts as events: the position of each spike instead of a number for each bin.
 
 A row (a presentation, or one bin of a clock) is cut into stretches of 65,536 places, so that a
 spike takes two bytes; a bin that holds several spikes is named as many times. Windows are counted
@@ -15,7 +15,7 @@ from neuroarrays.kernels.stretches import STRETCH, stretches
 
 
 def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts as events.
+    """Convert counts to events.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def compress(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Events of some rows as counts.
+    """Convert the events of some rows to counts.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
     per_row = stretches(out.shape[1])
     rows = np.ascontiguousarray(rows, np.int64)
     n_rows = (len(first) - 1) // per_row
-    # As unsigned numbers, negative ones are larger than all others.
+    # Seen as unsigned numbers, negative ones are larger than all others.
     if rows.size and rows.view(np.uint64).max() >= n_rows:
         raise IndexError(f"rows: expected 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}")
     if out.ndim != 2 or len(out) != len(rows) or not out.flags.carray:
@@ -82,7 +82,7 @@ def expand(first: np.ndarray, places: np.ndarray, rows: np.ndarray, out: np.ndar
 
 
 class Slices(NamedTuple):
-    """The spikes of all units in order of time slice; inside a slice by unit.
+    """The spikes of all units, sorted by slice of time, and within a slice by unit.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Slices(NamedTuple):
 def slice_by_time(
     times: np.ndarray, first: np.ndarray, last: np.ndarray, per_second: float = 64.0
 ) -> Slices:
-    """Put the spikes of all units in order of time slice.
+    """Sort the spikes of all units by slice of time.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def slice_by_time(
 
 
 def slice_of(spikes: Slices, times: np.ndarray) -> np.ndarray:
-    """The slices of times: the first or the last where they lie outside all.
+    """Return the slice of each time; the first or the last one for times outside all slices.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def _extent(times, first, last):
 def _slice(spikes, low, per_second, bounds, sliced, units):
     """Sort spikes into slices of time, and note the unit of each."""
     times, first, last = spikes
-    # bounds[k + 1] counts the spikes of slice k, then says where they begin, then where they end.
+    # bounds[k + 1] is first the number of spikes of slice k, then where they begin, then where they end.
     for unit in range(len(first)):
         for i in range(first[unit], last[unit]):
             if np.isfinite(times[i]):
@@ -301,7 +301,7 @@ def _count_windows(times, names, parts, edges, per_second, units, out):
                     k -= 1
                 while time >= edges[w, k + 1]:
                     k += 1
-                # Unsigned, so that no index can count from the end: half the work of this loop.
+                # The index is unsigned, so that numba does not check for negative ones: half the time of this loop.
                 index = np.uint64(k) * n_units + np.uint64(names[i])
                 if window[index] != top:
                     window[index] += increment

@@ -8,18 +8,18 @@ from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.loops import seek
 
 FULL_TURN = 2 * math.pi
-#: Fewer samples than this lower the score.
+#: The score is lower if there are fewer samples.
 ENOUGH = 30
 #: A code has at most so many values, each about so often; so many distinct ones are looked at.
 CODES, RECUR, MOST_LEVELS = 20, 5, 256
-#: Sectors of a turn; an angle is seen in half of them.
+#: Sectors of a turn. An angle must visit half of them.
 _SECTORS = 36
 
 
 def classify(
     values: np.ndarray, periods: tuple[float, ...] = (FULL_TURN, 360.0), angle: bool = False
 ) -> tuple[str, float, float | None]:
-    """The type of a feature.
+    """Tell the type of a feature.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _circularity(
         score = 0.5 if angle else 0.0
         ups, downs, jumps, arc, share_visited = _turns(x, low, period)
         both = min(ups, downs) > 0
-        # Laps of a track go through their seam one way only; so do phases, but in radians.
+        # Positions on a circular track wrap in one direction only. Phases do too, but are in radians.
         if ups + downs >= 3 and share_visited >= 0.5 and (both or angle or period == FULL_TURN):
             score = max(score, (ups + downs) / jumps * max(0.0, 1 - 4 * arc / period))
         if score > best[0]:
@@ -150,7 +150,7 @@ def _summary(x):
 
 @compiled
 def _levels(x, most):
-    """Distinct values in order, how often each occurs, and steps that pass over one of them.
+    """Return the distinct values in order, how often each occurs, and the steps that pass over one.
 
     Of more than `most` distinct values, the first of them: one more than `most`.
     """
@@ -180,7 +180,7 @@ def _levels(x, most):
 
 @compiled
 def _turns(x, low, period):
-    """Wraps upwards and downwards, all jumps, the mean arc of a step, and the share of a turn seen.
+    """Count wraps upwards, wraps downwards and all jumps; also the mean arc of a step and the share visited.
 
     A jump is a step of more than half a turn. It is a wrap if what is left of the turn is a step
     like the others: at most three times as long as those that a given place is passed by.

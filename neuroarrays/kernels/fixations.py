@@ -13,7 +13,7 @@ def render(
     size: tuple[int, int],
     wrap_edge: bool = False,
 ) -> np.ndarray:
-    """Frames of one image around fixations, resized antialiased bilinear without the full frame.
+    """Render one image around fixations, resized by antialiased bilinear interpolation.
 
     Pixel (row, column) of the screen shows pixel (row + y - height / 2, column + x - width / 2) of
     the image, and 0 where there is none.
@@ -62,7 +62,7 @@ def render(
 
 
 def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int]) -> np.ndarray:
-    """Whether any of an image falls on the screen.
+    """Whether a part of an image is on the screen.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int])
 @compiled
 def _render(image, centres, screen, limits, line, out, wrap_edge):
     """Draw the screen around each gaze position, at the size of the output."""
-    # Column by column of the output: columns of the image are contiguous, so that each is added to
-    # `line` at the speed of the vector unit; then `line` is made smaller.
+    # The output is made column by column. Columns of the image are contiguous, so they are added to
+    # `line` with vector instructions; then `line` is made smaller.
     rows, by_row, columns, by_column = limits
     for k in range(centres.shape[0]):
         if k > 0 and centres[k, 0] == centres[k - 1, 0] and centres[k, 1] == centres[k - 1, 1]:

@@ -1,4 +1,4 @@
-"""Where the edges of bins lie, exactly: on the session's clock wherever a clock starts on an edge of it.
+"""Compute exact edges of bins. A clock that starts on an edge of the session's clock has its edges.
 
 Edge k of a clock that starts at `origin` is `origin + k / rate` where one second holds a whole
 number of bins, else `origin + k * bin_width`; bin k is `[edge_k, edge_k+1)`. Where `origin` is
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 _TOLERANCE = 1e-9
-#: Further from time 0, in bins, float64 is too coarse to tell whether a time is on an edge.
+#: At more bins from time 0, float64 is too coarse to tell whether a time is on an edge.
 _FARTHEST = 2.0**43
 
 
 def bin_rate(bin_width: float) -> float:
-    """Whole number of bins per second, or 0 if there is none.
+    """Return the whole number of bins per second, or 0 if it is not whole.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def bin_rate(bin_width: float) -> float:
 
 
 def grid_numbers(times: Any, bin_width: float) -> Any:
-    """Which edge of the session's clock, counted from time 0, a time is.
+    """Return the number of the edge of the session's clock, counted from time 0, that a time is on.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def grid_numbers(times: Any, bin_width: float) -> Any:
 
 
 def on_grid(times: Any, bin_width: float) -> Any:
-    """Times, those that `grid_numbers` finds on the session's clock exactly there.
+    """Return times; those that `grid_numbers` finds on the session's clock are exactly on it.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def on_grid(times: Any, bin_width: float) -> Any:
 
 
 def bin_edges(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
-    """Edges of consecutive bins, the ones the counting functions compare with.
+    """Return the edges of consecutive bins, with which the counting functions compare spikes.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def bin_edges(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) ->
 
 
 def bin_centres(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) -> np.ndarray:
-    """Centres of consecutive bins, by the same rule as their edges.
+    """Return the centres of consecutive bins, by the same rule as their edges.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def bin_centres(origin: Any, n_bins: int, bin_width: float, start_bin: int = 0) 
 
 
 def edges_around(centres: Any, bin_width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the bins that have these centres, exact where they are those of the session's clock.
+    """Return the edges of the bins with these centres; exact if they are on the session's clock.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def edges_around(centres: Any, bin_width: float) -> tuple[np.ndarray, np.ndarray
 def times_of(
     origin: Any, index: np.ndarray, bin_width: float, numbers: np.ndarray | None = None
 ) -> np.ndarray:
-    """Times of possibly fractional edge numbers, counted from an origin.
+    """Return the times of edge numbers, which may be fractional, counted from an origin.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _slack(in_bins: Any) -> Any:
 
 
 def bins_to_cover(duration: float, bin_width: float, start: float = 0.0) -> int:
-    """Smallest number of bins that covers a duration.
+    """Return the smallest number of bins that covers a duration.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def bins_to_cover(duration: float, bin_width: float, start: float = 0.0) -> int:
 
 
 def from_zero(origin: float, bin_width: float, start_bin: int = 0) -> tuple[float, int]:
-    """A clock as the session's, where it starts on an edge of that.
+    """Express a clock by edges of the session's clock, if it starts on one.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numba.core.caching import FunctionCache
 
-#: Compiling is mentioned once it has taken so long, s.
+#: Seconds of compiling after which a message is shown.
 PATIENCE = 1.0
 
 
@@ -55,7 +55,7 @@ def _is_watched() -> bool:
 
 
 class _DiskCache(FunctionCache):
-    """Compiled code on disk. Where it cannot be read or written, the function is compiled anew.
+    """Compiled code on disk. If it cannot be read or written, the function is compiled again.
 
     A full disk, a folder that became read-only, or a file cut short cost a second, not the answer.
     """
@@ -92,7 +92,7 @@ def kept_in() -> str:
 
 
 def fixed(array: np.ndarray) -> np.ndarray:
-    """A view of an array that cannot be written to, whether the array can or not.
+    """Return a view of an array that cannot be written to.
 
     Numba compiles a function anew for arrays that cannot: with this, once for both.
 
@@ -123,7 +123,7 @@ def compiled(
     """
     if function is None:
         return lambda function: compiled(function, inner=inner, **options)
-    # Nothing calls our functions from C, and a way in for that takes a tenth of compiling.
+    # Nothing calls these functions from C; leaving out the C wrapper saves a tenth of compiling.
     options = {"nogil": True, "no_cfunc_wrapper": True, "no_cpython_wrapper": inner, **options}
     dispatcher = njit(**options)(function)
     try:

@@ -1,4 +1,4 @@
-"""The compiled loops behind `neuroarrays.kernels.counts`, which checks what they are given.
+"""The compiled loops of `neuroarrays.kernels.counts`, which checks their arguments.
 
 Arrays are filled element by element, here and in the other kernels: numba needs a second or more
 to compile one assignment to a slice, for each type of array, and runs it no faster.
@@ -71,8 +71,8 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
                     i = j
                 if time < start:  # only where the times are not sorted
                     continue
-                # The product guesses the bin, and the edges decide: the outer ones stop both loops.
-                # Compared as floats first: no cast of a number too large for an integer, or of NaN.
+                # The product is a guess of the bin; the loops correct it, and end at the outer edges.
+                # Floats are compared first, so that no NaN or too large number is cast to an integer.
                 guess = (time - start) * per_second
                 k = int(min(guess, n_bins - 1)) if guess > 0 else 0
                 while time < edges[q, k]:

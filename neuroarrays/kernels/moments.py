@@ -12,13 +12,13 @@ import numpy as np
 from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.sharing import in_threads
 
-#: Bytes of sums that are kept in the first-level cache while rows are added to them.
+#: Bytes of sums, which stay in the first-level cache while rows are added to them.
 _TILE = 16 << 10
-#: Rows after which 32-bit sums of squares of 8-bit counts could overflow.
+#: Rows of 8-bit counts whose sums of squares fit into 32 bits.
 _FLUSH = 30_000
-#: Values from which on threads are worth starting.
+#: Number of values above which threads are started.
 _MANY = 1 << 20
-#: Type of the sums of integers, by their bytes; of all others it is float64.
+#: Dtype of the sums of integers, by their size in bytes; for all others it is float64.
 _WIDE = {1: np.int32, 2: np.int64}
 
 

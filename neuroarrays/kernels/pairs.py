@@ -5,9 +5,9 @@ import numpy as np
 from neuroarrays.kernels.jit import compiled
 from neuroarrays.kernels.sharing import in_threads
 
-#: A difference whose size is this close below an edge of a bin is taken to lie on it: rounding of sample clocks.
+#: A difference this close below an edge of a bin counts as on the edge, because sample clocks are rounded.
 SLACK = 1e-9
-#: Spikes from which on threads are worth starting.
+#: Number of spikes above which threads are started.
 _MANY = 20_000
 
 
@@ -54,7 +54,7 @@ def count_differences(
         return single
     n_units = spans.shape[1]
     out = np.zeros((n_units, n_units, n_bins), np.int64)
-    # All spikes in one order: a unit meets every other in a single walk over its neighbours.
+    # All spikes are sorted together, so that one pass over its neighbours compares a unit with all others.
     owner = np.repeat(np.arange(n_units), spans[1] - spans[0])
     owned = [times[a:b] for a, b in spans.T]
     merged = np.concatenate(owned) if owned else times[:0]
@@ -114,5 +114,5 @@ def _walk(times, spans, everyone, part, lags, out):
 @compiled(inline="always")
 def _bins_apart(distance, per_bin):
     """How many bins two spikes are apart: the whole part is the lag."""
-    # Rounding of the product is far below the slack.
+    # The rounding error of the product is far below the slack.
     return (distance + SLACK) * per_bin + 0.5

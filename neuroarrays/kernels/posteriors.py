@@ -2,12 +2,12 @@
 
 import numpy as np
 
-#: Lowest rate that a place may have, spikes/s: one spike there must not make it impossible.
+#: Lowest rate at a position, spikes/s, so that a single spike does not make the position impossible.
 LOWEST = 1e-3
 
 
 def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndarray:
-    """Sums over a window that is centred on each row.
+    """Compute sums over a window that is centred on each row.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def window_sums(values: np.ndarray, size: int, stretches: np.ndarray) -> np.ndar
 def poisson_posterior(
     counts: np.ndarray, durations: np.ndarray, rates: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
-    """Probability of each place, of independent Poisson units.
+    """Compute the probability of each position from independent Poisson units.
 
     Parameters
     ----------

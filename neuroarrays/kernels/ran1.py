@@ -13,7 +13,7 @@ _DIVISOR = 1 + (_MODULUS - 1) // _TABLE
 
 
 def seeded(seed: int) -> np.ndarray:
-    """The state of a generator that begins anew.
+    """Return the state of a new generator.
 
     Parameters
     ----------

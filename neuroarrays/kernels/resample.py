@@ -10,10 +10,10 @@ from neuroarrays.kernels.jit import compiled, fixed
 
 _METHODS = {"linear": 0, "previous": 1, "nearest": 2}
 _LINEAR, _PREVIOUS = 0, 1
-#: So many times that are not where a regular clock would have them, and it is taken for none.
+#: After this number of samples that are not where a regular clock has them, a clock counts as irregular.
 _MISSES = 1000
 
-#: Values that are looked at at once, in cache.
+#: Number of values that are checked together, so that they stay in the cache.
 _AT_ONCE = 1 << 15
 
 #: Times and values of usable samples: one pair for all columns, or one for each.
@@ -46,7 +46,7 @@ def interpolate(
     max_gap: float = math.inf,
     period: float | None = None,
 ) -> np.ndarray:
-    """Values of a sampled signal at other times.
+    """Interpolate a sampled signal at other times.
 
     Samples that are not finite are skipped, each column for itself, so that the neighbours of a
     time are the nearest finite samples. Of several samples at one time the last finite one
@@ -92,7 +92,7 @@ def interpolate(
 def prepare(
     times: np.ndarray, values: np.ndarray, *, apart: bool = False, every: bool = False
 ) -> Prepared:
-    """The usable samples of a signal, checked once for any number of evaluations.
+    """Check a signal once, and return its usable samples for any number of evaluations.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def evaluate(
     max_gap: float = math.inf,
     period: float | None = None,
 ) -> np.ndarray:
-    """What `interpolate` gives, of samples that `prepare` made ready.
+    """Interpolate as `interpolate` does, from the samples that `prepare` returned.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def evaluate(
 
 
 def by_group(prepared: Prepared, n_columns: int, at: np.ndarray, fill: Any) -> np.ndarray:
-    """Evaluate columns together where they have the same samples, else each for itself.
+    """Evaluate columns together if they have the same samples, else one after another.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def _parts(times: np.ndarray) -> Iterator[np.ndarray]:
 @compiled(inner=True)
 def locate(times, time, hint):
     """Last index whose time is at or before `time`, which lies within the times."""
-    # Times to evaluate mostly come in order: the answer is then a step or two from the last.
+    # Times are mostly in order; the sample is then one or two after the last one.
     low = hint if times[hint] <= time else 0
     high = len(times) - 1 if times[hint] <= time else hint
     step = 1
@@ -262,9 +262,9 @@ def _interpolate(times, values, query_times, how, out):
         time = query_times[m]
         before = after = -1  # the samples that the value lies between; -1 of none
         weight = 0.0
-        # Written so that NaN falls outside too.
+        # This is False for NaN.
         if n > 0 and times[0] <= time <= times[n - 1]:
-            # Of a regular clock the place is known but for rounding; of another one it is looked up.
+            # In a regular clock the position is known except for rounding; in others it is searched.
             guess = min(int((time - times[0]) * rate), n - 2) if n > 1 and misses < _MISSES else i
             if guess < n - 1 and times[guess] <= time < times[guess + 1]:
                 i = guess

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def weights(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels make a pixel of the smaller axis, and how much of each.
+    """Return which pixels make a pixel of the resized axis, and their weights.
 
     A triangle over `size / new_size` pixels to each side where the axis shrinks, over one where it
     grows; the weights of each output sum to 1. Twin: `slow_resize` of `tests/kernels/test_fixations.py`.
@@ -40,7 +40,7 @@ def weights(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shrink(images: np.ndarray, scale: float) -> np.ndarray:
-    """Images at a smaller size, each pixel interpolated linearly between its nearest four.
+    """Make images smaller; each pixel is interpolated linearly between the nearest four.
 
     Nothing is averaged beyond these four: fine patterns alias, as with
     ``skimage.transform.rescale(..., order=1, anti_aliasing=False)``, whose values these are.

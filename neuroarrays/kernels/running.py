@@ -42,7 +42,7 @@ class Moments:
         with np.errstate(invalid="ignore"):
             mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.maximum(n, 1)
             away = np.where(known, values - mean, 0)
-            # The mean was rounded: what is left of the distances corrects it.
+            # The mean was rounded; the sum of the distances from it corrects this.
             left = away.sum(axis=0) / np.maximum(n, 1)
             self.merge(n, mean + left, (away**2).sum(axis=0) - n * left**2)
 

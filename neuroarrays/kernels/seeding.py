@@ -1,4 +1,4 @@
-"""Random numbers that depend on a seed and nothing else: the same everywhere, drawn from no shared state.
+"""Random numbers that depend only on a seed: the same on all machines, without shared state.
 
 They are the raw output of numpy's Philox, which numpy promises not to change; its `Generator.permutation`
 has no such promise, so permutations are sorted here.
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def draws(n: int, *seeds: int) -> np.ndarray:
-    """Random numbers that depend on the seeds and their place only.
+    """Draw random numbers that depend only on the seeds and on their position.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def draws(n: int, *seeds: int) -> np.ndarray:
 
 
 def permutation(n: int, *seeds: int) -> np.ndarray:
-    """The numbers 0 to n - 1 in random order.
+    """Return the numbers 0 to n - 1 in random order.
 
     Parameters
     ----------

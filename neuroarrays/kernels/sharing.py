@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def in_threads(work: Callable[[int], T], n_parts: int, threads: int) -> list[T]:
-    """Do each part of some work; a single part, or with one thread, without starting any.
+    """Do all parts of some work in threads; with one part or one thread, none is started.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Sinc(NamedTuple):
 
 
 def sinc(cutoff: float, half: int, beta: float) -> Sinc:
-    """The table of ``c sinc(c u)`` with a Kaiser window.
+    """Return the table of ``c sinc(c u)`` with a Kaiser window.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def sinc(cutoff: float, half: int, beta: float) -> Sinc:
 
 
 def evaluate(samples: np.ndarray, first: int, places: np.ndarray, kernel: Sinc) -> np.ndarray:
-    """Values between samples, as weighted means of those around.
+    """Compute values between samples, as weighted means of the samples around them.
 
     Parameters
     ----------

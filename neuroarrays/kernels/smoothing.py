@@ -6,7 +6,7 @@ from neuroarrays.kernels.jit import compiled
 
 
 def gaussian_taps(sigma: float) -> np.ndarray:
-    """Weights of a Gaussian at whole distances, cut off at four standard deviations.
+    """Return the weights of a Gaussian at whole distances, cut off at four standard deviations.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def gaussian_taps(sigma: float) -> np.ndarray:
 
 
 def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarray:
-    """Weighted mean over the valid bins around each bin.
+    """Compute the weighted mean over the valid bins around each bin.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, taps: np.ndarray) -> np.ndarra
 
 @compiled
 def _spread(values, valid, taps, smoothed):
-    """Add each value, if it is there and not 0, to the bins around it: counts are mostly 0."""
+    """Add each valid value to the bins around it; zeros are skipped, as counts are mostly 0."""
     n_rows, n_units, n_bins = values.shape
     reach = len(taps) - 1
     for row in range(n_rows):

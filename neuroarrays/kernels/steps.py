@@ -6,25 +6,25 @@ import math
 
 import numpy as np
 
-#: Of a regular clock, a step of more than so many usual ones is a hole.
+#: In a regular clock, a step of more than this number of usual steps is a hole.
 HOLE = 1.5
-#: Interpolation goes over a step of so many usual ones: one sample that is lost, or whose time is not known.
+#: Longest step that is interpolated, in usual steps: one sample is lost, or its time is not known.
 BRIDGED = 2.5
-#: By how much of a step a clock may be off a regular one, root mean square.
+#: Largest deviation of a clock from a regular one, root mean square, as a fraction of a step.
 JITTER = 0.02
-#: Of a clock that is not regular, a step of more than so many usual ones is a hole.
+#: In an irregular clock, a step of more than this number of usual steps is a hole.
 FAR = 10.0
-#: A clock of which that share of the steps would be holes is not regular.
+#: A clock is irregular if more than this share of its steps would be holes.
 _MANY = 0.25
 #: Steps of about two usual ones are the rounding of a clock where that share of the distances between
 #: them, at least so many, are as many steps, but for so many.
 _EVENLY, _FEW, _OFF = 0.9, 4, 2
-#: Stamps of a clock that are looked at together.
+#: Number of times of a clock that are checked together.
 _BLOCK = 1 << 16
 
 
 def even_step(times: np.ndarray) -> float | None:
-    """The step of a clock that goes on evenly: no hole, no missing stamp, no step off by more than `JITTER`.
+    """Return the step of a regular clock: no hole, no missing time, no step off by more than `JITTER`.
 
     The clock is looked at block by block, so an hour of samples costs no copies of its clock.
 
@@ -51,7 +51,7 @@ def even_step(times: np.ndarray) -> float | None:
 
 
 def usual_step(times: np.ndarray) -> float:
-    """The usual time from one sample to the next: the median of the steps forwards.
+    """Return the usual time from one sample to the next: the median of the steps forwards.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def usual_step(times: np.ndarray) -> float:
 
 
 def longest_step(times: np.ndarray) -> float:
-    """How far apart two samples may lie that follow one another; further apart there is a hole.
+    """Return the longest time between neighbouring samples that is not a hole.
 
     Parameters
     ----------

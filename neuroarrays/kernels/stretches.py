@@ -1,6 +1,6 @@
 """Rows in stretches that two bytes can name a place in; loads nothing that is compiled."""
 
-#: Places that two bytes can name.
+#: Number of positions that two bytes can tell apart.
 STRETCH = 1 << 16
 
 

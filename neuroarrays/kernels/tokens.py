@@ -18,7 +18,7 @@ SPIKE, START, END = 0, 1, 2
 
 
 class Tokens(NamedTuple):
-    """Arrays that tokens are written to, one after another.
+    """Arrays to which tokens are written, one after another.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Tokens(NamedTuple):
 
 
 def in_order(spikes: events.Slices) -> events.Slices:
-    """Put spikes in order of time, in place; those at one time by unit.
+    """Sort spikes by time, in place; those at the same time by unit.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def in_order(spikes: events.Slices) -> events.Slices:
 def find(
     spikes: events.Slices, starts: np.ndarray, stops: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The spikes of half-open windows.
+    """Find the spikes of half-open windows.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _write(spikes, spans, windows, indices, out):
     for w in range(len(starts)):
         begin, end, start_token, room = spans[0, w], spans[1, w], spans[2, w], spans[3, w]
         n, start = end - begin, starts[w]
-        # One array after another, in views of their own: these loops become vector instructions.
+        # The arrays are written one after another, so that these loops become vector instructions.
         row, of_window = times[start_token : start_token + room], spikes.times[begin:end]
         for u in range(n_head // 2):
             row[2 * u], row[2 * u + 1] = np.float32(0.0), np.float32(length)

@@ -4,12 +4,12 @@ import numpy as np
 
 from neuroarrays.kernels.jit import compiled
 
-#: Of a normal distribution: standard deviations in a median absolute deviation.
+#: Standard deviations in a median absolute deviation of a normal distribution.
 _DEVIATIONS = 1.4826
 
 
 def rises(trace: np.ndarray, width: int) -> np.ndarray:
-    """How much higher a trace is from each sample on than just before it.
+    """Compute how much higher a trace is from each sample on than just before it.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def rises(trace: np.ndarray, width: int) -> np.ndarray:
 
 
 def noise(values: np.ndarray) -> float:
-    """Standard deviation of the bulk of some values, from their median absolute deviation.
+    """Estimate the standard deviation of most values from their median absolute deviation.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def noise(values: np.ndarray) -> float:
 
 
 def persistence(trace: np.ndarray, lags: int = 3) -> float:
-    """How much longer a trace keeps its value than white noise does.
+    """Compute how much longer a trace keeps its value than white noise does.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def persistence(trace: np.ndarray, lags: int = 3) -> float:
 
 @compiled
 def peaks(values, least):
-    """The largest value of each stretch above a bound, at its place; 0 elsewhere, NaN where NaN.
+    """Keep the largest value of each stretch above a bound; others become 0, and NaN remains NaN.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def _count(times, spans, edges, per_second, labels, out):
             time = times[i]
             if not start <= time < end:  # NaN too
                 continue
-            # The product guesses the bin, and the edges decide: the outer ones stop both loops.
+            # The product is a guess of the bin; the loops correct it, and end at the outer edges.
             k = min(int((time - start) * per_second), n_bins - 1)
             while time < edges[k]:
                 k -= 1
