@@ -30,6 +30,13 @@ class ManyWindows(Protocol):
     def __len__(self) -> int: ...
 
 
+#: What to do where another program replaces the samplers of a loader.
+REPLACED = (
+    "a program that replaces samplers, as Trainer.predict of Lightning does, needs torch's own loader: "
+    "DataLoader(data, batch_size=64, collate_fn=na.torch.collate)"
+)
+
+
 class Resumed:
     """The state of a sampler: the epoch, and how many of its batches were returned."""
 
@@ -103,6 +110,9 @@ class Batches(Resumed):
         rank: int | None = None,
         world_size: int | None = None,
     ):
+        if hasattr(n, "__iter__"):  # such as a sampler: Lightning's predict puts in its own
+            msg = f"n: expected the number of samples, as len(data), found {n!r:.60}"
+            raise ValueError(f"{msg}; {REPLACED}")
         self.n, self.shuffle = whole_number(n, "n", 0), shuffle
         self.batch_size = whole_number(batch_size, "batch_size", 1)
         self.seed = whole_number(seed, "seed")

@@ -13,7 +13,7 @@ from neuroarrays.batches.base import Batch, Gathered
 from neuroarrays.batches.cycling import Cycled
 from neuroarrays.batches.loading import Position, Resumable, check_batches, in_turn
 from neuroarrays.batches.prefetch import check_prefetch, gathered
-from neuroarrays.batches.samplers import Batches
+from neuroarrays.batches.samplers import REPLACED, Batches
 from neuroarrays.lazy.arrays import is_behind_address
 from neuroarrays.torch.datasets import each
 from neuroarrays.torch.rings import Rings
@@ -98,7 +98,8 @@ class Loader(Resumable, DataLoader[Batch]):
     Raises
     ------
     ValueError
-        If both a thread and worker processes are given.
+        If both a thread and worker processes are given, ``timeout`` without workers, or
+        ``batch_sampler``.
 
     Examples
     --------
@@ -123,6 +124,9 @@ class Loader(Resumable, DataLoader[Batch]):
     ):
         check_batches(batches, "na.torch.Batches(len(data), 64, shuffle=True)")
         self.prefetch = check_prefetch(prefetch)
+        if "batch_sampler" in options:
+            msg = f"batch_sampler: the sampler of this loader is batches=; {REPLACED}"
+            raise ValueError(msg)
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=batches, **options)
         if self.prefetch and self.num_workers:
@@ -132,6 +136,9 @@ class Loader(Resumable, DataLoader[Batch]):
                 "give only one (prefetch_factor= is the number of batches that a worker "
                 "gathers ahead)"
             )
+            raise ValueError(msg)
+        if self.timeout and not self.num_workers:
+            msg = f"timeout={self.timeout} is for worker processes: leave it out, or give num_workers="
             raise ValueError(msg)
         self.batches, self._position = batches, Position(batches)
         self.device = None if device is None else torch.device(device)

@@ -142,3 +142,17 @@ def test_texts_along_a_clock_are_encoded(tree):
     assert batch["side"].dtype == torch.int64
     assert batch["side"][0].tolist() in ([0, 1] * 5, [1, 0] * 5)
     assert data.encodings == {"side": ["left", "right"]}
+
+
+def test_options_that_would_do_nothing_are_refused_and_samplers_are_not_replaced(tree):
+    data = na.torch.TrialDataset(tree[PATHS[0]], ["speed"])
+    order = na.torch.Batches(40, 8)
+    with pytest.raises(ValueError, match="timeout=5 is for worker processes"):
+        na.torch.Loader(data, order, timeout=5)
+    # what Trainer.predict of Lightning does with loaders and samplers
+    with pytest.raises(
+        ValueError, match=r"is batches=; .*predict.* needs torch's own loader: Data"
+    ):
+        na.torch.Loader(data, order, batch_sampler=order)
+    with pytest.raises(ValueError, match=r"n: expected the number .*len\(data\), .*torch's own"):
+        na.torch.Batches(torch.utils.data.SequentialSampler(data), batch_size=8, drop_last=False)
