@@ -100,7 +100,7 @@ class Samples(ABC):
         return np.where(numbers < 0, numbers + n, numbers)
 
 
-def check_samples(given: Any, kind: Any, example: str) -> None:
+def check_samples(samples: Any, kind: Any, example: str) -> None:
     """Check that an argument is a dataset of a kind.
 
     Raises
@@ -108,8 +108,8 @@ def check_samples(given: Any, kind: Any, example: str) -> None:
     TypeError
         If it is not; the message contains `example`.
     """
-    if not isinstance(given, kind):
-        msg = f"expected a dataset, such as {example}, found {described(given)}"
+    if not isinstance(samples, kind):
+        msg = f"expected a dataset, such as {example}, found {described(samples)}"
         raise TypeError(msg)
 
 

@@ -54,7 +54,7 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def check_same(saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     """Check that a state was saved with the same data and the same order of batches.
 
     Raises
@@ -64,7 +64,7 @@ def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """
     differing = [
         f"{': '.join(path)}: {_shown(before)} in the state, {_shown(now)} here"
-        for path, before, now in differences(saved, here)
+        for path, before, now in differences(saved, present)
     ]
     if differing:
         more = len(differing) - _NAMED
@@ -77,23 +77,23 @@ def check_same(saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
 
 
 def differences(
-    saved: Any, here: Any, path: tuple[str, ...] = ()
+    saved: Any, present: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Yield each difference of two identities: the keys that lead to it, and both values."""
-    if isinstance(saved, Mapping) and isinstance(here, Mapping):
-        for key in dict.fromkeys([*saved, *here]):
-            before, now = saved.get(key, _ABSENT), here.get(key, _ABSENT)
+    if isinstance(saved, Mapping) and isinstance(present, Mapping):
+        for key in dict.fromkeys([*saved, *present]):
+            before, now = saved.get(key, _ABSENT), present.get(key, _ABSENT)
             yield from differences(before, now, (*path, str(key)))
-    elif _are_lists(saved, here) and len(saved) == len(here):
-        for i, (before, now) in enumerate(zip(saved, here, strict=True)):
+    elif _are_lists(saved, present) and len(saved) == len(present):
+        for i, (before, now) in enumerate(zip(saved, present, strict=True)):
             yield from differences(before, now, (*path, str(i)))
-    elif saved is not here and (_ABSENT in (saved, here) or saved != here):
-        yield path, saved, here
+    elif saved is not present and (_ABSENT in (saved, present) or saved != present):
+        yield path, saved, present
 
 
-def _are_lists(saved: Any, here: Any) -> bool:
+def _are_lists(saved: Any, present: Any) -> bool:
     """Whether both values are sequences other than text."""
-    return all(isinstance(x, Sequence) and not isinstance(x, str) for x in (saved, here))
+    return all(isinstance(x, Sequence) and not isinstance(x, str) for x in (saved, present))
 
 
 def _shown(value: Any) -> str:

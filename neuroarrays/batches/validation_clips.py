@@ -142,14 +142,14 @@ def _numbers(
 
 def _positions(where: str, numbers: np.ndarray, clips: Sequence[int]) -> np.ndarray:
     """Return the positions, (n,) int64, of clips that are given by number."""
-    wanted = np.asarray(clips)
-    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+    requested = np.asarray(clips)
+    if requested.ndim != 1 or (requested.size and requested.dtype.kind not in "iu"):
         msg = f"val_clip_indices: expected a list of clip numbers, found {clips!r:.60}"
         raise ValueError(msg)
     position_of = {int(number): position for position, number in enumerate(numbers.tolist())}
-    if unknown := [clip for clip in wanted.tolist() if clip not in position_of]:
+    if unknown := [clip for clip in requested.tolist() if clip not in position_of]:
         raise NotInTree("clip", unknown[0], position_of, "as val_clip_indices asks for", where)
-    if np.unique(wanted).size < wanted.size:
-        msg = f"val_clip_indices: expected each clip once, found {wanted.tolist()}"
+    if np.unique(requested).size < requested.size:
+        msg = f"val_clip_indices: expected each clip once, found {requested.tolist()}"
         raise ValueError(msg)
-    return np.array([position_of[clip] for clip in wanted.tolist()], np.int64)
+    return np.array([position_of[clip] for clip in requested.tolist()], np.int64)
