@@ -229,9 +229,13 @@ class Page:
         self._waiting = [*self._waiting, *(name for name in names if name not in self._waiting)]
 
         def one() -> None:
-            with pn.io.hold():
+            # Bokeh's own hold is sent before the next turn; Panel's would keep the last of several back.
+            document.hold()
+            try:
                 self.update([self._waiting[0]])
-            del self._waiting[0]
+            finally:
+                del self._waiting[0]
+                document.unhold()
             if self._waiting:
                 document.add_next_tick_callback(one)
 

@@ -175,6 +175,20 @@ def test_at_twice_the_size_all_is_within_reach(browser, small):
         page.wait_for_url("**/#v=1&u=30")
 
 
+@pytest.mark.slow
+def test_the_last_panel_follows_each_choice(browser, small):
+    with visit(browser, small) as page:
+        page.get_by_text("the recording has no frames").wait_for()
+        for unit in (30, 50, 10, 30):
+            page.keyboard.press("ArrowUp")
+            page.wait_for_function(
+                """(label) => Bokeh.documents.some(
+                  (one) => one.get_model_by_name("waveform")?.data.label?.[0] == label)""",
+                arg=f"unit {unit}",
+                timeout=PATIENCE,
+            )
+
+
 def test_names_with_tex_ask_no_other_host(browser, serve, hostile):
     address = serve(Recording(na.open_datatree(hostile), "# given"))
     with visit(browser, address, f"#v=1&by={quote(TEX)}&tune={quote(TEX)}") as page:
