@@ -86,7 +86,7 @@ class Figures:
             x_range=self.figure(kind.shares).x_range if kind.shares else Range1d(0, 1),
             y_range=Range1d(0, 1), x_axis_label=kind.x, y_axis_label=kind.y, output_backend=self._backend,
             min_border_left=70, min_border_right=20,
-            styles={"clip-path": "inset(1px)"},  # else a line of the former colours stays
+            styles={"clip-path": "inset(2px)"},  # else a line of the former colours stays
         )  # fmt: skip
         plot.toolbar.logo, plot.toolbar.autohide = None, True
         # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
