@@ -194,7 +194,7 @@ def _tidy(ax: Axes, i: int, panels: list[Axes], polar: bool) -> None:
     named.remove()
     if i == len(panels) - 1:
         ax.figure.legend(
-            named.legend_handles,
+            [handle for handle in named.legend_handles if handle is not None],
             [text.get_text() for text in named.get_texts()],
             title=named.get_title().get_text(),
             loc="outside right upper",
