@@ -141,6 +141,9 @@ class Curves(Figures):
                 x_part, middle, sem = (v[begin:end] for v in (line.x, line.y, line.sem))
                 around = np.concatenate([middle + sem, (middle - sem)[::-1]])
                 bands.append((np.concatenate([x_part, x_part[::-1]]), around, color))
+        # Of patches that become fewer, Bokeh paints one that is no longer there, and stops with an error.
+        n_before = len(self.sources[f"{name} bands"].data["xs"])
+        bands += [([], [], COLORS[0])] * (n_before - len(bands))
         self.put(f"{name} bands", bands)
         floor = [] if name == "waveform" else [np.zeros(1)]
         reached = [*(line.y for line in lines), *(around for _, around, _ in bands)]

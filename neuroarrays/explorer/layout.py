@@ -73,7 +73,7 @@ class Layout:
             control.param.watch(partial(self._control, field), "value")
             self.controls[field] = control
         self.table = DataTable(
-            source=ColumnDataSource(), columns=[], height=560, width=290, index_position=None,
+            source=ColumnDataSource({"unit": []}), columns=[], height=560, width=290, index_position=None,
             row_height=22, stylesheets=[_TABLE], reorderable=False, autosize_mode="none",
         )  # fmt: skip
         self.keys = ColumnDataSource()  # of its own: a table whose tags change is built anew

@@ -45,7 +45,6 @@ class Page:
     def __init__(self, recording: Recording, link: str = ""):
         changes, notices = changes_in(link)
         self.recording, self._kept = recording, Kept()
-        self.default, _ = recording.fitted(State())
         self.state, more = recording.fitted(replace(State(), **changes))
         self.views: dict[str, View] = {}
         self._setting = self._begun = False
@@ -93,9 +92,14 @@ class Page:
             self.go_to(int(ids[int(event.y) % len(ids)]))
 
     def _rows_selected(self, attr: str, old: list[int], new: list[int]) -> None:
-        if not self._setting and new:
+        if self._setting:
+            return
+        if new:
             ids = self.parts.table.source.data["unit"]
             self.change(units=tuple(int(ids[row]) for row in new[:MOST_UNITS]))
+        if len(new) > MOST_UNITS:
+            self._say([f"{MOST_UNITS} units are compared at most"])
+        self._sync()  # rows that are not shown are not marked
 
     def choose(self, unit: int, add: bool = False, **changes: Any) -> None:
         """Show a unit; with `add` beside those chosen, or without it if it is one of them."""
@@ -177,13 +181,17 @@ class Page:
             wanted = replace(wanted, before=self.state.before, after=self.state.after)
         self._take(wanted, notices)
         if pn.state.location is not None:
-            pn.state.location.hash = link_of(self.state, self.default)
+            pn.state.location.hash = self.link()
+
+    def link(self) -> str:
+        """The part of an address that brings this state back, from "#" on."""
+        return link_of(self.state, lambda state: self.recording.fitted(state)[0])
 
     def follow(self, link: str) -> None:
         """Show what a link says; an empty one is the view that a page begins with."""
-        if not self._begun or link == link_of(self.state, self.default):
-            return
         with self._saying_errors():
+            if not self._begun or link == self.link():
+                return
             changes, notices = changes_in(link)
             if notices and not changes:  # of another version: what is shown stays
                 with pn.io.hold():

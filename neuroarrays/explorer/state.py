@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -114,17 +114,26 @@ class State:
 
 #: Key in a link -> its field.
 _KEYS = {each.metadata["key"]: each for each in fields(State)}
-#: Names of the fields, in order.
+#: Names of the fields, in order: each after those that its default depends on.
 FIELDS = tuple(each.name for each in fields(State))
+#: Fields of which a link holds both or none.
+_AROUND = ("before", "after")
 
 
-def link_of(state: State, default: State) -> str:
-    """The state as the part of an address after "#"; what is as by default is left out."""
+def link_of(state: State, fit: Callable[[State], State]) -> str:
+    """The state as the part of an address after "#"; what `fit` makes of the rest of the link is left out."""
+    written: dict[str, Any] = {}
+    restored = fit(State())
+    for name in FIELDS:
+        together = _AROUND if name in _AROUND else (name,)
+        if any(getattr(state, each) != getattr(restored, each) for each in together):
+            written |= {each: getattr(state, each) for each in together}
+            restored = fit(replace(State(), **written))
     parts = [f"v={VERSION}"]
     for key, each in _KEYS.items():
-        value = getattr(state, each.name)
-        if value != getattr(default, each.name):
-            parts.append(f"{key}={quote(_written(value), safe=',:/ ').replace(' ', '+')}")
+        if each.name in written:
+            text = _written(written[each.name])
+            parts.append(f"{key}={quote(text, safe=',:/ ').replace(' ', '+')}")
     return "#" + "&".join(parts)
 
 

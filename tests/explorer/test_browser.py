@@ -6,12 +6,15 @@ import urllib.request
 from contextlib import contextmanager
 from urllib.parse import quote
 
+import h5py
+import numpy as np
 import pytest
 
 pytest.importorskip("panel", reason="panel is not installed (pip install 'neuroarrays[explore]')")
 
 import neuroarrays as na
 from neuroarrays.explorer.recording import Recording
+from neuroarrays.synthetic import write_nwb
 from tests.explorer.conftest import TEX
 
 #: For what appears after work on the server, ms; the machine may be busy.
@@ -213,8 +216,6 @@ def test_a_hostile_recording_runs_nothing(browser, serve, hostile):
     "parts", [("trials", "running"), ("units",), ("units", "trials"), ("rois", "trials")]
 )
 def test_recordings_that_lack_something(browser, serve, tmp_path, parts):
-    from neuroarrays.synthetic import write_nwb
-
     write_nwb(tmp_path / "a.nwb", parts=parts)
     with visit(browser, serve(Recording(na.open_datatree(tmp_path / "a.nwb"), "# given"))) as page:
         if "units" not in parts and "rois" not in parts:
@@ -270,3 +271,29 @@ def test_a_page_of_another_site_cannot_open_the_socket(serve, recordings, origin
     connection.request("GET", "/ws", headers=asked)
     assert connection.getresponse().status == status
     connection.close()
+
+
+@pytest.mark.slow
+def test_fewer_groups_are_drawn_and_the_page_goes_on(browser, serve, tmp_path):
+    """From four groups to two to none: nothing on the console, and curves and controls follow."""
+    path = tmp_path / "groups.nwb"
+    write_nwb(path, trials=8)
+    with h5py.File(path, "r+") as file:
+        trials = file["intervals/trials"]
+        for name, several in (("four", "abcd"), ("two", "ab")):
+            rows = np.arange(trials["id"].size) % len(several)
+            trials.create_dataset(name, data=[several[row] for row in rows])
+        trials.attrs["colnames"] = [*trials.attrs["colnames"], "four", "two"]
+    address = serve(Recording(na.open_datatree(path), "# given"))
+    with visit(browser, address, "#v=1&by=four&tune=four") as page:
+        page.get_by_text("the recording has no frames").wait_for()
+        for by, n in (("two", 2), ("(none)", 1), ("four", 4)):
+            page.get_by_label("group by").select_option(by)
+            page.get_by_label("tune to").select_option("two" if by == "(none)" else by)
+            page.wait_for_function(
+                """([name, n]) => Bokeh.documents.some((one) =>
+                  one.get_model_by_name(name)?.data.label?.filter((text) => text).length == n)""",
+                arg=["psth", n],
+            )
+            page.wait_for_timeout(300)  # what is drawn may fail a frame later
+            assert page.get_by_label("group by").input_value() == by

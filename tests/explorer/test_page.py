@@ -13,8 +13,8 @@ import neuroarrays as na
 from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.drawing import Plots
 from neuroarrays.explorer.page import Page
-from neuroarrays.explorer.recording import Recording
-from neuroarrays.explorer.state import FIELDS, State
+from neuroarrays.explorer.recording import MENUS, Recording
+from neuroarrays.explorer.state import FIELDS, State, changes_in
 from neuroarrays.synthetic import write_nwb
 from tests.explorer.conftest import TEX, read
 
@@ -28,17 +28,29 @@ def page(recordings):
     return made
 
 
+@pytest.fixture(scope="module")
+def two_sessions(recordings, tmp_path_factory):
+    """Two sessions whose areas, tables and columns differ."""
+    path = tmp_path_factory.mktemp("explorer") / "b.nwb"
+    write_nwb(path, areas=("MOs", "CA3"), name_column=True, seed=1, trials=8)
+    tree = recordings["small"].tree.copy()
+    tree["b"] = na.open_datatree(path)["b"]
+    return Recording(tree, "# given")
+
+
 @pytest.fixture
 def fresh(page):
     """The page with its first state."""
-    page.change(**{field: getattr(page.default, field) for field in FIELDS})
+    first, _ = page.recording.fitted(State())
+    page.change(**{field: getattr(first, field) for field in FIELDS})
     return page
 
 
 def test_one_change_leaves_all_else_as_it_is(fresh):
+    first = fresh.state
     fresh.change(units=(30,), window=(2.0, 6.0), smooth=0.1)
     fresh.change(by="orientation")
-    expected = replace(fresh.default, units=(30,), window=(2.0, 6.0), smooth=0.1, by="orientation")
+    expected = replace(first, units=(30,), window=(2.0, 6.0), smooth=0.1, by="orientation")
     assert fresh.state == expected
     fresh.change(table="lick_left")
     assert (fresh.state.units, fresh.state.window, fresh.state.smooth) == ((30,), (2.0, 6.0), 0.1)
@@ -106,6 +118,56 @@ def test_up_to_six_units_are_compared(fresh, recordings):
     other = Page(recordings["sample"], "#v=1&u=0,1,2,3,4,5")
     other.choose(6, add=True)
     assert other.state.units == (1, 2, 3, 4, 5, 6)
+
+
+def test_rows_beyond_six_are_neither_shown_nor_marked(recordings):
+    page = Page(recordings["sample"])
+    page.update(["units"])
+    selected = page.parts.table.source.selected
+    selected.indices = list(range(7))
+    assert page.state.units == (0, 1, 2, 3, 4, 5)
+    assert selected.indices == [0, 1, 2, 3, 4, 5]
+    assert "6 units" in page.parts.notice.object
+    selected.indices = []
+    assert selected.indices == [0, 1, 2, 3, 4, 5]
+
+
+def test_bands_that_become_fewer_stay_in_number(fresh):
+    bands = fresh.plots.sources["psth bands"]
+    fresh.change(units=(10, 30, 50), by="orientation")
+    n_bands = len(bands.data["xs"])
+    fresh.change(units=(10,), by="(none)")
+    assert [len(x) for x in bands.data["xs"]] == [len(bands.data["xs"][0])] + [0] * (n_bands - 1)
+
+
+#: Where links are made: defaults of another session, area or table differ from those of the first one.
+PLACES = {
+    "small": [{}, {"table": "lick_left"}, {"area": "V1"}],
+    "sample": [{"table": "sleep_ripples", "by": "tags"}],
+    "sessions": [{"session": "b"}, {"session": "b", "table": "lick_left"}],
+    "clock": [{}],
+}
+CHANGES = {
+    "before": [-3.0, 0.0], "after": [3.0, 0.0], "bin_width": [0.1], "smooth": [0.1], "window": [(1.0, 2.0)],
+    "cursor": [2.0], "black": [7.0], "dark": [True], "svg": [True], "query": ["unit_id >= 0"],
+    "trials": ["start_time > 1"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_link_restores_every_field(recordings, two_sessions, name):
+    recording = two_sessions if name == "sessions" else recordings[name]
+    page = Page(recording)
+    for place in PLACES[name]:
+        start, _ = recording.fitted(replace(State(), **place))
+        for field in FIELDS:
+            values = CHANGES.get(field) or (recording.menu(field, start) if field in MENUS else ())
+            for value in values:
+                wanted = {field: (value,) if field == "signals" else value}
+                page.state, _ = recording.fitted(replace(start, **wanted))
+                changes, notices = changes_in(page.link())
+                restored, more = recording.fitted(replace(State(), **changes))
+                assert (restored, notices + more) == (page.state, []), (field, value, page.link())
 
 
 def test_what_is_drawn_is_what_the_views_hold(fresh):
