@@ -125,5 +125,5 @@ class View:
         return value.to_dataframe().reset_index() if isinstance(value, xr.Dataset) else value
 
 
-class Nothing(Exception):
+class Nothing(ValueError):
     """A view whose data are absent; the message says why in one line."""

@@ -332,6 +332,12 @@ class Page:
                         control.options = names
                 if control.value != value:
                     control.value = value
+            for field in (
+                "before",
+                "after",
+                "bin_width",
+            ):  # those of an aligned file are what they are
+                self.parts.controls[field].visible = not self.recording.is_aligned
             path = self.recording.units_path(self.state)
             self.parts.controls["black"].visible = bool(path and path[1] == schema.SPIKE_TIMES)
             ids = list(self.parts.table.source.data.get("unit", []))

@@ -89,7 +89,7 @@ def _traces(
     node = recording.node(path[0])
     if schema.PRESENTATION in node.sizes:
         raise Nothing("this area is aligned to presentations: it has no session clock")
-    cut = tree[path[0]][path[1]].then("sel", time=slice(*window))
+    cut = _within(tree[path[0]][path[1]], window)
     n_times, n_units = cut.value.sizes[schema.TIME], cut.value.sizes[schema.UNIT]
     if not n_times:
         raise Nothing("no sample lies in this window")
@@ -106,6 +106,16 @@ def _traces(
     return View.of(shown, note, ends=ends, unit=unit, window=window)
 
 
+def _within(signal: Call, window: tuple[float, float]) -> Call:
+    """The samples of a signal within a window."""
+    if schema.TIME not in signal.value.coords:
+        raise Nothing("the file has no times of these samples")
+    if not signal.value.indexes[schema.TIME].is_monotonic_increasing:
+        is_missing = bool(signal.value[schema.TIME].isnull().any())
+        raise Nothing(f"the clock {'has missing times' if is_missing else 'goes backwards'}")
+    return signal.then("sel", time=slice(*window))
+
+
 def signals(recording: Recording, state: State, tree: Call) -> View:
     """Behaviour and traces of the chosen cells within the window: extremes of neighbouring samples."""
     names = recording.signals(state)
@@ -120,6 +130,7 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
     window = state.window or recording.extent(state)
     shown: dict[str, Call] = {}
     skipped = [f"{len(wanted)} of {len(names)} signals"] if len(wanted) < len(names) else []
+    failed: list[str] = []
     for number, (name, place) in enumerate(drawn.items(), 1):
         signal = tree[place]
         if name not in wanted:
@@ -128,16 +139,16 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
             skipped.append(f"{name}: the first of {signal.value.shape[1]}")
             signal = signal.then("isel", {signal.value.dims[1]: 0})
         try:
-            cut = signal.then("sel", time=slice(*window))
+            cut = _within(signal, window)
             if cut.value.size > _READ:
                 raise Nothing(f"{cut.value.size:,} samples, zoom in to see it")
             if cut.value.size:
                 shown[name] = call(f"signal_{number}", "extremes", cut, _SAMPLES)
-        except Exception as error:  # a clock that goes backwards: the other signals are drawn
-            skipped.append(f"{name}: {one_line(error)}")
-    skipped += [] if shown else ["no sample lies in this window"]
+        except Exception as error:  # without a clock that goes forward: the other signals are drawn
+            failed.append(f"{name}: {one_line(error)}")
+    failed += [] if shown or failed else ["no sample lies in this window"]
     values = together(shown, tree.kept)
-    return View.of(values, "; ".join(skipped), names=list(drawn), window=window)
+    return View.of(values, "; ".join(skipped + failed), names=list(drawn), window=window)
 
 
 def _varied(names: list[str]) -> list[str]:
@@ -159,7 +170,7 @@ def units(recording: Recording, state: State, tree: Call) -> View:
     columns = [name for name in groups.columns(node.value, schema.UNIT) if name != schema.UNIT]
     first = [n for n in (schema.ROW_SIZE, "quality", "firing_rate", "snr", "depth") if n in columns]
     listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
-    shown = node[listed].then("to_dataframe")
+    shown = node[listed or [schema.UNIT]].then("to_dataframe")
     fit, total = len(shown.value), whole.sizes[schema.UNIT]
     note = f"{fit:,} of {total:,} match" if state.query else f"{total:,} units"
     note += f"; {len(listed)} of {len(columns)} columns" if len(listed) < len(columns) else ""
@@ -229,31 +240,41 @@ def tuning(recording: Recording, state: State, tree: Call) -> View:
     signals = recording.signals(state)
     if state.feature not in signals:
         area = _aligned(recording, state, tree, state.bin_width)
-        return View.of(call("curve", "tuning_curve", area, state.feature))
+        curve = call("curve", "tuning_curve", area, state.feature)
+        if curve.value.sizes[state.feature] < 2:
+            raise Nothing(f"{state.feature} has the same value in all presentations")
+        return View.of(curve)
     path = _units_path(recording, state)
     place = path[0]
     is_map = state.other not in (NOTHING, state.feature)
     wanted = [state.feature, state.other] if is_map else [state.feature]
     if not recording.is_aligned:
         _check_width(recording, state)
-        clock = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])[schema.TIME]
+        node_of_feature = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])
+        clock = node_of_feature.get(schema.TIME)
+        if clock is None or not clock.notnull().any():
+            raise Nothing(f"the file has no times of {state.feature}")
         ends = float(np.nanmin(clock)), float(np.nanmax(clock))
         series = [name.rpartition("/")[0].rpartition("/")[2] for name in wanted]
         around = {"bin_width": 0.02, "window": ends, "series": series}
         tree = call("continuous", "align", tree[state.session], **around)
         place = _place(tree.value, state, path)
     node = tree[place].named("node")
-    features = []
+    features, notes = [], []
     for name in wanted:
         above, _, variable = name.removeprefix(f"{state.area}/").rpartition("/")
         # `align` makes the running speed a variable of each area, without a node of its own
         is_node = above and has(node.value, above)
-        features.append(node[f"{above}/{variable}" if is_node else variable])
+        feature = node[f"{above}/{variable}" if is_node else variable]
+        for dim in [d for d in feature.value.dims if d not in (schema.TIME, schema.PRESENTATION)]:
+            notes.append(f"{name}: the first of {feature.value.sizes[dim]}")
+            feature = feature.then("isel", {dim: 0})
+        features.append(feature)
     area = node.then("to_dataset").then("sel", unit_id=list(state.units))
     given: Any = features if is_map else features[0]
-    note = f"the map of unit {state.units[0]}" if is_map and len(state.units) > 1 else ""
+    notes += [f"the map of unit {state.units[0]}"] if is_map and len(state.units) > 1 else []
     bins = 24 if is_map else _BINS
-    return View.of(call("curve", "tuning_curve", area, given, bins=bins), note)
+    return View.of(call("curve", "tuning_curve", area, given, bins=bins), "; ".join(notes))
 
 
 # ------------------------------------------------------------------------------------- of the units
@@ -288,20 +309,23 @@ def stimulus(recording: Recording, state: State, tree: Call) -> View:
     """The frame of a stimulus at the cursor."""
     names = recording.frames(state)
     if not names:
-        raise Nothing("the recording has no frames of a stimulus on a clock")
+        raise Nothing("the recording has no frames of a stimulus")
     moment = state.cursor if state.cursor >= 0 else (state.window or recording.extent(state))[0]
-    try:
-        frame = tree[f"{state.session}/{names[0]}"].then("sel", time=moment, method="ffill")
-    except KeyError:
-        raise Nothing(f"no frame was shown before {moment:.3f} s") from None
-    sizes, note = dict(frame.value.sizes), f"at {moment:.3f} s"
+    frame, notes = tree[f"{state.session}/{names[0]}"], []
+    if schema.PRESENTATION not in frame.value.dims and schema.TIME in frame.value.indexes:
+        try:
+            frame = frame.then("sel", time=moment, method="ffill")
+        except KeyError:
+            raise Nothing(f"no frame was shown before {moment:.3f} s") from None
+        notes.append(f"at {moment:.3f} s")
+    sizes = dict(frame.value.sizes)
     last = list(sizes)[-1]
     if len(sizes) > 2 and last != "x" and sizes[last] in (3, 4):  # colours come last in NWB files
         sizes = {last: sizes.pop(last), **sizes}
     for dim in list(sizes)[:-2]:
         frame = frame.then("isel", {dim: 0})
-        note += f"; the first of {sizes[dim]} along {dim}" if sizes[dim] > 1 else ""
-    return View.of(frame.then("load"), note)
+        notes += [f"the first of {sizes[dim]} along {dim}"] if sizes[dim] > 1 else []
+    return View.of(frame.then("load"), "; ".join(notes))
 
 
 _UNITS = {"session", "area", "units"}

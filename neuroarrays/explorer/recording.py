@@ -112,15 +112,20 @@ class Recording:
         return xr.Dataset(), ""
 
     def columns(self, state: State) -> list[str]:
-        """Columns of the presentations, one value each; none that has the name of a column of units."""
-        path, taken = self.units_path(state), {schema.PRESENTATION}
-        if path and not self.is_aligned:
-            taken.update(map(str, self.node(path[0]).variables))
-        names = groups.columns(self.table(state), schema.PRESENTATION)
+        """Columns of the presentations that are still there, and unambiguous, when they are aligned."""
+        table, path, taken = self.table(state), self.units_path(state), {schema.PRESENTATION}
+        if self.is_aligned:
+            table = table.coords.to_dataset()  # variables are responses, and what belongs to them
+        elif path:
+            # `align` takes the presentations of nothing away, and their column with them
+            taken.update(map(str, self.node(path[0]).variables), ["blank"])
+        names = groups.columns(table, schema.PRESENTATION)
         return [name for name in names if name not in taken][:MOST_COLUMNS]
 
     def onsets(self, state: State) -> list[str]:
-        """Columns that may hold onsets: numbers in seconds, or called a time."""
+        """Columns that may hold onsets: numbers in seconds, or called a time; none once aligned."""
+        if self.is_aligned:
+            return []
         table = self.table(state).variables
         names = (n for n in self.columns(state) if table[n].dtype.kind in "fiu")
         times = (n for n in names if table[n].attrs.get("units") == "s" or "time" in n)
@@ -135,9 +140,13 @@ class Recording:
         ][:MOST_COLUMNS]
 
     def frames(self, state: State) -> list[str]:
-        """Paths of frames of a stimulus along time below the session."""
-        along_time = self._along_time(state)
-        return [p for p, v in along_time if v.ndim >= 3 and schema.KEYPOINT not in v.dims]
+        """Paths of frames of a stimulus below the session: along time, or aligned to presentations."""
+        paths = [p for p, v in self._along_time(state) if _is_frames(v)]
+        if self.is_aligned:
+            paths += [
+                str(n) for n, v in self.node(state.session).data_vars.items() if _is_frames(v)
+            ]
+        return paths
 
     def _along_time(self, state: State) -> Iterator[tuple[str, xr.DataArray]]:
         """What a session has along time, without values of units, and where it is below the session."""
@@ -246,6 +255,12 @@ class Recording:
     def _times(self, state: State) -> tuple[float, float, float]:
         """The window around onsets and the bins, s, where none were chosen."""
         after, width = state.after, state.bin_width
+        if self.is_aligned and self.table(state).sizes.get(schema.TIME, 0) > 1:
+            clock = self.table(state)[schema.TIME].values  # the bins are those of the file
+            half = (clock[1] - clock[0]) / 2
+            ends = clock[0] - half, clock[-1] + half, 2 * half
+            before, after, width = (round(float(end), 6) for end in ends)
+            return before, after, width
         if not state.before < after or not (state.before or after):
             table, lasts = self.table(state), np.array([])
             if {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
@@ -281,6 +296,13 @@ def one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     text = str(error) if isinstance(error, NeuroArraysError | ValueError) else repr(error)
     return " ".join(text.split())[:400]
+
+
+def _is_frames(values: xr.DataArray) -> bool:
+    along = {schema.TIME, schema.PRESENTATION} & set(values.dims[:1])
+    return (
+        bool(along) and values.ndim >= 3 and not {schema.KEYPOINT, schema.UNIT} & set(values.dims)
+    )
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -320,7 +342,9 @@ def _first_feature(recording: Recording, state: State, names: list[str]) -> str:
         likely = [name for name in recording.menu("signals", state) if word in name.lower()]
         if likely:
             return max(likely, key=lambda name: recording.variety(state, name))
-    return state.by if state.by in names else _first(recording, state, names)
+    table, columns = recording.table(state), recording.columns(state)
+    varied = (name for name in columns if len(set(table[name].values[:5000].tolist())) > 1)
+    return state.by if state.by in names else next(varied, _first(recording, state, names))
 
 
 class Menu(NamedTuple):

@@ -156,3 +156,10 @@ def test_frames_of_a_stimulus_are_those_at_the_cursor(recordings):
     assert "the first of 3 along c" in shown.note
     state, _ = recording.fitted(replace(State(), cursor=0.5))
     assert "no frame was shown before" in view("stimulus", recording, state, Kept()).note
+
+
+def test_of_a_signal_of_several_columns_the_first_is_tuned_to(recordings):
+    recording, name = recordings["small"], "LeftCamera/confidence"
+    shown = view("tuning", recording, recording.fitted(State(feature=name))[0], Kept())
+    assert shown.note == f"{name}: the first of 3"
+    same(shown.value, run(shown.code, recording.tree))
