@@ -256,9 +256,9 @@ class Recording:
         """The window around onsets and the bins, s, where none were chosen."""
         after, width = state.after, state.bin_width
         if self.is_aligned and self.table(state).sizes.get(schema.TIME, 0) > 1:
-            clock = self.table(state)[schema.TIME].values  # the bins are those of the file
-            half = (clock[1] - clock[0]) / 2
-            ends = clock[0] - half, clock[-1] + half, 2 * half
+            bins = self.table(state)[schema.TIME].values  # those of the file, centres in s
+            half = (bins[1] - bins[0]) / 2
+            ends = bins[0] - half, bins[-1] + half, 2 * half
             before, after, width = (round(float(end), 6) for end in ends)
             return before, after, width
         if not state.before < after or not (state.before or after):
