@@ -14,7 +14,7 @@ from neuroarrays.explorer.figures import COLORS, Ends
 from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import brief, time_label, turn_of
+from neuroarrays.schema.labels import brief, time_label, turn_of, unit_of
 
 #: Labels on an axis and presentations behind the raster, at most.
 _TICKS, _BEHIND = 40, 80
@@ -116,7 +116,7 @@ class Plots(Curves):
                 labels[row + 0.5] = f"{name}\n{'no sample':>{_RANGE}}"
                 continue
             signal = view.value[name]
-            unit = str(signal.attrs.get("units", ""))
+            unit = unit_of(signal)
             values = signal.values.astype(float).reshape(signal.sizes[schema.TIME], -1)
             low, high = ends_of(values)
             heights = row + 0.08 + 0.84 * (values - low) / (high - low or 1.0)
@@ -125,7 +125,7 @@ class Plots(Curves):
             # of each moment the lowest and the highest value
             clock = np.repeat(signal[schema.TIME].values, values.shape[1])
             lines.append((clock, heights.ravel(), COLORS[row % len(COLORS)], name))
-            ends = f"{brief(low, high - low)} to {brief(high, high - low)} {unit}"
+            ends = f"{brief(low, high - low)} to {brief(high, high - low)} {unit}".rstrip()
             labels[row + 0.5] = f"{name}\n{ends:>{_RANGE}}"
             for k in np.linspace(0, clock.size - 1, min(400, clock.size)).astype(int):
                 shown = f"{values.ravel()[k]:.4g} {unit}"

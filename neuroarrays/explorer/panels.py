@@ -120,7 +120,7 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
     """Behaviour and traces of the chosen cells within the window: extremes of neighbouring samples."""
     names = recording.signals(state)
     wanted = list(state.signals) or _varied(names)
-    drawn = {name: f"{state.session}/{name}" for name in wanted}
+    drawn = {_title(name): f"{state.session}/{name}" for name in wanted}
     path = recording.units_path(state)
     is_traced = path is not None and path[1] != schema.SPIKE_TIMES
     if path and is_traced and schema.PRESENTATION not in recording.node(path[0]).sizes:
@@ -133,7 +133,7 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
     failed: list[str] = []
     for number, (name, place) in enumerate(drawn.items(), 1):
         signal = tree[place]
-        if name not in wanted:
+        if number > len(wanted):
             signal = signal.then("sel", unit_id=int(name.split()[1]))
         elif signal.value.ndim == 2:
             skipped.append(f"{name}: the first of {signal.value.shape[1]}")
@@ -149,6 +149,12 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
     failed += [] if shown or failed else ["no sample lies in this window"]
     values = together(shown, tree.kept)
     return View.of(values, "; ".join(skipped + failed), names=list(drawn), window=window)
+
+
+def _title(name: str) -> str:
+    """The path of a signal without a node of the same name, as some formats have it: `pupil/pupil`."""
+    node, _, variable = name.rpartition("/")
+    return node if node.rpartition("/")[2] == variable else name
 
 
 def _varied(names: list[str]) -> list[str]:

@@ -16,8 +16,14 @@ FULL_TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
     """The name of an array with its unit, "speed (cm/s)"; a unit of "1" is not written."""
     name = str(values.name) if name is None else name
-    units = values.attrs.get("units", "")
-    return f"{name} ({units})" if units not in ("", "1") else name
+    units = unit_of(values)
+    return f"{name} ({units})" if units else name
+
+
+def unit_of(values: xr.DataArray) -> str:
+    """The unit of an array as a picture writes it: "" for none, and for "1"."""
+    units = str(values.attrs.get("units", ""))
+    return "" if units == "1" else units
 
 
 def time_label(time: xr.DataArray) -> str:
