@@ -15,9 +15,12 @@ from neuroarrays.explorer.figures import COLORS, Figures
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 
-_DASHES = ("solid", "dashed", "dotted", "dotdash")
-#: Groups that have a colour each, and lines that a legend names, at most.
-GROUPS, _NAMED = len(COLORS), 12
+#: Dashes of groups, of which units have the colours; the later ones in lengths of marks and gaps, pixels.
+_DASHES = ("solid", "dashed", "dotted", "dotdash", "14 4", "2 8", "10 3 2 3 2 3", "1 2")
+#: Groups that have a colour each, and lines that a legend names one by one, at most; the number of grey.
+GROUPS, _NAMED, _GREY = len(COLORS), 6, COLORS.index("#999999")
+#: What a legend names: numbers of lines with texts, or None for all lines; the height of its rows, pixels.
+_Key, _ROW = list[tuple[int, str]] | None, 22
 #: Half the width of the mean of one text of several, as a share of the room it has.
 _HALF = 0.35
 
@@ -42,19 +45,23 @@ class Curves(Figures):
         mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
         sem, n = (response[k].transpose(*mean.dims).values for k in ("sem", "n"))
         names = [text_of(v) for v in mean[by].values][:GROUPS] if by else [""]
-        ids, lines = mean[schema.UNIT].values, []
+        ids, lines, key = mean[schema.UNIT].values, [], None
+        several = len(ids) > 1
         for g, name in enumerate(names):
-            for u, unit in enumerate(ids):
-                at, several = (g, u) if by else (u,), len(ids) > 1
-                head = f"{unit}" if name and several else f"unit {unit}"
+            for u, unit_id in enumerate(ids):
+                at = (g, u) if by else (u,)
+                head = f"{unit_id}" if name and several else f"unit {unit_id}"
                 parts = [head, name, f"(n = {n[at].max(initial=0):,.0f})"]
-                color, dash = u if several else g, _DASHES[g * several % 4]
+                color, dash = (u, _DASHES[g]) if several else (g, _DASHES[0])
                 text = " ".join(filter(None, parts))
                 lines.append(Line(clock, mean.values[at], text, color, sem[at], dash))
-        unit = str(mean.attrs.get("units", ""))
-        self._draw(
-            "psth", lines, unit, time_label(response[schema.TIME]), f"mean ± s.e.m. ({unit})"
-        )
+        if several and len(lines) > _NAMED:  # units are named by colour, groups by a dash in grey
+            key = [(u, f"unit {unit_id}") for u, unit_id in enumerate(ids)]
+            for g, name in enumerate(names):
+                key.append((len(lines), f"{name} (n = {n[g].max(initial=0):,.0f})"))
+                lines.append(Line(np.empty(0), np.empty(0), name, _GREY, None, _DASHES[g]))
+        unit, x = str(mean.attrs.get("units", "")), time_label(response[schema.TIME])
+        self._draw("psth", lines, unit, x, label_of(mean, "mean ± s.e.m."), key)
 
     def _show_tuning(self, view: View, state: State) -> None:
         curve: xr.DataArray = view.value
@@ -82,7 +89,10 @@ class Curves(Figures):
                 line = line._replace(x=ends, y=np.repeat(line.y, 3), sem=sem)
             lines.append(line)
         unit = str(curve.attrs.get("units", ""))
-        self._draw("tuning", lines, unit, name, unit)
+        self._draw("tuning", lines, unit, name, label_of(curve, "mean"))
+        if not is_number:
+            ends = self.figure("tuning").x_range
+            ends.start, ends.end = -0.5, x.size - 0.5
 
     def _show_rate_map(self, view: View, state: State) -> None:
         curve, plot = view.value[0], self.figure("rate map")
@@ -103,7 +113,10 @@ class Curves(Figures):
         if value.ndim == 3:
             pairs = [(u, v) for u in range(len(ids)) for v in range(u + 1, len(ids))]
             rates = {f"{ids[v]} around {ids[u]}": value.values[u, v] for u, v in pairs}
-        lines = [Line(lag, rate, text, k) for k, (text, rate) in enumerate(rates.items())]
+        lines = [
+            Line(lag, rate, text, k, dash=_DASHES[k // len(COLORS)])
+            for k, (text, rate) in enumerate(rates.items())
+        ]
         self._draw("correlogram", lines, "spikes/s")
 
     def _show_waveform(self, view: View, state: State) -> None:
@@ -127,8 +140,10 @@ class Curves(Figures):
         plot.aspect_ratio = max(n_columns / n_rows, 0.5)  # pixels are squares
         self.put_image("stimulus", frame, (0, n_columns), (0, n_rows))
 
-    def _draw(self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "") -> None:
-        """Lines in a unit, bands of their standard errors, a legend, and names of axes that change."""
+    def _draw(
+        self, name: str, lines: list[Line], unit: str, x: str = "", y: str = "", key: _Key = None
+    ) -> None:
+        """Lines in a unit, bands of their errors, names of axes that change, and a legend: of all lines, or a key."""
         plot, bands = self.figure(name), []
         colors = [COLORS[line.color % len(COLORS)] for line in lines]
         rows = zip(lines, colors, strict=True)
@@ -155,20 +170,20 @@ class Curves(Figures):
             plot.x_range.start, plot.x_range.end = ends
         plot.xaxis.axis_label = x or plot.xaxis.axis_label
         plot.yaxis.axis_label = y or plot.yaxis.axis_label
-        self._name_lines(name, [line.text for line in lines])
+        self._name_lines(name, key or [(k, line.text) for k, line in enumerate(lines)])
 
-    def _name_lines(self, name: str, texts: list[str]) -> None:
-        """The legend of a figure, above its lines: its items stay, and the room for lines too."""
+    def _name_lines(self, name: str, key: list[tuple[int, str]]) -> None:
+        """The legend of a figure, of lines by number, above them: its items stay, and the room for lines too."""
         legend = self._legends[name]
-        for k in range(len(legend.items), len(texts)):
+        for k in range(len(legend.items), len(key)):
             item = LegendItem(label=literal(""), renderers=[self._lines_of[name]], index=k)
             legend.items.append(item)
         for k, item in enumerate(legend.items):
-            item.visible = k < len(texts)
-            item.label = literal(texts[k] if item.visible else "")
-        legend.visible, legend.ncols = len(texts) <= _NAMED, 1 if max(map(len, texts)) > 24 else 2
-        n_rows = -(-len(texts) // legend.ncols) if legend.visible else 0
-        self.figure(name).height = 210 + 16 * n_rows
+            item.visible = k < len(key)
+            item.index, text = key[k] if item.visible else (0, "")
+            item.label = literal(text)
+        legend.ncols = 1 if max(len(text) for _, text in key) > 24 else 2
+        self.figure(name).height = 210 + _ROW * -(-len(key) // legend.ncols)
 
 
 def text_of(value: Any) -> str:

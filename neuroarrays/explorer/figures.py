@@ -16,6 +16,7 @@ from bokeh.models import (
     HoverTool,
     Legend,
     LinearColorMapper,
+    NoOverlap,
     Plot,
     PrintfTickFormatter,
     Range1d,
@@ -89,6 +90,7 @@ class Figures:
             styles={"clip-path": "inset(2px)"},  # else a line of the former colours stays
         )  # fmt: skip
         plot.toolbar.logo, plot.toolbar.autohide = None, True
+        plot.axis.major_label_policy = NoOverlap()
         # All labels of an axis are as wide: else Bokeh lays the whole page out anew.
         plot.yaxis.formatter = PrintfTickFormatter(format="%7.6g")
         plot.select_one(SaveTool).filename = name  # else the browser asks for one

@@ -306,14 +306,13 @@ class Page:
         if n_rows < len(ids):
             self._rows = np.flatnonzero(np.isin(ids, shown.value.index.to_numpy()))
         data: dict[str, list[Any]] = {"unit": shown.value.index.tolist()}
-        columns = [TableColumn(field="unit", title="unit", width=50)]
+        columns = [TableColumn(field="unit", title="unit", width=_width("unit", data["unit"]))]
         for k, (name, values) in enumerate(shown.value.items()):
             is_number = values.dtype.kind in "iuf"
             data[f"c{k}"] = values.tolist() if is_number else [str(v)[:80] for v in values]
             title = html.escape("spikes" if name == schema.ROW_SIZE else str(name))
             kind = NumberFormatter(format="0,0.[000]") if is_number else StringFormatter()
-            longest = max([len(title), *(len(text) for text in map(str, data[f"c{k}"][:50]))])
-            width = min(20 + 6 * longest, 150)
+            width = _width(title, data[f"c{k}"])
             columns.append(TableColumn(field=f"c{k}", title=title, formatter=kind, width=width))
         table.columns, table.source.data = columns, data
         self._sync()  # the rows that are chosen
@@ -389,3 +388,9 @@ class Page:
         """Let keys of the browser's page reach it."""
         script = CustomJS(args={"keys": self.parts.keys}, code=_KEYS)
         document.js_on_event(DocumentReady, script)
+
+
+def _width(title: str, values: list[Any]) -> int:
+    """Pixels of a column of the table: those of its longest text, of the first and the last rows."""
+    longest = max(len(title), *(len(str(value)) for value in (*values[:50], *values[-50:])))
+    return min(20 + 6 * longest, 150)

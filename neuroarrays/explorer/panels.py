@@ -178,7 +178,7 @@ def units(recording: Recording, state: State, tree: Call) -> View:
     listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
     shown = node[listed or [schema.UNIT]].then("to_dataframe")
     fit, total = len(shown.value), whole.sizes[schema.UNIT]
-    note = f"{fit:,} of {total:,} match" if state.query else f"{total:,} units"
+    note = f"{fit:,} of {total:,} match" if state.query else f"{total:,} unit{'s' * (total != 1)}"
     note += f"; {len(listed)} of {len(columns)} columns" if len(listed) < len(columns) else ""
     return View.of(shown, note)
 

@@ -140,6 +140,18 @@ def test_bands_that_become_fewer_stay_in_number(fresh):
     assert [len(x) for x in bands.data["xs"]] == [len(bands.data["xs"][0])] + [0] * (n_bands - 1)
 
 
+def test_the_legend_of_many_lines_names_units_and_groups(fresh):
+    fresh.change(units=(10, 30, 50), by="start_time")  # a group for each presentation
+    lines, legend = fresh.plots.sources["psth"].data, fresh.plots._legends["psth"]
+    shown = [(item.label.value, item.index) for item in legend.items if item.visible]
+    assert shown[:3] == [("unit 10", 0), ("unit 30", 1), ("unit 50", 2)]
+    assert len(shown) == 3 + 6
+    for group, (text, index) in enumerate(shown[3:]):
+        assert text == f"{lines['label'][index]} (n = 1)"
+        assert {lines["dash"][index]} == set(lines["dash"][3 * group : 3 * group + 3])
+    assert len(set(lines["dash"])) == 6
+
+
 #: Where links are made: defaults of another session, area or table differ from those of the first one.
 PLACES = {
     "small": [{}, {"table": "lick_left"}, {"area": "V1"}],
@@ -253,6 +265,8 @@ def test_groups_of_texts_are_apart(fresh):
     assert drawn["ys"][1][::3].tolist() == curve.values[1].tolist()
     assert sum(map(bool, (x != x for x in drawn["xs"][0]))) == curve.shape[1]
     assert max(drawn["xs"][0][1::3]) < max(drawn["xs"][1][::3])
+    ends = fresh.plots.figure("tuning").x_range
+    assert (ends.start, ends.end) == (-0.5, curve.shape[1] - 0.5)
 
 
 def test_the_code_of_a_panel_is_shown_until_it_is_closed(fresh):
