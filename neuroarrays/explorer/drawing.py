@@ -16,8 +16,8 @@ from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import brief, time_label, turn_of, unit_of
 
-#: Labels on an axis and presentations behind the raster, at most.
-_TICKS, _BEHIND = 40, 80
+#: Labels on an axis, presentations behind the raster, and presentations where there are no units, at most.
+_TICKS, _BEHIND, _ALONE = 40, 80, 2000
 #: Characters of the range of a signal beside its axis, so that the axis is as wide at any zoom.
 _RANGE = 20
 #: Shades of one colour in the event raster, and its rows at most: one for each pixel.
@@ -43,7 +43,12 @@ class Plots(Curves):
     # ------------------------------------------------------------------------------ along the session
 
     def _show_session(self, view: View, state: State, rows: np.ndarray | None) -> None:
-        value: xr.DataArray = view.value if rows is None else view.value[:, rows]
+        has_units = isinstance(
+            view.value, xr.DataArray
+        )  # else what lies behind them is drawn alone
+        none = xr.DataArray(np.zeros((1, 1), int), {schema.UNIT: ["-"]}, (schema.TIME, schema.UNIT))
+        value: xr.DataArray = view.value if has_units else none
+        value = value if rows is None else value[:, rows]
         image, ids, ends = value.values.T, value[schema.UNIT].values, view.facts["ends"]
         group = -(-len(image) // ROWS)
         if group > 1:  # the highest of neighbours, so that no row that fires is lost
@@ -51,7 +56,7 @@ class Plots(Curves):
         is_spikes = "width" in view.facts
         self._shade_session(is_spikes)
         image, values, what = (self._spikes if is_spikes else self._traces)(image, view, state)
-        self._value.tooltips = [("", what)]
+        self._value.tooltips = [("", what)] if has_units else []
         height = -0.5, group * len(image) - 0.5
         width = view.facts.get("width", 0.0)
         self.put_image("session", image, ends, height, value=values, width=width)
@@ -60,6 +65,7 @@ class Plots(Curves):
         step = 1 if n_rows <= _TICKS else -(-n_rows // 10)
         tick(plot.yaxis[0], {row: str(ids[row]) for row in range(0, n_rows, step)})
         plot.yaxis.axis_label = f"unit ({n_rows:,})"
+        plot.yaxis.visible = self._bars["session"].visible = has_units
 
     def mark(self, units: tuple[int, ...], window: Ends) -> None:
         """Mark the rows of some units in the session raster, at the left of its window, s."""
@@ -74,9 +80,11 @@ class Plots(Curves):
         plot, window = self.figure("session"), view.facts["window"]
         n_rows = len(self.sources["session rows"].data["label"][0])
         bottom, top = -0.5, n_rows - 0.5
-        self.put("behind", _boxes(recording.table(state), state.by, window, (bottom, top)))
+        most = _ALONE if isinstance(view.value, xr.Dataset) else _BEHIND
+        boxes = _boxes(recording.table(state), state.by, window, (bottom, top), most)
+        self.put("behind", boxes)
         above = top + 0.07 * n_rows
-        epochs = _boxes(*recording.epochs(state), window, (top, above))
+        epochs = _boxes(*recording.epochs(state), window, (top, above), _BEHIND)
         self.put("epochs", epochs)
         plot.y_range.start, plot.y_range.end = bottom, above if epochs else top
         plot.x_range.start, plot.x_range.end = window
@@ -206,7 +214,9 @@ class Plots(Curves):
         self.put_image("trials", image, x, height, responses=responses)
 
 
-def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> list[tuple[Any, ...]]:
+def _boxes(
+    table: xr.Dataset, column: str, window: Ends, height: Ends, most: int
+) -> list[tuple[Any, ...]]:
     """The presentations in a window as boxes, coloured by a column; none where there are too many."""
     if not {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
         return []
@@ -214,7 +224,7 @@ def _boxes(table: xr.Dataset, column: str, window: Ends, height: Ends) -> list[t
     mark = start + 0.003 * (window[1] - window[0])  # of a presentation whose end is not known
     stop = np.where(np.isnan(stop), mark, stop)
     inside = np.flatnonzero((stop > window[0]) & (start < window[1]) & (stop > start))
-    if inside.size > _BEHIND:
+    if inside.size > most:
         return []
     texts = [""] * start.size
     if column in table.variables:

@@ -58,9 +58,14 @@ def _check_width(recording: Recording, state: State) -> None:
 
 
 def session_raster(recording: Recording, state: State, tree: Call) -> View:
-    """Spikes of all units in bins of the session, or their traces."""
-    path = _units_path(recording, state)
+    """Spikes of all units in bins of the session, or their traces; without units the table of presentations."""
     window = state.window or recording.extent(state)
+    if not recording.unit_ids(state).size and recording.table(state).sizes:
+        table = tree[f"{state.session}/{schema.PRESENTATIONS}/{state.table}"].then("to_dataset")
+        by = f" by {state.by}" if _by(state) else ""
+        note = f"this session has no units; shown are {state.table}{by}"
+        return View.of(table, note, width=1.0, ends=window, window=window)
+    path = _units_path(recording, state)
     if path[1] != schema.SPIKE_TIMES:
         return _traces(recording, path, window, tree)
     pyramid = recording.pyramid(state)

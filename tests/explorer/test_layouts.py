@@ -116,3 +116,23 @@ def test_a_clock_that_is_none_is_said(clock, reason):
     assert view("session", recording, state, Kept()).note == reason
     note = view("signals", recording, state, Kept()).note
     assert note == f"running/speed: {reason}; unit 0: {reason}"
+
+
+def test_without_units_the_presentations_are_shown():
+    tree = _tree(np.arange(12.0))
+    tree["s"].children = {"running": tree["s/running"]}
+    numbers = {
+        name: (schema.PRESENTATION, [k, k + 4.0])
+        for name, k in (("start_time", 1.0), ("stop_time", 3.0))
+    }
+    trials = xr.Dataset(
+        {**numbers, "side": (schema.PRESENTATION, ["a", "b"])}, {schema.PRESENTATION: [0, 1]}
+    )
+    tree["s/presentations"] = xr.DataTree(children={"trials": xr.DataTree(trials)})
+    page = Page(Recording(tree, "# tree is given"))
+    page.update(["session"])
+    assert (
+        page.parts.notes["session"].object == "this session has no units; shown are trials by side"
+    )
+    assert page.plots.sources["behind"].data["label"] == ["a", "b"]
+    assert len(page.views["session"].table()) == 2
