@@ -62,8 +62,8 @@ def session_raster(recording: Recording, state: State, tree: Call) -> View:
     window = state.window or recording.extent(state)
     if not recording.unit_ids(state).size and recording.table(state).sizes:
         table = tree[f"{state.session}/{schema.PRESENTATIONS}/{state.table}"].then("to_dataset")
-        by = f" by {state.by}" if _by(state) else ""
-        note = f"this session has no units; shown are {state.table}{by}"
+        note = f"this session has no units; shown are {state.table}"
+        note += f" by {state.by}" if _by(state) else ""
         return View.of(table, note, width=1.0, ends=window, window=window)
     path = _units_path(recording, state)
     if path[1] != schema.SPIKE_TIMES:
@@ -94,7 +94,7 @@ def _traces(
     node = recording.node(path[0])
     if schema.PRESENTATION in node.sizes:
         raise Nothing("this area is aligned to presentations: it has no session clock")
-    cut = _within(tree[path[0]][path[1]], window)
+    cut = _on_clock(tree[path[0]][path[1]]).then("sel", time=slice(*window))
     n_times, n_units = cut.value.sizes[schema.TIME], cut.value.sizes[schema.UNIT]
     if not n_times:
         raise Nothing("no sample lies in this window")
@@ -111,14 +111,14 @@ def _traces(
     return View.of(shown, note, ends=ends, unit=unit, window=window)
 
 
-def _within(signal: Call, window: tuple[float, float]) -> Call:
-    """The samples of a signal within a window."""
+def _on_clock(signal: Call) -> Call:
+    """A signal that can be cut to a window."""
     if schema.TIME not in signal.value.coords:
         raise Nothing("the file has no times of these samples")
     if not signal.value.indexes[schema.TIME].is_monotonic_increasing:
         is_missing = bool(signal.value[schema.TIME].isnull().any())
         raise Nothing(f"the clock {'has missing times' if is_missing else 'goes backwards'}")
-    return signal.then("sel", time=slice(*window))
+    return signal
 
 
 def signals(recording: Recording, state: State, tree: Call) -> View:
@@ -144,7 +144,7 @@ def signals(recording: Recording, state: State, tree: Call) -> View:
             skipped.append(f"{name}: the first of {signal.value.shape[1]}")
             signal = signal.then("isel", {signal.value.dims[1]: 0})
         try:
-            cut = _within(signal, window)
+            cut = _on_clock(signal).then("sel", time=slice(*window))
             if cut.value.size > _READ:
                 raise Nothing(f"{cut.value.size:,} samples, zoom in to see it")
             if cut.value.size:
@@ -261,8 +261,8 @@ def tuning(recording: Recording, state: State, tree: Call) -> View:
     wanted = [state.feature, state.other] if is_map else [state.feature]
     if not recording.is_aligned:
         _check_width(recording, state)
-        node_of_feature = recording.node(f"{state.session}/{state.feature}".rpartition("/")[0])
-        clock = node_of_feature.get(schema.TIME)
+        node_path = f"{state.session}/{state.feature}".rpartition("/")[0]
+        clock = recording.node(node_path).get(schema.TIME)
         if clock is None or not clock.notnull().any():
             raise Nothing(f"the file has no times of {state.feature}")
         ends = float(np.nanmin(clock)), float(np.nanmax(clock))
@@ -325,7 +325,7 @@ def stimulus(recording: Recording, state: State, tree: Call) -> View:
     frame, notes = tree[f"{state.session}/{names[0]}"], []
     if schema.PRESENTATION not in frame.value.dims and schema.TIME in frame.value.indexes:
         try:
-            frame = frame.then("sel", time=moment, method="ffill")
+            frame = _on_clock(frame).then("sel", time=moment, method="ffill")
         except KeyError:
             raise Nothing(f"no frame was shown before {moment:.3f} s") from None
         notes.append(f"at {moment:.3f} s")

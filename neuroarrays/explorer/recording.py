@@ -117,7 +117,7 @@ class Recording:
         if self.is_aligned:
             table = table.coords.to_dataset()  # variables are responses, and what belongs to them
         elif path:
-            # `align` takes the presentations of nothing away, and their column with them
+            # `align` leaves blank presentations out, and their column
             taken.update(map(str, self.node(path[0]).variables), ["blank"])
         names = groups.columns(table, schema.PRESENTATION)
         return [name for name in names if name not in taken][:MOST_COLUMNS]
@@ -143,9 +143,8 @@ class Recording:
         """Paths of frames of a stimulus below the session: along time, or aligned to presentations."""
         paths = [p for p, v in self._along_time(state) if _is_frames(v)]
         if self.is_aligned:
-            paths += [
-                str(n) for n, v in self.node(state.session).data_vars.items() if _is_frames(v)
-            ]
+            variables = self.node(state.session).data_vars
+            paths += [str(name) for name, values in variables.items() if _is_frames(values)]
         return paths
 
     def _along_time(self, state: State) -> Iterator[tuple[str, xr.DataArray]]:
@@ -258,9 +257,8 @@ class Recording:
         if self.is_aligned and self.table(state).sizes.get(schema.TIME, 0) > 1:
             bins = self.table(state)[schema.TIME].values  # those of the file, centres in s
             half = (bins[1] - bins[0]) / 2
-            ends = bins[0] - half, bins[-1] + half, 2 * half
-            before, after, width = (round(float(end), 6) for end in ends)
-            return before, after, width
+            ends = float(bins[0] - half), float(bins[-1] + half), float(2 * half)
+            return round(ends[0], 6), round(ends[1], 6), round(ends[2], 6)
         if not state.before < after or not (state.before or after):
             table, lasts = self.table(state), np.array([])
             if {schema.START_TIME, schema.STOP_TIME} <= set(table.variables):
@@ -299,10 +297,9 @@ def one_line(error: BaseException) -> str:
 
 
 def _is_frames(values: xr.DataArray) -> bool:
-    along = {schema.TIME, schema.PRESENTATION} & set(values.dims[:1])
-    return (
-        bool(along) and values.ndim >= 3 and not {schema.KEYPOINT, schema.UNIT} & set(values.dims)
-    )
+    first, others = values.dims[:1], {schema.KEYPOINT, schema.UNIT}
+    is_along = first in ((schema.TIME,), (schema.PRESENTATION,))
+    return is_along and values.ndim >= 3 and not others & set(values.dims)
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -343,7 +340,7 @@ def _first_feature(recording: Recording, state: State, names: list[str]) -> str:
         if likely:
             return max(likely, key=lambda name: recording.variety(state, name))
     table, columns = recording.table(state), recording.columns(state)
-    varied = (name for name in columns if len(set(table[name].values[:5000].tolist())) > 1)
+    varied = (name for name in columns if len(set(table[name][:5000].values.tolist())) > 1)
     return state.by if state.by in names else next(varied, _first(recording, state, names))
 
 
