@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -16,11 +16,14 @@ from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 
 #: Dashes of groups, of which units have the colours; the later ones in lengths of marks and gaps, pixels.
-_DASHES = ("solid", "dashed", "dotted", "dotdash", "14 4", "2 8", "10 3 2 3 2 3", "1 2")
+_DASHES = ("solid", "dashed", "dotted", "dotdash", "10 2", "2 8", "8 2 2 2 2 2", "1 2")
 #: Groups that have a colour each, and lines that a legend names one by one, at most; the number of grey.
 GROUPS, _NAMED, _GREY = len(COLORS), 6, COLORS.index("#999999")
 #: What a legend names: numbers of lines with texts, or None for all lines; the height of its rows, pixels.
-_Key, _ROW = list[tuple[int, str]] | None, 22
+_Key: TypeAlias = list[tuple[int, str]] | None
+_ROW = 22
+#: Characters that stand beside each other below a figure.
+_BESIDE = 44
 #: Half the width of the mean of one text of several, as a share of the room it has.
 _HALF = 0.35
 
@@ -90,9 +93,14 @@ class Curves(Figures):
             lines.append(line)
         unit = str(curve.attrs.get("units", ""))
         self._draw("tuning", lines, unit, name, label_of(curve, "mean"))
+        axis.major_label_orientation = "horizontal"
         if not is_number:
-            ends = self.figure("tuning").x_range
-            ends.start, ends.end = -0.5, x.size - 0.5
+            plot = self.figure("tuning")
+            plot.x_range.start, plot.x_range.end = -0.5, x.size - 0.5
+            longest = max(map(len, axis.major_label_overrides.values()), default=0)
+            if x.size * longest > _BESIDE:
+                axis.major_label_orientation = "vertical"
+                plot.height += 6 * longest
 
     def _show_rate_map(self, view: View, state: State) -> None:
         curve, plot = view.value[0], self.figure("rate map")
@@ -158,7 +166,7 @@ class Curves(Figures):
                 bands.append((np.concatenate([x_part, x_part[::-1]]), around, color))
         # Of patches that become fewer, Bokeh paints one that is no longer there, and stops with an error.
         n_before = len(self.sources[f"{name} bands"].data["xs"])
-        bands += [([], [], COLORS[0])] * (n_before - len(bands))
+        bands += [(np.empty(0), np.empty(0), COLORS[0])] * (n_before - len(bands))
         self.put(f"{name} bands", bands)
         floor = [] if name == "waveform" else [np.zeros(1)]
         reached = [*(line.y for line in lines), *(around for _, around, _ in bands)]
@@ -182,7 +190,7 @@ class Curves(Figures):
             item.visible = k < len(key)
             item.index, text = key[k] if item.visible else (0, "")
             item.label = literal(text)
-        legend.ncols = 1 if max(len(text) for _, text in key) > 24 else 2
+        legend.ncols = 1 if max(len(text) for _, text in key) > 18 else 2
         self.figure(name).height = 210 + _ROW * -(-len(key) // legend.ncols)
 
 

@@ -267,6 +267,10 @@ def test_groups_of_texts_are_apart(fresh):
     assert max(drawn["xs"][0][1::3]) < max(drawn["xs"][1][::3])
     ends = fresh.plots.figure("tuning").x_range
     assert (ends.start, ends.end) == (-0.5, curve.shape[1] - 0.5)
+    assert fresh.plots.figure("tuning").xaxis[0].major_label_orientation == "horizontal"
+    long = curve.assign_coords(outcome=["a name of many letters", "another of as many letters"])
+    fresh.plots._show_tuning(View(long), fresh.state)
+    assert fresh.plots.figure("tuning").xaxis[0].major_label_orientation == "vertical"
 
 
 def test_the_code_of_a_panel_is_shown_until_it_is_closed(fresh):
