@@ -173,7 +173,8 @@ def reaches(path, layout):
 
 
 def headings(path, layout):
-    area = na.open_datatree(path)["generated/unknown"]
+    (session,) = na.open_datatree(path).children.values()
+    area = session["unknown"]
     angle = area["head_direction"].values
     harmonics = [f(k * angle) for k in (1, 2) for f in (np.cos, np.sin)]
     return np.stack(harmonics, axis=1), area["responses"].values

@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import re
 import shutil
-import signal
+import subprocess
+import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -214,39 +215,34 @@ def test_window_clip_binarize_and_joined_tables_are_those_of_align(sessions, tmp
 # -------------------------------------------------------------------------------- interruption
 
 
-def build_until_stuck(sessions, archive, writing):
-    """Build in a process that is to be killed: one byte says that it is in the middle of session a."""
-    from neuroarrays.archive import chunk_shapes, hdf5_writer
+KILLED = """
+import sys, time
+from neuroarrays.archive import chunk_shapes, hdf5_writer
+from neuroarrays.collection import building
 
-    make = pipeline.make_part
+make = building.make_part
 
-    def stuck(*_):
-        os.write(writing, b"w")
-        time.sleep(60)
+def stuck(*_):
+    print("writing", flush=True)
+    time.sleep(60)
 
-    def make_slowly(job):
-        if job.session != "b":  # the larger one, which is made first
-            hdf5_writer._write_chunks, chunk_shapes.SMALL = stuck, 0
-        return make(job)
+def make_slowly(job):
+    if job.session != "b":  # the larger one, which is made first
+        hdf5_writer._write_chunks, chunk_shapes.SMALL = stuck, 0
+    return make(job)
 
-    pipeline.make_part = make_slowly
-    build(sessions, archive, **TENTHS)
+building.make_part = make_slowly
+building.build(sys.argv[1:-1], sys.argv[-1], bin_width=0.1, scheduler="sync")
+"""
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_build_that_was_killed_goes_on(sessions, tmp_path):
     archive, sessions = tmp_path / "archive", sessions[:2]
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            build_until_stuck(sessions, archive, writing)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    assert os.read(reading, 1) == b"w"
-    os.close(reading)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    command = [sys.executable, "-c", KILLED, *map(str, sessions), str(archive)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"  # in the middle of session a
+        process.kill()
+        process.wait()
     parts = archive / ".build" / "parts" / "trials"
     (finished,) = [path for path in parts.iterdir() if path.suffix == ".h5"]
     assert finished.name.startswith("b-")
