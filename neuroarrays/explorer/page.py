@@ -24,6 +24,8 @@ from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, li
 
 #: What is looked at while units and times are chosen, drawn at once; the other views follow.
 _FIRST = ("units", "session", "trials", "psth")
+#: Controls of how presentations are aligned, which has been done in an aligned file.
+_OF_ALIGNING = ("before", "after", "bin_width")
 #: Time between looks at how far reading is, ms.
 _LOOK = 300
 #: The only script of our own: keys go to the server, except while somebody types.
@@ -262,7 +264,10 @@ class Page:
             if name != "session" and shown.code and shown.code == before.code:
                 continue  # it is drawn; what lies behind the session is no part of its code
             try:
-                self._show_table(shown) if name == "units" else self._draw(name, shown)
+                if name == "units":
+                    self._show_table(shown)
+                else:
+                    self._draw(name, shown)
             except Exception as error:  # whatever is in a file: the other panels go on
                 self.parts.say(self.parts.notes[name], f"not drawn: {one_line(error)}")
 
@@ -331,11 +336,7 @@ class Page:
                         control.options = names
                 if control.value != value:
                     control.value = value
-            for field in (
-                "before",
-                "after",
-                "bin_width",
-            ):  # those of an aligned file are what they are
+            for field in _OF_ALIGNING:
                 self.parts.controls[field].visible = not self.recording.is_aligned
             path = self.recording.units_path(self.state)
             self.parts.controls["black"].visible = bool(path and path[1] == schema.SPIKE_TIMES)
@@ -392,5 +393,5 @@ class Page:
 
 def _width(title: str, values: list[Any]) -> int:
     """Pixels of a column of the table: those of its longest text, of the first and the last rows."""
-    longest = max(len(title), *(len(str(value)) for value in (*values[:50], *values[-50:])))
+    longest = max(map(len, [title, *map(str, values[:50]), *map(str, values[-50:])]))
     return min(20 + 6 * longest, 150)
