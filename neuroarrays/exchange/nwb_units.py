@@ -82,12 +82,7 @@ class UnitNodes:
                     locations[path][name] = location | {layout.ROWS: rows[path]}
         names = [path.rpartition("/")[0] for path in areas]
         if names != [schema.UNKNOWN_AREA]:
-            area_columns = ("location", "brain_area", "area", "area_")
-            column_name = next(name for name in area_columns if name not in used)
-            labels = np.repeat(np.array([*names, None], object)[:-1], np.diff(units))
-            columns.append(
-                VectorData(name=column_name, description="area of the brain", data=labels)
-            )
+            columns.append(_areas(names, np.diff(units), used))
         ids = np.concatenate([node.variables[schema.UNIT].values for node in nodes])
         self.nodes.file.units = Units(
             name="units",
@@ -164,7 +159,7 @@ class UnitNodes:
         stretches = [
             np.stack([_stretches(node, name) for name in OF_UNITS], 2) for node in areas.values()
         ]
-        of_units = [rows[np.isfinite(rows).all(1)] for node in stretches for rows in node]
+        of_units = [unit[np.isfinite(unit).all(1)] for node in stretches for unit in node]
         counts = np.array([len(rows) for rows in of_units])
         if not counts.all():  # A unit without rows in obs_intervals would count as never recorded.
             return []
@@ -197,6 +192,14 @@ class UnitNodes:
                     and np.array_equal(node[name].values, table[column].values)
                 ):
                     locations[path][name] = {layout.AT: f"intervals/{schema.OBSERVED}/{column}"}
+
+
+def _areas(names: Sequence[str], sizes: np.ndarray, used: set[str]) -> VectorData:
+    """The column with the area of each unit, of `sizes` (area,) units; it has a name that is not used."""
+    columns = ("location", "brain_area", "area", "area_")
+    labels = np.repeat(np.array([*names, None], object)[:-1], sizes)
+    free = next(name for name in columns if name not in used)
+    return VectorData(name=free, description="area of the brain", data=labels)
 
 
 def _waveforms(parts: Sequence[xr.Variable], ends: np.ndarray) -> list[Any]:
