@@ -28,7 +28,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
+from importlib import import_module
+from types import FrameType, ModuleType
 from typing import ClassVar, Self
 
 
@@ -249,6 +250,17 @@ class MissingDependency(NeuroArraysError, ImportError):
         return type(self), (self.package, self.extra, self.purpose)
 
 
+def required(module: str, extra: str, purpose: str, package: str = "") -> ModuleType:
+    """Import and return a module of an optional package, or raise `MissingDependency`.
+
+    The package is the first name of the module, unless it is called otherwise where it is installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingDependency(package or module.partition(".")[0], extra, purpose) from error
+
+
 #: Text and kind of a warning.
 Held = tuple[str | Warning, type[Warning]]
 
@@ -257,8 +269,7 @@ def warn(text: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called this package.
 
     Frames of packages that call ours are passed over: torch's loaders call our datasets, and xarray
-    asks our lazy arrays for values. Within `warnings_held` the
-    warning waits there.
+    asks our lazy arrays for values. Within `warnings_held` the warning waits there.
     """
     held = _held.get()
     if held is not None:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis.over import Over, over_areas
-from neuroarrays.errors import MissingDependency, NotInTree, SchemaError, warn
+from neuroarrays.errors import NotInTree, SchemaError, required, warn
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, cached
@@ -296,11 +296,7 @@ class Method:
 
 
 def _oasis() -> Any:
-    try:
-        from oasis import functions
-    except ImportError as error:
-        raise MissingDependency("oasis-deconv", "deconvolve", "method='oasis'") from error
-    return functions
+    return required("oasis.functions", "deconvolve", "method='oasis'", package="oasis-deconv")
 
 
 def _check_oasis(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:
@@ -362,11 +358,8 @@ def _run_threshold(stretches: list[np.ndarray], settings: UnitSettings) -> list[
 
 
 def _driada() -> Any:
-    try:
-        from driada.experiment import wavelet_event_detection
-    except ImportError as error:
-        raise MissingDependency("driada", "driada", "method='wavelet'") from error
-    return wavelet_event_detection
+    module = "driada.experiment.wavelet_event_detection"
+    return required(module, "driada", "method='wavelet'")
 
 
 def _check_wavelet(rate: float | None, constants: Mapping[str, np.ndarray]) -> None:

@@ -13,11 +13,11 @@ import neuroarrays as na
 from neuroarrays.cli import printing
 from neuroarrays.errors import (
     BrokenReader,
-    MissingDependency,
     NeuroArraysError,
     SchemaError,
     UnknownFormat,
     many,
+    required,
 )
 from neuroarrays.files import addresses
 from neuroarrays.files.locating import locate
@@ -304,11 +304,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingDependency("distributed", "distributed", "--scheduler") from error
-    with Client(address):
+    with required("distributed", "distributed", "--scheduler").Client(address):
         yield
 
 

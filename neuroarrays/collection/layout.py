@@ -19,7 +19,7 @@ import numpy as np
 
 from neuroarrays._version import __version__
 from neuroarrays.collection.scanning import Columns
-from neuroarrays.errors import FormatError, MissingDependency, warn
+from neuroarrays.errors import FormatError, required, warn
 from neuroarrays.files import state
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.stamps import stamp_text
@@ -96,11 +96,7 @@ def require_pyarrow(purpose: str) -> Any:
     MissingDependency
         If it is not installed.
     """
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingDependency("pyarrow", "parquet", purpose) from error
-    return pyarrow
+    return required("pyarrow", "parquet", purpose)
 
 
 # --------------------------------------------------------------------------- frames and arrow tables

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency, SchemaError
+from neuroarrays.errors import SchemaError, required
 from neuroarrays.exchange.one_session import one_session
 from neuroarrays.files.writing import new_hdf5, written
 from neuroarrays.formats.nwb import layout
@@ -128,10 +128,7 @@ def to_nwb(
     >>> na.open_datatree("again.nwb")["again/adn/spikes"].sizes["unit_id"]
     7
     """
-    try:
-        from pynwb import NWBHDF5IO
-    except ImportError as error:
-        raise MissingDependency("pynwb", "nwb", "na.to_nwb") from error
+    pynwb = required("pynwb", "nwb", "na.to_nwb")
     node = one_session(tree, session)
     facts = {str(key): value for key, value in node.attrs.items()}
     arguments = {
@@ -153,7 +150,7 @@ def to_nwb(
         with (
             written(Path(path), overwrite=overwrite) as new,
             new_hdf5(new) as (output, check),
-            NWBHDF5IO(file=output, mode="w") as writer,
+            pynwb.NWBHDF5IO(file=output, mode="w") as writer,
         ):
             writer.write(file)
             _write_records(output, node, records, left_out)

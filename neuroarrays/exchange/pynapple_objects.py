@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency, SchemaError
+from neuroarrays.errors import SchemaError, required
 from neuroarrays.schema.given import described
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import of_session, of_units
@@ -32,12 +32,7 @@ def pynapple_module() -> Any:
     MissingDependency
         If it is not installed.
     """
-    try:
-        import pynapple
-    except ImportError as error:
-        msg = "exchanging data with pynapple"
-        raise MissingDependency("pynapple", "pynapple", msg) from error
-    return pynapple
+    return required("pynapple", "pynapple", "exchanging data with pynapple")
 
 
 class PynappleObjects(dict[str, Any]):

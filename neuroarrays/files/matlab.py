@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.errors import FormatError, required
 from neuroarrays.files import outer, safety, state, streams
 from neuroarrays.files.hdf5 import HDF5Source
 from neuroarrays.files.headers import Header, header_of
@@ -117,16 +117,13 @@ class Matlab5Source(MemberSource):
 
     def _scipy(self, where: str, **options: Any) -> Any:
         """Return what `scipy.io.loadmat` reads from the file."""
-        try:
-            import scipy.io
-        except ImportError as error:
-            raise MissingDependency("scipy", "matlab", "reading MATLAB files") from error
+        scipy_io = required("scipy.io", "matlab", "reading MATLAB files")
         expected = "a readable MATLAB file"
         with (
             self.location.open(self.stamp) as file,
             safety.readable(self.path, where, expected),
         ):
-            return scipy.io.loadmat(file.stream(), **options)
+            return scipy_io.loadmat(file.stream(), **options)
 
     def _unpack(self, name: str, member: Member) -> np.ndarray:
         variable = name.partition("/")[0]

@@ -16,7 +16,7 @@ from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from neuroarrays.errors import MissingDependency
+from neuroarrays.errors import MissingDependency, required
 from neuroarrays.files import addresses, dandi, python_client, state
 from neuroarrays.files.python_client import PATIENCE, RETRIES
 from neuroarrays.files.responses import NetworkError, Response, of_status, seconds, unchanged
@@ -308,11 +308,7 @@ def obstore() -> Any:
     MissingDependency
         If it is not installed.
     """
-    try:
-        import obstore as library
-    except ImportError as error:
-        raise MissingDependency("obstore", "remote", "reading remote files") from error
-    return library
+    return required("obstore", "remote", "reading remote files")
 
 
 def opened(address: str) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.errors import FormatError, required
 from neuroarrays.files import safety
 from neuroarrays.files.headers import Header, header_of
 from neuroarrays.files.location import FILE
@@ -65,10 +65,7 @@ class ParquetSource(MemberSource):
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """The file as pyarrow opens it."""
-        try:
-            from pyarrow import parquet
-        except ImportError as error:
-            raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
+        parquet = required("pyarrow.parquet", "parquet", "reading parquet files")
         with (
             self.location.open(self.stamp) as file,
             safety.readable(self.path, "", "a parquet file"),

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from neuroarrays.errors import MissingDependency
+from neuroarrays.errors import required
 from neuroarrays.files import safety
 
 #: Bytes of a checksum.
@@ -21,10 +21,7 @@ def crc32c(raw: bytes) -> bytes:
     MissingDependency
         If google-crc32c, which zarr uses too, is not installed.
     """
-    try:
-        import google_crc32c
-    except ImportError as error:
-        raise MissingDependency("zarr", "zarr", "checksums of a Zarr store") from error
+    google_crc32c = required("google_crc32c", "zarr", "checksums of a Zarr store", package="zarr")
     number: int = google_crc32c.value(raw)
     return number.to_bytes(CRC_BYTES, "little")
 

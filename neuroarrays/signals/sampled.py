@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import MissingDependency, SchemaError, many
+from neuroarrays.errors import SchemaError, many, required
 from neuroarrays.kernels.steps import HOLE, JITTER, even_step, has_mixed
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.computed import RegularClock, as_lazy
@@ -383,8 +383,4 @@ def scipy_signal(purpose: str) -> Any:
     MissingDependency
         If scipy is not installed.
     """
-    try:
-        import scipy.signal
-    except ImportError as error:
-        raise MissingDependency("scipy", "signals", purpose) from error
-    return scipy.signal
+    return required("scipy.signal", "signals", purpose)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroarrays.errors import MissingDependency
+from neuroarrays.errors import required
 
 #: Gratings, their onsets every 2 s for 1 s.
 MAPPING = """\
@@ -63,10 +63,7 @@ def write_arrays(
     >>> na.open_datatree("lab/rig.toml").attrs["source"]
     'arrays'
     """
-    try:
-        import scipy.io
-    except ImportError as error:
-        raise MissingDependency("scipy", "matlab", "writing a MATLAB file") from error
+    scipy_io = required("scipy.io", "matlab", "writing a MATLAB file")
     rng, out = np.random.default_rng(seed), Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     on = 5.0 + 2.0 * np.arange(trials)
@@ -85,6 +82,6 @@ def write_arrays(
         "wheel_speed": np.abs(np.cumsum(rng.normal(0, 1, clock.size))),
         "trials": {"on": on, "off": on + 1.0, "orientation": orientation},
     }
-    scipy.io.savemat(out / "rig.mat", contents, do_compression=True)
+    scipy_io.savemat(out / "rig.mat", contents, do_compression=True)
     (out / "rig.toml").write_text(MAPPING)
     return out

@@ -13,14 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from neuroarrays.errors import (
-    Held,
-    MissingDependency,
-    NeuroArraysError,
-    option,
-    warn_of,
-    warnings_held,
-)
+from neuroarrays.errors import Held, NeuroArraysError, option, required, warn_of, warnings_held
 from neuroarrays.files import state
 from neuroarrays.files.safety import on_purpose
 from neuroarrays.tasks.children import Children
@@ -276,12 +269,10 @@ class Runner:
         done: Callable[[Outcome], None],
         limit: Callable[[Any], float | None] | None,
     ) -> None:
-        try:
-            from distributed import Client
-            from distributed import as_completed as completed
-        except ImportError as error:
-            raise MissingDependency("distributed", "distributed", "scheduler=") from error
-        client = self.where if isinstance(self.where, Client) else Client(self.where)
+        distributed = required("distributed", "distributed", "scheduler=")
+        client = self.where
+        if not isinstance(client, distributed.Client):
+            client = distributed.Client(client)
         number: dict[Any, int] = {}
         try:
             check_workers(client)
@@ -291,7 +282,7 @@ class Runner:
             futures = client.map(_on_worker, calls, pure=False)
             number |= {future: i for i, future in enumerate(futures)}
             del futures
-            each = completed(list(number), with_results=True, raise_errors=False)
+            each = distributed.as_completed(list(number), with_results=True, raise_errors=False)
             for future, outcome in each:
                 task = tasks[number.pop(future)]
                 if future.status == "error":  # what came is (kind, error, traceback)

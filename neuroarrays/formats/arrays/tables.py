@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, MissingDependency
+from neuroarrays.errors import FormatError, required
 from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
@@ -98,10 +98,7 @@ class TableSource(MemberSource):
     def _parquet(self, content: io.BytesIO) -> pd.DataFrame:
         import pandas as pd
 
-        try:
-            from pyarrow import parquet
-        except ImportError as error:
-            raise MissingDependency("pyarrow", "parquet", "reading parquet files") from error
+        parquet = required("pyarrow.parquet", "parquet", "reading parquet files")
         metadata = parquet.read_metadata(content)
         nbytes = 8 * metadata.num_rows * metadata.num_columns
         if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
