@@ -283,7 +283,7 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
 def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The number of the parameter's value in each presentation, -1 if missing, and the values."""
     if name not in parameters(node) and name != schema.PRESENTATION:
-        raise NotInTree("parameter of the presentations", name, parameters(node))
+        raise NotInTree("column", name, parameters(node), where="the presentations")
     labels = node.coords[name].values
     unknown = missing(labels)
     if unknown.all():

@@ -230,7 +230,8 @@ def located(error: Exception, path: str) -> Exception:
     if path in text or isinstance(error, FormatError):
         return error
     if isinstance(error, NotInTree):
-        named: Exception = error.changed(where=error.where or path)
+        where = f"{error.where} of {path}" if error.where else path
+        named: Exception = error.changed(where=where)
     elif type(error) in _PLAIN:
         named = type(error)(f"{path}: {text}")
     else:

@@ -131,7 +131,7 @@ def tuning_curve(
         known = _conditions.parameters(node)
         wrong = next(_name(f) for f in features if _name(f) not in known)
         hint = "for behaviour, align on one clock: na.align(tree, bin_width=0.02)"
-        raise NotInTree("parameter of the presentations", wrong, known, hint)
+        raise NotInTree("column", wrong, known, hint, where="the presentations")
     least = float(in_seconds(min_occupancy, "min_occupancy"))
     return _of_behaviour(area, features, bins, least, period)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from neuroarrays.formats.reader import Reader
 
 PathLike = str | os.PathLike[str]
-#: Ending of a file, or container -> the word for it in the descriptions of formats.
-_KINDS = {"h5": "hdf5", "mat": "matlab", "mat5": "matlab", "nc": "netcdf", "netcdf3": "netcdf"}
 
 
 def open_datatree(
@@ -339,24 +336,9 @@ def _recognising(probe: Probe) -> Reader:
         unknown.as_given,
         expected="a recording in a format that can be read",
         found=unknown.described() + _inside(unknown),
-        hint=f"{_candidates(unknown)}`neuroarrays formats` lists all formats, "
-        f"{option('engine', 'NAME')} forces one; arrays in a layout of your own open by a mapping, "
-        "and `neuroarrays info` on them prints one to start from",
+        hint=f"`neuroarrays formats` lists all formats, {option('engine', 'NAME')} forces one; arrays "
+        "in a layout of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
-
-
-def _candidates(probe: Probe) -> str:
-    """Return the formats whose description has the kind of these files, and those of other packages."""
-    names = [probe.name, *(probe.listing if probe.kind == FOLDER else ())][:100]
-    endings = {name.rpartition(".")[2].lower() for name in names if "." in name}
-    kinds = {_KINDS.get(ending, ending) for ending in {*endings, probe.container} if ending}
-    candidates = [
-        known.name
-        for known in registry.formats()
-        if not known.fault
-        and (known.package or kinds & set(re.findall(r"\w+", known.description.lower())))
-    ]
-    return f"formats that may fit: {shorten(candidates)}; " if candidates else ""
 
 
 def _all_of(probe: Probe) -> str:

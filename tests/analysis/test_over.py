@@ -295,10 +295,12 @@ def test_a_session_without_the_parameter_is_left_out_or_an_error(tree):
     assert ONE not in areas_of(found)
     assert found.sizes["unit_id"] == 20
     (note,) = found.attrs["notes"]
-    assert note.startswith(f"{ONE}: not in this result, no parameter of the presentations 'orient")
-    with pytest.raises(NotInTree, match="'orientation' in session_0/VISp"):
+    assert note.startswith(
+        f"{ONE}: not in this result, no column 'orientation' in the presentations"
+    )
+    with pytest.raises(NotInTree, match="'orientation' in the presentations of session_0/VISp"):
         na.tuning_curve(without, "orientation", missing="raise")
-    with pytest.raises(NotInTree, match=r"no parameter.*'direction'.*there are"):
+    with pytest.raises(NotInTree, match=r"no column 'direction' in the presentations.*there are"):
         na.tuning_curve(tree, "direction")
 
 

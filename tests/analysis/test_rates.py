@@ -133,13 +133,13 @@ def test_tuning_curves_agree_with_pynapple(clock):
 def test_what_cannot_be_answered_says_why(clock, ripples):
     with pytest.raises(SchemaError, match="align its recording to presentations"):
         na.psth(clock[f"{SESSION}/adn"])
-    with pytest.raises(NotInTree, match="no parameter .*'position/x'.*align on one clock"):
+    with pytest.raises(NotInTree, match="no column .*'position/x'.*align on one clock"):
         na.tuning_curve(ripples[f"{SESSION}/adn"], "position/x")
     with pytest.raises(
         SchemaError, match=r"expected an area with spike_data or responses \(time, unit_id\)"
     ):
         na.tuning_curve(xr.Dataset(), "position/x")
-    with pytest.raises(NotInTree, match="no parameter .*'tag'.*did you mean 'tags'"):
+    with pytest.raises(NotInTree, match="no column .*'tag'.*did you mean 'tags'"):
         na.psth(ripples[f"{SESSION}/adn"], by="tag")
     with pytest.raises(NotInTree, match="did you mean 'head_direction/ry'"):
         na.tuning_curve(clock[f"{SESSION}/adn"], "head_drection/ry")
