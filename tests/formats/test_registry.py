@@ -55,6 +55,6 @@ def test_each_format(format_):
 def test_extras_that_errors_name_can_be_installed():
     package, extras = PYPROJECT.parent / "neuroarrays", project()["optional-dependencies"]
     text = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
-    named = re.findall(r'MissingDependency\("[^"]+", "([^"]+)"', text)
-    assert len(named) > 8
+    named = re.findall(r'(?:MissingDependency|required)\(\s*[^,()]+, "([^"]+)"', text)
+    assert len(named) > 15
     assert set(named) <= set(extras)
