@@ -15,7 +15,7 @@ from neuroarrays.files import outer
 from neuroarrays.signals.sampled import Sampled, sampled, scipy_signal
 from neuroarrays.signals.spectra import Periodograms, windows_of
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.trains import spikes_node
+from neuroarrays.tree.trains import check_order, spikes_node
 
 #: The most bytes of samples and spike counts that are transformed at once.
 _AT_ONCE = 16 << 20
@@ -104,7 +104,7 @@ def coherence(
     spectra, coords, _ = windows_of(known, window, step, taper, bandwidth)
     node = dataset_of(spikes_node(area, "spikes"))
     sample, unit = _in_samples(known, node)
-    n_units = np.atleast_1d(node[schema.ROW_SIZE].values).size
+    n_units = check_order(node).size
     cross, field, spiking, windows = _sums(spectra, sample, unit, n_units)
     with np.errstate(invalid="ignore", divide="ignore"):
         squared = (cross.real**2 + cross.imag**2) / (field * spiking)
@@ -154,7 +154,7 @@ def _in_samples(known: Sampled, node: xr.Dataset) -> tuple[np.ndarray, np.ndarra
     Spikes that are further from the signal than half a step are left out.
     """
     times = seconds(node[schema.SPIKE_TIMES])
-    sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
+    sizes = check_order(node)
     order = np.argsort(times, kind="stable")  # NaN is sorted to the end
     times, unit = times[order], np.repeat(np.arange(sizes.size), sizes)[order]
     samples = [np.empty(0, np.int64)]

@@ -16,7 +16,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.running import Moments
 from neuroarrays.signals.sampled import Sampled, sampled
 from neuroarrays.tree.columns import seconds
-from neuroarrays.tree.trains import spikes_node
+from neuroarrays.tree.trains import check_order, spikes_node
 
 #: The most samples of a signal that are gathered at once.
 _AT_ONCE = 1 << 21
@@ -81,7 +81,7 @@ def phase_locking(
         raise SchemaError(msg)
     node = dataset_of(spikes_node(area, "spikes"))
     ids = np.atleast_1d(node[schema.UNIT].values)
-    sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
+    sizes = check_order(node)
     clock = sampled(phase.drop_attrs(deep=False), "na.phase_locking")
     times = seconds(node[schema.SPIKE_TIMES])
     angle = interpolate(phase, times, "linear", 1.5 / clock.rate).values
@@ -167,7 +167,7 @@ def event_triggered_average(
     coords[schema.LAG] = xr.Variable(schema.LAG, lags, {"units": "s"})
     if isinstance(times, xr.DataTree | xr.Dataset):
         node = dataset_of(spikes_node(times, "spikes"))
-        sizes = np.atleast_1d(node[schema.ROW_SIZE].values)
+        sizes = check_order(node)
         trains = np.split(seconds(node[schema.SPIKE_TIMES]), np.cumsum(sizes))[: sizes.size]
         shape = (0, lags.size, *signal.shape[1:])
         rows = [_around(known, train, lags) for train in trains]

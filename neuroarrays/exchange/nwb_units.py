@@ -18,6 +18,7 @@ from neuroarrays.formats.nwb.waveforms import COLUMNS, ELECTRODE, SAMPLE, WAVEFO
 from neuroarrays.lazy.computed import as_lazy
 from neuroarrays.lazy.views import Folded
 from neuroarrays.tree.observed import FOUND, OF_SESSION, OF_UNITS
+from neuroarrays.tree.trains import check_order
 
 
 class UnitNodes:
@@ -41,9 +42,7 @@ class UnitNodes:
             The spikes nodes by path.
         """
         nodes = list(areas.values())
-        sizes = np.concatenate(
-            [np.asarray(node[schema.ROW_SIZE].values, np.int64) for node in nodes]
-        )
+        sizes = np.concatenate([check_order(node) for node in nodes])
         ends = np.cumsum(sizes)
         units = np.cumsum([0, *(node.sizes[schema.UNIT] for node in nodes)]).tolist()
         rows = {path: [units[i], units[i + 1]] for i, path in enumerate(areas)}

@@ -15,6 +15,7 @@ from neuroarrays.schema.given import described
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.observed import of_session, of_units
 from neuroarrays.tree.stretches import Stretches
+from neuroarrays.tree.trains import check_order
 
 #: The shortest stretch that pynapple keeps, s.
 _SHORTEST = 1e-6
@@ -151,7 +152,7 @@ def _support(nap: Any, recorded: list[Stretches]) -> Any:
 
 def _group(nap: Any, node: xr.Dataset, session: xr.DataTree | None) -> Any:
     """A spikes node as a `TsGroup`; its labels of units become metadata."""
-    ends = np.cumsum(node[schema.ROW_SIZE].values, dtype=np.int64)
+    ends = np.cumsum(check_order(node))
     times = node[schema.SPIKE_TIMES].values
     trains = np.split(times, ends[:-1]) if ends.size else []
     is_recording = session is not None and schema.kind_of(session) == schema.RECORDING

@@ -25,6 +25,7 @@ from neuroarrays.formats.temporaldata.units import OF_AREAS
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.tree.observed import OF_SESSION, OF_UNITS
+from neuroarrays.tree.trains import check_order
 
 if TYPE_CHECKING:
     import h5py
@@ -172,7 +173,7 @@ class _Writer:
 
     def _spikes(self, file: h5py.File, areas: Mapping[str, xr.Dataset]) -> None:
         """Write the spikes of all areas, sorted by time, and the table of units."""
-        sizes = np.concatenate([node[schema.ROW_SIZE].values for node in areas.values()])
+        sizes = np.concatenate([check_order(node) for node in areas.values()])
         times = np.concatenate([node[schema.SPIKE_TIMES].values for node in areas.values()])
         if not np.isfinite(times).all():
             msg = f"{self.session.path}: {(~np.isfinite(times)).sum():,} spike times are NaN"

@@ -196,6 +196,30 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         starts, sizes = self.starts[key], self.sizes[key]
         return type(self)(taken.index, self.dim, starts=starts, sizes=sizes)
 
+    def reindex_like(self, other: Any, method: Any = None, tolerance: Any = None) -> dict[Any, Any]:
+        """Positions of the units of another index, and of their spikes: units take their spikes along."""
+        positions = super().reindex_like(other, method, tolerance)[self.dim]
+        units = np.asarray(positions)
+        if np.array_equal(units, np.arange(self.sizes.size)):
+            return {self.dim: positions}
+        spikes = self._spikes(units[units >= 0])
+        rows = np.arange(spikes.start, spikes.stop) if isinstance(spikes, slice) else spikes
+        return {self.dim: positions, schema.SPIKE: rows}
+
+    def roll(self, shifts: Mapping[Any, int]) -> PandasIndex:
+        order = np.roll(np.arange(self.sizes.size), shifts[self.dim])
+        starts, sizes = self.starts[order], self.sizes[order]
+        return type(self)(self.index[order], self.dim, starts=starts, sizes=sizes)
+
+    def fits(self, row_size: np.ndarray) -> bool:
+        """Whether the spikes of these units lie one after another, as `row_size` (unit_id,) says.
+
+        They do not where ``isel``, ``sortby`` or ``roll`` moved the units and left the spikes.
+        """
+        sizes = np.asarray(row_size, np.int64)
+        in_turn = np.array_equal(self.starts, np.cumsum(sizes) - sizes)
+        return in_turn and np.array_equal(self.sizes, sizes)
+
     def equals(self, other: Index, **kwargs: Any) -> bool:
         same = not isinstance(other, UnitIndex) or np.array_equal(self.sizes, other.sizes)
         return same and bool(super().equals(other))

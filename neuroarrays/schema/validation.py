@@ -103,6 +103,13 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
     for required in (schema.SPIKE_TIMES, schema.ROW_SIZE) if role == "spikes" else ():
         if required not in data.data_vars:
             yield f"{required} is missing"
+    # The index of units of na.open_datatree knows where their spikes lie.
+    fits = getattr(node.xindexes.get(schema.UNIT), "fits", None)
+    if fits is not None and schema.ROW_SIZE in data and not fits(data[schema.ROW_SIZE].values):
+        yield (
+            "units were selected or put in another order without their spikes (by isel or sortby); "
+            "select by label, spikes.sel(unit_id=[...])"
+        )
     labels = node.coords.variables
     for name, (kinds, _, _) in schema.COORDINATES.items():
         if name in labels and labels[name].dtype.kind not in kinds:

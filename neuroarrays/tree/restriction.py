@@ -19,6 +19,7 @@ from neuroarrays.tree.groups import Groups
 from neuroarrays.tree.intervals import merged
 from neuroarrays.tree.invalid import INVALID_TIMES, RESTRICTED
 from neuroarrays.tree.observed import clipped, of_session
+from neuroarrays.tree.trains import check_order
 
 #: A bin may extend over the edge of an interval by this share of its width, for rounding.
 _ROUNDING = 1e-6
@@ -158,7 +159,7 @@ def _cut_spikes(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.D
     times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
     inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
     n_inside = np.concatenate([[0], np.cumsum(inside)])
-    sizes = node[schema.ROW_SIZE].values.astype(np.int64)
+    sizes = check_order(node)
     last = np.cumsum(sizes)
     variables = {
         str(name): _take(variable, inside) if variable.dims[:1] == (schema.SPIKE,) else variable

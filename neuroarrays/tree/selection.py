@@ -15,6 +15,7 @@ from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
 from neuroarrays.tree.query import Column, Query, check_columns, missing, parse
+from neuroarrays.tree.trains import check_order
 
 #: The most parts of a condition that a message lists.
 _PARTS = 6
@@ -86,7 +87,7 @@ def take_units(node: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
     """Select units by position; a spikes node keeps their spikes, which are not read."""
     if schema.SPIKE not in node.dims or schema.ROW_SIZE not in node:
         return node.isel({schema.UNIT: rows})
-    sizes = np.asarray(node[schema.ROW_SIZE].values, np.int64)
+    sizes = check_order(node)
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for name, variable in node.variables.items():

@@ -16,6 +16,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import state
 from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.lazy.computed import OfVariable
+from neuroarrays.lazy.indexes import UnitIndex
 from neuroarrays.schema import given
 from neuroarrays.tree.columns import seconds
 
@@ -164,25 +165,56 @@ def no_spikes(area: Any, wanted: str = "spikes") -> SchemaError:
     )
 
 
+def check_order(spikes: xr.Dataset) -> np.ndarray:
+    """Check that the spikes of a node belong to its units.
+
+    Parameters
+    ----------
+    spikes : Dataset
+        A spikes node, ``spike_times (spike,)`` and ``row_size (unit_id,)``.
+
+    Returns
+    -------
+    (unit_id,) int64
+        Number of spikes of each unit.
+
+    Raises
+    ------
+    SchemaError
+        If units were selected or put in another order without their spikes (by position).
+    """
+    sizes = np.atleast_1d(spikes[schema.ROW_SIZE].values).astype(np.int64)
+    index = spikes.xindexes.get(schema.UNIT)
+    select = "Select by label, spikes.sel(unit_id=[...]), which also selects the spikes"
+    if not isinstance(index, UnitIndex):
+        select = "na.select_units(tree, 'unit_id in [3, 7]') selects units with their spikes"
+    if sizes.sum() != spikes.sizes[schema.SPIKE]:
+        msg = (
+            f"row_size adds up to {sizes.sum()} spikes, but there are "
+            f"{spikes.sizes[schema.SPIKE]}: units were selected without their spikes. {select}"
+        )
+        raise SchemaError(msg)
+    if isinstance(index, UnitIndex) and not index.fits(sizes):
+        msg = (
+            "units were put in another order without their spikes (isel, sortby and roll move units "
+            f"only). {select}, in the order of the labels"
+        )
+        raise SchemaError(msg)
+    return sizes
+
+
 def trains_of(spikes: xr.Dataset) -> Trains:
     """The spike trains of a spikes node.
 
     Raises
     ------
     SchemaError
-        If spikes and units do not fit together (a unit was selected by position).
+        If spikes and units do not fit together (units were selected or moved by position).
     """
     for name in (schema.SPIKE_TIMES, schema.ROW_SIZE):
         if name not in spikes:
             raise no_spikes(spikes)
-    sizes = np.atleast_1d(spikes[schema.ROW_SIZE].values).astype(np.int64)
-    if sizes.sum() != spikes.sizes[schema.SPIKE]:
-        msg = (
-            f"row_size adds up to {sizes.sum()} spikes, but there are "
-            f"{spikes.sizes[schema.SPIKE]}: units were selected without their spikes. Select by "
-            "label, spikes.sel(unit_id=...), which also selects the spikes"
-        )
-        raise SchemaError(msg)
+    sizes = check_order(spikes)
     last = np.cumsum(sizes)
     first = last - sizes
     variable = spikes.variables[schema.SPIKE_TIMES]

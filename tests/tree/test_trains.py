@@ -113,3 +113,60 @@ def test_stored_trains_in_disorder_keep_their_order_and_their_extent(unsorted, t
     mine = [trains[unit] for unit in spikes["unit_id"].values.tolist() if trains[unit].size]
     low, high = trains_of(spikes).extent()
     assert (low, high) == (min(t[0] for t in mine), max(t[-1] for t in mine))
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Units 5, 2 and 9 with 3, 1 and 2 spikes."""
+    return dataset(
+        {
+            "spike_times": xr.Variable("spike", TIMES, {"units": "s"}),
+            "row_size": xr.Variable("unit_id", np.array([3, 1, 2])),
+        },
+        {"unit_id": xr.Variable("unit_id", np.array([5, 2, 9]))},
+    )
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda spikes: spikes.isel(unit_id=[1, 0, 2]),
+        lambda spikes: spikes.isel(unit_id=slice(None, None, -1)),
+        lambda spikes: spikes.sortby("unit_id"),
+        lambda spikes: spikes.sortby("row_size"),
+        lambda spikes: spikes.roll(unit_id=1, roll_coords=True),
+    ],
+)
+def test_units_that_were_moved_without_their_spikes_are_refused_everywhere(move, three, tmp_path):
+    moved = move(three)
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}), "s/x/spikes": moved}
+    )
+    phase = xr.DataArray(np.arange(60) % 6.0, {"time": np.arange(60) / 10}, "time")
+    phase = phase.assign_attrs(period=6.0)
+    for use in (
+        lambda: na.bin_spikes(moved, None, 1.0),
+        lambda: na.firing_rate(moved, [0, 5]),
+        lambda: na.restrict(tree, [0, 3]),
+        lambda: na.select_units(tree, "unit_id == 5"),
+        lambda: na.phase_locking(moved, phase),
+        lambda: na.event_triggered_average(moved, phase.drop_attrs(), (-0.1, 0.1)),
+        lambda: na.validate(tree),
+        lambda: na.save(tree, tmp_path / "moved.h5"),
+    ):
+        with pytest.raises(na.SchemaError, match="another order without their spikes"):
+            use()
+
+
+def test_units_taken_by_label_or_reindexed_bring_their_spikes(three):
+    for taken in (three.sel(unit_id=[9, 5]), three.reindex(unit_id=[9, 5])):
+        assert taken["spike_times"].values.tolist() == [3.0, 0.0, 5.0, 1.0, 4.0]
+        assert trains_of(taken).last.tolist() == [2, 5]
+    same = three.reindex(unit_id=[5, 2, 9])
+    assert same["spike_times"].values.tolist() == TIMES.tolist()
+
+
+def test_units_without_an_index_of_ours_are_told_another_way_to_select(three):
+    relabelled = three.assign_coords(unit_id=[1, 2, 3]).sel(unit_id=[2])
+    with pytest.raises(na.SchemaError, match="na.select_units"):
+        trains_of(relabelled)
