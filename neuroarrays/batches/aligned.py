@@ -87,12 +87,11 @@ class AlignedSamples(AreaSamples):
         """Return a variable in a batch, (*lead, ...), or OverflowError if its dtype cannot hold it."""
         field = self.fields[name]
         out = self.buffers.get((*lead, *field.shape[1:]), self.dtypes[name])
-        if out.dtype.kind in "iu" and field.dtype != out.dtype and field.dtype.kind in "iu":
-            wide = np.empty(out.shape, field.dtype)
+        stored = field.dtype.newbyteorder("=")
+        if out.dtype.kind in "iu" and stored != out.dtype and stored.kind in "iu":
+            wide = np.empty(out.shape, stored)
             gather(field, wide)
-            if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(out.dtype).max):
-                msg = f"{self.location}: {name} has the value {wide.max()}, more than {out.dtype} can hold"
-                raise OverflowError(msg)
+            fields.check_range(wide, out.dtype, f"{self.location}: {name}")
             out[...] = wide
         else:
             gather(field, out)

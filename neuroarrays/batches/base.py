@@ -55,13 +55,17 @@ class Samples(ABC):
             yield self
 
     def __getitem__(self, index: Any) -> Batch:
-        if isinstance(index, slice):
+        try:
+            number = None if isinstance(index, bool) else operator.index(index)
+        except TypeError:
+            number = None
+        if number is None:
             msg = (
-                f"{self.location}: expected the number of one sample; for several use "
-                ".batch(range(0, 8))"
+                f"{self.location}: [{index!r:.60}]: expected the number of one sample; for several "
+                "use .batch([0, 1, 2])"
             )
             raise TypeError(msg)
-        sample: Batch = self.__getitems__([operator.index(index)])[0]
+        sample: Batch = self.__getitems__([number])[0]
         return sample
 
     def __getitems__(self, indices: Sequence[int]) -> Gathered:
@@ -89,7 +93,16 @@ class Samples(ABC):
 
     def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return sample numbers as (n,) int64 from 0 on, after checking them; -1 is the last sample."""
-        numbers, n = np.asarray(indices, np.int64), len(self)
+        numbers, n = np.asarray(indices), len(self)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            mask = numbers.ndim == 1 and numbers.dtype.kind == "b"
+            hint = "; of a mask take np.flatnonzero(mask)" if mask else ""
+            msg = (
+                f"{self.location}: expected numbers of samples, such as [0, 1, 2], found "
+                f"{indices!r:.60}{hint}"
+            )
+            raise TypeError(msg)
+        numbers = np.asarray(numbers, np.int64)
         # As unsigned numbers, negative ones are larger than all others: one look at them suffices.
         if not numbers.size or numbers.view(np.uint64).max() < n:
             return numbers

@@ -312,6 +312,21 @@ class Repeating(Protocol):
         """Return the stored rows, and the number of the stored row of each row, (row,) int64."""
 
 
+def check_range(values: np.ndarray, dtype: np.dtype, what: str) -> None:
+    """Check that an integer dtype holds all of some whole numbers.
+
+    Raises
+    ------
+    OverflowError
+        If it does not; the message names the value.
+    """
+    limits = np.iinfo(dtype)
+    if values.size and (values.min() < limits.min or values.max() > limits.max):
+        worst = values.min() if values.min() < limits.min else values.max()
+        msg = f"{what} has the value {worst}, which {dtype} cannot hold"
+        raise OverflowError(msg)
+
+
 def check_cache(cache: bool | str) -> None:
     """Check that `cache` is "auto", True or False."""
     if cache not in ("auto", True, False):

@@ -37,7 +37,8 @@ def area_of(area: Any) -> Any:
 def dtype_of(area: Any, name: str, field: Field, requested: Any) -> np.dtype:
     """Return the dtype of a variable in batches.
 
-    `requested` is one dtype for all variables, or a dtype by name; None keeps the stored dtype.
+    `requested` is one dtype for all variables, or a dtype by name; None keeps the stored dtype, in
+    the byte order of this machine, which torch needs.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def dtype_of(area: Any, name: str, field: Field, requested: Any) -> np.dtype:
     if chosen not in DTYPES:
         msg = f"dtype={chosen!r} for {name}: expected one of {DTYPES}"
         raise ValueError(msg)
-    dtype = field.dtype if chosen is None else np.dtype(chosen)
+    dtype = field.dtype.newbyteorder("=") if chosen is None else np.dtype(chosen)
     if dtype == np.uint8 and field.dtype.kind == "f":
         msg = f"{location(area)}: {name} holds {field.dtype}, which uint8 would cut off"
         raise ValueError(msg)
@@ -223,7 +224,9 @@ def field(area: xr.DataTree, name: str, dim: str, cache: bool | str) -> Field:
     """
     array = find(area, name)
     if array.dtype.kind not in "biuf":
-        msg = f"{location(area, name)} has dtype {array.dtype}; expected numbers"
+        is_text = array.dtype.kind in "OUS"
+        hint = f"; give encode={{{name!r}: True}} for the codes of a text" if is_text else ""
+        msg = f"{location(area, name)} has dtype {array.dtype}; expected numbers{hint}"
         raise SchemaError(msg)
     if dim == schema.PRESENTATION and schema.IMAGE in array.dims and dim not in array.dims:
         return _images(area, name, array, cache)

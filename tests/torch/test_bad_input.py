@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import xarray as xr
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -156,3 +157,48 @@ def test_options_that_would_do_nothing_are_refused_and_samplers_are_not_replaced
         na.torch.Loader(data, order, batch_sampler=order)
     with pytest.raises(ValueError, match=r"n: expected the number .*len\(data\), .*torch's own"):
         na.torch.Batches(torch.utils.data.SequentialSampler(data), batch_size=8, drop_last=False)
+
+
+def small(values, **options):
+    """A dataset of one own variable `x`."""
+    rows = xr.Dataset({"x": ("presentation_id", np.asarray(values))})
+    return na.torch.TrialDataset(rows, ["x"], **options)
+
+
+@pytest.mark.parametrize("wrong", [[True, False, True], np.ones(3, bool), [0.0, 1.0], 1, [[0]]])
+def test_a_mask_or_other_things_are_no_numbers_of_samples(wrong):
+    data = small([1, 2, 3])
+    with pytest.raises(TypeError, match="expected numbers of samples"):
+        data.batch(wrong)
+    assert data.batch(np.array([2, 0], "u1"))["x"].tolist() == [3.0, 1.0]
+    assert data.batch([])["x"].shape == (0,)
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, [0], slice(0, 2), "a"])
+def test_one_sample_has_a_number(wrong):
+    with pytest.raises(TypeError, match="expected the number of one sample"):
+        small([1, 2, 3])[wrong]
+
+
+def test_a_subset_by_a_mask_is_refused_and_not_samples_0_and_1():
+    subset = torch.utils.data.Subset(small([1, 2, 3]), [True, False, True])
+    with pytest.raises(TypeError, match="np.flatnonzero"):
+        next(iter(torch.utils.data.DataLoader(subset, batch_size=2)))
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i2", ">u2", "<i8"])
+def test_values_in_the_byte_order_of_another_machine_become_tensors(dtype):
+    found = small(np.array([1, 300, 3], dtype), dtype=None).batch([1, 2])["x"]
+    assert found.tolist() == [300, 3]
+
+
+def test_the_value_that_a_dtype_cannot_hold_is_named():
+    with pytest.raises(OverflowError, match="x has the value -3, which uint8 cannot hold"):
+        small(np.array([-3, 7], "i2"), dtype="uint8").batch([0, 1])
+    with pytest.raises(OverflowError, match="x has the value 300, which uint8 cannot hold"):
+        small(np.array([1, 300], "i2"), dtype="uint8").batch([0, 1])
+
+
+def test_a_text_target_is_told_how_it_gets_codes():
+    with pytest.raises(SchemaError, match="give encode="):
+        small(["a", "b"])

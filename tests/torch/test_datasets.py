@@ -767,7 +767,7 @@ def test_counts_that_do_not_fit_are_named():
     counts = made[f"{PLACE}/spike_data"].astype("u2") + 300
     made[PLACE].dataset = made[PLACE].to_dataset().assign(spike_data=counts)
     with pytest.raises(
-        OverflowError, match="session_0/VISp: spike_data has the value 30., more than uint8"
+        OverflowError, match="session_0/VISp: spike_data has the value 30., which uint8"
     ):
         TrialDataset(made[PLACE], ["spike_data"], dtype="uint8")[0]
     assert TrialDataset(made[PLACE], ["spike_data"])[0]["spike_data"].min() >= 300
