@@ -222,9 +222,11 @@ class Figures:
     def _colour(self, name: str) -> None:
         if name == "session":
             self._shade_session(self._mappers[name].palette[0] == "#00000000")
-        for kind, colors in _colors(**THEMES[self._dark]).items():
-            for model in self.figures[name].select({"type": kind}):
-                model.update(**colors)
+        looks = _colors(**THEMES[self._dark])
+        for model in self.figures[name].references():
+            for kind, colors in looks.items():
+                if isinstance(model, kind):
+                    model.update(**colors)
 
     def _shade_session(self, is_clear: bool) -> None:
         """The greys of the session; clear where nothing is counted, so that what lies behind is seen."""

@@ -159,7 +159,9 @@ def _button(label: str, width: int) -> Any:
 
 
 def _with_styles(_: Any, root: Any) -> None:
-    """Let style sheets travel with the page: marimo would fetch them from Panel's own host."""
+    """Let style sheets travel with the page in a notebook: marimo would fetch them from Panel's own host."""
+    if pn.state.curdoc is not None:
+        return
     for model in root.select({"type": UIElement}):
         patch_inline_stylesheets(model)
 
