@@ -26,8 +26,8 @@ from neuroarrays.explorer.state import FIELDS, MOST_UNITS, State, changes_in, li
 _FIRST = ("units", "session", "trials", "psth")
 #: Controls of how presentations are aligned, which has been done in an aligned file.
 _OF_ALIGNING = ("before", "after", "bin_width")
-#: Time between looks at how far reading is, ms.
-_LOOK = 300
+#: Time between looks at how far reading is, and for the browser to paint before views that follow are drawn, ms.
+_LOOK, _PAINT = 300, 60
 #: The only script of our own: keys go to the server, except while somebody types.
 _KEYS = """
 document.addEventListener("keydown", (event) => {
@@ -250,7 +250,7 @@ class Page:
                 document.add_next_tick_callback(one)
 
         if is_idle and self._waiting:
-            document.add_next_tick_callback(one)
+            document.add_timeout_callback(one, _PAINT)
 
     def update(self, names: Iterable[str] = VIEWS) -> None:
         """Compute and draw views; of one that fails, what was shown stays."""
