@@ -9,6 +9,8 @@ import generate
 import howto
 import outputs
 import pictures
+from docutils import nodes
+from sphinx.ext.autosummary import autosummary_table
 
 from neuroarrays import __version__
 
@@ -23,6 +25,8 @@ version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 templates_path = ["_templates"]
+smartquotes = False  # quotes in lists of values can be copied into code
+add_module_names = False  # the title of a page has the name that users say
 #: Pages of the reference: what they are called where that is not their place, and which have a picture.
 autosummary_context = {"titles": generate.titles(), "drawn": pictures.EXAMPLES}
 # Parts that other pages include, and the worked example, are no pages of their own.
@@ -45,6 +49,7 @@ nb_execution_timeout = 120
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # parameters that are described together stay together
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 
@@ -56,4 +61,13 @@ def setup(app):
         if "/" not in name and "file_format: mystnb" not in content[0]:
             content[0] = outputs.with_outputs(content[0], name)
 
+    def say_public_names(app, doctree):
+        """In lists of the reference, call each function as users call it."""
+        for listing in doctree.findall(autosummary_table):
+            for name in listing.findall(nodes.literal):
+                text = name.astext()
+                shown = generate.titles().get(text, text.replace("neuroarrays.", "na.", 1))
+                name.children = [nodes.Text(shown)]
+
     app.connect("source-read", show_outputs)
+    app.connect("doctree-read", say_public_names)

@@ -46,7 +46,7 @@ class Page:
 def prepare(folder: Path) -> None:
     """Write the files that pages open: the bundled recording, and generated ones."""
     (folder / "A2929-200711.nwb").write_bytes(na.sample_path().read_bytes())
-    write_nwb(folder / "session.nwb")
+    write_nwb(folder / "session.nwb", task=True, trials=60, duration=160.0, units=8)
     write_phy(folder / "kilosort")
     (folder / "sessions").mkdir()
     for number in range(3):

@@ -104,11 +104,11 @@ def _execute(code: str, namespace: dict[str, object], name: str) -> str:
 
 
 def _is_of_matplotlib(value: object) -> bool:
-    """Whether a value is axes, lines or texts of a picture, or several of them."""
+    """Whether a value is axes, lines or texts of a picture, or has some among other things."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return bool(value) and all(map(_is_of_matplotlib, value))
+        return any(map(_is_of_matplotlib, value))  # a histogram gives its counts and edges as well
     return type(value).__module__.startswith("matplotlib")
 
 

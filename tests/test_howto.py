@@ -49,6 +49,13 @@ def test_what_a_page_shows_is_what_its_code_gave(tmp_path):
     page = tmp_path / "sum.md"
     page.write_text("# How do I add?\n\n```python\na = 1\nprint(a)\na + 1\n```\n", encoding="utf-8")
     assert "```text\n1\n2\n```" in howto.run(page).text
+    page.write_text(
+        "# How do I count?\n\n```python\nimport matplotlib.pyplot as plt\nplt.hist([1, 2])\n```\n",
+        encoding="utf-8",
+    )
+    shown = howto.run(page)  # of a histogram the picture, and not the arrays that come with it
+    assert "```text" not in shown.text
+    assert len(shown.pictures) == 1
     page.write_text("# How do I fail?\n\n```python\n1 / 0\n```\n", encoding="utf-8")
     with pytest.raises(ZeroDivisionError):
         howto.run(page)

@@ -72,7 +72,8 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         (default: all the recorded time, see the page "What a tree is"; all spikes of the file may
         have to be read once for it).
     event : str
-        Column of the table that has the onsets.
+        Column of the table that has the onsets. A presentation without one (NaN) keeps its row, and
+        `valid` is False in all of its bins.
     event_clock : {"session", "presentation"}, optional
         Whether that column is on the session clock or relative to `start_time` (default: decided by
         comparing it with starts and stops; `history` tells the result).

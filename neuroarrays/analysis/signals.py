@@ -12,6 +12,7 @@ from neuroarrays import schema
 from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.errors import NotInTree, SchemaError
 from neuroarrays.schema import given
+from neuroarrays.schema.labels import FEATURE
 from neuroarrays.signals.sampled import each
 
 #: A path below an area, or the signal itself.
@@ -153,7 +154,7 @@ def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray
         raise NotInTree("signal along time", feature, known)
     signal: Any = area[feature]
     assert isinstance(signal, xr.DataArray)
-    return signal
+    return signal.assign_attrs({FEATURE: feature})
 
 
 def series_of(area: Any, signal: str | xr.DataArray, what: str) -> xr.DataArray:

@@ -18,6 +18,7 @@ from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
+from neuroarrays.schema.labels import FEATURE
 from neuroarrays.tree.columns import seconds as in_seconds
 
 #: Number of resamplings for a confidence interval, and the probability that it covers.
@@ -285,7 +286,7 @@ def _of_behaviour(
     names = _distinct([str(s.name or "feature") for s in signals], features)
     coords = kept(node, (schema.UNIT,))
     for name, signal, (_, edges, turn) in zip(names, signals, parts, strict=True):
-        attrs = {k: v for k, v in signal.attrs.items() if k in ("units", "long_name")}
+        attrs = {k: v for k, v in signal.attrs.items() if k in ("units", "long_name", FEATURE)}
         attrs |= {"period": turn} if turn else {}
         coords[name] = (name, (edges[:-1] + edges[1:]) / 2, attrs)
     dims = (schema.UNIT, *names)

@@ -45,7 +45,7 @@ LAYOUTS: dict[str, Layout] = {
         "nwb",
         "write_nwb",
         ".nwb",
-        given={"tuned": True, "trials": 60, "duration": 160.0, "units": 12},
+        given={"tuned": True, "task": True, "trials": 60, "duration": 160.0, "units": 12},
     ),
     "nwb_nlb": Layout("nlb", "write_nlb", ".nwb", given={"trials": 100}),
     "neuroarrays": Layout("trees", "write_archive", ".h5"),

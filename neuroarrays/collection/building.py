@@ -54,10 +54,14 @@ class Report:
 
     Attributes
     ----------
-    written, unchanged : list of Path
-        Files that were written, and files that were complete already.
-    parts_made, parts_reused : int
-        Number of parts that were made now, and of parts from an earlier run.
+    written : list of Path
+        Files that were written.
+    unchanged : list of Path
+        Files that were complete already.
+    parts_made : int
+        Number of parts (a session and a stimulus) that were made now.
+    parts_reused : int
+        Number of parts from an earlier run.
     failures : list of (name, error)
         Sessions, or sessions and stimuli, that are not in the archive.
     notes : list of str
@@ -145,7 +149,7 @@ def build(  # noqa: PLR0913  one question each, all but two by name
         client, or the address of its scheduler; its workers must see the same files.
     timeout : float, s
         The longest time for one session and stimulus in "processes". A task that takes longer is
-        ended and list_names in `failures`, and the build continues. Reading the tables of a recording
+        ended and listed in `failures`, and the build continues. Reading the tables of a recording
         may take half a minute of processor time and 3.5 minutes (or `timeout`, if it is below a
         minute).
     strict : bool

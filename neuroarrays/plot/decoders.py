@@ -19,8 +19,8 @@ from neuroarrays.plot.drawing import (
     edges,
     frameless,
     label_of,
+    name_of,
     scale,
-    text_of,
 )
 from neuroarrays.schema.labels import turn_of
 
@@ -106,7 +106,7 @@ def decoder(
     ax.plot(*_unbroken(time, feature.values, turn), color=PALETTE[0], lw=1.2, label="true")
     ax.set(xlabel="time (s)", ylabel=label_of(feature), xlim=(time[0], time[-1]))
     if angle_axis(ax.yaxis, feature):
-        ax.set(ylabel=text_of(name), ylim=(0, turn) if float(feature.min()) >= 0 else None)
+        ax.set(ylabel=name_of(feature), ylim=(0, turn) if float(feature.min()) >= 0 else None)
     ax.legend(frameon=False, fontsize="small", loc="lower right", ncols=2, bbox_to_anchor=(1, 1))
     frameless(ax)
     return ax

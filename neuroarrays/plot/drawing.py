@@ -97,6 +97,11 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
     return text_of(labels.label_of(values, name))
 
 
+def name_of(values: xr.DataArray) -> str:
+    """What an array is called, as matplotlib shows it."""
+    return text_of(labels.name_of(values))
+
+
 def quantity_of(values: xr.DataArray) -> str:
     """The label of a result with its unit: its `long_name`, else "rate (spikes/s)"."""
     if "long_name" not in values.attrs:
@@ -126,7 +131,7 @@ def axis_label(ax: Axes, which: Literal["x", "y"], along: xr.DataArray) -> None:
     if along.dtype.kind not in "iuf":
         axis.set_ticks(numbers_of(along), [text_of(label) for label in along.values])
     is_angle = angle_axis(axis, along)
-    axis.set_label_text(text_of(str(along.name)) if is_angle else label_of(along))
+    axis.set_label_text(name_of(along) if is_angle else label_of(along))
 
 
 def name_lines(ax: Axes, lines: Sequence[Line2D], at: Literal["end", "peak"] = "end") -> None:

@@ -17,6 +17,7 @@ from neuroarrays.plot.drawing import (
     check,
     frameless,
     label_of,
+    name_of,
     quantity_of,
     text_of,
     time_label,
@@ -217,10 +218,10 @@ def _name_axes(
         figure.supylabel(label_of(shown[features[1]]), fontsize="medium")
         figure.suptitle(f"{quantity_of(response)}, a colour scale for each", fontsize="medium")
     elif polar:
-        name = f"{features[0]}, 0° at the right; {quantity_of(response)}, each to its peak"
+        name = f"{name_of(shown[features[0]])}, 0° at the right; {quantity_of(response)}, each to its peak"
         figure.supxlabel(name, fontsize="small")
     else:
         along = shown[features[0]]
-        name = str(features[0]) if is_in_radians(along) else label_of(along)
+        name = name_of(along) if is_in_radians(along) else label_of(along)
         figure.supxlabel(name, fontsize="medium")
         figure.supylabel(quantity_of(response), fontsize="medium")

@@ -245,6 +245,6 @@ def phases(angles: xr.DataArray, bins: int = 18, ax: Axes | None = None) -> Axes
     ax.set_xlim(0, 720)
     ax.set_ylim(0, 1.3 * top)
     ax.set_xlabel("phase (deg)")
-    ax.set_ylabel(f"share of {values.size:,}")
+    ax.set_ylabel(f"share of {values.size:,} phases")
     frameless(ax)
     return ax

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
 
 from neuroarrays import schema
@@ -182,8 +182,7 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
         ax.set_ylim(bottom=0)
     elif counts:
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(_PlainNumbers())
-        ax.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(2, 0.5)))
+        _plain_numbers(ax)
     labels = {quantity_of(means) for means in rates.values()}
     names = [text_of(name) for name in rates]
     ax.set_xticks(range(len(rates)), names, rotation=90 if len(rates) > 8 else 0)
@@ -192,11 +191,13 @@ def _draw_rates(ax: Axes, rates: dict[str, xr.DataArray], title: str) -> None:
     frameless(ax)
 
 
-class _PlainNumbers(LogFormatter):
-    """Show ticks of a logarithmic axis as 0.2 and 20, not as 2e-01 or 2 x 10^1."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""
+def _plain_numbers(ax: Axes) -> None:
+    """Show ticks of a logarithmic axis as 0.2 and 20, not as 2e-01 or 2 x 10^1, and not too many of them."""
+    low, high = ax.get_ylim()
+    decades = np.log10(high / low)
+    digits = "" if decades > 3 else "25" if decades > 1 else "23457"
+    ax.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+    ax.yaxis.set_minor_formatter(lambda rate, _: f"{rate:g}" if f"{rate:e}"[0] in digits else "")
 
 
 def _short(name: str) -> str:

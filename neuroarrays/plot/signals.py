@@ -75,9 +75,12 @@ def traces(
     >>> import xarray as xr
     >>> import neuroarrays as na
     >>> time = np.arange(0, 4, 0.001)
-    >>> values = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> noise = np.random.default_rng(0).normal(size=(time.size, 4))
+    >>> theta = np.sin(2 * np.pi * 8 * time)[:, None] * [4.0, 3.0, 2.0, 1.0]
     >>> coords = {"time": time, "rel_y": ("channel", [0.0, 20.0, 40.0, 60.0])}
-    >>> lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", {"units": "V"})
+    >>> lfp = xr.DataArray(
+    ...     1e-4 * (theta + noise), coords, ("time", "channel"), "LFP", {"units": "V"}
+    ... )
     >>> ax = na.plot.traces(lfp, window=(0, 1))
     """
     begin, end = check_window(window)
@@ -172,8 +175,9 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> import neuroarrays as na
     >>> time = np.arange(0, 10, 0.001)
     >>> noise = np.random.default_rng(0).normal(size=time.size)
-    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time) + noise, {"time": time}, name="LFP")
-    >>> ax = na.plot.spectrogram(na.spectrogram(signal))
+    >>> theta = np.sin(2 * np.pi * 8 * time) * (time % 4 < 2)  # two of four seconds
+    >>> lfp = xr.DataArray(1e-4 * (theta + noise), {"time": time}, name="LFP", attrs={"units": "V"})
+    >>> ax = na.plot.spectrogram(na.spectrogram(lfp).sel(frequency=slice(0, 40)))
     """
     line = "na.spectrogram(signal.sel(channel=0))"
     _check_dims(spectra, (schema.TIME, "frequency"), "spectra", line, exactly=True)
@@ -189,8 +193,9 @@ def spectrogram(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.set_xlabel("time (s)")
     ax.set_ylabel("frequency (Hz)")
-    unit = spectra.attrs.get("units") or "1/Hz"
-    ax.figure.colorbar(mesh, ax=ax, label=text_of(f"power (dB of 1 {unit})"))
+    unit = str(spectra.attrs.get("units") or "1/Hz")
+    of = unit if unit.startswith("1/") else f"1 {unit}"
+    ax.figure.colorbar(mesh, ax=ax, label=text_of(f"power (dB re {of})"))
     return ax
 
 
@@ -221,8 +226,9 @@ def power(spectra: xr.DataArray, ax: Axes | None = None) -> Axes:
     >>> import neuroarrays as na
     >>> time = np.arange(0, 10, 0.001)
     >>> noise = np.random.default_rng(0).normal(size=time.size)
-    >>> signal = xr.DataArray(np.sin(2 * np.pi * 8 * time) + noise, {"time": time}, name="LFP")
-    >>> ax = na.plot.power(na.power(signal))
+    >>> theta = np.sin(2 * np.pi * 8 * time)
+    >>> lfp = xr.DataArray(1e-4 * (theta + noise), {"time": time}, name="LFP", attrs={"units": "V"})
+    >>> ax = na.plot.power(na.power(lfp).sel(frequency=slice(1, 100)))
     """
     _check_dims(spectra, ("frequency",), "spectra", "na.power(signal)")
     ax = axes_of(ax)
@@ -282,7 +288,7 @@ def coherence(follow: xr.Dataset, ax: Axes | None = None) -> Axes:
     values: Any = follow.data_vars.get("coherence")
     _check_dims(values, (schema.UNIT, "frequency"), "coherence", line, exactly=True)
     ax = axes_of(ax)
-    names = [f"unit {unit}" for unit in follow[schema.UNIT].values]
+    names = [text_of(unit) for unit in follow[schema.UNIT].values]
     _lines(ax, follow["frequency"].values, values.values.T, names, "units")
     ax.axhline(float(follow["level"]), color="0.4", ls="--", lw=1)
     ax.set_xlabel("frequency (Hz)")
@@ -355,7 +361,7 @@ def _lines(ax: Axes, frequency: np.ndarray, values: np.ndarray, names: list[str]
             colour = UNIT_COLORS[column % len(UNIT_COLORS)]
             ax.plot(frequency, values[:, column], color=colour, lw=1, label=names[column])
         if number > 1:
-            legend(ax, number)
+            legend(ax, number, of.removesuffix("s"))
         return
     known = np.isfinite(values).any(axis=1)
     low, middle, high = np.full((3, len(values)), np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 #: The most names on an axis, and in a legend.
 _TICKS, _LEGEND = 60, 30
+#: Width of a column of panels in inches: the least, the most, what each name on an axis adds. A page shrinks a wide
+#: figure with its texts, so it is no wider than its names need.
+_NARROW, _WIDE, _PER_NAME = 4.5, 9.0, 0.17
+#: Inches that a letter of a small text takes.
+_LETTER = 0.08
+#: The type of a session of which nothing is known.
+_UNKNOWN = "unknown"
 
 
 def statistics(
@@ -53,9 +61,21 @@ def statistics(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import neuroarrays as na
-    >>> from neuroarrays.synthetic import write_archive
-    >>> axes = na.plot.statistics(na.catalog(write_archive("archive.h5")))
+    >>> rows = [
+    ...     {
+    ...         "session": session,
+    ...         "area": area,
+    ...         "block": stimulus,
+    ...         "units": units,
+    ...         "presentations": n,
+    ...     }
+    ...     for session, units in (("mouse 1", 40), ("mouse 2", 65), ("mouse 3", 30))
+    ...     for area in ("VISp", "CA1")
+    ...     for stimulus, n in (("gratings", 600), ("scenes", 1180))
+    ... ]
+    >>> axes = na.plot.statistics(pd.DataFrame(rows))  # or na.catalog("archive")
     """
     check(frame, DataFrame, "na.catalog", "na.plot.statistics(na.catalog(path))")
     rows = by_stimulus(frame)
@@ -73,33 +93,39 @@ def statistics(
         ["units_by_session", "sessions"],
         *([f"units_{name}", f"presentations_{name}"] for name in stimuli),
     ]
-    heights = [3.0] * 3 + [1.3] * len(stimuli)
-    figure = plt.figure(figsize=(18, sum(heights) + 2), layout="constrained")
+    heights = [2.8] * 3 + [1.5] * len(stimuli)
+    names = min(max(len(sessions), rows["area"].nunique(), len(stimuli)), _TICKS)
+    width = float(np.clip(1.0 + _PER_NAME * names, _NARROW, _WIDE))
+    figure = plt.figure(figsize=(2 * width, sum(heights) + 1), layout="constrained")
     axes: dict[str, Axes] = figure.subplot_mosaic(panels, height_ratios=heights)
+    # One order in all panels, so that each stimulus and area keeps its colour.
+    areas, shades = _ordered(rows, "area"), _ordered(rows, "block")
     for value in ("units", "presentations"):
-        areas = _ordered(rows, "area", value)
-        grid = _grid(rows, "area", "block", value, areas, _ordered(rows, "block", value))
-        title = f"{value.capitalize()} by area and stimulus"
-        _bars(axes[f"{value}_stacked"], grid, value, title, stacked=True)
-        _bars(axes[value], grid, value, f"{title}, side by side", stacked=False)
+        grid = _grid(rows, "area", "block", value, areas, shades)
+        title = f"{value.capitalize()} by area"
+        _bars(axes[f"{value}_stacked"], grid, value, f"{title} and stimulus", stacked=True)
+        _bars(axes[value], grid, value, f"{title}, stimuli side by side", stacked=False)
         for name in stimuli:
             shown = rows[rows["block"] == name]
             grid = _grid(shown, "session", "area", value, sessions, areas)
             last = name == stimuli[-1]
             title = f"{value.capitalize()} by session: {text_of(name)}"
             _bars(axes[f"{value}_{name}"], grid, value, title, named=last, legend=False)
-    grid = _grid(rows, "session", "area", "units", sessions, _ordered(rows, "area", "units"))
-    order = ", then ".join(dict.fromkeys(text_of(kinds[name]) for name in sessions))
-    _bars(axes["units_by_session"], grid, "units", f"Units by session and area: {order}")
+    grid = _grid(rows, "session", "area", "units", sessions, areas)
+    order = list(dict.fromkeys(text_of(kinds[name]) for name in sessions))
+    is_typed = order != [_UNKNOWN]
+    title = "Units by session and area" + f": {', then '.join(order)}" * is_typed
+    _bars(axes["units_by_session"], grid, "units", title)
     showed = rows[rows["presentations"] > 0].assign(kind=rows["session"].map(kinds))
     counts = showed.groupby(["block", "kind"])["session"].nunique().unstack(fill_value=0)
-    order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
-    _bars(axes["sessions"], counts.loc[order], "sessions", "Sessions by stimulus and kind")
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    title = "Sessions by stimulus" + " and type" * is_typed
+    _bars(axes["sessions"], counts, "sessions", title, legend=is_typed)
     return axes
 
 
 def _kinds(rows: pd.DataFrame, given: Mapping[str, str] | pd.DataFrame | None) -> dict[str, str]:
-    """The type of each session, or "unknown"."""
+    """The type of each session, or `_UNKNOWN`."""
     if given is None and "session_type" in rows:
         given = rows
     named: dict[str, str] = {}
@@ -115,7 +141,7 @@ def _kinds(rows: pd.DataFrame, given: Mapping[str, str] | pd.DataFrame | None) -
         named = {str(name): str(kind) for name, kind in given.items()}
     sessions = rows["session"].unique()
     return {
-        name: named.get(name, named.get(str(name).removeprefix("session_"), "unknown"))
+        name: named.get(name, named.get(str(name).removeprefix("session_"), _UNKNOWN))
         for name in sessions
     }
 
@@ -126,9 +152,9 @@ def _sessions(rows: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
     return sorted(totals.index, key=lambda name: (kinds[name], -totals[name], name))
 
 
-def _ordered(rows: pd.DataFrame, column: str, value: str) -> list[str]:
-    """The names in a column, the most frequent first."""
-    totals = rows.groupby(column)[value].sum().sort_values(ascending=False, kind="stable")
+def _ordered(rows: pd.DataFrame, column: str) -> list[str]:
+    """The names in a column, those with the most units first."""
+    totals = rows.groupby(column)["units"].sum().sort_values(ascending=False, kind="stable")
     return [str(name) for name in totals.index]
 
 
@@ -171,13 +197,17 @@ def _bars(
         bottom = bottom + heights
     highest = float((grid.sum(axis=1) if stacked else grid.max(axis=1)).max())
     legend = legend and k <= _LEGEND
-    room = 1.05 + 0.11 * -(-k // 5) * legend
+    longest = max(len(str(name)) for name in grid.columns)
+    inches = ax.figure.get_figwidth() / 2 - 0.8
+    columns = max(1, min(k, int(inches / (_LETTER * longest + 0.6))))
+    room = 1.05 / (1 - min(0.1 * -(-k // columns) * legend, 0.6))
     step = max(1, -(-n // _TICKS))
     labels = [text_of(str(name)) for name in grid.index[::step]] if named else []
-    ax.set_xticks(range(0, n, step) if named else [], labels, rotation=90, fontsize="small")
+    upright = 90 if n * _LETTER * max(map(len, labels), default=0) > inches else 0
+    ax.set_xticks(range(0, n, step) if named else [], labels, rotation=upright, fontsize="small")
     ax.set(xlim=(-0.6, n - 0.4), ylim=(0, room * highest or 1), ylabel=value)
-    ax.set_title(title, loc="left", fontsize="medium")
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    ax.set_title(textwrap.fill(title, int(inches / _LETTER)), loc="left", fontsize="medium")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     if legend:
-        ax.legend(fontsize="x-small", ncols=5, frameon=False, loc="upper right")
+        ax.legend(fontsize="small", ncols=columns, frameon=False, loc="upper right")
     frameless(ax)

@@ -7,15 +7,22 @@ import xarray as xr
 
 from neuroarrays.schema import START_TIME
 
+#: The attribute of a feature that holds the path it was taken from: "ry" alone says too little in a picture.
+FEATURE = "feature"
 #: A full turn of an angle, by its unit in lower case.
 FULL_TURNS = {unit: 2 * np.pi for unit in ("rad", "radian", "radians")} | {
     unit: 360.0 for unit in ("deg", "degree", "degrees", "\N{DEGREE SIGN}")
 }
 
 
+def name_of(values: xr.DataArray) -> str:
+    """What an array is called: the path it was taken from ("head_direction/ry"), else its own name."""
+    return str(values.attrs.get(FEATURE, values.name))
+
+
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
     """The name of an array with its unit, "speed (cm/s)"; a unit of "1" is not written."""
-    name = str(values.name) if name is None else name
+    name = name_of(values) if name is None else name
     units = unit_of(values)
     return f"{name} ({units})" if units else name
 

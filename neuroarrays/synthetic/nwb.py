@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
+from neuroarrays.synthetic import nwb_task
 from neuroarrays.synthetic.nwb_options import NWBOptions
 from neuroarrays.synthetic.nwb_pieces import NWBPieces
 from neuroarrays.synthetic.nwb_signals import SIGNALS, outside
@@ -65,7 +66,8 @@ class _NWBWriter(NWBPieces):
     def write(self) -> dict[str, Any]:
         """Write the file, and return the truth."""
         self._general()
-        first = ("trials",) if self.options.tuned else ()  # what units answer to
+        first = ("trials",) if self.options.tuned else ()  # what units respond to
+        first = ("trials", "licks") if self.options.task else first
         for part in dict.fromkeys((*first, *self.options.parts)):
             if part in SIGNALS:
                 SIGNALS[part](self)
@@ -109,6 +111,8 @@ class _NWBWriter(NWBPieces):
         area_of = np.arange(n) % max(len(self.options.areas), 1)
         counts = self.random.integers(0 if n > 2 else 1, 40, n)
         trains = [np.sort(self.random.uniform(0, self.options.duration, c)) for c in counts]
+        if self.options.task:
+            trains = [nwb_task.train(self, unit) for unit in range(n)]
         if self.options.tuned:
             trains = [np.sort(np.append(train, self._evoked(i))) for i, train in enumerate(trains)]
         trains = [np.round(train * 30_000) / 30_000 for train in trains]
@@ -195,6 +199,8 @@ class _NWBWriter(NWBPieces):
             "rewarded": np.arange(n) % 2 == 0,
             "cue_time": cue if self.options.relative_events else start + cue,
         }
+        if self.options.task:
+            columns["reward_time"] = nwb_task.reward_times(columns)
         if self.options.name_column:
             columns["name"] = [f"trial {i}" for i in range(n)]
         if self.options.ragged:

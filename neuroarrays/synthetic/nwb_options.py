@@ -64,6 +64,9 @@ class NWBOptions:
         Whether fluorescence is (ROI, time), against the NWB schema.
     tuned : bool
         Whether units fire more in trials of an orientation each.
+    task : bool
+        Whether the animal does a task: licks in bouts after rewards (the column ``reward_time``),
+        units that respond to cues, rewards or licks, a pupil that widens, and an LFP with theta.
     relative_events : bool
         Whether ``cue_time`` counts from the trial's start.
     missing_stops : bool
@@ -92,6 +95,7 @@ class NWBOptions:
     running_unit: Literal["cm/s", "m/s"] = "cm/s"
     transposed: bool = False
     tuned: bool = False
+    task: bool = False
     relative_events: bool = False
     missing_stops: bool = False
     outside: Literal["", "link", "virtual", "storage"] = ""

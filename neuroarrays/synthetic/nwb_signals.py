@@ -7,13 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from neuroarrays.files.writing import new_hdf5
+from neuroarrays.synthetic import nwb_task
 from neuroarrays.synthetic.nwb_pieces import NWBPieces
 
 
 def _running(writer: NWBPieces) -> None:
     """Write the running speed at 20 Hz."""
     size = int(20 * writer.options.duration)
-    speed = writer.random.gamma(2.0, 5.0, size)  # cm/s
+    if writer.options.task:
+        speed = nwb_task.speed(writer, size)
+    else:
+        speed = writer.random.gamma(2.0, 5.0, size)  # cm/s
     stored = speed / 100 if writer.options.running_unit == "m/s" else speed
     path = "processing/running/running_speed"
     group = writer.series(path, "TimeSeries", stored, writer.options.running_unit)
@@ -40,6 +44,9 @@ def _pupil(writer: NWBPieces) -> None:
         times = writer.file[clock][:]
     else:
         times = writer.clock(group, size, 20.0, 0.51)
+    if writer.options.task:
+        area = nwb_task.pupil_area(writer, times)
+        group["area"][:] = area
     writer.truth |= {"pupil": gaze, "pupil_area": area, "pupil_time": times}
 
 
@@ -55,9 +62,12 @@ def _position(writer: NWBPieces) -> None:
 
 def _licks(writer: NWBPieces) -> None:
     """Write the times of licks."""
-    times = np.sort(writer.random.uniform(0, writer.options.duration, 12))
+    if writer.options.task:
+        times = nwb_task.licks(writer)
+    else:
+        times = np.sort(writer.random.uniform(0, writer.options.duration, 12))
     path = "processing/behavior/BehavioralEvents/lick_left"
-    group = writer.series(path, "TimeSeries", np.ones(12), "a.u.")
+    group = writer.series(path, "TimeSeries", np.ones(times.size), "a.u.")
     group["timestamps"] = times
     writer.truth["licks"] = times
 
@@ -65,7 +75,11 @@ def _licks(writer: NWBPieces) -> None:
 def _lfp(writer: NWBPieces) -> None:
     """Write local field potentials of three channels at 50 Hz."""
     size = int(50 * writer.options.duration)
-    stored = writer.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
+    times = 0.25 + np.arange(size) / 50.0
+    if writer.options.task:
+        stored = (1000 * nwb_task.theta(writer, times, 3)).astype(np.int16)
+    else:
+        stored = writer.random.integers(-2000, 2000, (size, 3)).astype(np.int16)
     group = writer.series(
         "acquisition/ElectricalSeries",
         "ElectricalSeries",
@@ -76,7 +90,7 @@ def _lfp(writer: NWBPieces) -> None:
     )
     group["starting_time"] = 0.25
     group["starting_time"].attrs.update({"rate": 50.0, "unit": "seconds"})
-    writer.truth |= {"lfp_stored": stored, "lfp_time": 0.25 + np.arange(size) / 50.0}
+    writer.truth |= {"lfp_stored": stored, "lfp_time": times}
 
 
 def _rois(writer: NWBPieces) -> None:

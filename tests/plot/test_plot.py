@@ -212,7 +212,7 @@ def test_a_map_shows_what_is_not_known_as_grey(ax, clock):
     na.plot.rate_map(maps.sel(unit_id=14), ax=ax)
     shown = ax.collections[0].get_array().reshape(9, 8)
     np.testing.assert_array_equal(np.ma.getmaskarray(shown), np.isnan(maps.sel(unit_id=14).T))
-    assert ax.get_xlabel() == "x"
+    assert ax.get_xlabel() == "position/x"  # as the user named it
     with pytest.raises(ValueError, match="take .sel"):
         na.plot.rate_map(maps, ax=ax)
     with pytest.raises(ValueError, match="plot two features with na.plot.rate_map"):

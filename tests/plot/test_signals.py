@@ -98,7 +98,7 @@ def test_coherence_of_units_above_the_level(ax, lfp, units):
     assert level.get_ydata()[0] == follow["level"].item()
     if units == 3:
         np.testing.assert_array_equal(drawn[1].get_ydata(), follow["coherence"][1])
-        assert drawn[1].get_label() == "unit 1"
+        assert drawn[1].get_label() == "1"
     with pytest.raises(SchemaError, match="expected"):
         na.plot.coherence(follow["coherence"], ax=ax)
     with pytest.raises(SchemaError, match="expected"):

@@ -79,3 +79,16 @@ def test_bad_input():
         na.plot.statistics(FRAME.iloc[:0])
     with pytest.raises(ValueError, match="session_types: expected the column 'session_type'"):
         na.plot.statistics(FRAME, pd.DataFrame({"session": ["s1"]}))
+
+
+def test_a_stimulus_has_one_colour_and_a_small_archive_a_narrow_figure():
+    rows = FRAME.assign(presentations=[1, 1, 1, 50, 90])  # the order of presentations is another
+    axes = na.plot.statistics(rows)
+    shades = [
+        {c.get_label(): c.get_facecolor()[0].tolist() for c in axes[name].collections}
+        for name in ("units", "presentations")
+    ]
+    assert shades[0] == shades[1]
+    assert axes["units"].figure.get_figwidth() < 10
+    many = pd.concat([rows.assign(session=f"session {n}") for n in range(70)])
+    assert na.plot.statistics(many)["units"].figure.get_figwidth() == 18

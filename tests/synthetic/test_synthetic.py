@@ -74,3 +74,21 @@ def test_a_field_as_a_picture(tmp_path):
     assert (peaks == DELAY).all()
     na.plot.receptive_field(average["z"].isel(unit_id=0))
     close_all()
+
+
+def test_an_animal_in_a_task_licks_for_rewards(tmp_path):
+    truth = synthetic.write_nwb(tmp_path / "a.nwb", task=True, trials=20, duration=60.0, units=3)
+    rewards = truth["trials"]["reward_time"]
+    rewards = rewards[np.isfinite(rewards)]
+    assert rewards.size == 10
+    late = truth["licks"][:, None] - rewards
+    follow = ((late > 0) & (late < 2)).any(axis=1)
+    assert follow.mean() > 0.8
+    tree = na.open_datatree(tmp_path / "a.nwb")
+    around = na.align(tree, "trials", 0.1, (-0.6, 0.6), event="reward_time", clip=False)
+    assert around["a/VISp/valid"].any("time").sum() == 10  # the others had no reward
+    responds = na.psth(around["a/VISp"])["mean"].sel(unit_id=30)  # to licks
+    assert responds.sel(time=slice(0.3, 0.6)).mean() > 2 * responds.sel(time=slice(-0.6, 0)).mean()
+    power = na.power(tree["a/ElectricalSeries/ElectricalSeries"])
+    assert (power.sel(frequency=slice(4, None)).idxmax("frequency") == 8).all()
+    close_all()
