@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.files.headers import SAVED_BY
+from neuroarrays.files.source import decoded
 
 #: The attribute with the original attributes and dtype.
 HIDDEN = "_neuroarrays"
@@ -84,7 +85,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return decoded(value)
     return str(value)
 
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def is_text(dtype: np.dtype) -> bool:
-    """Return whether values are text, of fixed or variable length."""
+    """Return whether values are text, of fixed or variable length, or codes whose names the type has."""
     import h5py
 
-    return dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
+    is_string = dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None
+    return is_string or h5py.check_enum_dtype(dtype) is not None
 
 
 def is_reference(dtype: np.dtype) -> bool:
@@ -34,7 +35,7 @@ def is_object_reference(dtype: np.dtype) -> bool:
 
 
 def decode(file: h5py.File, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert bytes to str, object references to paths, and region references to row numbers.
+    """Convert bytes and enumerated codes to str, references to paths or row numbers.
 
     Parameters
     ----------
@@ -53,6 +54,10 @@ def decode(file: h5py.File, raw: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """
     import h5py
 
+    if (codes := h5py.check_enum_dtype(dtype)) is not None:
+        names = {code: name for name, code in codes.items()}
+        texts = [names.get(code, str(code)) for code in raw.ravel().tolist()]
+        return np.array([*texts, None], object)[:-1].reshape(raw.shape)
     if is_text(dtype):
         return text_array(raw)
     if not is_reference(dtype):

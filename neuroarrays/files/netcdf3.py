@@ -20,6 +20,7 @@ from neuroarrays.files.headers import Header, header_of
 from neuroarrays.files.location import FILE
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
+from neuroarrays.files.source import decoded
 
 #: Code of a type in the header -> its dtype; those from 7 on are of version 5.
 _DTYPES = {1: "i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8"}
@@ -143,7 +144,7 @@ class _Header:
         length = self.bounded(self.count(), _MAX_HEADER)
         start = self.position
         self.skip(length)
-        return self.header[start : start + length].decode("utf-8", "replace")
+        return decoded(self.header[start : start + length])
 
     def count(self) -> int:
         """Read a count, which has 64 bits in version 5 and 32 bits in others."""

@@ -280,7 +280,7 @@ class Probe(Header):
         return self.read_ranges([(start, count)])[0]
 
     def read_text(self, most: int = MAX_TEXT) -> str:
-        """Return the text of a file in UTF-8.
+        """Return the text of a file in UTF-8, without a byte order mark.
 
         Raises
         ------
@@ -290,7 +290,7 @@ class Probe(Header):
             If it is no file, is larger than `most` bytes, cannot be read, or is no text.
         """
         try:
-            return self.read_bytes(most).decode("utf-8")
+            return self.read_bytes(most).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise FormatError(self.as_given, "", "text (UTF-8)", str(error)) from error
 

@@ -137,10 +137,24 @@ def check_unchanged(location: Location, known: Stamp) -> None:
         openings.trust(location, known)
 
 
+def decoded(raw: bytes) -> str:
+    """Decode bytes of a file as text: UTF-8, else Latin-1, which MATLAB and older programs write.
+
+    Latin-1 has a letter for each byte, so that two different labels never become one.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        is_cut = error.reason == "unexpected end of data" and not raw[: error.start].isascii()
+        if is_cut:  # UTF-8 that ends within its last letter, as a fixed length of bytes does
+            return raw.decode("utf-8", "replace")
+        return raw.decode("latin-1")
+
+
 def plain(value: Any) -> Any:
     """Convert the value of an attribute to a str, int, float or bool, or a list of these."""
     if isinstance(value, bytes | np.bytes_):
-        return value.decode("utf-8", "replace")
+        return decoded(value)
     if isinstance(value, np.ndarray):
         return [plain(v) for v in value.tolist()] if value.ndim else plain(value[()])
     if isinstance(value, np.generic):
@@ -155,5 +169,5 @@ def text_array(raw: np.ndarray) -> np.ndarray:
     raw = np.asarray(raw)
     out = np.empty(raw.shape, object)
     for index, value in np.ndenumerate(raw):
-        out[index] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        out[index] = decoded(value) if isinstance(value, bytes) else str(value)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,18 @@ if TYPE_CHECKING:
 _NO_NUMBER = ("", "nan", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan")
 
 
-def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any) -> pd.DataFrame:
+def as_utf8(content: bytes) -> bytes:
+    """Return a text in UTF-8, whatever its encoding: UTF-16 with its mark (Excel), UTF-8, else Latin-1."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").encode()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def read_csv(content: bytes, missing: tuple[str, ...] = (), **options: Any) -> pd.DataFrame:
     """Read a table of text with pandas, but keep words such as "NA" and "None" stay text among words.
 
     An area or a group of units may be called "NA". In a column of numbers (or of True and False) such
@@ -20,8 +32,8 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
 
     Parameters
     ----------
-    content : bytes or str
-        The whole table.
+    content : bytes
+        The whole table, in any encoding that `as_utf8` knows.
     missing : tuple of str
         Words that are missing values among text too, in lower case.
     **options
@@ -41,10 +53,12 @@ def read_csv(content: bytes | str, missing: tuple[str, ...] = (), **options: Any
 
     def parsed(**more: Any) -> pd.DataFrame:
         """Parse the table with further options."""
-        text = io.StringIO(content) if isinstance(content, str) else io.BytesIO(content)
-        table: pd.DataFrame = pd.read_csv(text, low_memory=False, **(exact | options | more))
+        table: pd.DataFrame = pd.read_csv(
+            io.BytesIO(content), low_memory=False, **(exact | options | more)
+        )
         return table
 
+    content = as_utf8(content)
     table = parsed()
     doubtful = [i for i in range(table.shape[1]) if _may_have_lost_words(table.iloc[:, i])]
     if not doubtful:

@@ -19,6 +19,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import outer, state
 from neuroarrays.files.outer import Key, Part
+from neuroarrays.files.source import decoded
 from neuroarrays.files.state import cached_property
 from neuroarrays.files.zarr_codecs import CRC_BYTES, Decoder, crc32c
 from neuroarrays.files.zarr_files import ZarrFiles
@@ -260,7 +261,7 @@ def _texts(raw: bytes, count: int) -> np.ndarray:
         if len(text) != size:
             msg = "texts that end early"
             raise ValueError(msg)
-        out[i] = text.decode("utf-8", "replace")
+        out[i] = decoded(text)
         offset += 4 + size
     return out
 

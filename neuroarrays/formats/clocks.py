@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import Computed, Elementwise
+
+#: Units of time in a second, by the names of the unit.
+_PER_SECOND = {
+    1e3: ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    1e6: (
+        "us",
+        "\N{MICRO SIGN}s",
+        "\N{GREEK SMALL LETTER MU}s",
+        "usec",
+        "microsecond",
+        "microseconds",
+    ),
+    1e9: ("ns", "nsec", "nanosecond", "nanoseconds"),
+}
+
+
+def units_per_second(unit: Any) -> float:
+    """Return how many of the units of time that a file states are in a second: 1000 for "ms".
+
+    It is 1 for seconds, and where the file states no unit of time.
+    """
+    name = unit.strip().lower() if isinstance(unit, str) else ""
+    return next((rate for rate, names in _PER_SECOND.items() if name in names), 1.0)
 
 
 def seconds(samples: LazyArray, rate: float) -> LazyArray:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import NotInTree, QueryError, quoted
+from neuroarrays.files.source import text_array
 
 #: The longest text and deepest nesting of a query, far more than anybody writes.
 _LENGTH, _DEPTH = 10_000, 50
@@ -211,7 +212,7 @@ class Query:
         if values.dtype.kind not in "biufOUST":
             raise self._error(node, f"has values of type {values.dtype}, which cannot be compared")
         if values.dtype.kind == "S":
-            return np.char.decode(values, "utf-8", "replace")
+            return text_array(values)
         self._check_types(node, values)
         return values
 

@@ -146,7 +146,7 @@ def test_references_to_nothing_are_empty_text(changed):
         ([1, 2, 3, 4, 5, 90], "at most 6, found values from 1 to 90"),
         ([3, 2, 3, 4, 5, 6], "row ends that grow"),
         ([0.5, 1, 2, 3, 4, 5], "row ends that grow"),
-        ([[1, 2, 3, 4, 5, 6]], "a list of row ends"),
+        ([[1, 2, 3], [4, 5, 6]], "a list of row ends"),
     ],
 )
 def test_an_index_that_does_not_fit_costs_its_column(changed, ends, reason):
@@ -352,7 +352,7 @@ def test_presentations_without_starts_cost_their_table(changed, odd):
         np.arange(3.0),
         np.arange(9.0),
         np.zeros(0),
-        np.zeros((5, 1)),
+        np.zeros((5, 2)),
         1.0,
         np.array(["0"] * 5, object),
     ],
@@ -367,6 +367,150 @@ def test_time_stamps_that_do_not_fit_cost_their_series(changed, times):
     assert "odd" not in session
     assert session["good"]["good"].values.tolist() == [0, 1, 2, 3, 4]
     assert "acquisition/odd (acquisition/odd/timestamps: expected" in notes(session)
+
+
+SHAPES = {"row": lambda v: v[None], "column": lambda v: v[:, None]}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lists_of_matlab_may_be_a_row_or_a_column(changed, good, shape):
+    names = [
+        *(f"{TRIALS}/{name}" for name in ("id", "start_time", "stop_time")),
+        *(f"{UNITS}/{name}" for name in ("id", "spike_times", "spike_times_index")),
+    ]
+
+    def edit(file):
+        series(
+            file, "processing/running/speed", np.arange(5.0)[None], np.arange(1.0, 6.0), unit="cm/s"
+        )
+        put(file, f"{TRIALS}/side", np.arange(6))
+        for name in (*names, f"{TRIALS}/side", "processing/running/speed/timestamps"):
+            attrs, values = dict(file[name].attrs), file[name][:]
+            put(file, name, SHAPES[shape](values), **attrs)
+
+    session = changed(edit)
+    plain = na.open_datatree(good)["s"]
+    for path in ("presentations/trials", "VISp/spikes"):
+        wanted = plain[path].to_dataset()
+        assert session[path].to_dataset().drop_vars("side", errors="ignore").identical(wanted)
+    assert session["presentations/trials"]["side"].dims == ("presentation_id",)
+    assert session["running"]["time"].values.tolist() == [1, 2, 3, 4, 5]
+    assert "not in the tree" not in notes(session)
+
+
+def test_a_table_of_one_row_may_be_of_single_values(changed):
+    def edit(file):
+        del file[TRIALS], file[UNITS]
+        table(file, TRIALS, "TimeIntervals", id=7, start_time=0.5, stop_time=1.5, side="left")
+        table(file, UNITS, "Units", id=3, spike_times=0.75, index={"spike_times": 1})
+
+    session = changed(edit)
+    rows = session["presentations/trials"].to_dataset().to_dataframe()
+    assert rows.reset_index().values.tolist() == [[7, 0.5, 1.5, "left"]]
+    spikes = session["unknown/spikes"]
+    assert (spikes["unit_id"].values.tolist(), spikes["spike_times"].values.tolist()) == (
+        [3],
+        [0.75],
+    )
+
+
+def test_spikes_of_one_unit_need_no_index(changed):
+    def edit(file):
+        del file[UNITS]
+        table(file, UNITS, "Units", id=[3], spike_times=[0.25, 0.75])
+
+    assert changed(edit)["unknown/spikes"]["row_size"].values.tolist() == [2]
+
+
+def test_spikes_without_an_index_are_of_nobody(changed):
+    session = changed(lambda file: file.pop(f"{UNITS}/spike_times_index"))
+    assert "expected spike_times_index, which tells whose" in notes(session)
+    assert "found none, for 4 identifiers" in notes(session)
+
+
+def test_ends_of_rows_may_be_floats(changed, good):
+    def edit(file):
+        ends = file[f"{UNITS}/spike_times_index"][:]
+        put(file, f"{UNITS}/spike_times_index", ends.astype(float))
+
+    spikes = changed(edit)["VISp/spikes"].to_dataset()
+    assert spikes.identical(na.open_datatree(good)["s/VISp/spikes"].to_dataset())
+
+
+@pytest.mark.parametrize(("unit", "rate"), [("milliseconds", 1e3), ("us", 1e6), ("seconds", 1.0)])
+def test_times_in_a_stated_unit_are_seconds(tmp_path, good, unit, rate):
+    path = shutil.copy(good, tmp_path / "s.nwb")
+    with h5py.File(path, "a") as file:
+        series(file, "acquisition/x", np.zeros(3), times=np.arange(3) * rate)
+        for name in ("spike_times", "start_time", "stop_time"):
+            place = UNITS if name == "spike_times" else TRIALS
+            file[f"{place}/{name}"][...] *= rate
+            file[f"{place}/{name}"].attrs["unit"] = unit
+        file["acquisition/x/timestamps"].attrs["unit"] = unit
+    session, plain = na.open_datatree(path)["s"], na.open_datatree(good)["s"]
+    assert session["x"]["time"].values.tolist() == [0, 1, 2]
+    for node, name in (
+        ("VISp/spikes", "spike_times"),
+        ("presentations/trials", "stop_time"),
+        ("observed", "stop_time"),
+    ):
+        np.testing.assert_allclose(session[node][name].values, plain[node][name].values)
+    close_all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "ids", [[1, np.nan, 2, 3], [1.5, 2, 3, 4], np.array([2**63, 1, 2, 3], "u8")]
+)
+def test_identifiers_that_are_no_whole_numbers_are_numbered(changed, ids):
+    session = changed(lambda file: put(file, f"{UNITS}/id", ids))
+    assert session["VISp/spikes"]["unit_id"].values.tolist() == [0, 2]
+    assert "units/id (not all are whole numbers" in notes(session)
+
+
+def test_an_enumerated_type_gives_its_names(changed):
+    sides = h5py.enum_dtype({"left": 0, "right": 1}, basetype="u1")
+    codes = np.array([0, 1, 1, 0, 1, 2], "u1")
+
+    def edit(file):
+        file[TRIALS].create_dataset("side", data=codes, dtype=sides)
+        group = series(file, "acquisition/ttl", np.zeros(6), times=np.arange(6.0))
+        del group["data"]
+        group.create_dataset("data", data=codes, dtype=sides)
+
+    session, texts = changed(edit), ["left", "right", "right", "left", "right", "2"]
+    assert session["presentations/trials"]["side"].values.tolist() == texts
+    assert session["events/ttl"]["value"].values.tolist() == texts
+
+
+def test_text_that_is_no_utf8_keeps_its_letters(changed):
+    def edit(file):
+        put(
+            file,
+            f"{TRIALS}/side",
+            np.array([text.encode("latin-1") for text in ["für", "för"] * 3]),
+        )
+        series(file, "acquisition/x", np.zeros(3), rate=1.0, unit=np.bytes_(b"\xb5V"))
+
+    session = changed(edit)
+    assert session["presentations/trials"]["side"].values.tolist() == ["für", "för"] * 3
+    assert session["x"]["x"].attrs["units"] == "µV"
+
+
+def test_electrodes_tell_which_axis_of_an_electrical_series_is_time(changed):
+    def edit(file):
+        electrodes = "general/extracellular_ephys/electrodes"
+        del file[electrodes]
+        table(file, electrodes, "DynamicTable", id=[5, 6, 7])
+        group = series(
+            file, "acquisition/lfp", np.arange(12).reshape(3, 4), rate=10.0, conversion=0.5
+        )
+        put(group, "electrodes", [0, 1, 2])
+        put(group, "channel_conversion", [1.0, 2.0, 4.0])
+
+    lfp = changed(edit)["lfp"]
+    assert (lfp["channel"].values.tolist(), lfp.sizes["time"]) == ([5, 6, 7], 4)
+    assert lfp["lfp"].values[1].tolist() == [0.5, 5.0, 18.0]
 
 
 @pytest.mark.parametrize("what", ["external", "dangling", "circle", "loop"])

@@ -97,7 +97,7 @@ class ALFFile:
 
     def table(self) -> dict[str, np.ndarray]:
         """Read the columns of a text table, (row,) each."""
-        text = self.file.read_text()
+        text = self.file.read_bytes()
         with safety.readable(self.file.as_given, "", "a table of text"):
             table = read_csv(text, sep=_SEPARATORS[self.extension])
         return {node_name(str(name)): label_column(table[name]) for name in table}

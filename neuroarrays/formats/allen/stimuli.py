@@ -16,7 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns, ragged
+from neuroarrays.formats.nwb import columns, ragged, vectors
 from neuroarrays.formats.nwb.account import Account, unreadable
 from neuroarrays.formats.nwb.tables import table_node
 from neuroarrays.lazy.arrays import file_array, wrap
@@ -111,7 +111,7 @@ def tables(account: Account) -> dict[str, xr.Dataset]:
     starts: dict[str, np.ndarray] = {}
     for name in shown:
         with account.step(f"intervals/{name}"):
-            starts[name] = columns.number_array(source, f"intervals/{name}/start_time").load()
+            starts[name] = vectors.times(source, f"intervals/{name}/start_time").load()
     nodes: dict[str, xr.Dataset] = {}
     for name, ids in presentation_ids(starts).items():
         stimulus, rows = name.removesuffix(SUFFIX), None

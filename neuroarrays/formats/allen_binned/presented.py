@@ -16,6 +16,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
+from neuroarrays.files.source import decoded
 from neuroarrays.files.texts import read_csv
 from neuroarrays.formats.allen_binned.walk import unit_of
 from neuroarrays.formats.request import Request
@@ -44,7 +45,7 @@ def table_of(probe: Probe) -> Probe | None:
         return next((file for file in inside if not file.pointer), next(iter(inside), None))
     if not probe.is_file or probe.suffix != ".csv":
         return None
-    first = probe.head.partition(b"\n")[0].decode("utf-8", "replace").strip().split(",")
+    first = decoded(probe.head.partition(b"\n")[0]).strip().split(",")
     return probe if {_SESSION, _ID, _NAME} <= set(first) else None
 
 

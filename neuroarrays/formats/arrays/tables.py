@@ -17,7 +17,7 @@ from neuroarrays.files import safety
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.placed import Member
 from neuroarrays.files.probe import Probe
-from neuroarrays.files.texts import read_csv
+from neuroarrays.files.texts import as_utf8, read_csv
 from neuroarrays.formats.arrays.fields import joined
 from neuroarrays.tree.columns import plain_column
 
@@ -55,10 +55,10 @@ class TableSource(MemberSource):
             raise FormatError(
                 self.path, "", f"a table of at most {LARGEST:,} bytes", f"{self.stamp[1]:,}"
             )
-        content = io.BytesIO(Probe(self.location).read_bytes(LARGEST))
+        content = Probe(self.location).read_bytes(LARGEST)
         with safety.readable(self.path, "", "a readable table"):
             parquet = self.path.endswith(".parquet")
-            frame = self._parquet(content) if parquet else self._text(content)
+            frame = self._parquet(content) if parquet else self._text(as_utf8(content))
         columns = {}
         for position, name in enumerate(frame.columns):
             values = plain_column(frame.iloc[:, position])
@@ -70,16 +70,16 @@ class TableSource(MemberSource):
             raise FormatError(self.path, "", "columns of different names", f"{twice!r} twice")
         return columns
 
-    def _text(self, content: io.BytesIO) -> pd.DataFrame:
+    def _text(self, content: bytes) -> pd.DataFrame:
         import pandas as pd
 
-        layout = _layout(content)
+        layout = _layout(io.BytesIO(content))
         with warnings.catch_warnings():
             # A row that is longer than the header would lose values.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             plain = layout.headers < 2
             frame = read_csv(
-                content.getvalue(),
+                content,
                 sep=layout.separator,
                 header="infer" if layout.headers == 1 else None,
                 index_col=False,
@@ -95,10 +95,11 @@ class TableSource(MemberSource):
             return frame.drop(columns=_ROW)  # it only counts the rows
         return frame
 
-    def _parquet(self, content: io.BytesIO) -> pd.DataFrame:
+    def _parquet(self, packed: bytes) -> pd.DataFrame:
         import pandas as pd
 
         parquet = required("pyarrow.parquet", "parquet", "reading parquet files")
+        content = io.BytesIO(packed)
         metadata = parquet.read_metadata(content)
         nbytes = 8 * metadata.num_rows * metadata.num_columns
         if nbytes > max(LARGEST, _PACKED * self.stamp[1]):
@@ -146,7 +147,7 @@ def _layout(content: io.BytesIO) -> TableLayout:
     comments, comment = 0, ""
     lines: list[str] = []
     at: list[int] = []
-    file = io.TextIOWrapper(content, encoding="utf-8-sig", errors="replace")
+    file = io.TextIOWrapper(content, encoding="utf-8")
     line = file.readline(_LINE)
     while line.startswith("#"):
         comments, comment, line = comments + 1, line, file.readline(_LINE)

@@ -6,7 +6,7 @@ The type of a dataset (`neurodata_type`) tells what it is; in a file without typ
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import ragged
+from neuroarrays.formats.nwb import ragged, vectors
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
-from neuroarrays.lazy.arrays import FileArray, file_array
+from neuroarrays.lazy.arrays import file_array
 from neuroarrays.tree.observed import OF_UNITS
 
 #: The largest whole number up to which float64 holds all whole numbers exactly.
@@ -86,9 +86,9 @@ def _is_index(
     kind = source.attr(f"{path}/{name}", "neurodata_type")
     if kind:
         return bool(kind == "VectorIndex")
-    info = source.info(f"{path}/{name}")
-    whole = info is not None and info.dtype.kind in "iu" and len(info.shape) == 1
-    return whole and name not in stated
+    info = vectors.list_info(source, f"{path}/{name}")
+    is_list = info is not None and info.dtype.kind in "iuf" and len(info.shape) == 1
+    return is_list and name not in stated
 
 
 def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> str:
@@ -124,7 +124,7 @@ def read_ids(
     name = f"{path}/id"
     more: dict[str, Any] = {}
     with account.step(name):
-        info = account.source.info(name)
+        info = vectors.list_info(account.source, name)
         if info is None:
             return numbers, more
         is_cut = cut and len(info.shape) == 1 and info.shape[0] > size
@@ -133,14 +133,15 @@ def read_ids(
             account.leave(name, f"{shape} identifiers for {size} rows, which are numbered instead")
         elif info.text:
             account.take(name)
-            more["id"] = account.source.read(name)[:size]
+            more["id"] = vectors.read_list(account.source, name)[:size]
         elif info.dtype.kind in "iuf":
-            stored = account.source.read(name)[:size]
-            ids = stored.astype(np.int64)
-            if (ids == stored).all():
+            stored = vectors.read_list(account.source, name)[:size]
+            with np.errstate(invalid="ignore"):  # NaN becomes another number, which is not equal
+                ids = stored.astype(np.int64)
+            if (ids == stored).all() and not (stored.dtype.kind == "u" and (ids < 0).any()):
                 account.take(name)
                 return ids, more
-            account.leave(name, "no whole numbers; rows are numbered instead")
+            account.leave(name, "not all are whole numbers of 64 bits; rows are numbered instead")
         else:
             account.leave(name, f"{unreadable(info)}; rows are numbered instead")
     return numbers, more
@@ -167,20 +168,6 @@ def description(source: Source, name: str) -> dict[str, Any]:
     """Return the description of an object as attributes, if it has one."""
     text = str(source.attr(name, "description") or "")
     return {"description": printable(text)} if text and text != "no description" else {}
-
-
-def number_array(source: Source, name: str) -> FileArray:
-    """Return a lazy float64 array of numbers, such as times, that may be stored as whole numbers.
-
-    Raises
-    ------
-    FormatError
-        If it holds no numbers.
-    """
-    array = file_array(source, name)
-    if array.dtype.kind not in "iuf":
-        raise FormatError(source.path, f"/{name}", "numbers", f"values of type {array.dtype}")
-    return array if array.dtype.kind == "f" else replace(array, dtype=np.dtype("f8"))
 
 
 def read_columns(
@@ -231,16 +218,19 @@ def read_column(
     if name in table.indexes:
         values = _padded(account, table, name, size)
         return xr.Variable(_dims(dim, name, values.ndim), values, attrs)
-    if info.shape[:1] != (size,):
+    is_list = vectors.as_list(info).shape == (size,)
+    if info.shape[:1] != (size,) and not is_list:
         account.leave(path, f"shape {info.shape} for {size} rows")
         return None
-    dims = _dims(dim, name, len(info.shape))
+    dims = _dims(dim, name, 1 if is_list else len(info.shape))
     if name in table.elements:
-        values = labels_of(account, path, source.read(path), source.read(table.elements[name]))
+        codes = vectors.read_list(source, path) if is_list else source.read(path)
+        values = labels_of(account, path, codes, source.read(table.elements[name]))
         return xr.Variable(dims, values, attrs)
     if kind == "EnumData":
         account.remark(path, "codes whose labels are not in the file")
-    return file_array(source, path).variable(dims, attrs)
+    array = vectors.list_array(source, path) if is_list else file_array(source, path)
+    return array.variable(dims, attrs)
 
 
 def _dims(dim: str, name: str, ndim: int) -> tuple[str, ...]:
@@ -259,11 +249,11 @@ def _region(account: Account, path: str) -> dict[str, Any]:
     """Return attributes of a column of row numbers; a remark names numbers of rows that do not exist."""
     source = account.source
     target = str(source.attr(path, "table") or "").strip("/")
-    known = source.info(f"{target}/id") if target else None
-    if known is None or not known.shape:
+    size = vectors.length(source, f"{target}/id") if target else None
+    if size is None:
         account.remark(path, "row numbers of a table that is not in the file")
     else:
-        check_rows(account, path, source.read(path), known.shape[0], target)
+        check_rows(account, path, source.read(path), size, target)
     return {"rows_of": target} if target else {}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import tables
+from neuroarrays.formats.nwb import tables, vectors
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.series import Series, read_series
 
@@ -130,9 +130,10 @@ def same_clock(source: Source, a: Series, b: Series) -> bool:
         return True
     ends = np.array([0, a.size // 2, a.size - 1]) if a.size else np.array([], np.int64)
     try:
-        if not np.array_equal(source.read(a.clock, (ends,)), source.read(b.clock, (ends,))):
+        times = vectors.times(source, a.clock), vectors.times(source, b.clock)
+        if not np.array_equal(*(each.outer((ends,)) for each in times)):
             return False
-        return np.array_equal(source.read(a.clock), source.read(b.clock))
+        return np.array_equal(*(each.load() for each in times))
     except (
         FormatError
     ):  # a clock that cannot be read equals no other; reading its node raises the error

@@ -10,10 +10,10 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import ragged
+from neuroarrays.formats.nwb import ragged, vectors
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.series import Series
-from neuroarrays.lazy.arrays import LazyArray, file_array
+from neuroarrays.lazy.arrays import LazyArray
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.tree.extents import Part
 from neuroarrays.tree.intervals import merged
@@ -104,18 +104,18 @@ def with_observed(
             clock: LazyArray = (
                 RegularClock(*signal.clock, signal.size)
                 if isinstance(signal.clock, tuple)
-                else file_array(source, signal.clock)
+                else vectors.times(source, signal.clock)
             )
             more.append(Part(signal.path, clock, ordered=True))
     for table in tables:
         spikes = f"{table}/spike_times"
-        info = source.info(spikes) if "spike_times" in source.names(table) else None
-        if info is not None and len(info.shape) == 1:
-            more.append(Part(spikes, file_array(source, spikes)))
+        info = vectors.list_info(source, spikes) if "spike_times" in source.names(table) else None
+        if info is not None and len(info.shape) == 1 and info.dtype.kind in "iuf":
+            more.append(Part(spikes, vectors.times(source, spikes)))
     has_spikes = "spike_times" in source.names("units")
-    index = source.info("units/spike_times_index") if has_spikes else None
+    n_units = vectors.length(source, "units/spike_times_index") if has_spikes else None
     try:
-        each = stretches_of_units(source, index.shape[0] if index else 0).reshape(-1, 2)
+        each = stretches_of_units(source, n_units or 0).reshape(-1, 2)
     except (FormatError, ValueError):
         return add_observed(groups, more=more, rows=_epochs(source))
     starts, stops = merged(each[np.isfinite(each[:, 0])])
@@ -126,8 +126,8 @@ def _epochs(source: Source) -> tuple[LazyArray, LazyArray] | None:
     """Return starts and stops of the epochs of the file, in s, if it has any."""
     names = [f"{_EPOCHS}/{name}" for name in ("start_time", "stop_time")]
     for name in names:
-        info = source.info(name)
+        info = vectors.list_info(source, name)
         if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
             return None
-    starts, stops = (file_array(source, name) for name in names)
+    starts, stops = (vectors.times(source, name) for name in names)
     return (starts, stops) if starts.shape == stops.shape and starts.shape[0] <= _MOST else None

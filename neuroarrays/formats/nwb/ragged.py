@@ -6,6 +6,7 @@ import numpy as np
 
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import vectors
 from neuroarrays.formats.nwb.account import Account
 
 #: A ragged column is padded to at most this many bytes, or to this many times its values.
@@ -21,15 +22,17 @@ def bounds(source: Source, column: str, index: str = "") -> tuple[np.ndarray, np
         If the index is not a list of numbers, decreases, or points past the end of the column.
     """
     index = index or f"{column}_index"
-    info, values = source.info(index), source.info(column)
+    info, values = vectors.list_info(source, index), source.info(column)
     if info is None or values is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
         problem = "nothing" if info is None else f"shape {info.shape}, {info.dtype}"
         raise FormatError(source.path, f"/{index}", "a list of row ends", problem)
-    stored = source.read(index)
+    stored = vectors.read_list(source, index)
     with np.errstate(invalid="ignore"):  # NaN becomes another number, so the comparison fails
         ends = stored.astype(np.int64)  # int64, because a difference of uint8 would wrap around
     starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
-    size = values.shape[0] if values.shape else 0
+    size = values.shape[0] if values.shape else 1
+    if ends.size and ends[-1] != size:  # the column may be stored as one row
+        size = vectors.as_list(values).shape[0]
     if ends.size and ((ends < starts).any() or ends[-1] > size or (ends != stored).any()):
         raise FormatError(
             source.path,
@@ -60,7 +63,7 @@ def bounds_of_rows(
 
 def past_the_end(account: Account, column: str, index: str, ends: np.ndarray) -> None:
     """Add a remark if values at the end of a column belong to no row of its index."""
-    total = account.source.known(column).shape[0]
+    total = vectors.as_list(account.source.known(column)).shape[0]
     left = total - (int(ends[-1]) if ends.size else 0)
     if left:
         name = index.rpartition("/")[2]

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.formats.nwb import columns
+from neuroarrays.formats.nwb import columns, vectors
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.formats.nwb.units import ELECTRODES, area_name
@@ -28,7 +28,7 @@ def rows_of(
     source, first = account.source, regions[0]
     numbers = np.arange(n_columns, dtype=np.int64)
     with account.step(first):
-        rows = np.concatenate([np.atleast_1d(source.read(region)) for region in regions])
+        rows = np.concatenate([vectors.read_list(source, region) for region in regions])
         account.take(*regions)
         if rows.shape != (n_columns,) or rows.dtype.kind not in "iu":
             account.remark(
@@ -39,11 +39,10 @@ def rows_of(
             )
             return numbers, {}
         rows = rows.astype(np.int64)
-        info = source.info(f"{table}/id") if table else None
-        if info is None or len(info.shape) != 1:
+        size = vectors.length(source, f"{table}/id") if table else None
+        if size is None:
             account.remark(first, f"rows of a table that is not in the file: {dim} is the row")
             return rows, {}
-        size = info.shape[0]
         if not columns.check_rows(account, first, rows, size, table):
             return numbers, {}
         ids, more = columns.read_ids(account, table, size)

@@ -14,7 +14,7 @@ import numpy as np
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
 from neuroarrays.files.source import Info, Source, plain
-from neuroarrays.formats.nwb import external
+from neuroarrays.formats.nwb import external, vectors
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.lazy.arrays import LazyArray
 
@@ -124,7 +124,7 @@ def read_series(
     """
     source = account.source
     info = source.info(f"{path}/data") if "data" in names else None
-    stamps = source.info(f"{path}/timestamps") if "timestamps" in names else None
+    stamps = vectors.list_info(source, f"{path}/timestamps") if "timestamps" in names else None
     frames = external.frames_of(account, path) if _is_external(source, path, names, info) else None
     if frames is not None:
         info = Info(frames.shape, frames.dtype, None)
@@ -139,11 +139,12 @@ def read_series(
     if info is None and types[:1] and types[0] not in _EVENT_TYPES | {""}:
         account.remark(path, f"a {types[0]} of time stamps without values: taken for point events")
     n_rois = _length(source, f"{path}/rois") if "rois" in names else 0
-    size, axis = _samples(source, path, info, stamps, n_rois)
+    n_columns = n_rois or (_length(source, f"{path}/electrodes") if "electrodes" in names else 0)
+    size, axis = _samples(source, path, info, stamps, n_columns)
     clock = _clock(account, path, stamps)
     attrs = source.attrs(f"{path}/data") if info is not None else {}
     scale, offset, unit = _scale(account, path, attrs)
-    is_row = info is not None and axis == 1 and info.shape[0] == 1 and n_rois != 1
+    is_row = info is not None and axis == 1 and info.shape[0] == 1 and n_columns != 1
     region = _rows_of_columns(source, path, names, info)
     others = [name for name in names if name != region.rpartition("/")[2]]
     extra = _extra(account, path, others, size)
@@ -186,7 +187,7 @@ def _without_values(info: Info | None, stamps: Info | None) -> str:
 
 
 def _samples(
-    source: Source, path: str, info: Info | None, stamps: Info | None, n_rois: int
+    source: Source, path: str, info: Info | None, stamps: Info | None, n_columns: int
 ) -> tuple[int, int]:
     """Return the number of samples of a series, and the axis of its values that is time."""
     if stamps is not None and (len(stamps.shape) != 1 or stamps.dtype.kind not in "iuf"):
@@ -201,7 +202,7 @@ def _samples(
         return stamps.shape[0], 0
     shape = info.shape
     if stamps is None:
-        is_turned = len(shape) == 2 and shape[0] == n_rois != shape[1]
+        is_turned = len(shape) == 2 and shape[0] == n_columns != shape[1]
         return (shape[1], 1) if is_turned else (shape[0], 0)
     size = stamps.shape[0]
     if shape[0] == size:
@@ -285,10 +286,10 @@ def _factors(account: Account, path: str, info: Info | None, axis: int) -> tuple
     source, where = account.source, f"{path}/channel_conversion"
     if info is None:
         return ()
-    values = np.asarray(source.read(where))
-    n_columns = info.shape[1] if len(info.shape) == 2 else 1
+    values = vectors.read_list(source, where)
+    n_columns = info.shape[1 - axis] if len(info.shape) == 2 else 1
     is_numbers = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
-    if values.shape != (n_columns,) or not is_numbers or axis or len(info.shape) > 2:
+    if values.shape != (n_columns,) or not is_numbers or len(info.shape) > 2:
         raise FormatError(
             source.path,
             f"/{where}",
@@ -327,8 +328,7 @@ def _rows_of_columns(source: Source, path: str, names: list[str], info: Info | N
 
 def _length(source: Source, path: str) -> int:
     """Return the length of a dataset; 0 if it does not exist."""
-    info = source.info(path)
-    return info.shape[0] if info is not None and info.shape else 0
+    return vectors.length(source, path) or 0
 
 
 def _extra(account: Account, path: str, names: list[str], size: int) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns, decode
+from neuroarrays.formats.nwb import columns, decode, vectors
 from neuroarrays.formats.nwb.account import Account
-from neuroarrays.formats.nwb.columns import free, number_array
+from neuroarrays.formats.nwb.columns import free
 from neuroarrays.formats.nwb.pose import is_pose, pose_node
 from neuroarrays.formats.nwb.regions import channels, rows_of
 from neuroarrays.formats.nwb.series import Series
@@ -162,7 +162,7 @@ def _template_node(account: Account, series: Series) -> xr.Dataset:
     dims = (schema.FRAME, *(f"{name}_axis{i}" for i in range(1, array.ndim)))
     variables = {name: schema.var("stimulus", name, wrap(array), dims, **attrs_of(series))}
     if not isinstance(series.clock, tuple):
-        clock = number_array(account.source, series.clock)
+        clock = vectors.times(account.source, series.clock)
         variables["frame_time"] = clock.variable((schema.FRAME,), {"units": "s"})
     return dataset(variables)
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
-from neuroarrays.formats.nwb import columns, ragged
+from neuroarrays.formats.nwb import columns, ragged, vectors
 from neuroarrays.formats.nwb.account import Account
 from neuroarrays.lazy.arrays import data_of
 from neuroarrays.lazy.indexes import dataset
@@ -61,9 +61,12 @@ def _size(account: Account, path: str) -> int:
     FormatError
         If the times are not a list of numbers.
     """
-    info = account.source.info(path)
-    if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
-        problem = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
+    source = account.source
+    stored, info = source.info(path), vectors.list_info(source, path)
+    n_ids = vectors.length(source, f"{path.rpartition('/')[0]}/id")
+    is_one_of_many = stored is not None and stored.shape == () and n_ids not in (None, 1)
+    if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf" or is_one_of_many:
+        problem = "a group" if stored is None else f"shape {stored.shape}, {stored.dtype}"
         raise FormatError(account.source.path, f"/{path}", "(row,) numbers, s", problem)
     return info.shape[0]
 
@@ -80,7 +83,7 @@ def table_node(account: Account, path: str) -> xr.Dataset:
     for name in ("start_time", "stop_time"):
         with account.step(f"{path}/{name}"):
             if name in table.names and _size(account, f"{path}/{name}") == size:
-                array = columns.number_array(account.source, f"{path}/{name}")
+                array = vectors.times(account.source, f"{path}/{name}")
                 variables[name] = array.variable((schema.PRESENTATION,))
                 account.take(f"{path}/{name}")
     read = columns.read_columns(account, table, size, schema.PRESENTATION, tuple(variables))
@@ -103,7 +106,7 @@ def events_node(
     """Return a table with a row per event: `event_time`, and its columns except `skip`."""
     size = _size(account, f"{path}/{times}")
     table = columns.read_table(account, path)
-    array = columns.number_array(account.source, f"{path}/{times}")
+    array = vectors.times(account.source, f"{path}/{times}")
     account.take(f"{path}/{times}")
     variables = {schema.EVENT_TIME: array.variable((EVENT,), _CLOCK)}
     variables |= labels_of_rows(account, table, size, EVENT)
@@ -142,11 +145,10 @@ def labels_of_rows(
         if not target or name in table.indexes:
             continue
         with account.step(path):
-            info = source.info(path)
-            if info is None or info.shape != (size,):
+            if vectors.length(source, path) != size:
                 continue
             other = columns.read_table(account, target)
-            rows = source.read(path)
+            rows = vectors.read_list(source, path)
             for label in other.names:
                 texts = source.info(f"{target}/{label}")
                 if texts is None or not texts.text or len(texts.shape) != 1:
@@ -170,7 +172,7 @@ def events_of_kinds_node(account: Account, path: str) -> xr.Dataset:
     starts, ends = ragged.bounds(source, times, index)
     ragged.past_the_end(account, times, index, ends)
     row = np.repeat(np.arange(ends.size), ends - starts)
-    stored = columns.number_array(source, times).load()
+    stored = vectors.times(source, times).load()
     values = [stored[s:e] for s, e in zip(starts, ends, strict=True)]
     flat = np.concatenate([np.empty(0), *values])
     order = np.argsort(flat, kind="stable")
@@ -190,7 +192,7 @@ def samples_node(account: Account, path: str) -> xr.Dataset:
     """Return the columns of a table with a row per sample as series on the clock `timestamps`."""
     size = _size(account, f"{path}/timestamps")
     table = columns.read_table(account, path)
-    clock = columns.number_array(account.source, f"{path}/timestamps")
+    clock = vectors.times(account.source, f"{path}/timestamps")
     account.take(f"{path}/timestamps", f"{path}/id")
     variables = {}
     for name, column in columns.read_columns(

@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, many
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb import columns, ragged, tables, waveforms
+from neuroarrays.formats.nwb import columns, ragged, tables, vectors, waveforms
 from neuroarrays.formats.nwb.account import Account, printable
 from neuroarrays.formats.nwb.columns import Table
 from neuroarrays.formats.nwb.observed import unit_stretches
@@ -58,10 +58,9 @@ def unit_nodes(
         Path of the unit table.
     """
     table = columns.read_table(account, path)
-    if "spike_times" not in table.names or "spike_times" not in table.indexes:
+    if "spike_times" not in table.names:
         if table.names:
-            missing = "spike_times" if "spike_times" not in table.names else "spike_times_index"
-            account.leave(path, f"a table of units without {missing}")
+            account.leave(path, "a table of units without spike_times")
         return {}
     starts, sizes = _trains(account, table)
     ids, more_columns = columns.read_ids(account, path, sizes.size, cut=True)
@@ -70,8 +69,8 @@ def unit_nodes(
     coords, of_spikes = _unit_columns(account, table, starts + sizes)
     coords |= {name: xr.Variable(schema.UNIT, column) for name, column in more_columns.items()}
     coords |= more or {}
-    times = columns.number_array(account.source, f"{path}/spike_times")
-    account.take(f"{path}/spike_times", table.indexes["spike_times"][0])
+    times = vectors.times(account.source, f"{path}/spike_times")
+    account.take(f"{path}/spike_times", *table.indexes.get("spike_times", ()))
     nodes = {}
     for area in filter(wanted, dict.fromkeys(labels[order])):
         rows = order[labels[order] == area]
@@ -110,23 +109,28 @@ def _trains(account: Account, table: Table) -> tuple[np.ndarray, np.ndarray]:
         If the times are not a list of numbers, or the index does not belong to them.
     """
     source, path = account.source, table.path
-    info = source.info(f"{path}/spike_times")
+    info = vectors.list_info(source, f"{path}/spike_times")
     if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
         problem = "a group" if info is None else f"shape {info.shape}, {info.dtype}"
         raise FormatError(source.path, f"/{path}/spike_times", "(spike,) numbers, s", problem)
     if info.dtype.kind in "iu":
         account.remark(f"{path}/spike_times", "whole numbers, taken for seconds as NWB has it")
-    if len(table.indexes["spike_times"]) > 1:
-        raise FormatError(source.path, f"/{path}/spike_times", "one index", "an index of an index")
-    index = table.indexes["spike_times"][0]
+    n_ids = vectors.length(source, f"{path}/id")
+    indexes = table.indexes.get("spike_times", [])
+    if not indexes and n_ids == 1:  # all spikes are of the one unit
+        return np.zeros(1, np.int64), np.array(info.shape, np.int64)
+    if len(indexes) != 1:
+        problem = "an index of an index" if indexes else f"none, for {n_ids} identifiers"
+        expected = "spike_times_index, which tells whose spikes these are"
+        raise FormatError(source.path, f"/{path}/spike_times", expected, problem)
+    index = indexes[0]
     starts, ends = ragged.bounds(source, f"{path}/spike_times", index)
     ragged.past_the_end(account, f"{path}/spike_times", index, ends)
-    known = source.info(f"{path}/id")
-    if known is not None and len(known.shape) == 1 and known.shape[0] > ends.size:
+    if n_ids is not None and n_ids > ends.size:
         account.remark(
             index,
-            f"ends of {ends.size} units for {known.shape[0]} identifiers; of "
-            f"the last {many(known.shape[0] - ends.size, 'unit')} no spikes are known, they "
+            f"ends of {ends.size} units for {n_ids} identifiers; of "
+            f"the last {many(n_ids - ends.size, 'unit')} no spikes are known, they "
             "are not in the tree",
         )
     return starts, ends - starts
@@ -187,8 +191,7 @@ def unit_areas(account: Account, table: Table, n_units: int) -> np.ndarray:
 def _locations(source: Source) -> np.ndarray | None:
     """Return the location of each electrode, (electrode,) str, or None if the file has none."""
     name = f"{ELECTRODES}/location"
-    info = source.info(name)
-    return source.read(name) if info is not None and len(info.shape) == 1 else None
+    return vectors.read_list(source, name) if vectors.length(source, name) is not None else None
 
 
 def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
@@ -205,15 +208,17 @@ def _areas_by_electrodes(account: Account, table: Table) -> list[str] | None:
 def _first_electrodes(account: Account, table: Table) -> list[int] | None:
     """Return the row of the first electrode of each unit, -1 for none; None without such a column."""
     source, column = account.source, _column_of_electrodes(account.source, table)
-    known = source.info(f"{ELECTRODES}/id") or source.info(f"{ELECTRODES}/location")
-    if not column or known is None or len(known.shape) != 1:
+    n_electrodes = vectors.length(source, f"{ELECTRODES}/id")
+    if n_electrodes is None:
+        n_electrodes = vectors.length(source, f"{ELECTRODES}/location")
+    if not column or n_electrodes is None:
         return None
     path = f"{table.path}/{column}"
-    rows = source.read(path)
+    rows = vectors.read_list(source, path)
     if rows.dtype == object:  # region references: an array of rows for each unit
         return [int(r[0]) if np.size(r) else -1 for r in rows]
     if column in table.indexes:
-        columns.check_rows(account, path, rows, known.shape[0], ELECTRODES)
+        columns.check_rows(account, path, rows, n_electrodes, ELECTRODES)
         starts, ends = ragged.bounds(source, path, table.indexes[column][0])
         return [int(rows[s]) if e > s else -1 for s, e in zip(starts, ends, strict=True)]
     return [int(row) for row in rows]
@@ -229,10 +234,10 @@ def _places(account: Account, table: Table, n_units: int) -> dict[str, xr.Variab
     rows, places = np.array(first, np.int64), {}
     for axis in _AXES:
         path = f"{ELECTRODES}/{axis}"
-        info = account.source.info(path)
+        info = vectors.list_info(account.source, path)
         if info is None or len(info.shape) != 1 or info.dtype.kind not in "iuf":
             continue
-        values = np.append(account.source.read(path).astype(np.float64), np.nan)
+        values = np.append(vectors.read_list(account.source, path).astype(np.float64), np.nan)
         known = (rows >= 0) & (rows < values.size - 1)
         of_units = values[np.where(known, rows, -1)]
         if np.isfinite(of_units).any():
@@ -254,9 +259,10 @@ def _areas_by_peak_channel(account: Account, table: Table) -> list[str] | None:
     locations = _locations(source)
     if locations is None or "peak_channel_id" not in table.names:
         return None
-    ids = source.read(f"{ELECTRODES}/id").tolist()
+    ids = vectors.read_list(source, f"{ELECTRODES}/id").tolist()
     area = dict(zip(ids, locations, strict=True))
-    return [str(area.get(int(c), "")) for c in source.read(f"{table.path}/peak_channel_id")]
+    channels = vectors.read_list(source, f"{table.path}/peak_channel_id")
+    return [str(area.get(int(channel), "")) for channel in channels]
 
 
 def _areas_by_column(account: Account, table: Table) -> list[str] | None:
@@ -264,7 +270,7 @@ def _areas_by_column(account: Account, table: Table) -> list[str] | None:
         path = f"{table.path}/{name}"
         info = account.source.info(path) if name in table.names else None
         if info is not None and info.text and name not in table.indexes:
-            return [str(label) for label in account.source.read(path)]
+            return [str(label) for label in vectors.read_list(account.source, path)]
     return None
 
 
@@ -272,7 +278,7 @@ def _areas_by_group(account: Account, table: Table) -> list[str] | None:
     if "electrode_group" not in table.names:
         return None
     source = account.source
-    groups = source.read(f"{table.path}/electrode_group")
+    groups = vectors.read_list(source, f"{table.path}/electrode_group")
     where = {str(group): _location(source, str(group)) for group in set(groups.tolist())}
     return [where[str(group)] for group in groups]
 

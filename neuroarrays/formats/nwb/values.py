@@ -9,7 +9,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.files.source import Source
-from neuroarrays.formats.nwb.columns import number_array
+from neuroarrays.formats.nwb import vectors
 from neuroarrays.formats.nwb.series import Series
 from neuroarrays.lazy.arrays import LazyArray, file_array
 from neuroarrays.lazy.computed import Elementwise, RegularClock
@@ -24,7 +24,7 @@ def clock_of(source: Source, series: Series) -> xr.Variable:
     if isinstance(series.clock, tuple):
         array: LazyArray = RegularClock(*series.clock, series.size)
     else:
-        array = number_array(source, series.clock)
+        array = vectors.times(source, series.clock)
     return array.variable((schema.TIME,), {"units": "s", "long_name": "session clock"})
 
 
@@ -36,7 +36,8 @@ def values_of(source: Source, series: Series, factor: float = 1.0) -> LazyArray:
             return series.frames
         return Elementwise(_scaled, (series.frames,), np.dtype("f4"), (scale, offset))
     if series.factors:
-        stored = file_array(source, str(series.data))
+        stored: LazyArray = file_array(source, str(series.data))
+        stored = transposed(stored) if series.transposed or series.is_row else stored
         factors = [scale * each for each in series.factors]
         dtype = np.result_type(stored.dtype, np.float32)
         if len(stored.shape) == 1:

@@ -13,7 +13,7 @@ import numpy as np
 from neuroarrays.errors import FormatError, shorten
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
-from neuroarrays.files.texts import read_csv
+from neuroarrays.files.texts import as_utf8, read_csv
 from neuroarrays.formats.labels import label_column
 from neuroarrays.schema import node_name
 
@@ -118,7 +118,7 @@ def _statements(file: Probe) -> list[ast.stmt | str]:
 
     A line that is not Python is returned as text, such as "line 3".
     """
-    text = file.read_bytes().decode("utf-8-sig", "replace")  # a path may be in any encoding
+    text = as_utf8(file.read_bytes()).decode()
     try:
         return list(ast.parse(text).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -198,7 +198,7 @@ def cluster_labels(
 
 def _table(file: Probe) -> Any:
     """Read a text table as a DataFrame; tables of phy have tabs as separators, also as .csv."""
-    text = file.read_text().removeprefix("\ufeff")
+    text = as_utf8(file.read_bytes())
     with safety.readable(file.as_given, "", "a table of clusters"):
-        separator = "\t" if "\t" in text.partition("\n")[0] else ","
+        separator = "\t" if b"\t" in text.partition(b"\n")[0] else ","
         return read_csv(text, sep=separator, index_col=False)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import FormatError
+from neuroarrays.files.source import text_array
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import RegularClock
 from neuroarrays.lazy.indexes import dataset
@@ -208,7 +209,7 @@ def along(dim: str, values: Any) -> xr.Variable:
         return values.variable((dim,))
     values = np.asarray(values)
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
+        values = text_array(values)
     if values.dtype.kind == "U":
         values = values.astype(object)
     if values.dtype.kind in "iu":

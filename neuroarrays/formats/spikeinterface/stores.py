@@ -107,7 +107,7 @@ class Store:
             file = self.probe.child(f"{name}.csv")
             if not file.is_file:
                 return None
-            text = file.read_text()
+            text = file.read_bytes()
             with safety.readable(file.as_given, "", "a table"):
                 table = read_csv(text, dtype={0: str})
                 return table.set_index(table.columns[0])
