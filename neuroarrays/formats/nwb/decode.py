@@ -130,10 +130,10 @@ def same_clock(source: Source, a: Series, b: Series) -> bool:
         return True
     ends = np.array([0, a.size // 2, a.size - 1]) if a.size else np.array([], np.int64)
     try:
-        times = vectors.times(source, a.clock), vectors.times(source, b.clock)
-        if not np.array_equal(*(each.outer((ends,)) for each in times)):
+        first, second = vectors.times(source, a.clock), vectors.times(source, b.clock)
+        if not np.array_equal(first.outer((ends,)), second.outer((ends,))):
             return False
-        return np.array_equal(*(each.load() for each in times))
+        return np.array_equal(first.load(), second.load())
     except (
         FormatError
     ):  # a clock that cannot be read equals no other; reading its node raises the error
