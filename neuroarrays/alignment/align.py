@@ -58,11 +58,12 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     ----------
     tree : xr.DataTree
         A recording tree, whose sessions are all aligned, or one session of it.
-    presentations : str, Dataset, DataFrame, (n,) onsets, mapping or callable, optional
+    presentations : str, Dataset, DataFrame, (n,) or (n, 2) times, mapping or callable, optional
         The presentations to align to (default: none, which gives one continuous clock). One of: the
         name of a table in the tree; the name of point events, each of which is an onset; a table
-        with `start_time`, `stop_time` (s, session clock) and any parameters; onsets (s, session
-        clock). If sessions differ, a mapping of session to table, or a function of a session's
+        with `start_time`, `stop_time` (s, session clock) and any parameters, as a frame, a node or a
+        mapping of columns; onsets, or starts and stops side by side (s, session clock). Dates among
+        the parameters become text. If sessions differ, a mapping of session to table, or a function of a session's
         node. Tables whose names are joined by "+" are taken one after another.
     bin_width : float, s
         Width of a bin.

@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.errors import NotInTree, SchemaError, option
-from neuroarrays.tree.columns import plain_column, seconds
+from neuroarrays.alignment.given_tables import table_of
+from neuroarrays.errors import NotInTree, option
+from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.query import check_columns
 from neuroarrays.tree.sessions import SessionNodes, events_of
 
@@ -63,8 +64,8 @@ def presentations_of(
     ----------
     name : str
         Name of the session.
-    wanted : Dataset, DataFrame, or (n,) onsets, s
-        A table, or onsets on the session clock.
+    wanted : Dataset, DataFrame, mapping, (n,) onsets or (n, 2) starts and stops, s
+        A table, or times on the session clock; see `given_tables.table_of`.
     event : str
         Column that has the onsets.
     event_clock : {"session", "presentation"} or None
@@ -79,7 +80,7 @@ def presentations_of(
     ValueError
         If the clock of the events cannot be decided.
     """
-    node = _as_dataset(wanted)
+    node = table_of(wanted, event, label)
     where = f"{label!r} of session {name!r}"
     check_columns((schema.START_TIME, event), map(str, node.data_vars), where)
     start, times = (
@@ -91,35 +92,6 @@ def presentations_of(
     clock = event_clock or _clock_of(event, times, start, stop)
     onsets = times if clock == "session" else start + times
     return Presentations(label, node, onsets, stop, clock)
-
-
-def _as_dataset(table: xr.Dataset | pd.DataFrame) -> xr.Dataset:
-    """A table, or onsets, as a Dataset along presentation_id: plain numpy, times in seconds."""
-    if isinstance(table, xr.Dataset):
-        if schema.PRESENTATION not in table.dims:
-            msg = f"the table has dims {dict(table.sizes)}; expected presentation_id"
-            raise SchemaError(msg)
-        boxed = {
-            name: table.variables[name]
-            for name in set(table.variables) - set(table.coords)
-            if table.variables[name].dims == (schema.PRESENTATION,)
-            and not _is_plain(table.variables[name].dtype)
-        }
-        plain = {name: column.copy(data=plain_column(column)) for name, column in boxed.items()}
-        return table.assign(plain) if plain else table
-    bare = not isinstance(table, pd.DataFrame | Mapping) and np.ndim(table) == 1
-    frame = pd.DataFrame({schema.START_TIME: seconds(table, "onsets")} if bare else table)
-    ids = frame.index.to_numpy()
-    ids = ids if ids.dtype.kind in "iu" else np.arange(len(frame))
-    columns = {
-        str(name): (schema.PRESENTATION, plain_column(column)) for name, column in frame.items()
-    }
-    return xr.Dataset(columns, {schema.PRESENTATION: ids})
-
-
-def _is_plain(dtype: Any) -> bool:
-    """Whether a column has numbers or text, not objects, durations or a type of pandas."""
-    return isinstance(dtype, np.dtype) and dtype.kind in "biufSU"
 
 
 def _clock_of(name: str, event: np.ndarray, start: np.ndarray, stop: np.ndarray) -> str:
@@ -189,7 +161,8 @@ def session_tables(
         parts = [] if wanted in names else parts_of_name(wanted)
         lacking |= {part: "no session has this table" for part in parts if part not in names}
         return dict(tables), {name: text for name, text in dropped.items() if text} | lacking
-    mapping = isinstance(wanted, Mapping) and not isinstance(wanted, xr.Dataset | pd.DataFrame)
+    is_table = isinstance(wanted, xr.Dataset | xr.DataTree | pd.DataFrame)
+    mapping = isinstance(wanted, Mapping) and not is_table
     if callable(wanted):
         given = {name: wanted(session.node) for name, session in sessions.items()}
     elif mapping and wanted and set(wanted) & set(sessions):

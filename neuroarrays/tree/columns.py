@@ -45,7 +45,7 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
     ----------
     times : array, Series, Index, DataArray, Variable or sequence
         Numbers are seconds; they are refused if an attribute ``units`` says otherwise. Durations
-        (timedelta64, Timedelta) are converted. Missing ones (NaT, NA, None) become NaN.
+        (timedelta64, Timedelta) are converted. Missing ones (NaT, NA, None, masked) become NaN.
     what : str
         The name of the times in an error.
 
@@ -63,6 +63,8 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
     check_seconds(times, what)
     labelled = isinstance(times, xr.DataArray | xr.Variable)
     values = np.asarray(times.values if labelled else times)
+    if isinstance(times, np.ma.MaskedArray):
+        values = _unmasked(times)
     if values.dtype.kind == "O":
         values = _unboxed(values, what)
     if values.dtype.kind == "M":
@@ -108,6 +110,13 @@ def duration(value: Any, what: str, hint: str = "") -> float:
         msg = f"{option(what, value)}: expected a positive number of seconds{hint}"
         raise ValueError(msg)
     return float(number)
+
+
+def _unmasked(times: Any) -> np.ndarray:
+    """Convert a masked array to numpy; masked values become NaN or NaT."""
+    values = np.array(times.data, float if times.dtype.kind in "iub" else None)
+    values[np.ma.getmaskarray(times)] = "NaT" if values.dtype.kind in "mM" else np.nan
+    return values
 
 
 def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
@@ -156,6 +165,8 @@ def plain_column(column: Any) -> np.ndarray:
     series = pd.Series(column)
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = pd.Series(np.asarray(series, object)).infer_objects()
+    if isinstance(series.dtype, pd.SparseDtype):
+        series = series.sparse.to_dense()
     dtype = series.dtype
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if series.isna().any():
