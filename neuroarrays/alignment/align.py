@@ -18,7 +18,7 @@ from neuroarrays import schema
 from neuroarrays._version import __version__
 from neuroarrays.alignment.bins import Bins, check_bin_width, check_window
 from neuroarrays.alignment.clocks import check_length, longest_window, whole_clock
-from neuroarrays.alignment.interpolation import check_gap, methods_used
+from neuroarrays.alignment.interpolation import check_gap, methods_used, without_numbers
 from neuroarrays.alignment.options import Options
 from neuroarrays.alignment.presentations import presentations_of, session_tables
 from neuroarrays.alignment.session import on_bins
@@ -165,9 +165,12 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     else:
         targets = _presented(sessions, presentations, options)
     groups: dict[str, xr.Dataset] = {}
+    unused: list[str] = []
     for name, bins in targets.bins.items():
         groups |= on_bins(sessions[name], bins, targets.tables.get(name), options)
-    root = _root(tree, targets, options, methods_used(groups.values()))
+        for path, node in sessions[name].chosen_series(series).items():
+            unused += [f"{name}/{path}/{variable}" for variable in without_numbers(node)]
+    root = _root(tree, targets, options, methods_used(groups.values()), unused)
     aligned = tree_of({"/": root, **groups})
     return aligned if chunks is None else chunked(aligned, chunks)
 
@@ -245,7 +248,9 @@ def _presented(sessions: Mapping[str, SessionNodes], wanted: Any, options: Optio
     )
 
 
-def _root(tree: xr.DataTree, targets: _Targets, options: Options, methods: str) -> xr.Dataset:
+def _root(
+    tree: xr.DataTree, targets: _Targets, options: Options, methods: str, unused: Sequence[str]
+) -> xr.Dataset:
     """The root of the aligned tree; its `history` tells what was done and with which options."""
     done = {"presentations": targets.label} | asdict(options)
     done |= {"dtype": str(options.dtype), "event_clock": targets.event_clock}
@@ -253,6 +258,8 @@ def _root(tree: xr.DataTree, targets: _Targets, options: Options, methods: str) 
     line = f"neuroarrays {__version__}: align({text})"
     if methods:
         line += f"; series: {methods}"
+    if unused:
+        line += f"; not aligned, because they are no numbers: {', '.join(unused)}"
     if targets.left_out:
         line += "; left out: " + "; ".join(f"{n}: {why}" for n, why in targets.left_out.items())
     history = "\n".join(filter(None, [str(tree.root.attrs.get("history", "")), line]))

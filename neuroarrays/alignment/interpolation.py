@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.alignment.samples import Samples
-from neuroarrays.errors import SchemaError
+from neuroarrays.errors import SchemaError, warn
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
@@ -23,6 +23,8 @@ from neuroarrays.tree.columns import check_seconds, duration, seconds
 POINTS = ("linear", "previous", "nearest")
 REDUCTIONS = ("mean", "max", "sum", "any")
 METHODS = (*POINTS, *REDUCTIONS)
+#: Kinds of dtypes that are numbers.
+_NUMBERS = "iufb"
 #: Attribute of values in bins, as in the CF conventions.
 CELL_METHODS = "cell_methods"
 #: Attribute of interpolated values: the longest gap that is interpolated over, s.
@@ -148,7 +150,12 @@ def interpolate(
         If the method is unknown, `max_gap` is negative, or the method needs bins and `times` has no
         attribute `bin_width`.
     SchemaError
-        If the series has no `time` coordinate.
+        If the series has no `time` coordinate, or no numbers.
+
+    Warns
+    -----
+    UserWarning
+        If some variables of the series are no numbers; they are left out.
 
     Notes
     -----
@@ -184,12 +191,21 @@ def interpolate(
                 f"expected a series whose first dimension is time, found {given.described(series)}"
             )
             raise SchemaError(msg)
+        if series.dtype.kind not in _NUMBERS:
+            msg = f"only numbers are interpolated, found {series.name!r} of dtype {series.dtype}"
+            raise SchemaError(msg)
         named = series.to_dataset(name="_series")
         return interpolate(named, times, method, max_gap)["_series"].rename(series.name)
     at = seconds(times)
     if at.ndim != 1:
         msg = f"times has shape {at.shape}: expected one dimension"
         raise ValueError(msg)
+    if others := without_numbers(series):
+        kinds = ", ".join(f"{name!r} of dtype {series[name].dtype}" for name in others)
+        msg = f"only numbers are interpolated, found {kinds}"
+        if len(others) == len(series.data_vars):
+            raise SchemaError(msg)
+        warn(f"{msg}: left out")
     labels = times.coords if isinstance(times, xr.DataArray) else {}
     dim = str(times.dims[0]) if isinstance(times, xr.DataArray) else schema.TIME
     width = _bin_width(times) if method in REDUCTIONS else None
@@ -233,6 +249,17 @@ def check_gap(max_gap: float | None) -> float | None:
 def other_coords(series: xr.Dataset) -> dict[Any, xr.Variable]:
     """The coordinates of a series that are not along its time, such as those of channels."""
     return {k: c.variable for k, c in series.coords.items() if schema.TIME not in c.dims}
+
+
+def without_numbers(series: xr.Dataset) -> list[Any]:
+    """The variables along the time of a series that are no numbers, such as text; by name."""
+    return [
+        name
+        for name, variable in series.variables.items()
+        if name not in series.coords
+        and variable.dims[:1] == (schema.TIME,)
+        and variable.dtype.kind not in _NUMBERS
+    ]
 
 
 def _shifts(series: xr.Dataset, dims: tuple[Any, ...]) -> np.ndarray | None:
@@ -294,7 +321,7 @@ def series_at(
         clock = seconds(times, "the series' clock")
     variables = {}
     for name, raw in series.variables.items():
-        along = raw.dims[:1] == (schema.TIME,) and raw.dtype.kind in "iufb"
+        along = raw.dims[:1] == (schema.TIME,) and raw.dtype.kind in _NUMBERS
         if name in series.coords or not along:
             continue
         data = array_of(raw)

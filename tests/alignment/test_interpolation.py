@@ -138,7 +138,9 @@ def test_only_numbers_along_time_are_interpolated_and_other_labels_stay():
         {"time": CLOCK, "unit_id": [7], "lap": ("time", CLOCK)},
         {"about": "a wheel"},
     )
-    found = na.interpolate(series, [1.5])
+    with pytest.warns(UserWarning, match="'state' of dtype <U1: left out"):
+        found = na.interpolate(series, [1.5])
+    series = series.drop_vars("state")
     assert list(found.data_vars) == ["speed"]
     assert set(found.coords) == {"time", "unit_id"}
     assert found.attrs == {"about": "a wheel"}
@@ -353,3 +355,27 @@ def test_samples_of_an_irregular_clock_stand_up_to_the_middle_between_them():
     bins = xr.DataArray((edges[1:] + edges[:-1]) / 2, dims="time", attrs={"bin_width": 0.5})
     means = np.diff(np.interp(edges, middles, area)) / 0.5
     np.testing.assert_allclose(na.interpolate(series, bins, "mean"), means, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values", [["a", "b"], [1j, 2j], np.array([1, None], object), np.array(["2024"] * 2, "M8[s]")]
+)
+def test_a_series_without_numbers_is_refused_by_its_name(values):
+    for name in ("state", None):
+        series = xr.DataArray(values, {"time": [0.0, 1.0]}, "time", name)
+        with pytest.raises(SchemaError, match=f"numbers are interpolated, found {name!r} of dtype"):
+            na.interpolate(series, [0.5], "previous")
+
+
+def test_a_series_that_is_asked_for_and_has_no_numbers_is_noted():
+    stages = xr.Dataset(
+        {"stage": ("time", ["rem", "nrem"]), "depth": ("time", [0.0, 1.0])}, {"time": [0.0, 1.0]}
+    )
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", [0.0, 0.5, 1.0]), "row_size": ("unit_id", [3])}, {"unit_id": [0]}
+    )
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    tree = xr.DataTree.from_dict({"/": root, "s/x/spikes": spikes, "s/sleep": stages})
+    aligned = na.align(tree, bin_width=0.5, series="sleep")
+    assert "not aligned, because they are no numbers: s/sleep/stage" in aligned.attrs["history"]
+    assert "depth" in aligned["s/x/sleep"]
