@@ -11,7 +11,7 @@ from bokeh.models import BasicTicker, FixedTicker, LegendItem
 
 from neuroarrays import schema
 from neuroarrays.explorer.calls import View
-from neuroarrays.explorer.figures import COLORS, Figures
+from neuroarrays.explorer.figures import COLORS, Figures, shortened
 from neuroarrays.explorer.state import State
 from neuroarrays.schema.labels import is_in_radians, label_of, time_label
 
@@ -47,7 +47,7 @@ class Curves(Figures):
         by, clock = view.facts["by"], response[schema.TIME].values
         mean = response["mean"].transpose(..., schema.UNIT, schema.TIME)
         sem, n = (response[k].transpose(*mean.dims).values for k in ("sem", "n"))
-        names = [text_of(v) for v in mean[by].values][:GROUPS] if by else [""]
+        names = [shortened(text_of(v)) for v in mean[by].values][:GROUPS] if by else [""]
         ids, lines, key = mean[schema.UNIT].values, [], None
         several = len(ids) > 1
         for g, name in enumerate(names):
@@ -79,7 +79,7 @@ class Curves(Figures):
         elif is_number:
             axis.ticker = BasicTicker() if isinstance(axis.ticker, FixedTicker) else axis.ticker
         else:
-            tick(axis, {k: text_of(text) for k, text in enumerate(along.values)})
+            tick(axis, {k: shortened(text_of(text)) for k, text in enumerate(along.values)})
         axis.major_label_overrides = {} if is_number else axis.major_label_overrides
         lines = []
         for u, unit in enumerate(curve[schema.UNIT].values):
@@ -198,7 +198,7 @@ def text_of(value: Any) -> str:
     """A value of a column as a label: numbers without needless digits, nothing for missing ones."""
     if isinstance(value, float | np.floating):
         return "missing" if np.isnan(value) else f"{value:g}"
-    return str(value)[:40]
+    return str(value)
 
 
 def ends_of(values: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.curves import GROUPS, Curves, edges, ends_of, text_of, tick
-from neuroarrays.explorer.figures import COLORS, Ends
+from neuroarrays.explorer.figures import COLORS, Ends, shortened
 from neuroarrays.explorer.panels import ROWS
 from neuroarrays.explorer.recording import Recording
 from neuroarrays.explorer.state import State
@@ -20,6 +20,8 @@ from neuroarrays.schema.labels import brief, time_label, turn_of, unit_of
 _TICKS, _BEHIND, _ALONE = 40, 80, 2000
 #: Characters of the range of a signal beside its axis, so that the axis is as wide at any zoom.
 _RANGE = 20
+#: Characters of a text that are shown where the pointer is.
+_HOVER = 80
 #: Shades of one colour in the event raster, and its rows at most: one for each pixel.
 _SHADES, _ROWS = 16, 320
 
@@ -159,10 +161,11 @@ class Plots(Curves):
         n_colors = n_units if n_units > 1 else len(names) if is_grouped else 1
         colors = np.repeat(np.arange(n_units), n_rows) if n_units > 1 else codes % n_colors
         self._shade_trials(value, colors, n_colors)
+        shown = [shortened(text, _HOVER) for text in texts]
         labels = [
             ", ".join(filter(None, (f"unit {unit}", f"presentation {number}", text)))
             for unit in ids
-            for number, text in zip(value[schema.PRESENTATION].values, texts, strict=True)
+            for number, text in zip(value[schema.PRESENTATION].values, shown, strict=True)
         ]
         self._name_rows("trials", labels, edges(value[schema.TIME].values), 0)
         ticks: dict[float, str] = {}
@@ -170,7 +173,9 @@ class Plots(Curves):
             head = f"unit {unit}" if n_units > 1 else ""
             for k, name in enumerate(names if is_grouped else [""]):
                 middle = np.flatnonzero(codes == k).mean() if is_grouped else n_rows / 2 - 0.5
-                ticks[u * n_rows + float(middle) + 0.5] = ", ".join(filter(None, (head, name)))
+                ticks[u * n_rows + float(middle) + 0.5] = ", ".join(
+                    filter(None, (head, shortened(name)))
+                )
         plot = self.figure("trials")
         plot.x_range.start, plot.x_range.end = state.before, state.after
         plot.y_range.end = n_units * n_rows
@@ -233,6 +238,6 @@ def _boxes(
     colors = COLORS if len(names) <= GROUPS else ["#999999"] * len(names)
     middle = (np.maximum(start, window[0]) + np.minimum(stop, window[1])) / 2
     return [
-        (start[k], stop[k], *height, colors[names.index(texts[k])], texts[k], middle[k])
+        (start[k], stop[k], *height, colors[names.index(texts[k])], shortened(texts[k]), middle[k])
         for k in inside
     ]

@@ -37,6 +37,8 @@ THEMES = {
     False: {"paper": "#ffffff", "ink": "#222222", "faint": "#dddddd", "stripe": "#f5f5f5"},
     True: {"paper": "#16181d", "ink": "#e6e6e6", "faint": "#3a3f4a", "stripe": "#1e2128"},
 }
+#: Characters of the name of an axis.
+_LABEL = 60
 _BOX = ("left", "right", "bottom", "top", "color", "label", "middle")
 _LINE = ("xs", "ys", "color", "dash", "label", "unit")
 
@@ -123,7 +125,7 @@ class Figures:
     def write_as_text(self, name: str) -> None:
         """Let Bokeh take no text of a file for TeX, whose fonts and scripts it would load from another host."""
         for axis in self.figures[name].axis:
-            axis.axis_label = _without_tex(axis.axis_label or "")
+            axis.axis_label = _without_tex(shortened(axis.axis_label or "", _LABEL))
             ticks = axis.major_label_overrides
             axis.major_label_overrides = {tick: _without_tex(text) for tick, text in ticks.items()}
         if name in self._bars:
@@ -249,6 +251,13 @@ def _colors(ink: str, paper: str, faint: str, **_: str) -> dict[type, dict[str, 
         ColorBar: {"major_label_text_color": ink, "title_text_color": ink, "background_fill_color": paper},
         Text: {"text_color": ink},
     }  # fmt: skip
+
+
+def shortened(text: str, most: int = 18) -> str:
+    """A text of a file as a label: of a long one the beginning and the end, which tell it from others."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 2 - 1]}…{text[-(most // 2) :]}"
 
 
 def _without_tex(text: str) -> str:

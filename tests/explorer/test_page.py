@@ -268,7 +268,8 @@ def test_groups_of_texts_are_apart(fresh):
     ends = fresh.plots.figure("tuning").x_range
     assert (ends.start, ends.end) == (-0.5, curve.shape[1] - 0.5)
     assert fresh.plots.figure("tuning").xaxis[0].major_label_orientation == "horizontal"
-    long = curve.assign_coords(outcome=["a name of many letters", "another of as many letters"])
+    names = [f"{k}, a name of many letters" for k in range(2 * curve.shape[1])]
+    long = xr.concat([curve, curve], "outcome").assign_coords(outcome=names)
     fresh.plots._show_tuning(View(long), fresh.state)
     assert fresh.plots.figure("tuning").xaxis[0].major_label_orientation == "vertical"
 
@@ -306,6 +307,22 @@ def test_no_text_of_a_file_is_taken_for_tex(hostile):
             texts += [axis.axis_label, *axis.major_label_overrides.values()]
     assert any("x$" in text for text in texts)
     assert not [text for text in texts if re.search(r"\$\$|\\[][()]", text)]
+
+
+def test_texts_that_begin_alike_are_groups_of_their_own(fresh):
+    scenes = [f"scene {'a' * 50}{end}" for end in "xyxy"]
+    coords = {"unit_id": [1], "time": np.arange(5) / 10, "scene": ("presentation_id", scenes)}
+    dims = "presentation_id", "unit_id", "time"
+    value = xr.DataArray(
+        np.ones((4, 1, 5), np.uint8), {"presentation_id": range(4), **coords}, dims
+    )
+    state = State(before=0.0, after=0.5, units=(1,))
+    plots = Plots(state)
+    plots.show("trials", View(value, facts={"by": "scene"}), state, fresh.recording, None)
+    ticks = plots.figure("trials").yaxis[0].major_label_overrides.values()
+    assert [(text[:5], text[-1]) for text in ticks] == [("scene", "x"), ("scene", "y")]
+    assert max(map(len, ticks)) <= 18
+    assert len(plots._mappers["trials"].palette) == 2 * 16
 
 
 def test_a_shade_means_the_same_at_any_zoom(fresh):
