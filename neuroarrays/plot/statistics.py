@@ -198,7 +198,7 @@ def _bars(
     highest = float((grid.sum(axis=1) if stacked else grid.max(axis=1)).max())
     legend = legend and k <= _LEGEND
     longest = max(len(str(name)) for name in grid.columns)
-    inches = ax.figure.get_figwidth() / 2 - 0.8
+    inches = ax.figure.bbox.width / ax.figure.dpi / 2 - 0.8
     columns = max(1, min(k, int(inches / (_LETTER * longest + 0.6))))
     room = 1.05 / (1 - min(0.1 * -(-k // columns) * legend, 0.6))
     step = max(1, -(-n // _TICKS))

@@ -66,9 +66,9 @@ class _NWBWriter(NWBPieces):
     def write(self) -> dict[str, Any]:
         """Write the file, and return the truth."""
         self._general()
-        first = ("trials",) if self.options.tuned else ()  # what units respond to
-        first = ("trials", "licks") if self.options.task else first
-        for part in dict.fromkeys((*first, *self.options.parts)):
+        # What units respond to.
+        first = {"trials": self.options.tuned or self.options.task, "licks": self.options.task}
+        for part in dict.fromkeys((*filter(first.get, first), *self.options.parts)):
             if part in SIGNALS:
                 SIGNALS[part](self)
             else:

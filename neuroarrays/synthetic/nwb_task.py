@@ -58,18 +58,20 @@ def train(writer: NWBPieces, unit: int) -> np.ndarray:
 def pupil_area(writer: NWBPieces, times: np.ndarray) -> np.ndarray:
     """Area of the pupil, (time,) float64, mm2: it widens for two seconds after a reward."""
     slow = _smooth(writer.random.normal(size=times.size), 40)
-    area = 1.4 + 0.12 * slow / slow.std()
+    area: np.ndarray = 1.4 + 0.12 * slow / slow.std()
     rewards = writer.truth["trials"]["reward_time"]
     for reward in rewards[np.isfinite(rewards)]:
         since = np.maximum(times - reward, 0)
         area += 0.5 * since * np.exp(1 - since / 0.7) / 0.7
-    return area + writer.random.normal(0, 0.02, times.size)
+    area += writer.random.normal(0, 0.02, times.size)
+    return area
 
 
 def speed(writer: NWBPieces, size: int) -> np.ndarray:
     """Running speed at 20 Hz, (time,) float64, cm/s: bouts of running, and rest."""
     slow = _smooth(writer.random.normal(size=size), 30)
-    return np.maximum(18 * slow / slow.std() + writer.random.normal(0, 1.5, size), 0)
+    running: np.ndarray = 18 * slow / slow.std() + writer.random.normal(0, 1.5, size)
+    return running.clip(min=0)
 
 
 def theta(writer: NWBPieces, times: np.ndarray, channels: int) -> np.ndarray:
@@ -81,8 +83,11 @@ def theta(writer: NWBPieces, times: np.ndarray, channels: int) -> np.ndarray:
     strength = 1 + 0.4 * np.sin(2 * np.pi * times / 5)
     noise = random.normal(size=(times.size, channels))
     noise = 0.6 * noise + 2.5 * np.stack([_smooth(column, 6) for column in noise.T], axis=1)
-    values = (strength * np.sin(phase))[:, None] * np.linspace(1.6, 0.8, channels) + noise
-    return values / values.std()
+    values: np.ndarray = (strength * np.sin(phase))[:, None] * np.linspace(
+        1.6, 0.8, channels
+    ) + noise
+    values /= values.std()
+    return values
 
 
 def _smooth(values: np.ndarray, samples: int) -> np.ndarray:
