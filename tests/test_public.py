@@ -190,3 +190,20 @@ def test_every_error_is_ours_and_a_builtin():
     for error, builtin in builtins.items():
         assert issubclass(error, errors.NeuroArraysError)
         assert issubclass(error, builtin)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: na.align(path, "trials"),
+        lambda path: na.extremes(path),
+        lambda path: na.events_of(path, 1.0),
+        lambda path: na.scoring.repeats(path),
+        lambda path: na.scoring.repeat_average(path),
+    ],
+)
+def test_a_path_in_place_of_a_tree_is_named(call):
+    with pytest.raises(errors.SchemaError, match=r"expected .* found the text 'recording.nwb'"):
+        call("recording.nwb")
+    with pytest.raises(TypeError, match="expected a function that takes an area"):
+        na.over(na.load_sample(), "firing_rate")

@@ -144,6 +144,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
     >>> aligned["A2929-200711/adn/spike_data"].dims
     ('time', 'unit_id')
     """
+    sessions = sessions_of(tree)
     options = Options(
         bin_width=check_bin_width(bin_width),
         window=None if window is None else check_window(window),
@@ -159,7 +160,6 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         responses=responses,
         missing=None if presentations is None else _missing(tree, presentations, missing),
     )
-    sessions = sessions_of(tree)
     if presentations is None:
         targets = _continuous(sessions, options)
     else:

@@ -18,6 +18,7 @@ from neuroarrays import schema
 from neuroarrays.analysis import predictions
 from neuroarrays.analysis.chance import chance_error
 from neuroarrays.errors import NotInTree, SchemaError
+from neuroarrays.schema import given
 
 __all__ = [
     "chance_error",
@@ -79,6 +80,7 @@ def repeats(
     >>> {image: rows.size for image, rows in groups.items()}
     {1322: 5, 1329: 5, 1336: 5, 1343: 5}
     """
+    given.check(area, xr.Dataset | xr.DataTree, "expected an area of an aligned tree")
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     labels = node[_label(node, by)].values
     kept = np.ones(labels.size, bool)
@@ -327,6 +329,7 @@ def _label(node: xr.Dataset, by: str | None) -> str:
 
 
 def _node(area: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    given.check(area, xr.Dataset | xr.DataTree, "expected an area of an aligned tree")
     node = area.to_dataset() if isinstance(area, xr.DataTree) else area
     dims = node[schema.RESPONSES].dims if schema.RESPONSES in node else ()
     wanted = {schema.PRESENTATION, schema.UNIT}

@@ -38,10 +38,13 @@ def ink() -> str:
 
 
 def axes_of(ax: Axes | None) -> Axes:
-    """The given axes, else the current ones. A new figure gets a layout that cuts off no label."""
+    """The given axes, else the current ones. A figure without axes gets a layout that cuts off no label."""
     if ax is not None:
         return ax
-    return plt.gca() if plt.get_fignums() else plt.figure(layout="constrained").gca()
+    figure = plt.gcf()
+    if not figure.axes and figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+    return plt.gca()
 
 
 def check(values: Any, kind: Any, call: str, line: str) -> None:

@@ -87,6 +87,9 @@ def raster(
         ax.set(ylabel=f"{ticks.kind}s ({len(units):,})", yticks=[])
     else:
         ax.set_yticks(range(len(units)), [text_of(unit) for unit in units])
+    if not rows.size:
+        why = f"no {'spike' if ticks.kind == 'unit' else 'event'} in this window"
+        ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="0.5")
     frameless(ax)
     return ax
 

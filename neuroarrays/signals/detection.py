@@ -67,6 +67,8 @@ def events_of(
     >>> na.events_of(speed, 2).start_time.values
     array([0.15])
     """
+    wanted = "expected one signal (time,), such as na.hilbert(band)['envelope'].sel(channel=7)"
+    given.check(signal, xr.DataArray, wanted)
     if not np.isfinite(above):
         msg = f"above={above!r}: expected a number in the unit of the signal"
         raise ValueError(msg)
@@ -78,8 +80,6 @@ def events_of(
     short, long, near = (
         None if value is None else duration(value, name) for name, value in limits.items()
     )
-    wanted = "expected one signal (time,), such as na.hilbert(band)['envelope'].sel(channel=7)"
-    given.check(signal, xr.DataArray, wanted)
     known = sampled(signal, "na.events_of")
     if signal.ndim != 1:
         msg = (

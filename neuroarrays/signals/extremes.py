@@ -7,6 +7,7 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError
+from neuroarrays.schema import given
 from neuroarrays.schema.labels import turn_of
 
 
@@ -40,6 +41,7 @@ def extremes(signal: xr.DataArray, most: int = 2000) -> xr.DataArray:
     >>> na.extremes(speed, most=500).dims
     ('time', 'end')
     """
+    given.check(signal, xr.DataArray, "expected a signal, such as tree['session/running/speed']")
     if signal.dims != (schema.TIME,):
         expected = f"expected a signal along {schema.TIME!r} alone"
         raise SchemaError(f"{expected}, found one along {', '.join(map(str, signal.dims))}")

@@ -204,3 +204,16 @@ def test_ticks_show_on_light_and_on_dark_ground(tree, ripples, style, drawn):
         assert {mpl.colors.to_hex(color) for color in ticks.get_colors()} == {
             mpl.colors.to_hex(drawn)
         }
+
+
+def test_a_raster_without_spikes_says_so_and_cuts_off_no_name(tree):
+    figure = plt.figure()  # without a layout, as a user makes it
+    ax = na.plot.raster(tree["A2929-200711/adn"], window=(5000, 5010))
+    assert [text.get_text() for text in ax.texts] == ["no spike in this window"]
+    assert figure.get_layout_engine() is not None
+    plt.close(figure)
+    figure, ax = plt.subplots(layout="none")
+    na.plot.raster(tree["A2929-200711/adn"], window=(900, 901), ax=ax)
+    assert not ax.texts
+    assert figure.get_layout_engine() is None  # what has axes keeps its layout
+    plt.close(figure)
