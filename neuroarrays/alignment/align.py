@@ -158,7 +158,7 @@ def align(  # noqa: PLR0913  one question each, all but three by name
         binarize=binarize,
         blanks=blanks,
         responses=responses,
-        missing=None if presentations is None else _missing(tree, presentations, missing),
+        missing=missing if presentations is None else _missing(tree, presentations, missing),
     )
     if presentations is None:
         targets = _continuous(sessions, options)

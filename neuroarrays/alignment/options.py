@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroarrays.alignment.interpolation import check_method
-from neuroarrays.schema.given import yes_or_no
+from neuroarrays.schema.given import choice, yes_or_no
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Options:
     Raises
     ------
     ValueError
-        If a method, `event_clock` or `missing` is unknown, or `clip` or `binarize` is neither True
-        nor False.
+        If a method, `event_clock`, `blanks` or `missing` is unknown, or `clip` or `binarize` is
+        neither True nor False.
     """
 
     bin_width: float
@@ -40,9 +40,8 @@ class Options:
         yes_or_no(clip=self.clip, binarize=self.binarize)
         if self.method is not None:
             check_method(self.method)
-        if self.event_clock not in (None, "session", "presentation"):
-            msg = f"event_clock={self.event_clock!r}: expected 'session' or 'presentation'"
-            raise ValueError(msg)
-        if self.missing not in (None, "skip", "raise"):
-            msg = f"missing={self.missing!r}: expected 'skip' or 'raise'"
-            raise ValueError(msg)
+        choice(self.blanks, "blanks", ("drop", "keep"))
+        if self.event_clock is not None:
+            choice(self.event_clock, "event_clock", ("session", "presentation"))
+        if self.missing is not None:
+            choice(self.missing, "missing", ("skip", "raise"))

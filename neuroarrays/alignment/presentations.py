@@ -13,6 +13,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.given_tables import table_of
 from neuroarrays.errors import NotInTree, option
+from neuroarrays.schema.given import choice
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.query import check_columns
 from neuroarrays.tree.sessions import SessionNodes, events_of
@@ -216,6 +217,8 @@ def select(
     ValueError
         If `blanks` or `missing` has another value.
     """
+    choice(blanks, "blanks", ("drop", "keep"))
+    choice(missing, "missing", ("skip", "raise"))
     nodes = dict(sessions.children) if isinstance(sessions, xr.DataTree) else sessions
     known: dict[str, dict[str, xr.Dataset]] = {}
     for session, node in nodes.items():
@@ -233,12 +236,6 @@ def _selected(
     missing: str,
 ) -> dict[str, xr.Dataset]:
     """The rows to keep of the tables of one name, by session."""
-    if blanks not in ("drop", "keep"):
-        msg = f"blanks={blanks!r}: expected 'drop' or 'keep'"
-        raise ValueError(msg)
-    if missing not in ("skip", "raise"):
-        msg = f"missing={missing!r}: expected 'skip' or 'raise'"
-        raise ValueError(msg)
     asked = _named(tables, name)
     for session, known in tables.items():
         if session not in asked and missing == "raise":

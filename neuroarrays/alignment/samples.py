@@ -185,14 +185,13 @@ class Samples:
         )[0]
 
     def _numbers(self, times: np.ndarray, side: str) -> np.ndarray:
-        """The positions of times among the samples; for a regular clock they may be off by two."""
+        """The positions of finite times (s) among the samples; of a regular clock, within two."""
         size = int(self.values.shape[0])
         if isinstance(self.clock, RegularClock):
-            known = np.where(np.isfinite(times), times, np.sign(np.nan_to_num(times)) * 1e300)
-            with np.errstate(over="ignore"):
-                samples = np.floor((known - self.clock.start) * self.clock.rate)
-            within = np.clip(samples + (2 if side == "right" else -2), 0, size)
-            return np.asarray(within, np.int64)
+            start, rate = self.clock.start, self.clock.rate
+            number = np.floor((np.clip(times, start, start + size / rate) - start) * rate)
+            number += 2 if side == "right" else -2
+            return np.asarray(np.clip(number, 0, size), np.int64)
         stamps = self._stamps()
         if side == "left":
             number = np.searchsorted(stamps, times, side="left") - 1

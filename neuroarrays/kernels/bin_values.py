@@ -157,8 +157,7 @@ def _weigh(times, values, left, right, how, first, weights, sums, out):
         i = resample.locate(times, a, i)
         first[m] = i
         start, total = values[i], sums[m if turn > 0 else 0]
-        near = i > 0 and times[i] - times[i - 1] <= hole
-        before = times[i] - times[i - 1] if near else step
+        before = step  # of the first of all; of others what is before the bin does not count
         size = single = 0.0
         time = times[i]
         for k in range(i, n):

@@ -74,6 +74,20 @@ def yes_or_no(**options: Any) -> None:
             raise ValueError(msg)
 
 
+def choice(given: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the values of an option.
+
+    Raises
+    ------
+    ValueError
+        Names the option, and its values.
+    """
+    if given not in choices:
+        *others, last = map(repr, choices)
+        msg = f"{name}={given!r:.60}: expected {', '.join(others)} or {last}"
+        raise ValueError(msg)
+
+
 def described(given: Any) -> str:
     """What was given, in a few words: "the session '/mouse-3' of a recording tree"."""
     if isinstance(given, xr.DataTree):

@@ -68,12 +68,18 @@ def test_a_name_of_several_that_no_session_has_is_said():
         ({"presentations": "gratings +"}, r"'gratings \+': expected a name on either side"),
         ({"clip": "no"}, "clip='no': expected True or False"),
         ({"binarize": 1}, "binarize=1: expected True or False"),
+        ({"blanks": "no"}, "blanks='no': expected 'drop' or 'keep'"),
+        ({"missing": "no"}, "missing='no': expected 'skip' or 'raise'"),
+        ({"event_clock": "no"}, "event_clock='no': expected 'session' or 'presentation'"),
     ],
 )
 def test_options_that_are_none(options, expected):
     tree = recording([[1.01, 1.26]], {"gratings": TABLE})
     with pytest.raises(ValueError, match=expected):
         na.align(tree, **{"presentations": "gratings", "bin_width": 0.1} | options)
+    if "presentations" not in options:  # not without presentations either, which need some less
+        with pytest.raises(ValueError, match=expected):
+            na.align(tree, bin_width=0.1, **options)
 
 
 def test_trials_are_aligned_with_labels_masks_and_parameters():

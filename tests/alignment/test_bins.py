@@ -35,6 +35,15 @@ def test_a_clock_holds_its_first_and_its_last_time(low, high, start, count):
     assert bins.edges[-2] <= high < bins.edges[-1]
 
 
+@pytest.mark.parametrize("width", [0.1, 0.05, 1 / 30, 0.7])
+def test_times_beside_an_edge_are_held(width):
+    for edge in Bins.covering(0.0, 60 * width, width).edges[1:61]:
+        below, above = np.nextafter(edge, [0, 99])
+        bins = Bins.covering(below, above, width)
+        assert bins.count == 2
+        assert bins.edges[0] <= below < bins.edges[1] == edge <= above < bins.edges[2]
+
+
 def test_times_too_large_for_their_bins_are_refused():
     # At 2**23 s the next float64 is 2**-29 s away, at 2**24 s twice that.
     step = 2.0**-29

@@ -14,6 +14,7 @@ from neuroarrays.errors import SchemaError
 from neuroarrays.files import outer
 from neuroarrays.lazy.arrays import LazyArray, wrap
 from neuroarrays.lazy.computed import RegularClock
+from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import InMemory
 
 CLOCK = np.arange(0.0, 8.0)
@@ -200,18 +201,20 @@ def test_a_large_series_is_read_around_the_times_only(tmp_path, monkeypatch, clo
 
     def stored():
         lazy = Counted(np.load(path, mmap_mode="r"), reads)
-        return xr.Dataset({"lfp": (("time", "channel"), wrap(lazy))}, {"time": times})
+        return dataset({"lfp": xr.Variable(("time", "channel"), wrap(lazy))}, {"time": times})
 
-    origins, offsets = np.array([3.0, 30.0, 4.5, 41.9]), np.arange(10) * 0.02 + 0.01
-    ask = (origins, offsets, method, None, ("p", "t"), 0.02)
-    whole = series_at(stored(), *ask)["lfp"].values
+    origins = np.array([3.0, 30.0, 4.5, 41.9, -1e6, np.nan, 1e6])
+    offsets = np.arange(10) * 0.02 + 0.01
+    asks = [(origins, offsets, method, gap, ("p", "t"), 0.02) for gap in (None, np.inf)]
+    ask = asks[0]
+    whole = [series_at(stored(), *options)["lfp"].values for options in asks]
     assert reads[-1] == n
-    reads.clear()
+    assert np.isfinite(whole[0]).any()
     monkeypatch.setattr(samples, "WHOLE", 1000)
-    parts = series_at(stored(), *ask)["lfp"].values
-    np.testing.assert_array_equal(parts, whole)
-    assert sum(reads) < n / 2
-    assert np.isfinite(whole).any()
+    for options, wanted in zip(asks, whole, strict=True):
+        reads.clear()
+        np.testing.assert_array_equal(series_at(stored(), *options)["lfp"].values, wanted)
+        assert 0 < sum(reads) < n / 2
     shifted = stored().assign_coords(phase_shift=("channel", [0.0, 0.001, 0.3]))
     parts = series_at(shifted, *ask)["lfp"].values
     monkeypatch.setattr(samples, "WHOLE", 1 << 30)
@@ -240,6 +243,46 @@ class Counted(LazyArray):
         found = np.asarray(self.held[outer.normalise(key, self.shape)])
         self.reads.append(len(found))
         return found
+
+
+@pytest.mark.parametrize("clock", ["regular", "irregular"])
+def test_a_large_series_without_holes_is_read_once_at_each_place(monkeypatch, clock):
+    reads = []
+    lazy = Counted(np.arange(9000.0).reshape(-1, 1), reads)
+    times = RegularClock(2.0, 100.0, 9000).variable(("time",))
+    if clock == "irregular":
+        times = wrap(InMemory(np.nextafter(2.0 + np.arange(9000) / 100, [9, 0] * 4500)))
+        times = xr.Variable("time", times)
+    series = dataset({"lfp": xr.Variable(("time", "channel"), wrap(lazy))}, {"time": times})
+    monkeypatch.setattr(samples, "WHOLE", 1000)
+    at = np.array([80.004, 30.0, 30.1, 2.001, 91.98])
+    found = na.interpolate(series, at)["lfp"].values[:, 0]
+    np.testing.assert_allclose(found, (at - 2) * 100)
+    assert len(reads) == 4
+    assert max(reads) < 20
+    reads.clear()
+    monkeypatch.setattr(samples, "_AT_ONCE", 50 * 8)  # no more than 50 samples in memory
+    at = np.arange(500) / 100 + 10.001
+    np.testing.assert_allclose(na.interpolate(series, at)["lfp"].values[:, 0], (at - 2) * 100)
+    assert max(reads) <= 50
+    assert len(reads) < 15
+
+
+def test_a_stored_series_is_read_once_however_often_it_is_asked_for():
+    """Also by different requests; each source and each clock has its own samples."""
+    na.release()
+    reads = []
+    ramps = [Counted(np.arange(10.0) * k, reads) for k in (1, 2)]
+    clocks = [np.arange(10.0), np.arange(10.0) / 2]
+    for _ in range(2):
+        for k, ramp in enumerate(ramps, 1):
+            for clock in clocks:
+                series = xr.Dataset({"x": ("time", wrap(ramp))}, {"time": clock})
+                found = na.interpolate(series["x"], clock[1:3] + 0.25)
+                np.testing.assert_allclose(
+                    found, np.interp(clock[1:3] + 0.25, clock, clock * 0 + k * np.arange(10))
+                )
+    assert reads == [10] * 4
 
 
 def test_the_mean_of_bins_needs_their_width_and_takes_that_of_a_clock():

@@ -1,5 +1,7 @@
 """Counts at several widths are those of `bin_spikes`, whatever was read in which order."""
 
+import time
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -56,3 +58,18 @@ def test_what_was_read_so_far_is_there():
     assert counts[0] == 8764
     assert (counts[1:] == 0).all()
     assert pyramid.is_read.tolist() == [True] + [False] * 6
+
+
+def test_pyramids_are_read_in_the_background_also_after_one_that_fails():
+    pyramids = [na.CountPyramid(spikes(TIMES["usual"])) for _ in range(3)]
+    pyramids[0]._trains = None
+    for pyramid in pyramids:
+        pyramid.read_in_background()
+    patience = time.monotonic() + 60
+    while not pyramids[-1].is_read.all() and time.monotonic() < patience:
+        time.sleep(0.001)
+    assert isinstance(pyramids[0].failure, AttributeError)
+    assert not pyramids[0].is_read.any()
+    for pyramid in pyramids[1:]:
+        assert pyramid.failure is None
+        assert pyramid.within((0.0, 300.0)).sum("time").values.tolist() == [500, 0, 7, 2000]

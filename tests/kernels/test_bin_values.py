@@ -64,12 +64,31 @@ def test_equals_twin(ticks, lefts, reduction, data):
     )
     values = np.array([data.draw(many), data.draw(many)]).T.reshape(len(times), 2)
     left = np.array(lefts, float) / 8
-    right = left + 0.625
-    step, max_gap = 0.25, data.draw(st.sampled_from([math.inf, 1.0]))
+    max_gap = data.draw(st.sampled_from([math.inf, 1.0]))
     hole = data.draw(st.sampled_from([None, 0.375, 2.0]))
+    compare(times, values, (left, left + 0.625), reduction, max_gap, hole)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "max", "sum", "any"])
+def test_many_bins_equal_twin(reduction):
+    """Bins on and beside samples, before, after and among them, in holes and beside those."""
+    random = np.random.default_rng(0)
+    for n, span in [(1, 4), (2, 9), (5, 60), (12, 30), (12, 90)]:
+        for max_gap, hole in [(math.inf, None), (1.0, 0.375), (math.inf, 2.0)]:
+            ticks = random.choice(span, min(n, span), replace=reduction != "mean")
+            times = np.sort(ticks) / 8
+            values = random.choice([0.0, 1.5, -3.0, 7.25, math.nan], (times.size, 2))
+            left = random.integers(-8, span + 8, 40) / 8
+            bins = left, left + random.choice([0.0625, 0.25, 0.625, 3.0], 40)
+            compare(times, values, bins, reduction, max_gap, hole)
+
+
+def compare(times, values, bins, reduction, max_gap, hole):
+    left, right = bins
+    is_mean, step = reduction == "mean", 0.25
     prepared = resample.prepare(times, values, every=not is_mean)
     how = (reduction, step, max_gap, None, hole)
-    got = bin_values.bin_values(prepared, 2, (left, right), *how)
+    got = bin_values.bin_values(prepared, 2, bins, *how)
     for column in range(2):
         known = np.isfinite(values[:, column]) | (not is_mean)
         t, v = times[known].tolist(), values[known, column].tolist()
@@ -93,6 +112,35 @@ def test_a_constant_stays_what_it_is_and_directions_that_cancel_are_missing():
     turns = resample.prepare(np.array([0.25, 0.75]), np.array([350.0, 20.0]))
     found = bin_values.bin_values(turns, 1, bins, "mean", 0.5, period=360.0)
     np.testing.assert_allclose(found, 5)
+
+
+def test_each_sample_weighs_what_its_interval_has_of_the_bin():
+    # The intervals: -0.5 to 0.5, to 1.5, to 3, to 4.5 s.
+    times = np.array([0.0, 1.0, 2.0, 4.0])
+    bins = np.array([0.75, -9.0, 1.5]), np.array([3.5, 9.0, 2.0])
+    how = ("mean", 1.0)
+    columns = np.array([[1.0, 2.0, 4.0, 8.0], [0.0, 0.0, 1.0, -3.0]]).T
+    want = [[11.5 / 2.75, 0.0], [21 / 5, -3 / 5], [4.0, 1.0]]
+    for k in (slice(0, 2), slice(0, 1)):
+        prepared = resample.prepare(times, columns[:, k])
+        found = bin_values.bin_values(prepared, k.stop, bins, *how, hole=9.0)
+        np.testing.assert_allclose(found, np.array(want)[:, k], atol=1e-12)
+    angles = resample.prepare(times[:2], np.array([350.0, 80.0]))
+    quarter = np.array([0.25]), np.array([1.0])  # 0.25 s and 0.5 s
+    found = bin_values.bin_values(angles, 1, quarter, *how, period=360.0)
+    np.testing.assert_allclose(found, np.degrees(np.arctan2(0.5, 0.25)) - 10)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "want"), [("sum", [13, 14, 5, 0]), ("max", [6, 6, 5, np.nan])]
+)
+def test_of_several_samples_at_the_first_edge_all_count(reduction, want):
+    prepared = resample.prepare(
+        np.array([0.0, 1, 1, 1, 2]), np.array([1.0, 6, 3, 4, 5]), every=True
+    )
+    bins = np.array([1.0, 0, 2, 1.5]), np.array([2.0, 1.5, 3, 2])
+    found = bin_values.bin_values(prepared, 1, bins, reduction, 1.0).ravel()
+    np.testing.assert_array_equal(found, want)
 
 
 def test_a_bin_in_a_hole_has_the_value_between_its_neighbours():

@@ -176,3 +176,10 @@ def test_a_list_for_a_reader_of_one_path_says_what_to_write(tmp_path):
     with pytest.raises(na.UnknownFormat, match=r"\[na\.open_datatree\(path, engine='arrays'\)"):
         na.open_datatree(paths, engine="arrays")
     assert na.open_datatree(paths[:1]).identical(na.load_sample())
+
+
+def test_a_value_that_an_option_does_not_have_is_named():
+    given.choice("b", "way", ("a", "b"))
+    for wrong in ("c", None, 0):
+        with pytest.raises(ValueError, match=rf"^way={wrong!r}: expected 'a', 'b' or 'd'$"):
+            given.choice(wrong, "way", ("a", "b", "d"))
