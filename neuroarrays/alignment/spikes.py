@@ -145,7 +145,7 @@ def check_dtype(dtype: Any) -> np.dtype:
     if kind.kind not in "iu":
         msg = f"dtype={dtype!r}: counts are integers; expected e.g. 'uint8' or 'uint16'"
         raise ValueError(msg)
-    return kind
+    return kind.newbyteorder("=")
 
 
 def bin_spikes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,8 +266,10 @@ def conditions(node: xr.Dataset, by: str | Sequence[str] | None) -> Conditions:
     NothingLeft
         If a parameter is missing in all presentations.
     ValueError
-        If a parameter is named twice.
+        If `by` is no name and no list, or a parameter is named twice.
     """
+    wanted = "by: expected a parameter of the presentations, or a list of them"
+    given.check(by, str | Iterable | None, wanted, ValueError)
     names = [] if by is None else [by] if isinstance(by, str) else list(by)
     if len(set(names)) < len(names):
         msg = f"by={names}: a parameter is named twice"

@@ -12,11 +12,15 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.analysis.conditions import bin_width, clock_of, counted
 from neuroarrays.analysis.over import Over, over_areas
-from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
+from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_names, feature_of
 from neuroarrays.errors import SchemaError
+from neuroarrays.schema.given import whole_number
 from neuroarrays.tree.breaks import unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.columns import seconds as in_seconds
+
+#: Names in the result that no feature can have.
+_OWN_NAMES = ("error", "fold", "posterior", "strength", schema.TIME)
 
 
 @over_areas("clock", apart=True)
@@ -270,7 +274,8 @@ def _plan(
         raise ValueError(msg)
     half = max(0, round((window / width - 1) / 2))
     n = node.sizes[schema.TIME]
-    if not 2 <= int(folds) <= max(2, n // (2 * (2 * half + 1))):
+    folds = whole_number(folds, "folds")
+    if not 2 <= folds <= max(2, n // (2 * (2 * half + 1))):
         msg = (
             f"folds={folds!r}: expected 2 or more, and folds longer than two windows of "
             f"{window:g} s"
@@ -287,7 +292,7 @@ def _plan(
     known = np.all([index >= 0 for index, _, _ in parts], axis=0)
     single = np.where(valid[:, None], response.values.values, 0)
     parts_of_clock = unbroken_runs(area)
-    names = [str(s.name or f"feature_{i}") for i, s in enumerate(signals)]
+    names = feature_names(signals, features, _OWN_NAMES)
     return _Plan(
         node,
         signals,
@@ -300,7 +305,7 @@ def _plan(
         posteriors.window_sums(valid[:, None], 2 * half + 1, parts_of_clock)[:, 0] * width,
         width,
         half,
-        int(folds),
+        folds,
     )
 
 

@@ -12,7 +12,7 @@ from neuroarrays.analysis.conditions import bin_width, clock_of, counted, datase
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import check_clock
 from neuroarrays.errors import NotInTree
-from neuroarrays.schema.given import check
+from neuroarrays.schema.given import check, whole_number
 from neuroarrays.tree.breaks import breaks
 
 #: The most bytes of frames, in float32, that are in memory at once.
@@ -106,8 +106,9 @@ def spike_triggered_average(
     responses = response.values
     check_clock(node[schema.TIME], film)
     n = responses.sizes[schema.TIME]
-    if not 1 <= int(lags) <= n:
-        msg = f"lags={lags!r}: expected 1 to {n:,}, the number of frames"
+    lags = whole_number(lags, "lags")
+    if not 1 <= lags <= n:
+        msg = f"lags={lags}: expected 1 to {n:,}, the number of frames"
         raise ValueError(msg)
     values = responses.values.astype(float)
     good = np.isfinite(values)
@@ -128,12 +129,12 @@ def spike_triggered_average(
         return np.asarray(film[begin:end].values).reshape(end - begin, flat)
 
     block = max(lags, _BLOCK // max(1, 4 * flat))
-    sums, spread = averages.triggered_sums(frames, n, weights, int(lags), block)
+    sums, spread = averages.triggered_sums(frames, n, weights, lags, block)
     norm = spread * np.sqrt((weights**2).sum(axis=0))[:, None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         average = np.where(total[:, None, None] != 0, sums / total[:, None, None], np.nan)
         z = np.where(norm > 0, sums / norm, np.nan)
-    return _labelled(node, film, {"average": average, "z": z}, total, int(lags))
+    return _labelled(node, film, {"average": average, "z": z}, total, lags)
 
 
 def _in_turn(shown: _Shown) -> _Shown:

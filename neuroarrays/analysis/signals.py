@@ -87,9 +87,17 @@ def binned(
     Raises
     ------
     ValueError
-        If no sample is finite.
+        If no sample is finite, or all are equal and no edges are given.
+    SchemaError
+        If the signal has no numbers, or not one value at each time.
     """
     period = period or signal.attrs.get("period")
+    if signal.dtype.kind not in "iufb" or signal.ndim != 1:
+        msg = (
+            f"the feature {signal.name!r} has dims {signal.dims} and dtype {signal.dtype}; expected "
+            "one number at each time (for labels, compare: signal == 'run')"
+        )
+        raise SchemaError(msg)
     x = signal.values.astype(float)
     x = x % period if period else x
     known = np.isfinite(x)
@@ -101,6 +109,9 @@ def binned(
             (0.0, float(period)) if period else (float(x[known].min()), float(x[known].max()))
         )
         edges = np.linspace(low, high, bins + 1)
+        if (np.diff(edges) <= 0).any():
+            msg = f"the feature {signal.name!r} is {low:g} at all times: give edges as bins"
+            raise ValueError(msg)
     else:
         edges = bins
         if period:
@@ -114,6 +125,36 @@ def binned(
         known &= (x >= edges[0]) & (x <= edges[-1])
     index = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, edges.size - 2)
     return np.where(known, index, -1).astype(np.int64), edges, period and float(period)
+
+
+def feature_names(
+    signals: Sequence[xr.DataArray], features: Sequence[Feature], taken: Sequence[str]
+) -> list[str]:
+    """Give features names that differ: their own, whole paths where these are equal, or numbers.
+
+    Parameters
+    ----------
+    signals : sequence of (time,) DataArray
+        The features, in any unit.
+    features : sequence of str or DataArray
+        The features as they were given.
+    taken : sequence of str
+        Names that the result has for other things.
+
+    Raises
+    ------
+    ValueError
+        If a feature has one of the names that are taken.
+    """
+    names = [str(signal.name or "feature") for signal in signals]
+    if len(set(names)) < len(names):
+        names = [f.replace("/", "_") if isinstance(f, str) else f"{f.name}" for f in features]
+    if len(set(names)) < len(names):
+        names = ["first", "second"][: len(names)]
+    if wrong := [name for name in names if name in taken]:
+        msg = f"a feature is called {wrong[0]!r}, as a part of the result is: rename it"
+        raise ValueError(msg)
+    return names
 
 
 def feature_of(area: xr.DataTree | xr.Dataset, feature: Feature) -> xr.DataArray:

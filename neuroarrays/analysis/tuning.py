@@ -15,9 +15,10 @@ from neuroarrays.analysis import conditions as _conditions
 from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.over import Over, over_areas
-from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_of
+from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_names, feature_of
 from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
+from neuroarrays.schema.given import described
 from neuroarrays.schema.labels import FEATURE
 from neuroarrays.tree.columns import seconds as in_seconds
 
@@ -109,9 +110,11 @@ def tuning_curve(
     is_one = not isinstance(feature, Sequence) or isinstance(feature, str)
     features: list[Any] = [feature] if is_one else list(feature)
     if len(features) not in (1, 2) or not all(isinstance(f, str | xr.DataArray) for f in features):
+        found = [described(each) for each in features]
         msg = (
-            "feature: expected a parameter of the presentations, a signal such as 'position/x', or "
-            f"a list of two; found {feature!r:.60}"
+            "feature: expected a parameter of the presentations, a signal (its path such as "
+            "'position/x', or a DataArray along time), or a list of two; found "
+            f"{', '.join(found)}"
         )
         raise ValueError(msg)
     if period is not None and not (np.isfinite(period) and period > 0):
@@ -283,7 +286,7 @@ def _of_behaviour(
     occupancy = n * bin_width(node)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(occupancy >= min_occupancy, total / n, np.nan) * response.scale
-    names = _distinct([str(s.name or "feature") for s in signals], features)
+    names = feature_names(signals, features, (schema.UNIT, "occupancy"))
     coords = kept(node, (schema.UNIT,))
     for name, signal, (_, edges, turn) in zip(names, signals, parts, strict=True):
         attrs = {k: v for k, v in signal.attrs.items() if k in ("units", "long_name", FEATURE)}
@@ -322,11 +325,3 @@ def _sums_by_place(
         sums = moments.moments(block[:, :, None], labels[part], n_places, seen)
         total, n = total + sums[0][:, :, 0], n + sums[2][:, :, 0]
     return total, n
-
-
-def _distinct(names: list[str], features: list[Feature]) -> list[str]:
-    """Names of the features; whole paths if their last parts are equal."""
-    if len(set(names)) == len(names):
-        return names
-    paths = [f.replace("/", "_") if isinstance(f, str) else f"{f.name}" for f in features]
-    return paths if len(set(paths)) == len(paths) else ["first", "second"]

@@ -206,7 +206,7 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         rows = np.arange(spikes.start, spikes.stop) if isinstance(spikes, slice) else spikes
         return {self.dim: positions, schema.SPIKE: rows}
 
-    def roll(self, shifts: Mapping[Any, int]) -> PandasIndex:
+    def roll(self, shifts: Mapping[Any, int]) -> Self:
         order = np.roll(np.arange(self.sizes.size), shifts[self.dim])
         starts, sizes = self.starts[order], self.sizes[order]
         return type(self)(self.index[order], self.dim, starts=starts, sizes=sizes)

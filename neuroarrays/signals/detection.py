@@ -58,7 +58,7 @@ def events_of(
     SchemaError
         If the signal has channels or is an angle.
     ValueError
-        If `edge` is above `above`, a duration is negative, or the clock is missing or irregular.
+        If `edge` is above `above`, a duration is negative, `shortest` is more than `longest`, or the clock is missing or irregular.
 
     Examples
     --------
@@ -80,6 +80,9 @@ def events_of(
     short, long, near = (
         None if value is None else duration(value, name) for name, value in limits.items()
     )
+    if short is not None and long is not None and short > long:
+        msg = f"shortest={short:g} s is more than longest={long:g} s: no event fits"
+        raise ValueError(msg)
     known = sampled(signal, "na.events_of")
     if signal.ndim != 1:
         msg = (

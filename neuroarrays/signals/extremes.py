@@ -33,6 +33,8 @@ def extremes(signal: xr.DataArray, most: int = 2000) -> xr.DataArray:
     ------
     SchemaError
         If the signal is not along time alone.
+    ValueError
+        If `most` is not a whole number of at least 1.
 
     Examples
     --------
@@ -45,7 +47,7 @@ def extremes(signal: xr.DataArray, most: int = 2000) -> xr.DataArray:
     if signal.dims != (schema.TIME,):
         expected = f"expected a signal along {schema.TIME!r} alone"
         raise SchemaError(f"{expected}, found one along {', '.join(map(str, signal.dims))}")
-    step = -(-signal.size // most)
+    step = -(-signal.size // given.whole_number(most, "most", least=1))
     if step <= 1:
         return signal.load()
     if turn_of(signal):

@@ -65,6 +65,7 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
             )
             raise SchemaError(msg) from error
         rows = rows[None] if rows.shape == (2,) else rows
+        rows = np.empty((0, 2)) if rows.shape == (0,) else rows  # an empty list
         if rows.ndim != 2 or rows.shape[1] != 2:
             msg = f"intervals of shape {rows.shape}: expected (n, 2), starts and stops in seconds"
             raise SchemaError(msg)
@@ -177,7 +178,7 @@ def intersection(first: Any, second: Any) -> xr.Dataset:
     -------
     Dataset
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
-        several parts is repeated for each part, with the same ``presentation_id``. SessionFiles of no
+        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
         length are left out.
 
     Examples
@@ -204,7 +205,7 @@ def difference(first: Any, second: Any) -> xr.Dataset:
     -------
     Dataset
         The columns ``(presentation_id,)`` of `first`, times in seconds. A row that is cut into
-        several parts is repeated for each part, with the same ``presentation_id``. SessionFiles of no
+        several parts is repeated for each part, with the same ``presentation_id``. Parts of no
         length are left out.
 
     Examples
