@@ -20,6 +20,7 @@ from neuroarrays.errors import NotInTree, option
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.schema.given import yes_or_no
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.trains import Trains, spikes_node, trains_of
 
@@ -199,7 +200,7 @@ def bin_spikes(
     Raises
     ------
     ValueError
-        If a bin width, window or dtype is not possible.
+        If a bin width, window, dtype or other option is not possible, or times are not in seconds.
     SchemaError
         If `spikes` is not a spikes node, or its units were selected by position.
     NotInTree
@@ -215,6 +216,7 @@ def bin_spikes(
     Frozen({'presentation_id': 2, 'unit_id': 7, 'time': 5})
     """
     width, kind = check_bin_width(bin_width), check_dtype(dtype)
+    yes_or_no(binarize=binarize)
     asked = None if window is None else check_window(window)
     spikes = spikes_node(spikes)
     node = spikes.to_dataset() if isinstance(spikes, xr.DataTree) else spikes
@@ -231,6 +233,9 @@ def bin_spikes(
             msg = f"starts has shape {onsets.shape}: expected one onset per presentation"
             raise ValueError(msg)
         limits = None if stops is None else seconds(stops, "stops")
+        if limits is not None and limits.shape != onsets.shape:
+            msg = f"stops has shape {limits.shape}, starts has {onsets.shape}: expected one each"
+            raise ValueError(msg)
         window = asked or (0.0, longest_duration(onsets, limits))
         bins = Bins.within(window, width, onsets, limits)
         coords = _labels(starts)
@@ -312,6 +317,10 @@ def unit_positions(node: xr.Dataset, units: Sequence[int] | None) -> np.ndarray:
     """Positions of unit labels in a spikes node; None means all."""
     if units is None:
         return np.arange(node.variables[schema.ROW_SIZE].size)
+    labels = np.asarray(units)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        msg = f"units={units!r:.60}: expected labels of units, such as [3, 7]"
+        raise ValueError(msg)
     ids = np.atleast_1d(node.coords[schema.UNIT].values)
     position = {int(label): i for i, label in enumerate(ids)}
     for unit in units:

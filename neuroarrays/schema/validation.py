@@ -58,8 +58,9 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
     for path, role, node in schema.roles(tree):
         if role == "group":
             continue
-        faults += [f"{path}: {fault}" for fault in _faults(kind, role, node)]
-        if values:
+        wrong = [f"{path}: {fault}" for fault in _faults(kind, role, node)]
+        faults += wrong
+        if values and not wrong:  # the values of a node that is not as expected are not looked at
             if role == "spikes" or schema.UNIT in node.sizes:
                 units[path] = node.sizes.get(schema.UNIT, 0)
             elif role == "table":

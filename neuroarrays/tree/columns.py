@@ -79,7 +79,7 @@ def seconds(times: Any, what: str = "times") -> np.ndarray:
             raise ValueError(msg)
         durations = values / np.timedelta64(1, "s")  # NaT becomes NaN
         return np.asarray(durations, np.float64)
-    if values.dtype.kind not in "iufb":
+    if values.dtype.kind not in "iuf":  # True and False are no times: of a mask, take its rows
         msg = f"{what}: expected seconds as numbers, found {values.dtype}"
         raise ValueError(msg)
     return np.asarray(values, np.float64)
@@ -129,7 +129,8 @@ def _unboxed(values: np.ndarray, what: str) -> np.ndarray:
         return durations
     if any(isinstance(v, datetime.date | np.datetime64) for v in known):
         return np.empty(values.shape, "M8[ns]")
-    if wrong := [v for v in known if not isinstance(v, int | float | np.number | np.bool_)]:
+    numbers_only = int | float | np.number
+    if wrong := [v for v in known if isinstance(v, bool) or not isinstance(v, numbers_only)]:
         msg = f"{what}: expected seconds as numbers, found {wrong[0]!r:.60}"
         raise ValueError(msg)
     numbers = np.full(values.shape, np.nan)

@@ -12,6 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import FileArray, LazyArray, array_of, cached, exact_token
+from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.invalid import INVALID_TIMES
 
 #: The most values that are read at once.
@@ -106,26 +107,29 @@ def parts_of(nodes: Mapping[str, xr.Dataset], spikes: bool = True) -> list[Part]
     parts = []
     for path, node in nodes.items():
         if spikes and schema.ROW_SIZE in node and schema.SPIKE_TIMES in node.variables:
-            parts.append(Part(path, _times(node.variables[schema.SPIKE_TIMES])))
+            parts.append(Part(path, _times(node, schema.SPIKE_TIMES)))
         clock = node.variables.get(schema.TIME)
         if clock is not None and clock.dims == (schema.TIME,):
-            parts.append(Part(path, _times(clock), ordered=True))
+            parts.append(Part(path, _times(node, schema.TIME), ordered=True))
         if schema.EVENT_TIME in node.variables and node.variables[schema.EVENT_TIME].ndim == 1:
-            parts.append(Part(path, _times(node.variables[schema.EVENT_TIME])))
+            parts.append(Part(path, _times(node, schema.EVENT_TIME)))
         if schema.PRESENTATION in node.dims and path.rpartition("/")[2] != INVALID_TIMES:
             parts += [
-                Part(f"{path}/{name}", _times(node.variables[name]), stops=name == schema.STOP_TIME)
+                Part(f"{path}/{name}", _times(node, name), stops=name == schema.STOP_TIME)
                 for name in (schema.START_TIME, schema.STOP_TIME)
                 if name in node.variables and node.variables[name].ndim == 1
             ]
     return [part for part in parts if part.size and part.times.dtype.kind in "iuf"]
 
 
-def _times(variable: xr.Variable) -> Any:
+def _times(node: xr.Dataset, name: str) -> Any:
     """The times as a lazy array or numpy array; the variable itself if its data are neither."""
+    variable = node.variables[name]
     data = array_of(variable)
     if isinstance(data, LazyArray):
         return data
+    if variable.dtype.kind in "mMO":
+        return seconds(variable, name)
     return data if isinstance(data, np.ndarray) else variable
 
 

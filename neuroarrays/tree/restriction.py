@@ -157,7 +157,7 @@ def _cut_spikes(node: xr.Dataset, within: tuple[np.ndarray, np.ndarray]) -> xr.D
     """Cut a spikes node to the spikes within; the units stay."""
     # A copy, so that the tree of the user does not keep the values that are read.
     times = node.variables[schema.SPIKE_TIMES].copy(deep=False)
-    inside = _inside(seconds(times.values, schema.SPIKE_TIMES), within)
+    inside = _inside(seconds(times, schema.SPIKE_TIMES), within)
     n_inside = np.concatenate([[0], np.cumsum(inside)])
     sizes = check_order(node)
     last = np.cumsum(sizes)

@@ -18,7 +18,7 @@ from neuroarrays.lazy.arrays import LazyArray, array_of
 from neuroarrays.lazy.computed import OfVariable
 from neuroarrays.lazy.indexes import UnitIndex
 from neuroarrays.schema import given
-from neuroarrays.tree.columns import seconds
+from neuroarrays.tree.columns import check_seconds, seconds
 
 #: The most spikes that are read at once, so that reading never doubles the memory.
 _READ = 8 << 20
@@ -210,6 +210,8 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     ------
     SchemaError
         If spikes and units do not fit together (units were selected or moved by position).
+    ValueError
+        If the spike times have another unit than seconds, or are no times.
     """
     for name in (schema.SPIKE_TIMES, schema.ROW_SIZE):
         if name not in spikes:
@@ -218,6 +220,7 @@ def trains_of(spikes: xr.Dataset) -> Trains:
     last = np.cumsum(sizes)
     first = last - sizes
     variable = spikes.variables[schema.SPIKE_TIMES]
+    check_seconds(variable, schema.SPIKE_TIMES)
     data = array_of(variable)
     if isinstance(data, LazyArray):
         return Trains(data, first, last, (data.__dask_tokenize__(), sizes.tobytes()))

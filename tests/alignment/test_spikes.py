@@ -6,6 +6,7 @@ import tracemalloc
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -346,3 +347,55 @@ def test_counting_on_a_clock_takes_little_more_than_the_counts(binarize):
     np.testing.assert_array_equal(values[100:200], part)
     scattered = [5, 6, 7, 90_000, 11, 12]
     np.testing.assert_array_equal(counts[scattered].values, values[scattered])
+
+
+def in_memory(times, **attrs):
+    """A spikes node of one unit, times as they are given."""
+    return xr.Dataset(
+        {"spike_times": ("spike", np.asarray(times), attrs), "row_size": ("unit_id", [len(times)])},
+        {"unit_id": [0]},
+    )
+
+
+@pytest.mark.parametrize("use", [na.bin_spikes, na.autocorrelogram, na.firing_rate])
+def test_spike_times_in_another_unit_are_refused(use):
+    with pytest.raises(ValueError, match="spike_times: its unit is 'ms'"):
+        use(in_memory([100.0, 200.0], units="ms"))
+
+
+def test_spike_times_that_are_durations_have_an_extent():
+    durations = pd.to_timedelta([100, 900], unit="ms").to_numpy()
+    for times in (durations, np.array([0.1, 0.9], object)):
+        assert na.bin_spikes(in_memory(times), None, 0.5).values.ravel().tolist() == [1, 1]
+    with pytest.raises(ValueError, match="spike_times: found dates"):
+        na.bin_spikes(in_memory(pd.to_datetime(["2024"]).to_numpy()), None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"units": [True]}, r"units=\[True\]: expected labels of units"),
+        ({"units": 0}, "units=0: expected labels of units"),
+        ({"units": [0.5]}, "expected labels of units"),
+        ({"stops": [1.0]}, r"stops has shape \(1,\), starts has \(2,\)"),
+        ({"binarize": "no"}, "binarize='no': expected True or False"),
+    ],
+    ids=str,
+)
+def test_options_of_counting_that_are_not_possible_are_named(options, said):
+    with pytest.raises(ValueError, match=said):
+        na.bin_spikes(in_memory([0.1, 0.2]), [0.0, 1.0], 0.5, (0, 1), **options)
+
+
+def test_a_mask_is_no_onsets():
+    for mask in ([True, False], np.array([True, False]), np.array([True, None], object)):
+        with pytest.raises(ValueError, match="starts: expected seconds as numbers"):
+            na.bin_spikes(in_memory([0.1, 0.2]), mask, 0.5, (0, 1))
+
+
+def test_values_are_checked_only_where_the_structure_is_right():
+    node = in_memory(["a", "b"])
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    tree = xr.DataTree.from_dict({"/": root, "s/x/spikes": node})
+    with pytest.raises(na.SchemaError, match="spike_times has dtype <U1"):
+        na.validate(tree, values=True)
