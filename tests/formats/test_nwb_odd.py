@@ -497,6 +497,27 @@ def test_text_that_is_no_utf8_keeps_its_letters(changed):
     assert session["x"]["x"].attrs["units"] == "µV"
 
 
+@pytest.mark.parametrize(("unit", "stored"), [("meters per second", 0.5), ("cm/sec", 50.0)])
+def test_running_speed_in_other_words_is_cm_per_second(changed, unit, stored):
+    def edit(file):
+        series(file, "processing/running/speed", np.full(3, stored), np.arange(3.0), unit=unit)
+
+    speed = changed(edit)["running"]["speed"]
+    assert (speed.values.tolist(), speed.attrs["units"]) == ([50.0] * 3, "cm/s")
+
+
+def test_an_area_may_be_called_as_a_node_of_the_tree(changed):
+    def edit(file):
+        electrodes = "general/extracellular_ephys/electrodes/location"
+        names = {b"VISp": "observed", b"CA1": "events"}
+        put(file, electrodes, np.array([names[area] for area in file[electrodes][:]], TEXT))
+
+    session = changed(edit)
+    assert session["observed_area/spikes"].sizes["unit_id"] == 2
+    assert session["events_area/spikes"].sizes["unit_id"] == 2
+    assert set(session["observed"].to_dataset()) == {"start_time", "stop_time"}
+
+
 def test_electrodes_tell_which_axis_of_an_electrical_series_is_time(changed):
     def edit(file):
         electrodes = "general/extracellular_ephys/electrodes"

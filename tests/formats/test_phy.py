@@ -260,9 +260,6 @@ def test_params_are_never_run(folder, tmp_path):
         ("spike_templates.npy", np.full(29, 9), "templates from 0 to 3.*template 9"),
         ("channel_map.npy", np.array([0]), "1 channels.*row 3"),
         ("whitening_mat_inv.npy", np.eye(2), "2 channels.*row 3"),
-        ("cluster_group.tsv", "cluster_id\tgroup\n2\tgood\n2\tmua\n", "2 twice"),
-        ("cluster_group.tsv", "cluster_id\tgroup\nx\tgood\n", "whole numbers"),
-        ("cluster_group.tsv", "", "a table of clusters"),
     ],
 )
 def test_what_contradicts_itself_is_named(folder, name, content, message):
@@ -274,6 +271,34 @@ def test_what_contradicts_itself_is_named(folder, name, content, message):
     with pytest.raises(FormatError, match=message) as caught:
         spikes(folder).load()
     assert S in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (
+            "cluster_id\tgroup\n2\tgood\n2\tmua\n",
+            "expected each cluster once in cluster_id, found 2 twice",
+        ),
+        ("name\tgroup\nx\tgood\n", "expected a column cluster_id, found 'name', 'group'"),
+        ("", "expected a table of clusters, found an empty file"),
+    ],
+)
+def test_a_table_of_clusters_that_cannot_be_used_costs_a_note(folder, content, note):
+    (folder / "cluster_group.tsv").write_text(content)
+    session = na.open_datatree(folder)[S]
+    assert f"cluster_group.tsv not read: {note}" in session.attrs["notes"]
+    assert "group" not in session["unknown/spikes"].coords
+
+
+def test_rows_without_a_cluster_are_left_out(folder):
+    # phy leaves the group of merged clusters and the number of the new one blank.
+    (folder / "cluster_group.tsv").write_text("cluster_id\tgroup\n2\tgood\n\tmua\n3\t\n1.5\tmua\n")
+    session = na.open_datatree(folder)[S]
+    spikes = session["unknown/spikes"].to_dataset()
+    assert [spikes.sel(unit_id=unit)["group"].item() for unit in (2, 3)] == ["good", ""]
+    left_out = "cluster_group.tsv: 2 rows left out, where cluster_id is no number of a cluster"
+    assert left_out in session.attrs["notes"]
 
 
 def test_times_out_of_order_are_kept_and_noted(folder):

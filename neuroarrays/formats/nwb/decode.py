@@ -168,7 +168,7 @@ def _node_of(series: Series) -> str:
     if series.is_keypoint:  # whatever the name of the body part is, also "pupil"
         return _free_name(series.path.split("/")[-2])
     for pattern, node in STANDARD_NODES:
-        if pattern.search(location) and (node != "running" or series.unit in ("cm/s", "m/s")):
+        if pattern.search(location) and (node != "running" or series.cm_per_second):
             return node
     parts = series.path.split("/")
     inside = parts[2 if parts[0] in ("processing", "stimulus") else 1 :] or parts

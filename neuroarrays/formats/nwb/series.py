@@ -41,6 +41,17 @@ _FULL_TURN = {
     "degrees": 360.0,
     "\N{DEGREE SIGN}": 360.0,
 }
+#: Unit of a speed -> how many cm/s it is.
+_SPEEDS = {
+    "cm/s": 1.0,
+    "cm/sec": 1.0,
+    "centimeters per second": 1.0,
+    "centimeters/second": 1.0,
+    "m/s": 100.0,
+    "m/sec": 100.0,
+    "meters per second": 100.0,
+    "meters/second": 100.0,
+}
 #: Names of directions, and of angles that go on after a full turn.
 _DIRECTION = re.compile(r"direction|heading|azimuth|yaw", re.I)
 _UNWRAPPED = re.compile(r"wheel|unwrapped|cumulative", re.I)
@@ -103,9 +114,14 @@ class Series:
         return bool(self.rois) or "RoiResponseSeries" in self.kinds
 
     @property
+    def cm_per_second(self) -> float | None:
+        """How many cm/s the unit of the series is; None if it is no unit of speed."""
+        return _SPEEDS.get(self.unit.strip().lower())
+
+    @property
     def period(self) -> float | None:
         """A full turn in the unit of the series if it is an angle, by unit, type and name; else None."""
-        turn = _FULL_TURN.get(self.unit.lower())
+        turn = _FULL_TURN.get(self.unit.strip().lower())
         if turn is None or _UNWRAPPED.search(self.path):
             return None
         is_angle = "CompassDirection" in self.kinds or _DIRECTION.search(self.path)

@@ -76,10 +76,10 @@ def _clock_node(account: Account, path: str, members: list[Series]) -> xr.Datase
     node = path.partition("/")[0]
     for series in members:
         name = "speed" if node == schema.RUNNING and len(members) == 1 else free(series.name)
-        attrs, to_cm = attrs_of(series), 1.0
-        if series.unit == "m/s" and (node == schema.RUNNING or name == "speed"):
-            attrs["units"], to_cm = "cm/s", 100.0
-        elif name == "speed" and series.unit != "cm/s":
+        attrs, to_cm, factor = attrs_of(series), 1.0, series.cm_per_second
+        if factor is not None and (node == schema.RUNNING or name == "speed"):
+            attrs["units"], to_cm = "cm/s", factor
+        elif name == "speed":
             name = "speed_signal"  # in a tree `speed` means running speed in cm/s
         if series.period is not None:
             attrs["period"] = series.period

@@ -29,7 +29,14 @@ _REGION_KEY = re.compile(r"(?:brain_region|region|brain_area|area)\s*:\s*([^;,]+
 #: Columns with the positions of electrodes in the brain and on the probe.
 _AXES = ("x", "y", "z", "rel_x", "rel_y", "rel_z")
 #: Children of a session that are not areas; an area with such a name gets another one.
-_RESERVED = (schema.RUNNING, schema.PUPIL, schema.PRESENTATIONS, schema.STIMULUS, schema.EVENTS)
+_RESERVED = (
+    schema.RUNNING,
+    schema.PUPIL,
+    schema.PRESENTATIONS,
+    schema.STIMULUS,
+    schema.EVENTS,
+    schema.OBSERVED,
+)
 
 
 def unit_nodes(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroarrays.errors import FormatError, shorten
+from neuroarrays.errors import FormatError, many, shorten
 from neuroarrays.files import safety
 from neuroarrays.files.probe import Probe
 from neuroarrays.files.texts import as_utf8, read_csv
@@ -145,7 +145,8 @@ def cluster_labels(
     ids : (unit,) int64
         Clusters that have spikes.
     notes : list of str
-        Notes are added about rows of no unit, and units without a row.
+        Notes are added about tables and rows that cannot be read, rows of no unit, and units
+        without a row.
 
     Returns
     -------
@@ -154,13 +155,7 @@ def cluster_labels(
     tables : set of str
         Names of the files.
 
-    Raises
-    ------
-    FormatError
-        If a table cannot be read, or lists a cluster twice.
     """
-    import pandas as pd
-
     files = [
         child
         for child in folder.glob("cluster_*")
@@ -169,26 +164,20 @@ def cluster_labels(
     columns: dict[str, np.ndarray] = {}
     order = sorted(files, key=lambda file: (file.stem == _INFO, file.suffix != ".tsv"))
     for file in order:  # phy writes .tsv, and reads .csv that its first version wrote
-        table = _table(file)
-        key = next((name for name in _IDS if name in table), None)
-        if key is None:
-            notes.append(f"{file.name} not read: it has no column cluster_id")
+        try:
+            table = _by_cluster(file, notes)
+        except FormatError as error:
+            notes.append(f"{file.name} not read: expected {error.expected}, found {error.found}")
             continue
-        numbers = pd.to_numeric(table[key], errors="coerce")
-        if numbers.isna().any() or (numbers % 1 != 0).any():
-            raise FormatError(file.as_given, key, "whole numbers", f"{table[key].tolist()[:5]}")
-        if numbers.duplicated().any():
-            twice = int(numbers[numbers.duplicated()].iloc[0])
-            raise FormatError(file.as_given, key, "each cluster once", f"{twice} twice")
-        rows = pd.Index(numbers.astype(np.int64))
+        rows = table.index
         if silent := np.setdiff1d(rows, ids).tolist():
             notes.append(
                 f"{file.name}: clusters {shorten(silent)} have no spikes, and are no units"
             )
         if unlisted := np.setdiff1d(ids, rows).tolist():
             notes.append(f"{file.name}: no row for the units {shorten(unlisted)}")
-        for name in table.columns.drop(key):
-            column = label_column(table[name].set_axis(rows).reindex(ids))
+        for name in table.columns:
+            column = label_column(table[name].reindex(ids))
             label = node_name(str(name))
             if label in columns and file.stem != _INFO:
                 notes.append(f"{file.name}: {label} not read: another table has it")
@@ -196,9 +185,39 @@ def cluster_labels(
     return columns, {file.name for file in files}
 
 
+def _by_cluster(file: Probe, notes: list[str]) -> Any:
+    """Read a table of clusters as a DataFrame with the clusters as its index.
+
+    Rows without a cluster are left out, with a note: phy leaves such rows where clusters were merged.
+
+    Raises
+    ------
+    FormatError
+        If it is no table, has no clusters, or has a cluster twice.
+    """
+    import pandas as pd
+
+    table = _table(file)
+    key = next((name for name in _IDS if name in table), None)
+    if key is None:
+        raise FormatError(file.as_given, "", "a column cluster_id", shorten(map(str, table)))
+    numbers = pd.to_numeric(table[key], errors="coerce")
+    known = (numbers % 1 == 0).to_numpy()
+    if not known.all():
+        rows = many(int((~known).sum()), "row")
+        notes.append(f"{file.name}: {rows} left out, where {key} is no number of a cluster")
+    clusters = numbers[known].astype(np.int64)
+    if clusters.duplicated().any():
+        twice = clusters[clusters.duplicated()].iloc[0]
+        raise FormatError(file.as_given, key, f"each cluster once in {key}", f"{twice} twice")
+    return table[known].drop(columns=key).set_axis(pd.Index(clusters), axis=0)
+
+
 def _table(file: Probe) -> Any:
     """Read a text table as a DataFrame; tables of phy have tabs as separators, also as .csv."""
     text = as_utf8(file.read_bytes())
+    if not text.strip():
+        raise FormatError(file.as_given, "", "a table of clusters", "an empty file")
     with safety.readable(file.as_given, "", "a table of clusters"):
         separator = "\t" if b"\t" in text.partition(b"\n")[0] else ","
         return read_csv(text, sep=separator, index_col=False)
