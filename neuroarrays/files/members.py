@@ -192,7 +192,8 @@ class RecordsSource(MemberSource):
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         key = outer.normalise(key, self.known(name).shape)
         values = placed.read(self.location, self.stamp, name, self.records, key)[name.strip("/")]
-        return np.array(values, self.members()[name.strip("/")].dtype)
+        is_text = values.dtype.kind in "SU"
+        return text_array(values) if is_text else np.array(values, values.dtype.newbyteorder("="))
 
 
 def npy_records(path: str | os.PathLike[str] | Header) -> RecordsSource:
@@ -201,14 +202,16 @@ def npy_records(path: str | os.PathLike[str] | Header) -> RecordsSource:
     Raises
     ------
     FormatError
-        If it is not an npy file of records of numbers, or is truncated.
+        If it is not an npy file of records of numbers or text, or is truncated.
     """
     file = header_of(path)
     file.check(FILE)
     header = npy.header(file.beginning, file.path, any_kind=True)
     fields = (header.dtype.fields or {}).values()
-    if not fields or any(field[0].kind not in "biuf" for field in fields):
-        raise FormatError(file.path, "", "records of numbers", f"values of dtype {header.dtype}")
+    if not fields or any(field[0].kind not in "biufSU" for field in fields):
+        raise FormatError(
+            file.path, "", "records of numbers or text", f"values of dtype {header.dtype}"
+        )
     return RecordsSource(file.location, file.stamp, _whole(file, header))
 
 

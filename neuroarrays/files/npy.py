@@ -109,7 +109,9 @@ def parse(raw: bytes, path: str, where: str = "") -> NpyHeader:
             "Python objects, which would have to be unpickled"
             if header.dtype.hasobject
             else f"values of dtype {header.dtype}",
-            "objects are never unpickled; write the array again with a plain dtype",
+            "objects are never unpickled; write the array again with a plain dtype"
+            if header.dtype.hasobject
+            else "write the array again with a plain dtype",
         )
     return header
 

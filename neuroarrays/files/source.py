@@ -92,6 +92,10 @@ class Source(ABC):
     def read(self, name: str, key: Key = ()) -> np.ndarray:
         """Values of an array under an outer index (each axis by itself), text as str objects."""
 
+    def value(self, name: str) -> Any:
+        """Values of an array of Python objects, or of an array in each cell, as plain values."""
+        return self.read(name)
+
     def prefetch(self, name: str, stretches: Sequence[tuple[int, int]]) -> None:
         """Fetch stretches of rows (first, end) that are read next; does nothing for local files."""
         return

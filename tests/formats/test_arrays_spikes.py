@@ -1,5 +1,7 @@
 """Spikes of a mapping: what belongs to a unit or a spike stays with it, and nothing goes silently."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import neuroarrays as na
 from neuroarrays.errors import FormatError
 from neuroarrays.formats.arrays.files import arrays_source, by_number, listing
+from neuroarrays.formats.arrays.outlines import outline
 from neuroarrays.schema.names import fitted, matches
 from neuroarrays.testing.sources import close_all
 
@@ -267,3 +270,86 @@ def test_cells_that_share_what_they_hold_are_looked_at_once(tmp_path, monkeypatc
     node = na.open_datatree(tmp_path / "a.mat", engine="arrays", mapping=mapping)["a/x/spikes"]
     assert node.sizes["unit_id"] == 500
     assert looked.count("/#refs#/a") == 1
+
+
+TRAINS = [np.array([0.1, 0.2]), np.array([0.5]), np.zeros(0)]
+
+
+def ragged(path, kind):
+    """Write a spike train for each unit as Python and h5py do; return the pattern of the trains."""
+    cells = np.empty(len(TRAINS), object)
+    cells[:] = TRAINS
+    if kind == "npz":
+        np.savez(path / "t.npz", trains=cells)
+    elif kind == "npy":
+        np.save(path / "trains.npy", cells, allow_pickle=True)
+    else:
+        with h5py.File(path / "t.h5", "w") as file:
+            file.create_dataset("trains", data=cells, dtype=h5py.vlen_dtype("f8"))
+    return {"npz": "t.npz/trains/*", "npy": "trains.npy/*", "h5": "t.h5/trains/*"}[kind]
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "h5"])
+def test_an_array_in_each_cell_is_an_array_for_each_unit(tmp_path, kind):
+    times = {"array": ragged(tmp_path, kind), "scale": 2.0}
+    tree = na.open_datatree(
+        tmp_path, engine="arrays", mapping={"session": "s", "x/spikes": {"spike_times": times}}
+    )
+    spikes = pickle.loads(pickle.dumps(tree))["s/x/spikes"]
+    assert spikes["row_size"].values.tolist() == [2, 1, 0]
+    assert spikes["spike_times"].values.tolist() == [0.2, 0.4, 1.0]
+    assert "trains/*" in outline(tmp_path) or "trains.npy/*" in outline(tmp_path)
+
+
+def test_records_of_npy_are_arrays_of_numbers_and_text(tmp_path):
+    records = np.array([(0.5, b"l"), (1.5, b"\xfc")], [("t", "f8"), ("side", "S1")])
+    np.save(tmp_path / "e.npy", records)
+    mapping = {"session": "s", "events/e": {"event_time": "e.npy/t", "side": "e.npy/side"}}
+    events = na.open_datatree(tmp_path, engine="arrays", mapping=mapping)["s/events/e"]
+    assert events["event_time"].values.tolist() == [0.5, 1.5]
+    assert events["side"].values.tolist() == ["l", "ü"]
+
+
+def test_columns_of_pandas_have_their_names_in_a_folder_too(tmp_path):
+    (tmp_path / "in").mkdir()
+    columns = b"(lp0\n(Vdlc\nVnose\nVx\ntp1\na(Vdlc\nVnose\nVy\ntp2\na."
+    with h5py.File(tmp_path / "in/a.h5", "w") as file:
+        records = np.zeros(3, [("index", "i8"), ("values_block_0", "f8", (2,))])
+        records["values_block_0"][:, 1] = [1, 2, 3]
+        file["df/table"] = records
+        file["df/table"].attrs["values_block_0_kind"] = columns.decode()
+    mapping = {"session": "s", "nose": {"time": {"rate": 2.0}, "y": "in/a.h5/df/table/y"}}
+    tree = na.open_datatree(tmp_path, engine="arrays", mapping=mapping)
+    assert tree["s/nose/y"].values.tolist() == [1, 2, 3]
+
+
+def test_what_the_file_states_of_an_array_is_used_or_said(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["t"], file["x"] = np.arange(3) * 1000.0, np.arange(3)
+        file["t"].attrs["units"] = "ms"
+        file["x"].attrs.update(units="cm", scale_factor=0.5, _FillValue=2)
+    mapping = {"session": "s", "p": {"time": "t", "x": "x"}}
+    with pytest.raises(FormatError, match=r"t in ms, as the file states; say .*scale = 0\.001"):
+        na.open_datatree(tmp_path / "a.h5", engine="arrays", mapping=mapping)
+    mapping["p"]["time"] = {"array": "t", "scale": 0.001}
+    session = na.open_datatree(tmp_path / "a.h5", engine="arrays", mapping=mapping)["s"]
+    assert session["p/time"].values.tolist() == [0, 1, 2]
+    assert session["p/x"].attrs["units"] == "cm"
+    first, second = session.attrs["notes"]
+    assert "x: values are as stored; the file states scale_factor = 0.5" in first
+    assert "x: the file states _FillValue = 2" in second
+
+
+@pytest.mark.parametrize("first", ["2024-01-01 10:00", "1,000.5", "00:00:01"])
+def test_times_that_are_text_are_named(tmp_path, first):
+    (tmp_path / "t.csv").write_text(f'start_time;side\n"{first}";a\n"{first}";b\n')
+    mapping = {"presentations/t": {"start_time": "t.csv/start_time"}}
+    with pytest.raises(FormatError, match=rf"presentations/t/start_time.*the first \['{first}'"):
+        na.open_datatree(tmp_path, engine="arrays", mapping=mapping)
+
+
+def test_a_table_without_rows_opens(tmp_path):
+    (tmp_path / "t.csv").write_text("start_time,side\n")
+    mapping = {"session": "s", "presentations/t": {n: f"t.csv/{n}" for n in ("start_time", "side")}}
+    tree = na.open_datatree(tmp_path, engine="arrays", mapping=mapping)
+    assert tree["s/presentations/t"].sizes["presentation_id"] == 0

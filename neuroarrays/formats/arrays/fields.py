@@ -9,7 +9,8 @@ import numpy as np
 from neuroarrays.errors import FormatError, NeuroArraysError
 from neuroarrays.files import outer
 from neuroarrays.files.pickles import load_pickle
-from neuroarrays.files.source import Info, Source
+from neuroarrays.files.source import Info, Source, text_array
+from neuroarrays.formats.arrays.cells import cells_of, lazy_cell
 from neuroarrays.lazy.arrays import FileArray, LazyArray, file_array
 from neuroarrays.lazy.computed import Computed, Elementwise
 from neuroarrays.tree.columns import seconds
@@ -23,6 +24,7 @@ def _record_field(
     shape = (*base.shape, *(stored.shape if column is None else ()))
     scaled = (scale, offset) != (1.0, 0.0)
     dtype = np.dtype("f8") if scaled else stored.base.newbyteorder("=")
+    dtype = np.dtype(object) if stored.base.kind in "SU" else dtype
     return Computed(_of_records, shape, dtype, (base, field, column, scale, offset))
 
 
@@ -33,6 +35,8 @@ def _of_records(*arguments: Any) -> np.ndarray:
     if column is not None:
         values = values[..., column]
     values = outer.take_after(values, tuple(picked[lead:]), lead)
+    if values.dtype.kind in "SUO":
+        return text_array(values)
     return values if (scale, offset) == (1.0, 0.0) else values * scale + offset
 
 
@@ -124,6 +128,9 @@ def lazy_of(source: Source, name: str, scale: float = 1.0, offset: float = 0.0) 
             return Elementwise(
                 _scaled_seconds, (file_array(source, above),), np.dtype("f8"), (scale, offset)
             )
+        cells = cells_of(source, above, info) if i == len(parts) - 1 else []
+        if cells and parts[-1].isdecimal() and int(parts[-1]) < len(cells):
+            return lazy_cell(source, above, int(parts[-1]), scale, offset)
         if i == len(parts) and info.dtype.names is None:
             return file_array(source, above, scale, offset)
         known = fields_of(source, above, info)

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
-from neuroarrays.files import folders, matlab, state, zips
+from neuroarrays.files import folders, matlab, npy, state, zips
 from neuroarrays.files.location import FOLDER
 from neuroarrays.files.matlab import matlab_source
-from neuroarrays.files.members import ArraySource, MemberSource, npy_source
+from neuroarrays.files.members import ArraySource, MemberSource, npy_records, npy_source
 from neuroarrays.files.npz import npz_source
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import changed
 from neuroarrays.files.probe import Probe, probe_of
 from neuroarrays.files.source import Info, Source
 from neuroarrays.files.zarr import ZarrSource
+from neuroarrays.formats.arrays.cells import cells_of, cells_source
 from neuroarrays.formats.arrays.fields import fields_of
 from neuroarrays.formats.arrays.tables import TableSource
 
@@ -50,11 +51,19 @@ def arrays_source(path: str | os.PathLike[str] | Probe) -> Source:
     if probe.container in ("hdf5", "zarr"):
         return probe.source
     if suffix == ".npy":
-        return npy_source(probe)
+        return _npy(probe)
     if suffix in TABLES or suffix == ".parquet":
         return TableSource(probe.location, probe.stamp)
     expected = "npy, npz, mat, HDF5, Zarr, csv, tsv, txt or parquet"
     raise probe.unknown(expected, "")
+
+
+def _npy(file: Probe) -> Source:
+    """Return the source of an npy file of numbers or text, of records, or of an array in each cell."""
+    header = npy.header(file.beginning, file.path, any_kind=True)
+    if header.dtype.names:
+        return npy_records(file)
+    return (cells_source(file) if header.dtype.hasobject else None) or npy_source(file)
 
 
 def is_npz(probe: Probe) -> bool:
@@ -129,13 +138,23 @@ class FolderSource(Source):
         return inner[0].info(inner[1]) if inner and inner[1] else None
 
     def attrs(self, name: str = "/") -> dict[str, Any]:
-        return {}
+        inner = self._inside(name)
+        return inner[0].attrs(inner[1]) if inner and inner[1] else {}
 
     def read(self, name: str, key: Key = ()) -> np.ndarray:
+        file, inner = self._file_of(name)
+        return file.read(inner, key)
+
+    def value(self, name: str) -> Any:
+        file, inner = self._file_of(name)
+        return file.value(inner)
+
+    def _file_of(self, name: str) -> tuple[Source, str]:
+        """Return the source of the file that has an array, and its name there."""
         inner = self._inside(name)
         if inner is None:
             raise FormatError(self.path, name, "an array", "nothing of that name")
-        return inner[0].read(inner[1], key)
+        return inner
 
 
 #: Stamps of the files of a folder, by its path and stamp.
@@ -209,7 +228,7 @@ def _walk(
         for name in file.members():
             info = file.info(name)
             if info is not None:
-                yield name, info
+                yield from _cells_or_whole(file, name, info)
         return
     if isinstance(file, FolderSource):
         for inner in file.files():
@@ -220,7 +239,11 @@ def _walk(
                 broken[inner] = error
                 continue
             for name, info in infos.items():
-                yield inner if isinstance(inside, ArraySource) else f"{inner}/{name}", info
+                is_one = isinstance(inside, ArraySource)
+                yield (
+                    f"{inner}{name.removeprefix(inside.name)}" if is_one else f"{inner}/{name}",
+                    info,
+                )
         return
     for child in by_number(file.names(group or "/")) if depth < 16 else ():
         name = f"{group}/{child}".lstrip("/")
@@ -234,6 +257,15 @@ def _walk(
                     Info((*info.shape, *rest), kind.base, None, kind.base.kind in "SU"),
                 )
         elif info is not None:
-            yield name, info
+            yield from _cells_or_whole(file, name, info)
         else:
             yield from _walk(file, name, depth + 1, broken)
+
+
+def _cells_or_whole(file: Source, name: str, info: Info) -> Iterator[tuple[str, Info]]:
+    """Return the arrays in the cells of an array, or the array itself if it has none."""
+    cells = cells_of(file, name, info)
+    for number, cell in enumerate(cells):
+        yield f"{name}/{number}", Info(cell.shape, cell.dtype, None)
+    if not cells:
+        yield name, info

@@ -26,6 +26,7 @@ from neuroarrays import schema
 from neuroarrays.errors import FormatError, NeuroArraysError, shorten
 from neuroarrays.files.members import MemberSource
 from neuroarrays.files.source import Info, Source
+from neuroarrays.formats.arrays import stated
 from neuroarrays.formats.arrays.entries import Entry, nearest, read_entry
 from neuroarrays.formats.arrays.fields import cast, lazy_of
 from neuroarrays.lazy.arrays import LazyArray, wrap
@@ -135,6 +136,25 @@ class Arrays:
             raise FormatError(self.source.path, name, "numbers or text", "Python objects")
         return lazy_of(self.source, name, scale, offset)
 
+    def unit_in_file(self, entry: Entry, where: str, is_time: bool = False) -> str:
+        """Return the unit that the file states for the (first) array of an entry, or "".
+
+        Notes are added about factors in the file that the mapping does not apply.
+
+        Raises
+        ------
+        FormatError
+            If it is a time in ms, us or ns, and the mapping has no scale.
+        """
+        first = next(iter(self.matching(entry.array, where).values()))
+        if is_time:
+            stated.check_seconds(self.source, first, where, entry.scale)
+        is_scaled = (entry.scale, entry.offset) != (1.0, 0.0)
+        for note in stated.not_applied(self.source, first, is_scaled):
+            if note not in self.notes:
+                self.notes.append(note)
+        return stated.unit_of(self.source, first) if entry.scale == 1.0 else ""
+
 
 def text_without_path(error: NeuroArraysError) -> str:
     """Return the text of an error, without the path."""
@@ -226,11 +246,11 @@ _DIMS: dict[str, dict[int, tuple[str, ...]]] = {
 
 
 def variable(
-    arrays: Arrays, tree: str, role: str, address: tuple[str, str], stated: Any
+    arrays: Arrays, tree: str, role: str, address: tuple[str, str], value: Any
 ) -> xr.Variable:
     """Return a variable of a node; `address` is the node and the name."""
     where, name = "/".join(address), address[1]
-    entry = read_entry(stated, arrays.source.path, where)
+    entry = read_entry(value, arrays.source.path, where)
     array, dims = array_of(arrays, entry, where), entry.dims
     if not dims:
         usual: Mapping[int, tuple[str, ...]] = _DIMS.get(role, _DIMS[""])
@@ -258,17 +278,19 @@ def variable(
             "convert it: {array = ..., scale = ..., units = "
             f"{record.units!r}}}, or take another name",
         )
+    unit = arrays.unit_in_file(entry, where, is_time=record.units == "s")
+    attrs = {"units": entry.units or ("" if record.units else unit), "long_name": entry.long_name}
     kinds, wanted = record.kinds, entry.dtype
+    if record.units and array.dtype.kind not in "biuf" and "f" in kinds:
+        what = f"text, the first {array.load().ravel()[:1].tolist()}"
+        hint = "dates and other texts are no numbers: convert them where they were made"
+        raise FormatError(arrays.source.path, where, f"numbers in {record.units}", what, hint)
     if not wanted and array.dtype.kind in "biu" and array.dtype.kind not in kinds and "f" in kinds:
         wanted = "f8"
     if wanted:
         array = _cast(arrays, array, wanted, where)
-    return schema.var(role, name, wrap(array), dims, tree, **_stated_attrs(entry))
-
-
-def _stated_attrs(entry: Entry) -> dict[str, str]:
-    """Return the attributes in a mapping; the schema's attributes replace missing ones."""
-    return {k: v for k, v in (("units", entry.units), ("long_name", entry.long_name)) if v}
+    given = {key: text for key, text in attrs.items() if text}  # the schema has the others
+    return schema.var(role, name, wrap(array), dims, tree, **given)
 
 
 def _cast(arrays: Arrays, array: LazyArray, dtype: str, where: str) -> LazyArray:
@@ -305,9 +327,9 @@ def _arranged(
     return Arranged(array, axes), wanted
 
 
-def _whole(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
+def _whole(arrays: Arrays, value: Any, where: str) -> np.ndarray:
     """Read all values of an array along one axis."""
-    array = squeezed(array_of(arrays, read_entry(stated, arrays.source.path, where), where), 1)
+    array = squeezed(array_of(arrays, read_entry(value, arrays.source.path, where), where), 1)
     if len(array.shape) != 1 or array.dtype.kind not in "biuf":
         raise FormatError(
             arrays.source.path,
@@ -318,9 +340,9 @@ def _whole(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
     return np.asarray(array.load())
 
 
-def integers(arrays: Arrays, stated: Any, where: str) -> np.ndarray:
+def integers(arrays: Arrays, value: Any, where: str) -> np.ndarray:
     """Read all values of an array along one axis, as int64 (labels and counts)."""
-    values = _whole(arrays, stated, where)
+    values = _whole(arrays, value, where)
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
     if not np.array_equal(whole, values):

@@ -80,6 +80,7 @@ def _times(arrays: Arrays, node: str, entries: Mapping[str, Any]) -> tuple[LazyA
     entry = read_entry(entries.get(schema.SPIKE_TIMES), path, where)
     names = arrays.matching(entry.array, where)
     check_stars(arrays, node, entries)
+    arrays.unit_in_file(entry, where, is_time=True)
     trains = []
     for name in names.values():
         train = squeezed(arrays.lazy_array(name, where, entry.scale, entry.offset), 1)

@@ -62,6 +62,8 @@ class TableSource(MemberSource):
         columns = {}
         for position, name in enumerate(frame.columns):
             values = plain_column(frame.iloc[:, position])
+            if not values.size:  # a table of no rows may have numbers or text
+                values = np.empty(0)
             if values.dtype.kind not in "biuf":
                 values = np.array(["" if v is None else str(v) for v in values], "U")
             columns[str(name)] = values

@@ -32,7 +32,9 @@ def clock(arrays: Arrays, node: str, stated: Any, length: int) -> xr.Variable:
                 f"{dict(stated)!r:.80}",
             )
         return xr.Variable(schema.TIME, wrap(RegularClock(start, rate, length)), {"units": "s"})
-    array = array_of(arrays, read_entry(stated, path, where), where)
+    entry = read_entry(stated, path, where)
+    arrays.unit_in_file(entry, where, is_time=True)
+    array = array_of(arrays, entry, where)
     if (
         array.dtype.kind in "iuf"
         and len(array.shape) == 2
