@@ -5,6 +5,7 @@ Files of Python objects (npy, npz) and of HDF5's arrays of various lengths have 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def cells_source(file: Probe) -> CellsSource | None:
 
 def cells_of(source: Source, name: str, info: Info) -> list[np.ndarray]:
     """Return the arrays in the cells of an array; [] if it has anything else."""
-    metadata = info.dtype.metadata or {}
+    metadata: Mapping[str, Any] = info.dtype.metadata or {}
     is_hdf5 = isinstance(metadata.get("vlen"), np.dtype)
     if info.dtype.kind != "O" or info.text or (metadata and not is_hdf5):
         return []

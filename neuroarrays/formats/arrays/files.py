@@ -239,11 +239,10 @@ def _walk(
                 broken[inner] = error
                 continue
             for name, info in infos.items():
-                is_one = isinstance(inside, ArraySource)
-                yield (
-                    f"{inner}{name.removeprefix(inside.name)}" if is_one else f"{inner}/{name}",
-                    info,
-                )
+                if isinstance(inside, ArraySource):  # its one array has the name of the file
+                    yield f"{inner}{name.removeprefix(inside.name)}", info
+                else:
+                    yield f"{inner}/{name}", info
         return
     for child in by_number(file.names(group or "/")) if depth < 16 else ():
         name = f"{group}/{child}".lstrip("/")
