@@ -226,45 +226,48 @@ def _walk(
 ) -> Iterator[tuple[str, Info]]:
     if isinstance(file, MemberSource):
         for name in file.members():
-            info = file.info(name)
-            if info is not None:
-                yield from _cells_or_whole(file, name, info)
+            yield from _named(file, name)
         return
     if isinstance(file, FolderSource):
-        for inner in file.files():
-            try:
-                inside = arrays_source(Probe(file.location.child(inner)))
-                infos = listing(inside)
-            except NeuroArraysError as error:
-                broken[inner] = error
-                continue
-            for name, info in infos.items():
-                if isinstance(inside, ArraySource):  # its one array has the name of the file
-                    yield f"{inner}{name.removeprefix(inside.name)}", info
-                else:
-                    yield f"{inner}/{name}", info
+        yield from _of_folder(file, broken)
         return
     for child in by_number(file.names(group or "/")) if depth < 16 else ():
         name = f"{group}/{child}".lstrip("/")
-        info = file.info(name)
-        if info is not None and info.dtype.names:
-            for column_name, (field, column) in fields_of(file, name, info).items():
-                kind = np.dtype(info.dtype[field])
-                rest = () if column is not None else kind.shape
-                yield (
-                    column_name,
-                    Info((*info.shape, *rest), kind.base, None, kind.base.kind in "SU"),
-                )
-        elif info is not None:
-            yield from _cells_or_whole(file, name, info)
-        else:
+        if file.info(name) is None:
             yield from _walk(file, name, depth + 1, broken)
+        else:
+            yield from _named(file, name)
 
 
-def _cells_or_whole(file: Source, name: str, info: Info) -> Iterator[tuple[str, Info]]:
-    """Return the arrays in the cells of an array, or the array itself if it has none."""
+def _of_folder(
+    folder: FolderSource, broken: dict[str, NeuroArraysError]
+) -> Iterator[tuple[str, Info]]:
+    """Return the arrays in the files of a folder; files that cannot be read are added to `broken`."""
+    for inner in folder.files():
+        try:
+            file = arrays_source(Probe(folder.location.child(inner)))
+            infos = listing(file)
+        except NeuroArraysError as error:
+            broken[inner] = error
+            continue
+        for name, info in infos.items():
+            if isinstance(file, ArraySource):  # its one array has the name of the file
+                yield f"{inner}{name.removeprefix(file.name)}", info
+            else:
+                yield f"{inner}/{name}", info
+
+
+def _named(file: Source, name: str) -> Iterator[tuple[str, Info]]:
+    """Return an array: the fields of records, the arrays in its cells, or the array itself."""
+    info = file.info(name)
+    if info is None:
+        return
+    for column_name, (field, column) in fields_of(file, name, info).items():
+        kind = np.dtype(info.dtype[field])
+        shape = (*info.shape, *(() if column is not None else kind.shape))
+        yield column_name, Info(shape, kind.base, None, kind.base.kind in "SU")
     cells = cells_of(file, name, info)
     for number, cell in enumerate(cells):
         yield f"{name}/{number}", Info(cell.shape, cell.dtype, None)
-    if not cells:
+    if not cells and not info.dtype.names:
         yield name, info
