@@ -58,7 +58,7 @@ def units(
         ``"area == 'VISp' and presence_ratio > 0.95"``.
     engine : str or type of Reader, optional
         As for `open_datatree`: the reader of all paths.
-    columns : list of str, optional
+    columns : str or list of str, optional
         Columns to return (default: all). Few columns are read faster.
     compat : {"mlynarski"}, optional
         Return the columns of ``units.csv`` of the published binned archive of Allen Visual Coding
@@ -108,7 +108,7 @@ def units(
     >>> na.open_datatree(few)["A2929-200711/adn/spikes"].sizes["unit_id"]
     4
     """
-    query = TableQuery(UNITS, condition, columns, cache, workers)
+    query = TableQuery(UNITS, condition, _list(columns), cache, workers)
     if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.units_of(tree) for tree in trees)
@@ -162,7 +162,7 @@ def presentations(
     >>> ripples[["start_time", "duration"]].shape
     (594, 2)
     """
-    query = TableQuery(PRESENTATIONS, condition, columns, cache, workers)
+    query = TableQuery(PRESENTATIONS, condition, _list(columns), cache, workers)
     if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         originals = published.joined(mlynarski.presentations_of(tree) for tree in trees)
@@ -214,7 +214,7 @@ def sessions(
     >>> na.sessions(na.sample_path())["units"].tolist()
     [15]
     """
-    query = TableQuery(SESSIONS, condition, columns, cache, workers)
+    query = TableQuery(SESSIONS, condition, _list(columns), cache, workers)
     if _is_published(compat, query):
         trees = _trees(paths, engine, options)
         return published.joined(mlynarski.sessions_of(tree) for tree in trees)
@@ -260,7 +260,7 @@ def catalog(
     >>> na.catalog(na.sample_path())[["area", "units"]].values.tolist()
     [['adn', 7], ['ca1', 8]]
     """
-    query = TableQuery(CATALOG, condition, columns, cache, workers)
+    query = TableQuery(CATALOG, condition, _list(columns), cache, workers)
     return gathering.frame_of(query, paths, engine, options)
 
 
@@ -382,3 +382,8 @@ def _trees(
             yield tree
         finally:
             tree.close()
+
+
+def _list(columns: Sequence[str] | None) -> Sequence[str] | None:
+    """Names of columns as a list; None for all of them."""
+    return [columns] if isinstance(columns, str) else columns

@@ -10,6 +10,8 @@ import xarray as xr
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 
+from neuroarrays.tree.query import missing
+
 #: Bytes of a chunk of a dataset.
 _CHUNK = 1 << 20
 #: The most bytes that are read at once.
@@ -72,7 +74,7 @@ def stored(*parts: xr.Variable, dtype: Any = None) -> Any:
         The type to convert them to; times are converted to float64.
     """
     if any(part.dtype.kind in TEXT for part in parts):
-        texts = [_text(value) for part in parts for value in part.values.ravel().tolist()]
+        texts = [text for part in parts for text in _texts(part.values.ravel())]
         shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
         if not texts:
             return np.zeros(shape, "U1")
@@ -84,8 +86,9 @@ def stored(*parts: xr.Variable, dtype: Any = None) -> Any:
     return np.concatenate([np.asarray(part.copy(deep=False).values, dtype) for part in parts])
 
 
-def _text(value: Any) -> str:
-    """A value as text; "" for None."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
+def _texts(values: np.ndarray) -> list[str]:
+    """Values (n,) as text; "" where one is missing (None or NaN), for which NWB has no other sign."""
+    return [
+        "" if gap else value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value, gap in zip(values.tolist(), missing(values), strict=True)
+    ]

@@ -30,6 +30,12 @@ _MOST = 2000
 #: Names of columns that have another meaning in NWB.
 _NOT_COLUMNS = {
     "id",
+    "description",
+    "colnames",
+    "object_id",
+    "namespace",
+    "neurodata_type",
+    "meanings_tables",
     "electrodes",
     "electrode_group",
     "waveforms",

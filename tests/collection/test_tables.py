@@ -101,6 +101,7 @@ def test_open_trees_are_listed_as_their_files(paths):
     tree = na.open_datatree(paths[0])
     of_file = na.units(paths[0]).assign(path=tree.encoding["source"])
     assert na.units(tree).equals(of_file.drop(columns="stamp"))
+    assert list(na.units(tree, columns="area")) == ["area"]
     assert na.units([tree, paths[1]])["session"].nunique() == 2
     chosen = na.select_units(tree, "snr > 0.9")
     assert 0 < len(na.units(chosen)) < len(na.units(tree))

@@ -216,6 +216,25 @@ def test_odd_nodes(tmp_path):
         assert places.tolist() == ["CA1", "CA3"]
 
 
+def test_columns_that_nwb_needs_for_itself_and_missing_texts(tmp_path):
+    columns = {
+        "description": np.array(["a", None], object),
+        "colnames": np.array(["b", np.nan], object),
+        "object_id": [1, 2],
+        "neurodata_type": [3, 4],
+        "id": [5, 6],
+    }
+    table = {name: ("presentation_id", values) for name, values in columns.items()}
+    times = {"start_time": ("presentation_id", [0.0, 1.0])}
+    tree = a_tree({"/s/presentations/bars": xr.Dataset(table | times)}, date="2020-01-01")
+    assert na.to_nwb(tree, path := tmp_path / "s.nwb") == []
+    again = na.open_datatree(path)["s/presentations/bars"]
+    assert again["description"].values.tolist() == ["a", ""]
+    assert again["colnames"].values.tolist() == ["b", ""]
+    assert again["id"].values.tolist() == [5, 6]
+    assert {"object_id", "neurodata_type"} <= set(again.data_vars)
+
+
 def test_areas_of_other_labels_and_the_same_identifiers(tmp_path):
     def spikes(ids, sizes, **labels):
         times = np.arange(float(sum(sizes)))
