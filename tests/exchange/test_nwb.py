@@ -227,7 +227,8 @@ def test_columns_that_nwb_needs_for_itself_and_missing_texts(tmp_path):
     table = {name: ("presentation_id", values) for name, values in columns.items()}
     times = {"start_time": ("presentation_id", [0.0, 1.0])}
     tree = a_tree({"/s/presentations/bars": xr.Dataset(table | times)}, date="2020-01-01")
-    assert na.to_nwb(tree, path := tmp_path / "s.nwb") == []
+    path = tmp_path / "s.nwb"
+    assert na.to_nwb(tree, path) == []
     again = na.open_datatree(path)["s/presentations/bars"]
     assert again["description"].values.tolist() == ["a", ""]
     assert again["colnames"].values.tolist() == ["b", ""]
