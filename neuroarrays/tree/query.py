@@ -9,9 +9,7 @@ from __future__ import annotations
 import ast
 import numbers
 import operator
-import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +17,8 @@ import numpy as np
 
 from neuroarrays.errors import NotInTree, QueryError, quoted
 from neuroarrays.files.source import text_array
+from neuroarrays.tree.query_syntax import syntax_of, text_of
 
-#: The longest text and deepest nesting of a query, far more than anybody writes.
-_LENGTH, _DEPTH = 10_000, 50
-#: The most characters of a query that a message quotes.
-_QUOTED = 60
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -32,26 +27,6 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_ALLOWED = (
-    "a condition is made of names, numbers, texts in quotes, comparisons, and, or, not, and "
-    "`in` with a list"
-)
-#: A part of Python's syntax that is not allowed -> its name in a message.
-_NOT_ALLOWED: dict[type[ast.AST], str] = {
-    ast.Call: "a function call",
-    ast.Attribute: "an attribute",
-    ast.Subscript: "an index",
-    ast.Lambda: "a function",
-    ast.NamedExpr: "an assignment",
-    ast.JoinedStr: "a formatted text",
-    ast.BinOp: "arithmetic",
-    ast.IfExp: "a choice",
-}
-#: Error of Python's parser -> what it means.
-_REASONS = {RecursionError: "nested too deeply", MemoryError: "nested too deeply"}
-#: Python's bitwise operator -> the word to write instead.
-_BITWISE = {ast.BitAnd: "`and`", ast.BitOr: "`or`"}
-
 #: Where a condition is true, and where it is false; where a value is missing it is neither.
 Truth = tuple[np.ndarray, np.ndarray]
 #: A function from the name of a column to its values, or to one value for all rows.
@@ -101,7 +76,7 @@ class Query:
         parts = [self.tree]
         if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
             parts = self.tree.values
-        return [Query(_text(part), part) for part in parts]
+        return [Query(text_of(part), part) for part in parts]
 
     def where(self, column: Column, size: int) -> np.ndarray:
         """Tell in which rows the condition is true.
@@ -185,7 +160,7 @@ class Query:
                 else:
                     yes[known] |= np.asarray(compare(subject[known], other[known]), bool)
             except (TypeError, ValueError, OverflowError) as error:
-                what = f"cannot be compared with {_text(right)} ({error})"
+                what = f"cannot be compared with {text_of(right)} ({error})"
                 raise self._error(left, what) from error
         if isinstance(sign, ast.NotIn):
             yes = ~yes
@@ -197,7 +172,7 @@ class Query:
         """Refuse to compare text with numbers."""
         kinds = _kind(subject), _kind(other)
         if "" not in kinds and kinds[0] != kinds[1]:
-            what = f"is {kinds[0]}, and {_text(right)} is {kinds[1]}: they cannot be compared"
+            what = f"is {kinds[0]}, and {text_of(right)} is {kinds[1]}: they cannot be compared"
             raise self._error(left, what)
 
     def _value(self, node: ast.expr, column: Column) -> Any:
@@ -224,16 +199,7 @@ class Query:
                 raise self._error(node, what)
 
     def _error(self, node: ast.AST, what: str) -> QueryError:
-        return QueryError(f"{quoted(self.text)}: {_text(node)!r} {what}")
-
-
-def _text(node: ast.AST) -> str:
-    """A part of a condition as it was written, cut to the length of a message."""
-    try:
-        text = type(node).__name__ if isinstance(node, ast.operator) else ast.unparse(node)
-    except (ValueError, RecursionError):  # a number with thousands of digits, or nested too deeply
-        return "..."
-    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+        return QueryError(f"{quoted(self.text)}: {text_of(node)!r} {what}")
 
 
 def _spread(value: Any, size: int) -> np.ndarray:
@@ -299,31 +265,7 @@ def parse(text: Any) -> Query:
         If it has anything but names, literals, comparisons, and/or/not and `in` with a list of
         literals; the message names that part.
     """
-    if not isinstance(text, str):
-        msg = f"expected a condition as text, such as 'contrast > 0.5'; found {text!r:.60}"
-        raise QueryError(msg)
-    if len(text) > _LENGTH:
-        msg = f"the condition has {len(text):,} characters; expected at most {_LENGTH:,}"
-        raise QueryError(msg)
-    try:
-        with warnings.catch_warnings():
-            # Python warns of unusual escapes such as "\d" in a literal, which is used as it is.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        near = f" near {text.strip()[max(0, (error.offset or 1) - 1) :][:20]!r}"
-        has_single_equal = re.search(r"(?<![=<>!])=(?!=)", text)
-        equal = "; write == for equal" if has_single_equal else ""
-        reason = error.msg.partition(";")[0]
-        msg = f"{quoted(text)} is not a condition ({reason}{near}{equal}); {_ALLOWED}"
-        raise QueryError(msg) from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        why = _REASONS.get(type(error), "it has characters that are not allowed")
-        raise QueryError(f"{quoted(text)} is not a condition ({why}); {_ALLOWED}") from error
-    for problem, node in _problems(tree, 0):
-        msg = f"{quoted(text)}: {_text(node)!r} is {problem}; {_ALLOWED}"
-        raise QueryError(msg)
-    return Query(text, tree)
+    return Query(text, syntax_of(text))
 
 
 def check_columns(names: Iterable[str], columns: Iterable[str], where: str) -> None:
@@ -347,54 +289,3 @@ def check_columns(names: Iterable[str], columns: Iterable[str], where: str) -> N
     for name in names:
         if name not in known:
             raise NotInTree("column", name, known, where=where)
-
-
-def _problems(node: ast.expr, depth: int) -> Iterator[tuple[str, ast.AST]]:
-    """The parts that are not allowed, as (what is wrong, syntax node)."""
-    if depth > _DEPTH:
-        yield "nested too deeply", ast.Constant("...")
-    elif isinstance(node, ast.BoolOp):
-        for value in node.values:
-            yield from _problems(value, depth + 1)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield from _problems(node.operand, depth + 1)
-    elif isinstance(node, ast.Compare):
-        yield from _sides(node.left)
-        last = node.comparators[-1]
-        for sign, side in zip(node.ops, node.comparators, strict=True):
-            if isinstance(sign, ast.In | ast.NotIn):
-                yield from _options(side)
-                if side is not last:
-                    yield "a list in a chain of comparisons", side
-            elif type(sign) in _COMPARISONS:
-                yield from _sides(side)
-            else:
-                yield "a comparison by identity (write == or !=)", node
-    else:
-        yield from _sides(node)
-
-
-def _sides(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
-    """Check a side of a comparison, which is a name or a literal."""
-    if isinstance(node, ast.BinOp) and type(node.op) in _BITWISE:
-        yield f"arithmetic (write {_BITWISE[type(node.op)]} between conditions)", node
-    elif not isinstance(node, ast.Name) and not _is_literal(node):
-        yield _NOT_ALLOWED.get(type(node), "not allowed here"), node
-
-
-def _options(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
-    """Check the right side of `in`, which is a list of literals."""
-    if not isinstance(node, ast.List | ast.Tuple | ast.Set):
-        yield "not a list (write `in [...]`)", node
-        return
-    for option in node.elts:
-        if not _is_literal(option):
-            yield _NOT_ALLOWED.get(type(option), "not a number or text"), option
-
-
-def _is_literal(node: ast.expr) -> bool:
-    """Whether a syntax node is a number, a signed number, a text or a truth value."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        node = node.operand
-        return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float, str, bool)

@@ -34,8 +34,9 @@ def select_units(tree: Tree, query: str) -> Tree:
         A recording or aligned tree.
     query : str
         A condition on variables and labels along `unit_id`, and on `unit_id`, `area`, `session`
-        and `block`: ``"presence_ratio > 0.95 and area == 'VISp'"``. It may have names, literals,
-        comparisons (also chained), and/or/not, and `in` with a list.
+        and `block`: ``"presence_ratio > 0.95 and area == 'VISp'"``. It may have names (between
+        backticks if they have spaces), literals, comparisons (also chained), and/or/not, and `in`
+        with a list.
 
     Returns
     -------

@@ -71,6 +71,27 @@ def test_a_column_of_few_values_is_compared_as_any_other(query):
 
 
 @pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("`stim on` > 1", [1, 2]),
+        ("`stim on` > 1 and\n not `class` == 'b'", [2]),
+        ("`class` in ['a', '`']", [0, 2]),
+        ("'`' == `class`", [2]),
+        ("column0 == 5 and `stim on` < 3", [0, 1]),
+    ],
+)
+def test_any_name_may_be_asked_for_between_backticks(query, rows):
+    columns = {
+        "stim on": np.array([1, 2, 3]),
+        "class": np.array(["a", "b", "`"], object),
+        "column0": np.array([5, 5, 5]),
+    }
+    found = parse(query)
+    assert set(found.names) <= set(columns)
+    assert np.flatnonzero(found.where(columns.__getitem__, 3)).tolist() == rows
+
+
+@pytest.mark.parametrize(
     ("query", "part"),
     [
         ("__import__('os').system('x')", "is a function call"),
@@ -88,7 +109,10 @@ def test_a_column_of_few_values_is_compared_as_any_other(query):
         ("lambda: 1", "is a function"),
         ("f'{x}' == 'a'", "is a formatted text"),
         ("[i for i in x]", "is not allowed here"),
-        ("x == None", "'None' is not allowed here"),
+        ("x == None", "'None' is no value"),
+        ("~x", "write `not`"),
+        ("stim on > 1", "in `backticks` if they have spaces"),
+        ("`x > 1", "is not a condition"),
         ("x == b'a'", "is not allowed here"),
         ("x ==", "is not a condition \\(invalid syntax"),
         ("x = 1", "write == for equal"),
