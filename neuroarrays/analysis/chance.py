@@ -32,10 +32,10 @@ def chance_error(truth: Any, period: float | None = None) -> float:
 
     Examples
     --------
-    >>> from neuroarrays.analysis.scoring import chance_error
-    >>> chance_error([0.0, 1.0, 2.0, 10.0])
+    >>> import neuroarrays as na
+    >>> na.scoring.chance_error([0.0, 1.0, 2.0, 10.0])
     0.5
-    >>> chance_error(range(0, 360, 2), period=360)
+    >>> na.scoring.chance_error(range(0, 360, 2), period=360)
     89.0
     """
     values = np.asarray(truth, np.float64).ravel()

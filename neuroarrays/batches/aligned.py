@@ -147,9 +147,11 @@ class TrialSamples(AlignedSamples):
     ----------
     encodings : dict of str to list of str
         The labels of each encoded variable. Loaders keep them in their state.
-    neurons, trial_info : Labels
-        Labels of the units and of the samples, as attributes. The names in the files of SENSORIUM
-        also work: ``neurons.cell_motor_coordinates``, ``trial_info.tiers``.
+    neurons : Labels
+        Labels of the units, as attributes. The names in the files of SENSORIUM also work:
+        ``neurons.cell_motor_coordinates``.
+    trial_info : Labels
+        Labels of the samples, in the same way: ``trial_info.tiers``.
 
     Notes
     -----
@@ -173,7 +175,7 @@ class TrialSamples(AlignedSamples):
     >>> len(data)
     594
     >>> batch = data.batch([0, 5])
-    >>> batch["spike_data"].shape, batch["duration"].shape
+    >>> tuple(batch["spike_data"].shape), tuple(batch["duration"].shape)
     ((2, 8, 30), (2,))
     """
 
@@ -280,7 +282,7 @@ class ClipSamples(AlignedSamples):
     >>> clock = na.align(na.load_sample(), bin_width=0.1, window=(671, 900))
     >>> adn = clock["A2929-200711/adn"]
     >>> data = na.batches.ClipSamples(adn, ["spike_data"], 1.0, ["head_direction/ry"])
-    >>> data.batch([0, 1])["spike_data"].shape
+    >>> tuple(data.batch([0, 1])["spike_data"].shape)
     (2, 10, 7)
     """
 

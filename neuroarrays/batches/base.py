@@ -27,7 +27,7 @@ class Samples(ABC):
 
     #: Session and area, for error messages.
     location: str
-    #: Names of the attributes that tell which samples of the area the dataset has.
+    # Names of the attributes that tell which samples of the area the dataset has.
     chosen_by: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -56,7 +56,7 @@ class RepeatSamples(Samples):
     >>> data = na.batches.TrialSamples(ca1, ["duration"], ["spike_data"], rows=range(12))
     >>> shown = na.batches.RepeatSamples(data, [i % 4 for i in range(ca1.sizes["presentation_id"])])
     >>> batch = shown.batch([0, 1])
-    >>> batch["spike_data"].shape, batch["spike_data_by_trial"].shape
+    >>> tuple(batch["spike_data"].shape), tuple(batch["spike_data_by_trial"].shape)
     ((2, 8, 30), (2, 3, 8, 30))
     """
 

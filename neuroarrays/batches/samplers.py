@@ -128,7 +128,7 @@ class Batches(Resumed):
 
     @property
     def world_size(self) -> int:
-        """The number of ranks. It is looked up each time: Lightning starts ranks after loaders are made."""
+        """The number of ranks, looked up each time, because Lightning starts ranks after loaders are made."""
         return _share(*self._given)[1]
 
     def _check(self, rank: int, world_size: int) -> int:

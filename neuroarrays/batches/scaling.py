@@ -24,8 +24,10 @@ class Scaling:
 
     Attributes
     ----------
-    mean, std : dict of str to () or (last axis,) float64 array
-        Values for each variable in its unit; they broadcast against its last axes.
+    mean : dict of str to () or (last axis,) float64 array
+        The mean of each variable in its unit; it broadcasts against the last axes of the variable.
+    std : dict of str to () or (last axis,) float64 array
+        The standard deviation of each variable, in the same way.
     stated : str
         The samples of the statistics, and the rule.
     raw : dict of str to () or (last axis,) float64 array

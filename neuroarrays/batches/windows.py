@@ -71,7 +71,7 @@ class SpikeWindowSamples(RecordedSamples):
     >>> tree = na.load_sample()
     >>> adn = tree["A2929-200711/adn"]
     >>> data = na.batches.SpikeWindowSamples(adn, 1.0, bin_width=0.02, window=(671, 700))
-    >>> len(data), data.batch([0, 1])["spike_data"].shape
+    >>> len(data), tuple(data.batch([0, 1])["spike_data"].shape)
     (29, (2, 50, 7))
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,24 +62,45 @@ def check_dataset(dataset: Any) -> None:
     check_samples(dataset, Tensors, "na.torch.TrialDataset(area, ['spike_data'])")
 
 
+#: The samples of numpy arrays -> the dataset of tensors.
+_NAMES = {
+    "TrialSamples": "TrialDataset",
+    "ClipSamples": "ClipDataset",
+    "SpikeEventSamples": "SpikeEventDataset",
+    "SpikeWindowSamples": "SpikeWindowDataset",
+    "RepeatSamples": "RepeatDataset",
+    "StackedSamples": "Stack",
+    "Scaling": "Normalize",
+}
+
+
+def _of_tensors(samples: type) -> str:
+    """The docstring of a class of samples, with the names that its dataset of tensors has."""
+    text = samples.__doc__ or ""
+    for name, ours in _NAMES.items():
+        text = text.replace(f"na.batches.{name}", f"na.torch.{ours}")
+        text = re.sub(rf"\b{name}\b", ours, text)
+    return text
+
+
 class TrialDataset(Tensors, TrialSamples):  # noqa: D101
-    __doc__ = TrialSamples.__doc__
+    __doc__ = _of_tensors(TrialSamples)
 
 
 class ClipDataset(Tensors, ClipSamples):  # noqa: D101
-    __doc__ = ClipSamples.__doc__
+    __doc__ = _of_tensors(ClipSamples)
 
 
 class SpikeEventDataset(Tensors, SpikeEventSamples):  # noqa: D101
-    __doc__ = SpikeEventSamples.__doc__
+    __doc__ = _of_tensors(SpikeEventSamples)
 
 
 class SpikeWindowDataset(Tensors, SpikeWindowSamples):  # noqa: D101
-    __doc__ = SpikeWindowSamples.__doc__
+    __doc__ = _of_tensors(SpikeWindowSamples)
 
 
 class RepeatDataset(Tensors, RepeatSamples):  # noqa: D101
-    __doc__ = RepeatSamples.__doc__
+    __doc__ = _of_tensors(RepeatSamples)
 
     @staticmethod
     def mean(repeats: torch.Tensor) -> torch.Tensor:
@@ -86,7 +108,7 @@ class RepeatDataset(Tensors, RepeatSamples):  # noqa: D101
 
 
 class Stack(Tensors, StackedSamples):  # noqa: D101
-    __doc__ = StackedSamples.__doc__
+    __doc__ = _of_tensors(StackedSamples)
 
     def __init__(self, datasets: Sequence[Any]):
         datasets = list(datasets)

@@ -20,8 +20,10 @@ class Normalize:
 
     Attributes
     ----------
-    mean, std : dict of str to () or (last axis,) float64 tensor
-        Values for each variable in its unit; they broadcast against its last axes.
+    mean : dict of str to () or (last axis,) float64 tensor
+        The mean of each variable in its unit; it broadcasts against the last axes of the variable.
+    std : dict of str to () or (last axis,) float64 tensor
+        The standard deviation of each variable, in the same way.
     stated : str
         The samples of the statistics, and the rule.
     raw : dict of str to () or (last axis,) float64 tensor
