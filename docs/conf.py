@@ -25,7 +25,9 @@ version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 templates_path = ["_templates"]
-smartquotes = False  # quotes in lists of values can be copied into code
+smartquotes_action = (
+    "De"  # dashes and dots; quotes stay as they are, for lists of values that one copies
+)
 add_module_names = False  # the title of a page has the name that users say
 #: Pages of the reference: what they are called where that is not their place, and which have a picture.
 autosummary_context = {"titles": generate.titles(), "drawn": pictures.EXAMPLES}
@@ -36,6 +38,7 @@ html_title = f"neuroarrays {version}"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["wide.js"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

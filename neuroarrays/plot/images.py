@@ -56,7 +56,7 @@ def rate_map(curve: xr.DataArray, ax: Axes | None = None) -> Axes:
     --------
     >>> import neuroarrays as na
     >>> tree = na.load_sample()
-    >>> clock = na.align(tree, bin_width=0.1, window=(671, 900))
+    >>> clock = na.align(tree, bin_width=0.1, window=(671, 1199))
     >>> ca1 = clock["A2929-200711/ca1"]
     >>> maps = na.tuning_curve(ca1, ["position/x", "position/z"], bins=14)
     >>> ax = na.plot.rate_map(maps.sel(unit_id=12))
