@@ -227,11 +227,8 @@ def over(  # noqa: PLR0913  the keywords that all answers have
     ('path',)
     """
     _check(missing, errors)
-    if not callable(function):
-        msg = (
-            f"function={function!r}: expected a function that takes an area, such as na.firing_rate"
-        )
-        raise TypeError(msg)
+    wanted = "function: expected a function that takes an area, such as na.firing_rate"
+    given.check(function, Callable, wanted, TypeError)
     wants = getattr(function, _NEEDS, _Needs())
     if not isinstance(tree, xr.DataTree) or _is_area(tree, wants.wanted):
         return function(tree, *args, **kwargs)
