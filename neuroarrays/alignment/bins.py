@@ -217,6 +217,9 @@ def longest_duration(starts: np.ndarray, stops: np.ndarray | None) -> float:
     ValueError
         If no presentation has a stop; a window must be given then.
     """
+    if not np.size(starts):
+        msg = "there are no presentations: the table, or what was chosen of it, has no rows"
+        raise ValueError(msg)
     durations = np.empty(0) if stops is None else stops - starts
     durations = durations[np.isfinite(durations)]
     if durations.size == 0:

@@ -12,7 +12,7 @@ import numpy as np
 from neuroarrays.errors import FormatError
 from neuroarrays.files import hdf5_prefetch, hdf5_structure_prefetch, outer, safety, state, zips
 from neuroarrays.files.hdf5_handle import Handle
-from neuroarrays.files.hdf5_values import decode, path_of
+from neuroarrays.files.hdf5_values import decode, path_of, unwritten_part
 from neuroarrays.files.outer import Key
 from neuroarrays.files.positioned import Stream
 from neuroarrays.files.source import Info, Source, check_unchanged, plain
@@ -184,6 +184,13 @@ class HDF5Source(Source):
         if isinstance(value, h5py.Empty):
             return ""
         return plain(value)
+
+    def unwritten(self, name: str) -> str:
+        if self.location.local_path is None:
+            return ""  # it would take requests
+        with self._open(name) as handle:
+            dataset = handle.dataset(name)
+            return "" if dataset is None or not dataset.size else unwritten_part(dataset)
 
     def identity(self, name: str) -> object:
         with self._open(name) as handle:

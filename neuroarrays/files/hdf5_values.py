@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,3 +83,15 @@ def path_of(file: h5py.File, reference: h5py.Reference) -> str:
         return (name or b"").decode("utf-8", "surrogateescape")
     except (KeyError, ValueError, RuntimeError, OSError):
         return ""
+
+
+def unwritten_part(dataset: h5py.Dataset) -> str:
+    """Return how much of a dataset was never written, such as "1 of 4 chunks"; "" for nothing."""
+    from h5py import h5d
+
+    if dataset.chunks is None:
+        is_contiguous = dataset.id.get_create_plist().get_layout() == h5d.CONTIGUOUS
+        return "all values" if is_contiguous and not dataset.id.get_storage_size() else ""
+    total = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
+    written = dataset.id.get_num_chunks()
+    return f"{total - written:,} of {total:,} chunks" if written < total else ""

@@ -158,7 +158,7 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
     FormatError
         On an external or user-defined link, or on soft links that go in circles.
     """
-    from h5py import h5l
+    from h5py import h5d, h5l, h5o
 
     todo, done, followed = name.strip("/").split("/")[::-1], group.rstrip("/"), 0
     while todo:
@@ -173,6 +173,11 @@ def hdf5_location(file: h5py.File, path: str, name: str, group: str = "/") -> st
             kind = file.id.links.get_info(encoded).type
         except KeyError:
             return ""
+        except RuntimeError:  # HDF5 cannot look below an array
+            above = h5o.open(file.id, done.encode("utf-8", "surrogateescape")) if done else None
+            if isinstance(above, h5d.DatasetID):
+                return ""
+            raise
         if kind == h5l.TYPE_HARD:
             done = location
         elif kind == h5l.TYPE_SOFT:

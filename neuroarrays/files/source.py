@@ -104,6 +104,13 @@ class Source(ABC):
         """Read values into an array, which has the shape of the result; they are cast to its dtype."""
         out[...] = self.read(name, key)
 
+    def unwritten(self, name: str) -> str:
+        """What of an array the file has no values for, such as "1 of 4 chunks"; "" if that is not known.
+
+        Such values are read as the fill value, mostly 0.
+        """
+        return ""
+
     def identity(self, name: str) -> object:
         """An object that is equal for two names of the same array or group; None if there is none."""
         return name

@@ -132,10 +132,34 @@ class ZarrSource(ZarrFiles):
                 )
         return text_array(raw) if array.dtype.kind in "OTUS" else raw
 
+    def unwritten(self, name: str) -> str:
+        resolved, folder = self._resolve(name), self.folder()
+        array = _zarr_array(self, resolved)
+        if array is None or not folder.complete or not math.prod(array.shape):
+            return ""
+        total = _file_count(array)
+        written = _chunk_files(folder, resolved)
+        return f"{total - written:,} of {total:,} chunks" if written < total else ""
+
     def _check_values(self, name: str, array: ZarrChunks, key: Key) -> None:
         """Refuse to read more than the store can hold."""
         shape = outer.result_shape(outer.normalise(key, array.shape), array.shape)
         self.check_size(name, math.prod(shape) * array.dtype.itemsize, key == ())
+
+
+def _file_count(array: Any) -> int:
+    """Return how many files hold the chunks of an array if all were written."""
+    if isinstance(array, ZarrChunks):
+        return array.file_count
+    of_file = getattr(array, "shards", None) or array.chunks
+    return math.prod(-(-n // c) for n, c in zip(array.shape, of_file, strict=True))
+
+
+def _chunk_files(folder: Folder, name: str) -> int:
+    """Return how many files of chunks there are below an array."""
+    prefix = f"{name}/".lstrip("/")
+    below_it = (path.rpartition("/")[2] for path in folder.files if path.startswith(prefix))
+    return sum(not last.startswith(".") and last != "zarr.json" for last in below_it)
 
 
 def _is_node(folder: Folder, name: str) -> bool:
@@ -239,12 +263,7 @@ def _open_zarr(source: ZarrSource, name: str, codecs: list[Any], version: Litera
     source.check_size(name, chunk)
     text = array.dtype.kind not in "biufcmMV"  # of any length
     store.packings[name] = outer_packing(codecs), safety.WHOLE if text else chunk
-    of_file = getattr(array, "shards", None) or array.chunks
-    _check_chunks(
-        source,
-        name,
-        math.prod(-(-n // c) for n, c in zip(array.shape, of_file, strict=True)),
-    )
+    _check_chunks(source, name, _file_count(array))
     return array
 
 
@@ -256,8 +275,7 @@ def _check_chunks(source: ZarrSource, name: str, expected: int) -> None:
     folder = source.folder()
     if not folder.complete or SAVED_BY not in (_json(folder, "") or {}):
         return  # xarray itself writes no chunks that have only fill values
-    prefix = f"{name}/".lstrip("/")
-    present = sum(path.startswith(prefix) for path in folder.files) - 1
+    present = _chunk_files(folder, name)
     if present < expected:
         raise FormatError(
             source.path,

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
+#: The most entries of a folder that are looked at for recordings in subfolders.
+_LOOKED = 20
+
 
 def open_datatree(
     path_or_url: PathLike | Sequence[PathLike] | Probe | pd.DataFrame,
@@ -336,7 +339,7 @@ def _recognising(probe: Probe) -> Reader:
         unknown.as_given,
         expected="a recording in a format that can be read",
         found=unknown.described() + _inside(unknown),
-        hint=f"`neuroarrays formats` lists all formats, {option('engine', 'NAME')} forces one; arrays "
+        hint=f"{_in_subfolders(unknown)}`neuroarrays formats` lists all formats, {option('engine', 'NAME')} forces one; arrays "
         "in a layout of your own open by a mapping, and `neuroarrays info` on them prints one to start from",
     )
 
@@ -347,6 +350,16 @@ def _all_of(probe: Probe) -> str:
         return ""
     call = f"na.open_datatree(na.sessions({probe.as_given!r}))"
     return f"; or {call} opens the recordings of all, each with its reader"
+
+
+def _in_subfolders(folder: Probe) -> str:
+    """Return how to open recordings that are in subfolders, as DANDI has them, for a hint; else ""."""
+    if folder.kind != FOLDER or not any(
+        child.kind == FOLDER and _names_of(child) for child in folder.children[:_LOOKED]
+    ):
+        return ""
+    call = f"na.open_datatree(na.sessions({folder.as_given!r}))"
+    return f"its subfolders have recordings, which {call} opens as one tree; "
 
 
 def _names_of(probe: Probe) -> list[str]:

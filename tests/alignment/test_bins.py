@@ -89,5 +89,7 @@ def test_the_longest_duration():
     assert longest_duration(np.array([1.0, 2.0, np.nan]), np.array([1.5, np.nan, 9.0])) == 0.5
     with pytest.raises(ValueError, match="no presentation has a stop"):
         longest_duration(np.array([1.0]), None)
+    with pytest.raises(ValueError, match="the table, or what was chosen of it, has no rows"):
+        longest_duration(np.empty(0), np.empty(0))
     with pytest.raises(ValueError, match="the longest presentation lasts 0.0 s"):
         longest_duration(np.array([1.0, 2.0]), np.array([1.0, 1.5]))

@@ -463,6 +463,22 @@ def edit(file, **changes):
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
+def test_chunks_that_are_not_there_are_counted(store, tmp_path):
+    assert open_source(store).unwritten("group/x") == ""
+    chunks = [path for path in (store / "group/x").rglob("*") if path.name[0] != "."]
+    total = sum(path.is_file() for path in chunks)
+    next(path for path in chunks if path.is_file()).unlink()
+    assert open_source(store).unwritten("group/x") == f"1 of {total} chunks"
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("none", (4,), "f8")
+        file.create_dataset("half", (4,), "f8", chunks=(2,))[:2] = 1
+        file["all"], file["no_values"] = np.arange(4), np.zeros(0)
+    names = ("none", "half", "all", "no_values", "gone")
+    said = [open_source(tmp_path / "a.h5").unwritten(name) for name in names]
+    assert said == ["all values", "1 of 2 chunks", "", "", ""]
+    close_all()
+
+
 def test_zarr_values(store):
     file = open_source(store)
     assert file.names() == ["group"]

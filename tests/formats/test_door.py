@@ -131,6 +131,14 @@ def test_a_folder_with_no_dataset(tmp_path):
     refused(UnknownFormat, tmp_path, "found a folder with 1 entry, the first 'a.txt'")
 
 
+def test_recordings_in_subfolders_are_said(nwb, tmp_path):
+    folder = tmp_path / "000006"
+    (folder / "sub-1").mkdir(parents=True)
+    nwb.rename(folder / "sub-1" / "sub-1.nwb")
+    refused(UnknownFormat, folder, f"na.open_datatree(na.sessions({str(folder)!r})) opens")
+    assert list(na.open_datatree(na.sessions(str(folder))).children) == ["sub-1"]
+
+
 def test_what_the_caller_left_out_is_not_blamed_on_the_file(nwb):
     refused(SchemaError, nwb, "drop_variables='spike_times'", drop_variables="spike_times")
     tree = xr.open_datatree(nwb, engine="nwb", drop_variables="spike_times")

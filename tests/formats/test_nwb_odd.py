@@ -950,3 +950,53 @@ def test_zarr_links_in_a_circle_end(zarr_session):
     session = na.open_datatree(zarr_session)["z"]
     assert "acquisition/a, acquisition/b (" in notes(session)
     assert session["unknown/spikes"].sizes["unit_id"] == 2
+
+
+def test_times_that_were_never_written_are_said(changed):
+    def edit(file):
+        group = series(file, "acquisition/x", np.zeros(6))
+        times = group.create_dataset("timestamps", (6,), "f8", chunks=(2,))
+        times[:4] = np.arange(4)
+        spikes = file[f"{UNITS}/spike_times"]
+        shape = spikes.shape
+        del file[f"{UNITS}/spike_times"]
+        file.create_dataset(f"{UNITS}/spike_times", shape, "f8")
+
+    session = changed(edit)
+    assert "acquisition/x/timestamps: 1 of 3 chunks were never written" in notes(session)
+    assert f"{UNITS}/spike_times: all values were never written" in notes(session)
+
+
+def test_meanings_of_the_values_of_a_column_are_labels(changed):
+    def edit(file):
+        put(file, f"{TRIALS}/side", np.array(list("lrlrlx"), TEXT))
+        columns = {"value": ["l", "r"], "meaning": ["left", "right"]}
+        table(file, f"{TRIALS}/side_meanings", "MeaningsTable", id=[0, 1], **columns)
+        file[f"{TRIALS}/side_meanings/target"] = h5py.SoftLink(f"/{TRIALS}/side")
+
+    session = changed(edit)
+    rows = session["presentations/trials"]
+    assert rows["side_meaning"].values.tolist() == ["left", "right"] * 2 + ["left", ""]
+    assert f"{TRIALS}/side_meanings: 1 of 6 values have no meaning" in notes(session)
+    assert "not in the tree" not in notes(session)
+
+
+def test_an_array_in_the_place_of_a_group_costs_no_more(changed):
+    def edit(file):
+        del file["intervals"]
+        file["intervals"] = np.arange(3)
+
+    session = changed(edit)
+    assert "observed" in session.children
+    assert "not in the tree" not in notes(session)
+
+
+def test_notes_say_which_times_are_missing_or_used(changed):
+    def edit(file):
+        series(file, "acquisition/x", np.zeros(3), times=np.arange(3.0), rate=5.0)
+        table(file, "intervals/stops", "TimeIntervals", id=[0, 1], stop_time=[1.0, 2.0])
+
+    session = changed(edit)
+    assert session["x"]["time"].values.tolist() == [0, 1, 2]
+    assert "acquisition/x/starting_time (the series has time stamps" in notes(session)
+    assert "intervals/stops (a table without start_time)" in notes(session)

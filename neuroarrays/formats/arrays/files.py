@@ -145,6 +145,10 @@ class FolderSource(Source):
         file, inner = self._file_of(name)
         return file.read(inner, key)
 
+    def unwritten(self, name: str) -> str:
+        file, inner = self._file_of(name)
+        return file.unwritten(inner)
+
     def value(self, name: str) -> Any:
         file, inner = self._file_of(name)
         return file.value(inner)

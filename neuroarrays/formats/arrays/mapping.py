@@ -149,6 +149,8 @@ class Arrays:
         first = next(iter(self.matching(entry.array, where).values()))
         if is_time:
             stated.check_seconds(self.source, first, where, entry.scale)
+            if part := self.source.unwritten(first):
+                self.notes.append(f"{first}: {part} were never written: they read as fill values")
         is_scaled = (entry.scale, entry.offset) != (1.0, 0.0)
         for note in stated.not_applied(self.source, first, is_scaled):
             if note not in self.notes:

@@ -19,7 +19,7 @@ _FILLS = ("_FillValue", "missing_value")
 
 def unit_of(source: Source, name: str) -> str:
     """Return the unit that the file states for an array, or ""."""
-    stated = _attrs(source, name)
+    stated = source.attrs(name)
     unit = stated.get("units", stated.get("unit"))
     return unit.strip() if isinstance(unit, str) else ""
 
@@ -46,7 +46,7 @@ def check_seconds(source: Source, name: str, where: str, scale: float) -> None:
 
 def not_applied(source: Source, name: str, is_scaled: bool) -> Iterator[str]:
     """Give a note for each attribute of an array that changes its values and is not applied."""
-    stated = _attrs(source, name)
+    stated = source.attrs(name)
     if not is_scaled:
         for key, neutral in _FACTORS.items():
             if (number := _number(stated.get(key))) is not None and number != neutral:
@@ -57,15 +57,6 @@ def not_applied(source: Source, name: str, is_scaled: bool) -> Iterator[str]:
     for key in _FILLS:
         if (number := _number(stated.get(key))) is not None and np.isfinite(number):
             yield f"{name}: the file states {key} = {number:g}; such values are not made NaN"
-
-
-def _attrs(source: Source, name: str) -> dict[str, Any]:
-    """Return the attributes of an array; {} for a field of records or a cell, which have none."""
-    parts = name.split("/")
-    for i in range(1, len(parts)):  # downwards: HDF5 does not look below an array
-        if source.info("/".join(parts[:i])) is not None:
-            return {}
-    return source.attrs(name)
 
 
 def _number(value: Any) -> float | None:

@@ -13,6 +13,8 @@ from itertools import groupby
 from neuroarrays.errors import FormatError, MissingDependency, MissingPath
 from neuroarrays.files.source import Info, Source
 
+#: Names of times, of which each value is needed.
+_TIMES = ("spike_times", "timestamps", "start_time", "stop_time", "timestamp", "event_times")
 #: The most characters of an error message in a note.
 _LONGEST = 200
 #: Groups with metadata and definitions of types, which have no recorded data.
@@ -59,8 +61,17 @@ class Account:
         self._first: dict[object, str] = {source.identity("/"): "/"}
 
     def take(self, *paths: str) -> None:
-        """Record that datasets, or their values under other names, are in the tree."""
-        self._taken.update(path.strip("/") for path in paths)
+        """Record that datasets, or their values under other names, are in the tree.
+
+        A remark is added for times of which the file has not all values.
+        """
+        for path in (path.strip("/") for path in paths):
+            is_time = path.rpartition("/")[2] in _TIMES and path not in self._taken
+            self._taken.add(path)
+            if is_time and (part := self.source.unwritten(path)):
+                self.remark(
+                    path, f"{part} were never written, or not copied: they read as fill values"
+                )
 
     def leave(self, path: str, reason: str) -> None:
         """Record that a group or dataset is not in the tree; the first reason counts."""
@@ -262,7 +273,8 @@ def _description(source: Source, path: str, info: Info | None) -> str:
         if not names:
             return f"{kind}, empty"
         if "id" in names or source.attr(path, "colnames") is not None:
-            return "a table without times"
+            without = "start_time" if "stop_time" in names else "times"
+            return f"a table without {without}"
         return f"a group of type {kind}, which is not read" if kind else "a group that is not read"
     shape = " x ".join(map(str, info.shape)) if info.shape else "one value"
     return f"{kind or 'values'}, {shape}"

@@ -183,11 +183,33 @@ def read_columns(
             column = read_column(account, table, name, size, dim)
             if column is not None:
                 columns[free(name)] = column
+                columns |= _meanings(account, table, name, column)
                 account.take(path, *table.indexes.get(name, ()))
                 account.take(*filter(None, [table.elements.get(name)]))
         if account.is_left(path):
             leave_ragged(account, table, name, f"index of {name}")
     return columns
+
+
+def _meanings(
+    account: Account, table: Table, name: str, column: xr.Variable
+) -> dict[str, xr.Variable]:
+    """Return what the values of a column mean, by the table `<column>_meanings`; {} if it has none."""
+    source, path = account.source, f"{table.path}/{name}_meanings"
+    if f"{name}_meanings" not in table.names or column.ndim != 1 or column.dtype.kind not in "iubO":
+        return {}
+    with account.step(path):
+        values, texts = (
+            vectors.read_list(source, f"{path}/{part}") for part in ("value", "meaning")
+        )
+        meanings = dict(zip(map(str, values), map(str, texts), strict=True))
+        known = [meanings.get(str(value)) for value in column.values]
+        if None in known:
+            account.remark(path, f"{known.count(None):,} of {len(known):,} values have no meaning")
+        account.take(*(f"{path}/{part}" for part in ("id", "value", "meaning")))
+        labels = np.array([*(text or "" for text in known), None], object)[:-1]
+        return {free(f"{name}_meaning"): xr.Variable(column.dims, labels)}
+    return {}
 
 
 def is_list(source: Source, table: Table, name: str) -> bool:
@@ -206,7 +228,10 @@ def read_column(
         return None  # a group in a table; the walk over the file finds it at the end
     if info is None and source.link(path) is None:
         return None
-    if reason := unreadable(info):
+    reason = unreadable(info)
+    if isinstance(source.attr(path, "zarr_dtype"), list):  # records as text, by hdmf-zarr
+        reason = "compound values"
+    if reason:
         leave_ragged(account, table, name, reason)
         return None
     info = source.known(path)

@@ -238,6 +238,8 @@ def _clock(account: Account, path: str, stamps: Info | None) -> str | tuple[floa
     source, where = account.source, f"{path}/starting_time"
     if stamps is not None:
         account.take(f"{path}/timestamps")
+        if source.info(where) is not None:
+            account.leave(where, "the series has time stamps, which are used")
         return f"{path}/timestamps"
     info = source.info(where)
     if path.startswith("stimulus/templates/"):  # pictures to show have no clock of their own
