@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,8 @@ from neuroarrays import schema
 
 #: Spikes per second of one unit that no neuron has; times of others that a time may be beyond.
 _FASTEST, _BEYOND = 1000.0, 100.0
+#: How many times later than tables spikes may end, or earlier, before one is taken for another unit.
+_SCALE = 500.0
 #: Typical steps of a clock that make a hole, and holes that are named.
 _HOLE, _NAMED = 10.0, 3
 #: Times without a rhythm have no holes: how near steps are to the typical one, and how many are.
@@ -103,3 +105,40 @@ def empty_series(node: xr.Dataset) -> Iterator[str]:
                 for at in range(0, array.shape[0], step)
             ):
                 yield f"{name} is NaN throughout"
+
+
+def last_time(node: xr.Dataset) -> float:
+    """Return the last start or stop of a table, or the last of the final spikes of the units, in s.
+
+    It is NaN where there is none. Only the final spike of each unit is read.
+    """
+    if schema.SPIKE_TIMES in node:
+        ends = np.cumsum(node[schema.ROW_SIZE].values, dtype=np.int64)
+        final = np.unique(ends[ends > 0]) - 1
+        values = [node[schema.SPIKE_TIMES].variable[final].values]
+    else:
+        names = (name for name in (schema.START_TIME, schema.STOP_TIME) if name in node)
+        values = [node[name].values for name in names]
+    times = np.concatenate([np.empty(0), *values])
+    times = times[np.isfinite(times)]
+    return float(times.max()) if times.size else np.nan
+
+
+def different_scales(last_times: Mapping[str, float], tables: Container[str]) -> list[str]:
+    """Return a note for each session whose spikes and tables end at times of different magnitude.
+
+    `last_times` are the last times of the nodes of spikes and of tables, in s, by path.
+    """
+    notes = []
+    for session in dict.fromkeys(path.partition("/")[0] for path in last_times):
+        ends: dict[bool, tuple[float, str]] = {}
+        for path, last in last_times.items():
+            if path.partition("/")[0] == session and last > 0:
+                is_table = path in tables
+                ends[is_table] = max(ends.get(is_table, (0.0, "")), (last, path))
+        if len(ends) == 2 and not 1 / _SCALE < ends[True][0] / ends[False][0] < _SCALE:
+            notes.append(
+                f"{ends[False][1]}: the last spike is at {ends[False][0]:.4g} s, and "
+                f"{ends[True][1]} ends at {ends[True][0]:.4g} s: is one of them in another unit?"
+            )
+    return notes

@@ -9,7 +9,13 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError, many
-from neuroarrays.schema.oddities import empty_series, odd_clock, odd_trains
+from neuroarrays.schema.oddities import (
+    different_scales,
+    empty_series,
+    last_time,
+    odd_clock,
+    odd_trains,
+)
 
 #: Units and rows of a table up to which equal numbers of them say nothing.
 _FEW = 10
@@ -55,6 +61,7 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
     notes: list[str] = []
     units: dict[str, int] = {}
     rows: dict[str, int] = {}
+    last_times: dict[str, float] = {}
     for path, role, node in schema.roles(tree):
         if role == "group":
             continue
@@ -65,12 +72,16 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
                 units[path] = node.sizes.get(schema.UNIT, 0)
             elif role == "table":
                 rows[path] = node.sizes.get(schema.PRESENTATION, 0)
+            if kind == schema.RECORDING and role in ("spikes", "table"):
+                last_times[path] = last_time(node.to_dataset())
             bad, known = _value_faults(kind, role, node.to_dataset())
             faults += [f"{path}: {fault}" for fault in bad]
             notes += [f"{path}: {note}" for note in known]
     if faults:
         raise SchemaError("\n".join([f"not a valid {kind} tree:", *faults]))
-    return notes + ([] if kind == schema.ALIGNED else _trials_as_units(units, rows))
+    if kind == schema.ALIGNED:
+        return notes
+    return notes + _trials_as_units(units, rows) + different_scales(last_times, rows)
 
 
 def _trials_as_units(units: dict[str, int], rows: dict[str, int]) -> list[str]:
@@ -176,6 +187,8 @@ def _check_table(kind: str, node: xr.Dataset) -> tuple[list[str], list[str]]:
             notes.append("the file does not say when presentations end")
     elif (backwards := times[schema.STOP_TIME] < start).any():
         notes.append(f"{many(int(backwards.sum()), 'presentation')} with a stop before the start")
+    elif start.size and (times[schema.STOP_TIME] == start).all():
+        notes.append("each presentation stops when it starts")
     if (np.diff(start) < 0).any():
         notes.append("presentations are not in order of start_time; their order is kept")
     return [], notes

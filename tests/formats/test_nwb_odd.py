@@ -1000,3 +1000,28 @@ def test_notes_say_which_times_are_missing_or_used(changed):
     assert session["x"]["time"].values.tolist() == [0, 1, 2]
     assert "acquisition/x/starting_time (the series has time stamps" in notes(session)
     assert "intervals/stops (a table without start_time)" in notes(session)
+
+
+def test_names_of_columns_may_be_padded_and_name_indexes_too(changed, good):
+    def edit(file):
+        trials, units = file[TRIALS], file[UNITS]  # whose datasets have no types
+        trials.attrs["colnames"] = np.array([b"start_time ", b"stop_time  ", b"contrast   "])
+        units.attrs["colnames"] = ["spike_times", "spike_times_index", "quality"]
+
+    session = changed(edit)
+    assert "not in the tree" not in notes(session)
+    sizes = session["VISp/spikes"]["row_size"].values
+    assert sizes.tolist() == na.open_datatree(good)["s/VISp/spikes"]["row_size"].values.tolist()
+
+
+def test_spikes_and_tables_of_different_scale_are_said(tmp_path, good):
+    path = shutil.copy(good, tmp_path / "s.nwb")
+    assert not any("another unit" in note for note in na.validate(na.open_datatree(path), True))
+    close_all()
+    with h5py.File(path, "a") as file:
+        file[f"{UNITS}/spike_times"][...] *= 1e3
+        file[f"{TRIALS}/stop_time"][...] = file[f"{TRIALS}/start_time"][...]
+    said = na.validate(na.open_datatree(path), values=True)
+    assert any("presentations/trials ends at" in note and "another unit?" in note for note in said)
+    assert "s/presentations/trials: each presentation stops when it starts" in said
+    close_all()

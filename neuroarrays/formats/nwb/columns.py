@@ -49,7 +49,8 @@ def read_table(account: Account, path: str) -> Table:
     source = account.source
     names = source.names(path)
     stated = source.attr(path, "colnames")
-    stated = [str(name_stated) for name_stated in stated] if isinstance(stated, list) else []
+    # MATLAB pads names of one matrix of characters with blanks.
+    stated = [str(name).rstrip() for name in stated] if isinstance(stated, list) else []
     for name in stated:
         if name not in names:
             account.leave(f"{path}/{name}", "named in colnames, not in the file")
@@ -80,15 +81,21 @@ def read_table(account: Account, path: str) -> Table:
 def _is_index(
     source: Source, path: str, name: str, names: Iterable[str], stated: list[str]
 ) -> bool:
-    """Whether a dataset is the index of a ragged column."""
+    """Whether a dataset is the index of a ragged column.
+
+    If it has no type, and the table states it as a column, it is an index where the column that it
+    could belong to has another number of values.
+    """
     if name not in names:
         return False
     kind = source.attr(f"{path}/{name}", "neurodata_type")
     if kind:
         return bool(kind == "VectorIndex")
     info = vectors.list_info(source, f"{path}/{name}")
-    is_list = info is not None and info.dtype.kind in "iuf" and len(info.shape) == 1
-    return is_list and name not in stated
+    if info is None or info.dtype.kind not in "iuf" or len(info.shape) != 1:
+        return False
+    column = f"{path}/{name.removesuffix('_index')}"
+    return name not in stated or vectors.length(source, column) != info.shape[0]
 
 
 def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> str:
