@@ -94,7 +94,7 @@ def presentation_labels(area: xr.DataTree, rows: np.ndarray | None = None) -> La
     Parameters
     ----------
     area : DataTree node
-        An area of an aligned tree.
+        An area of an aligned tree; one without a table has its columns among its variables.
     rows : (n,) int64, optional
         Positions of the presentations to show (default: all).
 
@@ -104,7 +104,7 @@ def presentation_labels(area: xr.DataTree, rows: np.ndarray | None = None) -> La
         Columns (presentation_id,), or (n,) of `rows`.
     """
     table = area.children.get(schema.PRESENTATIONS)
-    columns = _along(area, schema.PRESENTATION)
+    columns = _along(area, schema.PRESENTATION, coords_only=table is not None)
     if table is not None:
         columns |= _along(table, schema.PRESENTATION, coords_only=False)
     published = {in_tree: name for name, in_tree in layout.COLUMNS.items()}

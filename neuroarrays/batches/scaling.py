@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.batches import gathering
 from neuroarrays.batches.base import Batch, Samples
-from neuroarrays.batches.gathering import location
 from neuroarrays.errors import NotInTree, many
 from neuroarrays.kernels.running import Moments
 
@@ -95,14 +95,19 @@ class Scaling:
         Raises
         ------
         ValueError
-            If a variable is NaN in all samples, or infinite in one.
+            If a variable is NaN in all samples, or infinite in one; if `names` is no list.
+        NotInTree
+            If the samples have no such variable.
         """
         mean: dict[str, np.ndarray] = {}
         std, raw = dict(mean), dict(mean)
-        totals = {name: Moments(()) for name in names}
+        totals = {name: Moments(()) for name in gathering.names(names)}
         for begin in range(0, len(samples), _TOGETHER):
             batch = samples.batch(range(begin, min(begin + _TOGETHER, len(samples))))
             for name, total in totals.items():
+                if name not in batch:
+                    where = getattr(samples, "location", "the samples")
+                    raise NotInTree("variable", name, samples.shapes(), where=where)
                 values = np.asarray(batch[name], np.float64)
                 table = values.reshape(-1, values.shape[-1]) if per_unit else values.ravel()
                 total.add(table, ~np.isnan(table))
@@ -152,7 +157,7 @@ class Scaling:
         scopes = _scopes(area)
         if scope not in scopes:
             hint = 'give the variables to normalise by the train side: normalize=["responses"]'
-            raise NotInTree("statistics", scope, scopes, hint, location(area))
+            raise NotInTree("statistics", scope, scopes, hint, gathering.location(area))
         table = scopes[scope].to_dataset()
         mean, std, raw = {}, {}, {}
         for name in names:
@@ -163,7 +168,7 @@ class Scaling:
                     kind = needed.rpartition("_")[2]
                     known = [n for n in map(str, table.data_vars) if n.endswith(f"_{kind}")]
                     hint = "its file is missing, or of another size: see the notes of the tree"
-                    raise NotInTree("statistic", needed, known, hint, location(area))
+                    raise NotInTree("statistic", needed, known, hint, gathering.location(area))
             centre = table[f"{key}_mean"].values.astype(np.float64)
             deviation = table[f"{key}_std"].values.astype(np.float64)
             raw[name] = deviation

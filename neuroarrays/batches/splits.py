@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroarrays.kernels.seeding import permutation
+from neuroarrays.schema.given import described
 
 __all__ = ["by_block", "by_clip", "by_label", "by_tier", "by_time", "folds"]
 
@@ -290,7 +291,11 @@ def clips(edges: np.ndarray, frames: int, validation: np.ndarray) -> Split:
 
 def _codes(labels: Any) -> tuple[list[Any], np.ndarray]:
     """Return the labels in order of appearance, and the number of each presentation's label, (n,)."""
-    values = np.asarray(labels).tolist()
+    given = np.asarray(labels)
+    if given.ndim != 1:
+        msg = f"labels: expected one for each presentation, (n,), found {described(labels)}"
+        raise ValueError(msg)
+    values = given.tolist()
     known: dict[Any, int] = {}
     codes = np.array([known.setdefault(v, len(known)) for v in values], np.int64)
     return list(known), codes

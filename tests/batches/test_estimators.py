@@ -122,3 +122,22 @@ def test_texts_are_encoded_on_request_and_the_labels_are_kept(trials):
     assert na.batches.StackedSamples([one, one]).encodings == one.encodings
     with pytest.raises(SchemaError, match=r"encode=\{'instruction': \['right', 'left'\]\}"):
         na.batches.StackedSamples([one, other])
+
+
+def own_rows():
+    columns = {"x": [1.0, 2, 3, 4], "y": [1.0, 1, 0, 0], "day": list("aabb")}
+    return xr.Dataset({name: ("presentation_id", values) for name, values in columns.items()})
+
+
+def test_groups_of_a_dataset_of_ones_own_are_its_columns():
+    samples = na.batches.TrialSamples(own_rows(), ["x"], ["y"], rows=[3, 0])
+    _, _, groups = na.batches.xy(samples, groups="day")
+    assert groups.tolist() == ["b", "a"]
+
+
+def test_what_cannot_be_normalised_is_named():
+    samples = na.batches.TrialSamples(own_rows(), ["x"])
+    with pytest.raises(ValueError, match="expected a list of variables, got the text 'x'"):
+        na.batches.Scaling.fit(samples, "x")
+    with pytest.raises(na.NotInTree, match="no variable 'speed' in dataset; there are 'x'"):
+        na.batches.Scaling.fit(samples, ["speed"])

@@ -121,3 +121,10 @@ def test_splits_of_a_clock_are_checked():
         splits.by_label([1, 2, 3], (0.5, 0.1))
     with pytest.raises(ValueError, match="'test' is empty: 0.1 of 3 labels"):
         splits.by_label([1, 2, 3])
+
+
+@pytest.mark.parametrize("labels", [10, [[0, 1]], "abc"])
+def test_what_is_no_list_of_labels_is_named(labels):
+    for split in (splits.folds, splits.by_label):
+        with pytest.raises(ValueError, match="labels: expected one for each presentation"):
+            split(labels)
