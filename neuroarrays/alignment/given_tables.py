@@ -30,7 +30,7 @@ def table_of(given: Any, event: str, label: str = "your table") -> xr.Dataset:
     Parameters
     ----------
     given : Dataset, DataTree node, DataFrame, mapping, (n,) onsets or (n, 2) starts and stops, s
-        Presentations. Whole numbers in the index of a frame, or in its column `presentation_id`,
+        Presentations, or point events, each of which is an onset. Whole numbers in the index of a frame, or in its column `presentation_id`,
         number the rows; any other index becomes columns.
     event : str
         Column that has the onsets; like start and stop it is kept as it is, to be read as seconds.
@@ -54,7 +54,7 @@ def table_of(given: Any, event: str, label: str = "your table") -> xr.Dataset:
     if isinstance(given, xr.DataTree):
         given = given.to_dataset()
     if isinstance(given, xr.Dataset):
-        return _plain_dataset(given, times)
+        return _plain_dataset(one_row_each(given), times)
     frame = _as_frame(given, label)
     frame, ids = _rows(frame, label)
     names = [str(name) for name in frame.columns]
@@ -67,6 +67,21 @@ def table_of(given: Any, event: str, label: str = "your table") -> xr.Dataset:
         for i, name in enumerate(names)
     }
     return xr.Dataset(columns, {schema.PRESENTATION: ids})
+
+
+def one_row_each(table: xr.Dataset) -> xr.Dataset:
+    """A table, or point events as a table, in which each event starts a presentation."""
+    if schema.EVENT_TIME not in table.variables:
+        return table
+    (along,) = table.variables[schema.EVENT_TIME].dims
+    columns = [
+        name
+        for name, column in table.data_vars.items()
+        if column.dims[:1] == (along,) and name != schema.START_TIME
+    ]
+    rows = table[columns].reset_coords(drop=True)
+    rows = rows.rename({along: schema.PRESENTATION, schema.EVENT_TIME: schema.START_TIME})
+    return rows.assign_coords({schema.PRESENTATION: np.arange(rows.sizes[schema.PRESENTATION])})
 
 
 def _plain_dataset(table: xr.Dataset, times: tuple[str, ...]) -> xr.Dataset:

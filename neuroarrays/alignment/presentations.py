@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.alignment.given_tables import table_of
+from neuroarrays.alignment.given_tables import one_row_each, table_of
 from neuroarrays.errors import NotInTree, option
 from neuroarrays.schema.given import choice
 from neuroarrays.tree.columns import seconds
@@ -290,28 +290,13 @@ def _named(
     named = {}
     for session, session_tables in tables.items():
         if parts := {
-            part: _one_row_each(session_tables[part]) for part in names if part in session_tables
+            part: one_row_each(session_tables[part]) for part in names if part in session_tables
         }:
             named[session] = parts
     if not named:
         where = f"session {next(iter(tables))!r}" if len(tables) == 1 else "any session"
         raise NotInTree("presentation table", names[0], known, where=where)
     return named
-
-
-def _one_row_each(table: xr.Dataset) -> xr.Dataset:
-    """A table, or point events as a table, in which each event starts a presentation."""
-    if schema.EVENT_TIME not in table.variables:
-        return table
-    (along,) = table.variables[schema.EVENT_TIME].dims
-    columns = [
-        name
-        for name, column in table.data_vars.items()
-        if column.dims[:1] == (along,) and name != schema.START_TIME
-    ]
-    rows = table[columns].reset_coords(drop=True)
-    rows = rows.rename({along: schema.PRESENTATION, schema.EVENT_TIME: schema.START_TIME})
-    return rows.assign_coords({schema.PRESENTATION: np.arange(rows.sizes[schema.PRESENTATION])})
 
 
 def _kept(

@@ -119,8 +119,8 @@ def event_triggered_average(
     Parameters
     ----------
     times : (n,) array, s, or DataTree node or Dataset
-        Times of the events on the session clock; or an area of a recording tree, for the spikes of
-        each of its units.
+        Times of the events on the session clock, or a node of point events; or an area of a
+        recording tree, for the spikes of each of its units.
     signal : (time, ...) DataArray or str
         A signal on a regular clock, in any unit, or its path in the session of the area. Only
         samples around the events are read.
@@ -165,6 +165,8 @@ def event_triggered_average(
     dims = (schema.LAG, *signal.dims[1:])
     coords = {k: c.variable for k, c in signal.coords.items() if schema.TIME not in c.dims}
     coords[schema.LAG] = xr.Variable(schema.LAG, lags, {"units": "s"})
+    if isinstance(times, xr.DataTree | xr.Dataset) and schema.EVENT_TIME in times.variables:
+        times = times[schema.EVENT_TIME]
     if isinstance(times, xr.DataTree | xr.Dataset):
         node = dataset_of(spikes_node(times, "spikes"))
         sizes = check_order(node)

@@ -19,6 +19,7 @@ from neuroarrays.kernels.running import Moments
 from neuroarrays.tree.breaks import unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.counted import spikes_and_seconds
+from neuroarrays.tree.restriction import table_of_intervals
 from neuroarrays.tree.trains import spikes_node
 
 
@@ -156,9 +157,9 @@ def firing_rate(
         An area of a recording tree, or its spikes: ``spike_times (spike,)`` in seconds. Or an
         area of an aligned tree, or its ``events``: counts along ``(presentation_id, unit_id,
         time)`` or ``(time, unit_id)``.
-    intervals : Dataset, DataFrame or (n, 2) array, s, optional
-        For a recording: intervals of the session clock to count in; overlapping ones are counted
-        once. The default is all the recorded time: what the file states for each unit or for the
+    intervals : str, Dataset, DataFrame or (n, 2) array, s, optional
+        For a recording: intervals of the session clock to count in, or the name of a table of the
+        session; overlapping ones are counted once. The default is all the recorded time: what the file states for each unit or for the
         session, else from the first to the last datum of the whole file, for any selection of units
         (page "What a tree is"). Invalid times of the session do not count. They include the time
         that `restrict` cut out, so the rate of a restricted tree is the rate within its intervals.
@@ -207,6 +208,8 @@ def firing_rate(
         )
         raise SchemaError(msg)
     else:
+        if isinstance(intervals, str) and session is not None:
+            intervals = table_of_intervals(session, intervals)
         number, seconds = spikes_and_seconds(node, session, intervals)
     longest = float(seconds.max(initial=0))
     if not longest > 0:

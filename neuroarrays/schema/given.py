@@ -160,7 +160,8 @@ def instead(given: Any, wanted: str) -> str:
             "it has no units: na.psth, na.tuning_curve and na.firing_rate take events, all else the "
             f"area{_area_above(given, wanted)}"
         )
-    if kind == "aligned" and wanted == "trials" and "events" in given.children:
+    counted = set(_COUNTS) & set(given.variables)
+    if kind == "aligned" and wanted == "trials" and "events" in given.children and not counted:
         return "it has no units; give its events: ['events']"
     if kind == "aligned" and _area_above(given, wanted):
         return f"give its area{_area_above(given, wanted)}"

@@ -77,7 +77,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         if session not in sessions:
             table = intervals
             if isinstance(intervals, str):
-                table = _table(tree, session, intervals)
+                table = table_of_intervals(tree.root[session], intervals)
             sessions[session] = merged(table)
         return sessions[session]
 
@@ -103,12 +103,18 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
     return _groups.rebuilt(tree, _cut_clocks(groups, within))
 
 
-def _table(tree: xr.DataTree, session: str, name: str) -> xr.DataTree:
-    """The table of intervals of a session that has a name."""
-    node = tree.root[session].children.get(schema.PRESENTATIONS)
+def table_of_intervals(session: xr.DataTree, name: str) -> xr.DataTree:
+    """The table of a session that has a name.
+
+    Raises
+    ------
+    NotInTree
+        If there is none.
+    """
+    node = session.children.get(schema.PRESENTATIONS)
     tables = {} if node is None else node.children
     if name not in tables:
-        raise NotInTree("table of intervals", name, tables, where=f"session {session!r}")
+        raise NotInTree("table of intervals", name, tables, where=f"session {session.name!r}")
     return tables[name]
 
 

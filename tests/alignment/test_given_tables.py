@@ -129,3 +129,14 @@ def test_dates_are_text_and_are_saved(dates, text, recording, tmp_path):
 def test_what_is_no_table_is_named(given, said, recording):
     with pytest.raises(na.SchemaError, match=said):
         na.align(recording, given, 0.1, (0, 1))
+
+
+def test_point_events_are_presentations_as_by_their_name(recording):
+    tree = recording.copy()
+    licks = xr.Dataset({"event_time": ("event", [1.0, 10.0]), "side": ("event", ["l", "r"])})
+    tree["s/events/lick"] = xr.DataTree(licks)
+    by_name = na.align(tree, "lick", 0.1, (0, 1))["s/x"]
+    for given in (tree["s/events/lick"], licks):
+        area = na.align(tree, given, 0.1, (0, 1))["s/x"]
+        assert area["side"].values.tolist() == ["l", "r"]
+        assert area["spike_data"].identical(by_name["spike_data"])

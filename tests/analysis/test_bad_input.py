@@ -126,3 +126,46 @@ def test_counts_may_be_asked_for_in_any_byte_order(dtype):
     )
     counts = na.bin_spikes(spikes, [0.0], 0.5, (0, 0.5), dtype=dtype)
     assert counts.values.ravel().tolist() == [2]
+
+
+@pytest.fixture(scope="module")
+def recording():
+    ticks = np.arange(0.05, 20, 0.1)
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", ticks), "row_size": ("unit_id", [ticks.size])}, {"unit_id": [0]}
+    )
+    nodes = {
+        "/": xr.Dataset(attrs={"neuroarrays_schema": "recording/1"}),
+        "/s/x/spikes": spikes,
+        "/s/events/lick": xr.Dataset({"event_time": ("event", [1.0, 10.0])}),
+        "/s/running": xr.Dataset(
+            {"speed": ("time", np.arange(200.0))}, {"time": np.arange(200) / 10}
+        ),
+        "/s/presentations/rest": xr.Dataset(
+            {
+                name: ("presentation_id", [t])
+                for name, t in (("start_time", 0.0), ("stop_time", 4.0))
+            }
+        ),
+    }
+    return xr.DataTree.from_dict(nodes)
+
+
+def test_a_rate_in_the_intervals_of_a_table_by_its_name(recording):
+    assert na.firing_rate(recording["s/x"], "rest").attrs["duration"] == 4.0
+    with pytest.raises(na.NotInTree, match="no table of intervals 'sleep' in session 's'"):
+        na.firing_rate(recording["s/x"], "sleep")
+
+
+def test_an_average_around_point_events_takes_their_node(recording):
+    speed = recording["s/running/speed"]
+    around = na.event_triggered_average(recording["s/events/lick"], speed, (-0.1, 0.1))
+    assert around["mean"].sel(lag=0).item() == pytest.approx(55.0)
+    by_path = na.event_triggered_average(recording["s/events/lick"], "running/speed", (-0.1, 0.1))
+    assert by_path["mean"].values.tolist() == around["mean"].values.tolist()
+
+
+def test_an_area_on_one_clock_is_not_said_to_have_no_units(recording):
+    clock = na.align(recording, bin_width=0.1)["s/x"]
+    with pytest.raises(na.SchemaError, match="cut into presentations|align its recording"):
+        na.psth(clock)
