@@ -72,9 +72,9 @@ def validate(tree: xr.DataTree, values: bool = False) -> list[str]:
                 units[path] = node.sizes.get(schema.UNIT, 0)
             elif role == "table":
                 rows[path] = node.sizes.get(schema.PRESENTATION, 0)
-            if kind == schema.RECORDING and role in ("spikes", "table"):
-                last_times[path] = last_time(node.to_dataset())
             bad, known = _value_faults(kind, role, node.to_dataset())
+            if kind == schema.RECORDING and role in ("spikes", "table") and not bad:
+                last_times[path] = last_time(node.to_dataset())
             faults += [f"{path}: {fault}" for fault in bad]
             notes += [f"{path}: {note}" for note in known]
     if faults:

@@ -154,7 +154,7 @@ def replaced(name, function):
         ("units/electrodes", lambda rows: rows + 900, "M1", "row numbers are no row of"),
         (
             "intervals/trials/start_time",
-            lambda values: values[:, None],
+            lambda values: np.stack([values, values]),
             "presentations/trials",
             "intervals/trials",
         ),
