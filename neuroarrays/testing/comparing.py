@@ -14,10 +14,23 @@ from neuroarrays.formats.reader import Reader
 
 
 def opened(
-    reader: Reader, path: str | os.PathLike[str], chunks: Any = None, **options: Any
+    reader: Reader,
+    path: str | os.PathLike[str],
+    chunks: Any = None,
+    create_default_indexes: bool = False,
+    **options: Any,
 ) -> xr.DataTree:
-    """Open a path through xarray with one reader."""
-    return xr.open_datatree(path, engine=type(reader), chunks=chunks, **options)
+    """Open a path through xarray with one reader.
+
+    By default xarray does not look for indexes that readers have not made: a fifth of its time.
+    """
+    return xr.open_datatree(
+        path,
+        engine=type(reader),
+        chunks=chunks,
+        create_default_indexes=create_default_indexes,
+        **options,
+    )
 
 
 def variables(tree: xr.DataTree, coords: bool = True) -> Iterator[tuple[str, xr.Variable]]:

@@ -50,7 +50,7 @@ class Golden:
             return {path: node.to_dataset(inherit=False) for path, node in nodes}
 
         datasets = self._once("datasets", made)
-        return tree_of({path: dataset.copy() for path, dataset in datasets.items()})
+        return tree_of(datasets)
 
     @pytest.fixture
     def read(self, engine: Reader, golden: Path) -> xr.DataTree:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ LOADED = (__name__, "neuroarrays.testing.loaded")
 PATIENCE = 120
 
 
-def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndarray]]:
+def in_processes(
+    method: str, sent: bytes, count: int, starting: AbstractContextManager[None] | None = None
+) -> list[dict[str, np.ndarray]]:
     """Return the values of pickled variables that several processes read at once.
 
     Parameters
@@ -36,17 +38,20 @@ def in_processes(method: str, sent: bytes, count: int) -> list[dict[str, np.ndar
         A pickled mapping of names to variables.
     count : int
         How many processes.
+    starting : context manager, optional
+        What goes on in this process while they are started.
     """
     multiprocessing.set_forkserver_preload([*LOADED])
     context = multiprocessing.get_context(method)
     started: list[tuple[Any, Connection]] = []
     try:
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_child, args=(theirs, sent), daemon=True)  # type: ignore[attr-defined]
-            process.start()
-            theirs.close()
-            started.append((process, ours))
+        with starting or nullcontext():
+            for _ in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_child, args=(theirs, sent), daemon=True)  # type: ignore[attr-defined]
+                process.start()
+                theirs.close()
+                started.append((process, ours))
         answers = []
         for _process, pipe in started:
             assert pipe.poll(PATIENCE), f"a process started with {method} hangs"
