@@ -141,7 +141,10 @@ for _name, _home in synthetic._HOME.items():
 # ------------------------------------------------------------------------- children started once
 
 # Where children are as users have them: each a Python of its own, which imports for a second or two.
-_OF_CHILDREN = ("tests/files/test_guard.py",)
+_OF_CHILDREN = (
+    "tests/files/test_guard.py::test_one_child_answers_all",
+    "tests/files/test_guard.py::test_what_takes_all_memory_is_named",
+)
 _start = guard.start
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -252,15 +253,15 @@ class HDF5Source(Source):
         while len(handle.datasets) > MAX_DATASETS:
             handle.objects.pop(handle.datasets.popitem(last=False)[0], None)  # with its chunks
         dtype = dataset.dtype  # h5py makes it anew each time
-        if key == () and dataset.shape == ():
-            return decode(handle.file, np.asarray(dataset[()]), dtype)
-        blocks = dataset.chunks or _blocks(dataset.shape, dtype.itemsize)
-        allowed = self._allowance(name, key)
+        shape, allowed = dataset.shape, self._allowance(name, key)
         file = handle.positioned
         if file is not None and file.waits:
-            hdf5_prefetch.values(file, dataset, outer.normalise(key, dataset.shape))
-        fetch = dataset.__getitem__
-        raw = outer.read_outer(fetch, dataset.shape, dtype, blocks, key, allowed)
+            hdf5_prefetch.values(file, dataset, outer.normalise(key, shape))
+        if key == ():
+            allowed(math.prod(shape) * dtype.itemsize)
+            return decode(handle.file, np.asarray(dataset[()]), dtype)
+        blocks = dataset.chunks or _blocks(shape, dtype.itemsize)
+        raw = outer.read_outer(dataset.__getitem__, shape, dtype, blocks, key, allowed)
         return decode(handle.file, raw, dtype)
 
     def _allowance(self, name: str, key: Key) -> Callable[[int], None]:
@@ -294,7 +295,7 @@ class ZippedHDF5(HDF5Source):
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Return the shape of the blocks in which rows of a contiguous dataset are read."""
-    row = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
+    row = max(1, math.prod(shape[1:]) * itemsize)
     return (max(1, min(_BLOCK // row, max(shape[0], 1))), *(max(n, 1) for n in shape[1:]))
 
 

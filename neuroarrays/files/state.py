@@ -116,6 +116,8 @@ class Cache(Generic[V]):
         self.any_session = any_session
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._nbytes = 0
+        #: The newest key and its value: most lookups are for it, and keys are slow to compare.
+        self._newest: tuple[Hashable, V] | None = None
         _CACHES.append(self)
 
     def __len__(self) -> int:
@@ -133,11 +135,15 @@ class Cache(Generic[V]):
 
     def get(self, key: Hashable) -> V | None:
         """The value of a key; None if there is none."""
+        newest = self._newest
+        if newest is not None and newest[0] is key:
+            return newest[1]
         with _tables:
             entry = self._kept.get(key)
             if entry is None:
                 return None
             self._kept.move_to_end(key)
+            self._newest = key, entry[0]
             return entry[0]
 
     def put(self, key: Hashable, value: V) -> V:
@@ -154,6 +160,7 @@ class Cache(Generic[V]):
                 if (note := NOTES.get()) is not None:
                     note(self, key, weight)
             self._kept.move_to_end(key)
+            self._newest = key, value
             while len(self._kept) > 1 and (self._nbytes > self.limit or len(self._kept) > most):
                 dropped, freed = self._kept.popitem(last=False)[1]
                 self._nbytes -= freed
@@ -170,6 +177,7 @@ class Cache(Generic[V]):
         """Drop the values whose keys are chosen; all by default."""
         values: list[V] = []
         with _tables:
+            self._newest = None
             for key in [key for key in self._kept if which(key)]:
                 value, weight = self._kept.pop(key)
                 self._nbytes -= weight
@@ -190,7 +198,7 @@ class Cache(Generic[V]):
         """In a child process: set aside what is open, as it belongs to the parent."""
         if self._close is not None and self._kept:
             _INHERITED.append(self._kept)
-            self._kept, self._nbytes = OrderedDict(), 0
+            self._kept, self._nbytes, self._newest = OrderedDict(), 0, None
 
 
 class Shared(Generic[V]):

@@ -234,7 +234,13 @@ class ReaderTests(Golden):
             save(tree, saved)
             again = opened(ArchiveReader(), saved)
             assert_same_trees(again, tree, but=("history", "source"))
-            assert again.identical(tree), "indexes of another kind, or others than the values"
+            for path, node in again.subtree_with_keys:
+                assert set(node.coords) == set(tree[path].coords), path
+                indexes = tree[path].xindexes
+                assert node.xindexes.keys() == indexes.keys(), path
+                for name, index in node.xindexes.items():
+                    assert type(index) is type(indexes[name]), (path, name)
+                    assert index.equals(indexes[name]), (path, name)
 
     # ----------------------------------------------------------------------- many at once
 

@@ -94,7 +94,7 @@ PLAIN = st.recursive(
         | st.dictionaries(st.text(), inner, max_size=4)
         | st.tuples(inner, inner)
     ),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 

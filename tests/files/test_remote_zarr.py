@@ -231,8 +231,9 @@ def test_a_store_of_a_web_server_is_copied(root, tmp_path, name, capsys):
         assert content_of(copied) == content_of(root / name)
         assert na.open_datatree(copied).identical(na.open_datatree(root / name))
         assert fetch(server.url(name), tmp_path).unchanged == [copied]
-        assert main(["fetch", server.url(name), "-o", str(tmp_path / "x")]) == 0
-    assert "1 Zarr store copied" in capsys.readouterr().out
+        if name == "aligned.zarr":  # the smaller one
+            assert main(["fetch", server.url(name), "-o", str(tmp_path / "x")]) == 0
+            assert "1 Zarr store copied" in capsys.readouterr().out
 
 
 def test_a_store_on_a_web_server_without_consolidated_metadata_is_named(tmp_path):

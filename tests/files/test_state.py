@@ -156,7 +156,7 @@ def test_children_use_what_other_threads_are_using(tmp_path):
 
     read()
     with meanwhile(read, read, forget):
-        assert [in_child(read) for _ in range(8)] == [0] * 8
+        assert [in_child(read) for _ in range(4)] == [0] * 4
 
 
 @FORKS

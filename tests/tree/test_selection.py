@@ -550,6 +550,7 @@ def test_intervals_without_extent_are_refused():
         intervals.merge([1.0, 2.0, 3.0])
 
 
+@pytest.mark.slow  # pynapple compiles for 3 s; the test of all pairs of sets above checks the same
 @pytest.mark.peers("pynapple")
 def test_sets_of_time_agree_with_pynapple():
     nap = pytest.importorskip("pynapple", reason="the group `peers` is not installed")
