@@ -22,6 +22,7 @@ from neuroarrays.lazy.arrays import (
     exact_token,
     file_array,
     identity,
+    origin,
 )
 from neuroarrays.lazy.computed import (
     Computed,
@@ -364,6 +365,41 @@ def test_lazy_arrays_say_where_they_come_from(tmp_path):
                     assert repr(data).endswith(f" of {path}>"), data
                     assert "not read: " in repr(data)
     assert seen >= {"FileArray", "Segments", "ClockCounts", "Interpolated"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Placed(LazyArray):
+    """An array that says where it lies: a path, or what it is made of, and perhaps a name."""
+
+    path: object
+    name: object = None
+    shape = (3,)
+    dtype = np.dtype("f8")
+
+    def outer(self, key):
+        raise AssertionError("read")
+
+
+@pytest.mark.parametrize(
+    ("array", "where"),
+    [
+        (Placed("b.h5", "x"), "b.h5"),
+        (Placed(Path("b.h5")), "b.h5"),
+        (Placed(Placed("b.h5"), "x"), "x of b.h5"),
+        (Placed(Placed("b.h5")), "b.h5"),
+        (Placed(Placed("b.h5"), 3), "b.h5"),
+        (Placed(Placed("b.h5"), ""), "b.h5"),
+        (Placed((Placed("b.h5"), Placed("c.h5")), "x"), "x of b.h5"),
+        (Placed(Placed(Placed("b.h5"), "x"), "y"), "x of b.h5"),
+        (Placed([]), ""),
+        (Placed(3, "x"), ""),
+    ],
+)
+def test_where_an_array_lies_in_words(array, where):
+    assert origin(array) == where
+    assert repr(array).endswith(
+        f"(3,), not read: {where}>" if where else "made where it is indexed>"
+    )
 
 
 @dataclass(frozen=True, eq=False)

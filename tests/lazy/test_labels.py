@@ -57,6 +57,23 @@ def test_short_labels_are_shown_and_read_once():
     assert len(reads) == 1
 
 
+def test_labels_are_shown_beside_variables_that_are_not():
+    reads = [], [], []
+    table, line, depth = (
+        Counted(values, noted)
+        for values, noted in zip(
+            (np.ones((4, 2)), np.ones(labels.SHORT + 1), np.arange(100, 104)), reads, strict=True
+        )
+    )
+    node = {
+        "table": table.variable(("unit_id", "xy")),
+        "line": line.variable(("sample",)),
+        "depth": depth.variable(("unit_id",)),
+    }
+    assert "100 101 102 103" in str(tree_of({"/": xr.Dataset(node)}))
+    assert [len(noted) for noted in reads] == [0, 0, 1]
+
+
 def test_one_entry_and_several_axes_are_printed():
     node = na.load_sample()["A2929-200711/ca1/spikes"].to_dataset()
     assert "location         object 8B 'ca1'" in str(node.isel(unit_id=0))
@@ -105,7 +122,7 @@ def test_labels_made_of_much_are_not_read_to_be_printed(tmp_path):
     def made_of(base):
         return Chosen(np.arange(3), [], base=base)
 
-    for length, is_cheap in ((3, True), (labels.READ + 1, False)):
+    for length, is_cheap in ((labels.READ, True), (labels.READ + 1, False)):
         np.save(tmp_path / f"{length}.npy", np.arange(length))
         stored = file_array(open_source(tmp_path / f"{length}.npy"), str(length))
         assert labels.is_cheap(made_of(stored)) == is_cheap

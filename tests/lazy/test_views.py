@@ -42,22 +42,25 @@ class Draw:
         return options[self.number(0, len(options) - 1)]
 
     def slice(self, n):
+        """Half of them have most of the axis: of two random ends there is mostly nothing between."""
+        step = self.one_of([None, 1, 2, 3, -1, -2])
+        if self.number(0, 1):
+            ends = slice(self.one_of([None, 0, 1]), self.one_of([None, -1, n]), step)
+            return ends if (step or 1) > 0 else slice(ends.stop, ends.start, step)
         ends = [None, *range(-n, n + 2)]  # xarray takes others from the front
-        return slice(self.one_of(ends), self.one_of(ends), self.one_of([None, 1, 2, 3, -1, -2]))
+        return slice(self.one_of(ends), self.one_of(ends), step)
 
     def places(self, n, most=5, lowest=0):
-        return self.random.integers(lowest, n, self.number(0, most) if n else 0)
+        return self.random.integers(
+            lowest, n, self.one_of([0, *range(1, most + 1), most]) if n else 0
+        )
 
     def entry(self, n):
         """What may index one axis."""
-        kind = self.number(0, 2 if n else 1)
-        return (
-            self.slice(n)
-            if kind == 0
-            else self.places(n, 4, -n)
-            if kind == 1
-            else self.one_of(range(-n, n))
-        )
+        kind = self.number(0, 4 if n else 3)
+        if kind < 2:
+            return self.slice(n)
+        return self.places(n, 4, -n) if kind < 4 else self.one_of(range(-n, n))
 
 
 def a_place(draw, values):
@@ -209,7 +212,7 @@ VIEWS = [
 
 def made(draw, view):
     """A view, and what numpy makes of the same values."""
-    shape = [draw.number(0, 4) for _ in range(3)]
+    shape = [draw.one_of([0, 1, 2, 3, 4, 5, 6, 7]) for _ in range(3)]
     if view is a_place:
         shape[0] += 1
     dtype = draw.one_of(["f8", "f4", "i2", ">i4", "O"])
