@@ -203,9 +203,9 @@ class Query:
 
 
 def _spread(value: Any, size: int) -> np.ndarray:
-    """Values, or one value for all, as an array; fixed-width text becomes objects."""
+    """Values, or one value for all, as an array; numpy's text that may lack values becomes objects."""
     values = value.values[value.codes] if isinstance(value, Coded) else np.asarray(value)
-    values = values.astype(object) if values.dtype.kind in "UST" else values
+    values = values.astype(object) if values.dtype.kind == "T" else values
     return np.broadcast_to(values, (size,)) if values.ndim == 0 else values
 
 

@@ -67,6 +67,18 @@ def test_records_of_a_recording():
     assert json.loads(json.dumps(dataclasses.asdict(held)))["sessions"][0]["path"] == "s"
 
 
+def test_an_area_has_the_sizes_of_all_its_nodes():
+    """Whichever comes first: a node that lacks a dimension takes nothing away."""
+    clock = {"time": np.arange(7.0), "unit_id": [0, 1]}
+    traces = xr.Dataset({"dff": (("time", "unit_id"), np.ones((7, 2)))}, clock)
+    masks = xr.Dataset({"size": ("unit_id", [5, 6])}, {"unit_id": [0, 1]})
+    parts = {"dff": traces, "spikes": trains(2, 3), "masks": masks}
+    for names in (list(parts), list(parts)[::-1]):
+        tree = recording(**{f"s__V1__{name}": parts[name] for name in names})
+        (area,) = contents.of_tree(tree).areas
+        assert (area.n_units, area.n_spikes, area.n_times) == (2, 5, 7)
+
+
 def test_a_branch_has_the_records_of_its_session():
     tree = na.load_sample()
     (session,) = contents.of_tree(tree[f"{SESSION}/adn"]).sessions

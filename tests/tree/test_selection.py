@@ -167,6 +167,8 @@ ODD = {
     "x": np.array([1.0, np.inf, np.nan]),
     "dates": np.array(["2024-01-01"] * 3, "M8[ns]"),
     "n": np.array([1, 2, 3], np.uint8),
+    "words": np.array(["a", "", "c"]),
+    "texts": np.array(["a", None, "c"], np.dtypes.StringDType(na_object=None)),
 }
 
 
@@ -175,6 +177,11 @@ ODD = {
     [
         ("bytes == 'a'", [1, 0, 0]),
         ("bytes in ['a', 'c']", [1, 0, 1]),
+        ("words != 'c'", [1, 0, 0]),
+        ("words in ['b', 'a']", [1, 0, 0]),
+        ("texts != 'c'", [1, 0, 0]),
+        ("texts > 'b'", [0, 0, 1]),
+        ("words == texts and texts < 'b'", [1, 0, 0]),
         ("na > 1", [0, 0, 1]),
         (f"x < {10**400}", [1, 0, 0]),  # no float is that large
         (f"x in [1, {10**400}]", [1, 0, 0]),

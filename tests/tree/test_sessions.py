@@ -6,7 +6,13 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.errors import NotInTree, SchemaError
-from neuroarrays.tree.sessions import SessionNodes, events_below, sessions_of, times_by_name
+from neuroarrays.tree.sessions import (
+    SessionNodes,
+    events_below,
+    events_of,
+    sessions_of,
+    times_by_name,
+)
 
 MARK = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
 
@@ -117,3 +123,9 @@ def test_events_with_kinds_of_labels_are_there_for_each():
     tree = xr.DataTree.from_dict({"/": xr.Dataset(), "/a": events([1.0]), "/b/c": events([2.0])})
     assert list(events_below(tree)) == ["a", "b_c"]
     assert list(events_below(tree["a"])) == ["a"]
+    nodes = {"/": MARK, "/s/events/lick": events([1.0]), "/s/lever": signal(), "/t/x": signal()}
+    tree = xr.DataTree.from_dict(nodes)
+    assert {
+        name: table.event_time.values.tolist() for name, table in events_of(tree["s"]).items()
+    } == {"lick": [1.0]}
+    assert events_of(tree["t"]) == {}
