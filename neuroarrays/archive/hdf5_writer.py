@@ -187,8 +187,9 @@ class HDF5Writer:
 
     def finish(self) -> Written:
         """Return what was written, for the index."""
-        # In the order of a scan of the file: all nodes of a level before those below them.
-        ordered = sorted(self.attrs, key=lambda path: path.count("/") + bool(path))
+        # In the order of a scan of the file: all nodes of a level before those below them. The root
+        # was written first.
+        ordered = sorted(self.attrs, key=lambda path: path.count("/"))
         nodes = {path: node_entry(_plain(self.attrs[path]), self.entries[path]) for path in ordered}
         return Written(
             link_row_indexes(nodes, self.file.filename), sorted(self.extents), self.bounds[:-1]

@@ -114,32 +114,33 @@ def scan_zarr(location: Location) -> Nodes:
     """Return the entries of all nodes of a Zarr archive, from consolidated metadata if there are any."""
     path, folder = location.path, location.folder(location.folder_stamp())
     root = _json(folder, _ZARR)
-    metadata = (root.get("consolidated_metadata") or {}).get("metadata")
-    if metadata is None:
-        files = sorted(name for name in folder.files if name.endswith(f"/{_ZARR}"))
-        metadata = {name.removesuffix(f"/{_ZARR}"): _json(folder, name) for name in files}
     node_path = ""
     try:
-        metadata = dict(sorted(metadata.items()))  # zarr before 3.1.2 does not sort them
-        groups = {"": (root, {})} | {
-            node_path: (meta, {})
-            for node_path, meta in metadata.items()
-            if meta["node_type"] == "group"
-        }
-        for node_path, meta in metadata.items():
-            if meta["node_type"] == "array":
+        metadata = (root.get("consolidated_metadata") or {}).get("metadata")
+        if metadata is None:
+            files = [name for name in folder.files if name.endswith(f"/{_ZARR}")]
+            metadata = {name.removesuffix(f"/{_ZARR}"): _json(folder, name) for name in files}
+        groups: dict[str, tuple[Any, dict[str, Any]]] = {"": (root, {})}
+        # A group comes before what is in it; zarr before 3.1.2 does not sort them.
+        for node_path, meta in sorted(metadata.items()):
+            if meta["node_type"] == "group":
+                groups[node_path] = meta, {}
+            elif meta["node_type"] == "array":
                 group, _, name = node_path.rpartition("/")
                 is_text = meta["data_type"] == "string"
                 dtype = "|O" if is_text else np.dtype(meta["data_type"]).str
                 dims = [str(dim) for dim in meta.get("dimension_names") or []]
                 variable = variable_entry(dims, meta["shape"], dtype, meta["attributes"], node_path)
                 groups[group][1][name] = variable
-        ordered = sorted(groups, key=lambda p: p.count("/") + bool(p))
+        node_path = ""
+        ordered = sorted(groups, key=lambda p: p.count("/"))  # the root is first
         nodes = {p: node_entry(groups[p][0]["attributes"], groups[p][1]) for p in ordered}
         if SAVED_BY not in root["attributes"]:
             for node in nodes.values():
                 _plain_netcdf(node)
         return link_row_indexes(nodes, path)
+    except FormatError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             path, node_path, "Zarr v3 metadata", f"{type(error).__name__}: {error}"

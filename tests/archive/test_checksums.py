@@ -14,6 +14,7 @@ import neuroarrays as na
 from neuroarrays import synthetic
 from neuroarrays.archive import checksums
 from neuroarrays.errors import FormatError
+from neuroarrays.files.locating import locate
 from neuroarrays.testing.comparing import assert_same_trees, load
 
 zarr = pytest.importorskip("zarr")
@@ -85,6 +86,26 @@ def test_one_word_of_the_metadata(copy, name):
     (copy / name).write_bytes(changed)
     with pytest.raises(FormatError, match=name):
         load(na.open_datatree(copy))
+
+
+@pytest.mark.parametrize("at", [0, len(checksums._MAGIC), len(checksums._MAGIC) + 4])
+def test_one_byte_of_the_checksums(copy, at):
+    """Of their mark, of their own checksum, and of what it is of."""
+    raw = bytearray((copy / checksums.NAME).read_bytes())
+    raw[at] ^= 1
+    (copy / checksums.NAME).write_bytes(raw)
+    with pytest.raises(
+        FormatError, match=r"\.checksums: expected a list of checksums; found other"
+    ):
+        na.open_datatree(copy)
+
+
+def test_small_coordinates_are_known_with_the_checksums(archive):
+    source = checksums.checked_source(locate(archive))
+    kept = next(iter(source._checksums().contents))
+    assert source.not_known([kept, "session_0/VISp/spike_data/c/0/0/0"]) == [
+        "session_0/VISp/spike_data/c/0/0/0"
+    ]
 
 
 def test_truncated_under_an_open_tree(copy):

@@ -14,7 +14,7 @@ from neuroarrays.archive.encoding import Encoded, Node
 from neuroarrays.archive.packing import Distinct, Packing
 from neuroarrays.archive.reader import _Builder
 from neuroarrays.archive.saving import _token
-from neuroarrays.archive.zarr_writer import _ChunkEncoder, _plain_attrs
+from neuroarrays.archive.zarr_writer import _ChunkEncoder, _plain_attrs, _sharding
 from neuroarrays.errors import FormatError
 from neuroarrays.files.zarr_codecs import Decoder
 from neuroarrays.lazy.views import InMemory
@@ -178,12 +178,27 @@ P = "presentation_id"
         (("time", "x"), (3, 1024), 4, (3, 1024), (3, 1024)),
         (("time", "x", "y"), (2, 1024, 1024), 4, (1, 32, 1024), (1, 32, 1024)),
         (("time", "x"), (0, 1024), 4, None, None),
+        (("time",), (3 << 20,), 1, (1 << 20,), (1 << 20,)),
     ],
 )
 def test_shapes_of_chunks(dims, shape, itemsize, chunk, raw):
     assert repr(chunk_shape(dims, shape, itemsize)) == repr(chunk)  # whole numbers
     if chunk is not None:
         assert repr(raw_chunk_shape(dims, shape, itemsize)) == repr(raw)
+
+
+def test_a_sharded_array_is_described_as_zarr_describes_it():
+    codecs = pytest.importorskip("zarr.codecs")
+    described = _sharding((2, 5), [{"name": "gzip", "configuration": {"level": 1}}])
+    assert list_only(codecs.ShardingCodec.from_dict(described).to_dict()) == described
+    assert described["configuration"]["index_location"] == "start"  # with the first request
+
+
+def list_only(content):
+    """What zarr gives, with lists in place of its tuples."""
+    if isinstance(content, dict):
+        return {key: list_only(value) for key, value in content.items()}
+    return [*map(list_only, content)] if isinstance(content, list | tuple) else content
 
 
 def test_attributes_as_json_has_them():

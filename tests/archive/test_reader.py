@@ -1,6 +1,7 @@
 """The reader of archives: the conformance suite, choosing, catalog, damage."""
 
 import base64
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import xarray as xr
 import neuroarrays as na
 from neuroarrays.archive import index
 from neuroarrays.archive import saving as store
+from neuroarrays.archive.marks import Marks
 from neuroarrays.archive.reader import ArchiveReader, _Builder, has_footer
 from neuroarrays.errors import FormatError, NeuroArraysError, NotInTree
 from neuroarrays.files.probe import probe_of
@@ -269,6 +271,25 @@ def test_a_missing_mark(tmp_path):
         ArchiveReader().open_groups_as_dict(tmp_path / "x.h5")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "place"),
+    [
+        (3, ""),
+        ({"metadata": [1]}, ""),
+        ({"metadata": {"s0": 3}}, ":s0"),
+        ({"metadata": {"s0": {"node_type": "group", "attributes": {}}, "s0/x": {}}}, ":s0/x"),
+        ({"metadata": {"s0": {"node_type": "group"}}}, ""),
+    ],
+)
+def test_metadata_of_zarr_that_are_none(tmp_path, metadata, place):
+    root = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": metadata}
+    root["attributes"] = {"neuroarrays_schema": "aligned/1"}
+    (tmp_path / "x.zarr").mkdir()
+    (tmp_path / "x.zarr" / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(FormatError, match=rf"x\.zarr{place}: expected Zarr v3 metadata; found"):
+        na.open_datatree(tmp_path / "x.zarr")
+
+
 def test_links_out_of_the_file_are_refused(tmp_path):
     path = store.save(small(), tmp_path / "x.h5")
     with h5py.File(path, "r+") as file:
@@ -349,6 +370,19 @@ def test_sessions_and_areas_of_a_folder_of_archives(folder_of_archives):
         na.open_datatree(folder_of_archives, sessions="s4")
     with pytest.raises(NotInTree, match="no area 'CA2'"):
         na.open_datatree(folder_of_archives, areas="CA2")
+
+
+def test_a_folder_that_a_build_has_not_finished(folder_of_archives):
+    shutil.rmtree(folder_of_archives / ".build")
+    Marks(folder_of_archives).want({"gabors": "t", "movies": "t"}, ["mouse 7: damaged"])
+    text = "build of this archive is not finished.*'movies'.*Run the same build again"
+    with pytest.warns(UserWarning, match=text):
+        tree = na.open_datatree(folder_of_archives)
+    assert list(tree.children) == ["gabors", "scenes"]
+    for name in ("gabors", "scenes"):
+        (folder_of_archives / f"{name}.h5").unlink()
+    with pytest.raises(FormatError, match="none yet: .*'movies'.* run the same build again"):
+        na.open_datatree(folder_of_archives)
 
 
 def test_archives_of_one_name(folder_of_archives):

@@ -500,6 +500,9 @@ def test_paths_that_cannot_be(tmp_path):
         store.save(aligned(), tmp_path / "mine.zarr", overwrite=True)
     with pytest.raises(SchemaError, match="whole"):
         store.save(aligned()["session_0"], tmp_path / "x.h5")
+    for other in (3, None, xr.Dataset(), xr.DataTree.from_dict({"/a": xr.Dataset()})["a"]):
+        with pytest.raises(SchemaError, match=r"expected a tree|na\.open_datatree"):
+            store.save(other, tmp_path / "x.h5")
     assert entries(tmp_path) == ["mine.zarr"]
 
 

@@ -57,6 +57,19 @@ def test_a_file_cut_short_is_named_before_hdf5_opens_it(archive, tmp_path, monke
             na.open_datatree(bad, engine="neuroarrays").load()
 
 
+def test_an_end_that_is_not_where_hdf5_says(archive):
+    """Cut, or longer; what is no HDF5 of ours is not judged."""
+    head, end = archive.read_bytes()[:100], source_end(archive)
+    seal.check_end("x.h5", head, end)
+    with pytest.raises(FormatError, match=f"x.h5: .*found {end - 1:,} bytes: it is truncated"):
+        seal.check_end("x.h5", head, end - 1)
+    longer = f"found {end + 1:,} bytes, of which HDF5 knows {end:,};"
+    with pytest.raises(FormatError, match=longer):
+        seal.check_end("x.h5", head, end + 1)
+    for other in (head[:20], b"user" + head, head[:8] + bytes([0]) + head[9:]):
+        seal.check_end("x.h5", other, 5)
+
+
 def test_the_seal_is_checked_when_the_file_is_opened_again(archive, tmp_path):
     """Also where neither size nor time tell: a disk that fails, a copy that keeps times."""
     path = tmp_path / "x.h5"

@@ -6,7 +6,6 @@ import pytest
 import neuroarrays as na
 from neuroarrays import schema, synthetic
 from neuroarrays.archive import seal
-from neuroarrays.archive.structure import CopiedFile
 from neuroarrays.errors import FormatError
 from neuroarrays.files.locating import locate
 
@@ -64,16 +63,3 @@ def test_a_session_reads_no_copy_of_another(served, server):
         _ = other[schema.SPIKE_DATA].values
     with pytest.raises(FormatError, match="outside of values"):
         na.open_datatree(served).load()
-
-
-def test_each_part_of_the_file_has_one_copy(saved):
-    content, known = saved.read_bytes(), sealed(saved)
-    begins = [copied.begin for copied in known.copies]
-    assert begins[0] == 0
-    assert begins == sorted(set(begins))
-    assert len(begins) == 13
-    with locate(saved).open() as file:
-        copied = CopiedFile(file, known.copies)
-        for first, end in known.runs.tolist():
-            assert copied.read(first, end - first) == content[first:end]
-            assert all(copied._copy(at, 1) is not None for at in (first, end - 1))
