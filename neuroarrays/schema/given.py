@@ -161,8 +161,10 @@ def instead(given: Any, wanted: str) -> str:
             f"area{_area_above(given, wanted)}"
         )
     counted = set(_COUNTS) & set(given.variables)
-    if kind == "aligned" and wanted == "trials" and "events" in given.children and not counted:
-        return "it has no units; give its events: ['events']"
+    if kind == "aligned" and wanted == "trials" and not counted and not areas(given, "either"):
+        events = [path for path, node in given.subtree_with_keys if node.name == "events"]
+        if events:
+            return f"it has no units; give its events: {'' if here else 'tree'}[{events[0]!r}]"
     if kind == "aligned" and _area_above(given, wanted):
         return f"give its area{_area_above(given, wanted)}"
     if kind == "recording":
@@ -184,6 +186,9 @@ def _area_above(given: xr.DataTree, wanted: str) -> str:
 def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     """The line that makes an area of a recording tree, of the session that was given if there is one."""
     spiking = areas(given.root, "spikes")
+    if wanted in ("spikes", "rates") and not spiking:
+        return _without_spikes(given.root)
+    session = session or next(iter(given.root.children), "")
     of_session = [path for path in spiking if path.startswith(f"{session}/")]
     here = f"{given.path}/"
     inside = [
@@ -204,6 +209,20 @@ def _of_recording(given: xr.DataTree, session: str, wanted: str) -> str:
     first = next((name for name in tables if name != "invalid_times"), "trials")
     line = _line(wanted, first, area)
     return f"align it first: {line}" if wanted in ("trials", "clock") else f"give {line}"
+
+
+def _without_spikes(tree: xr.DataTree) -> str:
+    """What a recording has in place of spikes: signals of imaged units, or none."""
+    signals = (
+        path for path, node in tree.subtree_with_keys if {"time", "unit_id"} <= set(node.dims)
+    )
+    first = next(signals, None)
+    if first is None:
+        return "this recording has no units with spikes"
+    return (
+        f"this recording has no spikes; its units have signals, such as tree[{first!r}], which "
+        "na.align brings onto bins"
+    )
 
 
 def _line(wanted: str, table: str, area: str) -> str:

@@ -183,3 +183,32 @@ def test_a_value_that_an_option_does_not_have_is_named():
     for wrong in ("c", None, 0):
         with pytest.raises(ValueError, match=rf"^way={wrong!r}: expected 'a', 'b' or 'd'$"):
             given.choice(wrong, "way", ("a", "b", "d"))
+
+
+def test_what_a_recording_without_spikes_has_instead():
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    times = {"time": np.arange(20) / 10.0, "unit_id": [1, 2]}
+    imaged = xr.Dataset({"dff": (("time", "unit_id"), np.ones((20, 2)))}, times)
+    tree = xr.DataTree.from_dict({"/": root, "/m/V1/calcium": imaged})
+    for wrong in (tree, tree["m/V1"]):
+        with pytest.raises(NeuroArraysError, match=r"no spikes; .* such as tree\['m/V1/calcium'\]"):
+            na.firing_rate(wrong)
+    licks = xr.Dataset({"event_time": ("event", np.arange(5.0))})
+    trials = xr.Dataset(
+        {
+            "start_time": ("presentation_id", [0.5, 2.5]),
+            "stop_time": ("presentation_id", [1.5, 3.5]),
+        },
+        {"presentation_id": [0, 1]},
+    )
+    tree = xr.DataTree.from_dict(
+        {"/": root, "/m/events/lick": licks, "/m/presentations/trials": trials}
+    )
+    with pytest.raises(NeuroArraysError, match="no units with spikes"):
+        na.firing_rate(tree)
+    with pytest.raises(NeuroArraysError, match=r"na.align\(tree, 'trials'\)\['m/events'\]"):
+        na.psth(tree)
+    aligned = na.align(tree, "trials", 0.1)
+    with pytest.raises(NeuroArraysError, match=r"give its events: tree\['m/events'\]"):
+        na.psth(aligned)
+    assert na.psth(aligned["m/events"])["mean"].sizes["event"] == 1
