@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, DataTable, UIElement
-from panel.io.notebook import patch_inline_stylesheets
+from bokeh.models import ColumnDataSource, DataTable, ImportedStyleSheet, UIElement
+from panel.io.notebook import replace_inline_css
 
 from neuroarrays.explorer.figures import THEMES
 from neuroarrays.explorer.panels import VIEWS
@@ -158,12 +158,23 @@ def _button(label: str, width: int) -> Any:
     return pn.widgets.Button(label=label, width=width, margin=2, stylesheets=[_STYLE])
 
 
-def _with_styles(_: Any, root: Any) -> None:
-    """Let style sheets travel with the page in a notebook: marimo would fetch them from Panel's own host."""
-    if pn.state.curdoc is not None:
-        return
-    for model in root.select({"type": UIElement}):
-        patch_inline_stylesheets(model)
+def _with_styles(_: Any, root: Any, changed: Any, __: Any) -> None:
+    """Let style sheets travel with the page, each once, and with a figure that is put on it later.
+
+    Linked ones would come later than figures, which keep the place that they had without them;
+    and marimo would fetch them from Panel's own host.
+    """
+    new = changed.object if isinstance(changed, pn.pane.Bokeh) else root
+    texts: dict[str, Any] = {}
+    for model in () if new is None else new.select({"type": UIElement}):
+        sheets = list(model.stylesheets)
+        for k, sheet in enumerate(sheets):
+            if isinstance(sheet, ImportedStyleSheet):
+                if sheet.url not in texts:
+                    texts[sheet.url] = replace_inline_css(sheet)
+                sheets[k] = texts[sheet.url]
+        if sheets != model.stylesheets:
+            model.stylesheets = sheets
 
 
 def text_line(text: str = "", color: str = "var(--ink)") -> Any:
