@@ -21,7 +21,7 @@ def apart(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     clashes: dict[str, str] = {}
     for path, node in groups.items():
         above = path.strip("/")
-        while "/" in above:
+        while above.count("/") > 1:  # a session itself is not renamed
             above = above.rpartition("/")[0]
             parent = groups.get(above)
             shared = set() if parent is None else set(parent.dims) & set(node.dims)

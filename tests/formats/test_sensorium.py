@@ -693,6 +693,16 @@ def test_statistics_of_another_shape_are_left_out(static):
     assert "std.npy left out" in tree.attrs["notes"][0]
 
 
+def test_statistics_of_other_pixels_are_left_out(static):
+    name = static / "meta" / "statistics" / "images" / "all" / "mean.npy"
+    height, width = np.load(static / "data" / "images" / "0.npy").shape[-2:]
+    np.save(name, np.ones((1, height - 1, width)))
+    tree = na.open_datatree(static)
+    assert "stimulus_mean" not in tree[S + "/V1/statistics/all"]
+    assert "stimulus_std" in tree[S + "/V1/statistics/all"]
+    assert "images/all/mean.npy left out" in tree.attrs["notes"][0]
+
+
 def test_text_is_lazy_nowhere_and_big_arrays_everywhere(static):
     area = area_of(static)
     assert isinstance(array_of(area["responses"].variable), TrialFiles)

@@ -160,7 +160,8 @@ class _SensoriumSession:
         shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
         nodes = {"": dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
         table, pupil = self._table(), self._pupil()
-        stored = statistics_of(self.listing, self.files, self.sizes, self.movies, self.trials.notes)
+        sizes = self.sizes | {axis: int(n) for v in shown.values() for axis, n in v.sizes.items()}
+        stored = statistics_of(self.listing, self.files, sizes, self.movies, self.trials.notes)
         for area in areas:
             path = area
             units = np.flatnonzero(self.area == area)

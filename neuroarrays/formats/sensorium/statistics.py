@@ -58,7 +58,7 @@ def statistics_of(
     listing, files
         The files of the session.
     sizes : dict
-        Number of units and, for movies, of frames.
+        Number of units, for movies of frames, and of pixels along y and x if there are stimuli.
     movies : bool
         Whether trials are movies, whose behaviour has other signals.
     notes : list of str
@@ -81,7 +81,7 @@ def statistics_of(
             signals = _by_signal(folders[parts[0]], statistic, sizes, movies)
             if signals is None:
                 notes.append(
-                    f"{name} left out: shape {statistic.shape} fits neither units nor signals"
+                    f"{name} left out: shape {statistic.shape} fits no units, signals or pixels"
                 )
                 continue
             for signal, (dims, array) in signals.items():
@@ -100,7 +100,7 @@ def _by_signal(
     """Return the variables in a statistic of one kind of file, or None if its shape does not fit."""
     shape, frames = statistic.shape, sizes.get(schema.TIME, -1)
     if name == schema.STIMULUS:
-        return _of_stimulus(statistic, frames)
+        return _of_stimulus(statistic, sizes, frames)
     has_time = shape[-1:] == (frames,) and len(shape) > 1
     time = (schema.TIME,) if has_time else ()
     flat: LazyArray = Taken(statistic, 0, 1) if len(shape) == 2 and shape[1] == 1 else statistic
@@ -115,13 +115,16 @@ def _by_signal(
     return {signal: (time, Taken(flat, i)) for i, signal in enumerate(signals)}
 
 
-def _of_stimulus(statistic: LazyArray, frames: int) -> Parts | None:
+def _of_stimulus(statistic: LazyArray, sizes: dict[str, int], frames: int) -> Parts | None:
     """Return a statistic of the stimulus: one number, or one for each pixel (and frame)."""
     if statistic.shape == ():
         return {"stimulus": ((), statistic)}
-    if len(statistic.shape) == 3 and statistic.shape[-1] == frames:
+    if len(statistic.shape) != 3:
+        return None
+    pixels = statistic.shape[:2] if frames >= 0 else statistic.shape[1:]
+    if "y" in sizes and pixels != (sizes["y"], sizes["x"]):
+        return None
+    if statistic.shape[-1] == frames:
         moved = Arranged(statistic, (2, Arranged.NEW, 0, 1))
         return {"stimulus": ((schema.TIME, "channel", "y", "x"), moved)}
-    if len(statistic.shape) == 3 and frames < 0:
-        return {"stimulus": (("channel", "y", "x"), statistic)}
-    return None
+    return {"stimulus": (("channel", "y", "x"), statistic)} if frames < 0 else None
