@@ -114,7 +114,8 @@ def test_a_constant_stays_what_it_is_and_directions_that_cancel_are_missing():
     np.testing.assert_allclose(found, 5)
 
 
-def test_each_sample_weighs_what_its_interval_has_of_the_bin():
+@pytest.mark.parametrize("hole", [9.0, math.inf])
+def test_each_sample_weighs_what_its_interval_has_of_the_bin(hole):
     # The intervals: -0.5 to 0.5, to 1.5, to 3, to 4.5 s.
     times = np.array([0.0, 1.0, 2.0, 4.0])
     bins = np.array([0.75, -9.0, 1.5]), np.array([3.5, 9.0, 2.0])
@@ -123,7 +124,7 @@ def test_each_sample_weighs_what_its_interval_has_of_the_bin():
     want = [[11.5 / 2.75, 0.0], [21 / 5, -3 / 5], [4.0, 1.0]]
     for k in (slice(0, 2), slice(0, 1)):
         prepared = resample.prepare(times, columns[:, k])
-        found = bin_values.bin_values(prepared, k.stop, bins, *how, hole=9.0)
+        found = bin_values.bin_values(prepared, k.stop, bins, *how, hole=hole)
         np.testing.assert_allclose(found, np.array(want)[:, k], atol=1e-12)
     angles = resample.prepare(times[:2], np.array([350.0, 80.0]))
     quarter = np.array([0.25]), np.array([1.0])  # 0.25 s and 0.5 s

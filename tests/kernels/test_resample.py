@@ -101,6 +101,23 @@ def test_the_nearest_is_the_earlier_of_a_tie(at, value):
     assert resample.interpolate(times, values, np.array([at]), "nearest").item() == value
 
 
+@pytest.mark.parametrize("period", [0.25, 1.0, 2 * np.pi, 360.0])
+def test_angles_go_along_the_shorter_arc(period):
+    """In fractions of a turn: forwards and backwards over 0, and half a turn, which is downwards."""
+    times = np.arange(6.0)
+    turns = np.array([0.75, 0.125, 0.875, 0.5, 0.0, -1.125])
+    at = np.array([0.5, 1.5, 2.5, 3.5, 4.5, 1 / 3, 5.0, 6.0])
+    want = np.array([0.9375, 0.0, 0.6875, 0.25, 0.9375, 0.875, 0.875, np.nan])
+    found = resample.interpolate(times, turns * period, at, "linear", period=period)
+    np.testing.assert_allclose(found / period, want, atol=1e-12)
+    straight = resample.interpolate(times, turns * period, at[:2], "linear")
+    np.testing.assert_allclose(straight / period, [0.4375, 0.5])
+    assert (found[:-1] >= 0).all()
+    assert (found[:-1] < period).all()
+    back = resample.interpolate(times, turns * period, at, "previous", period=period)
+    np.testing.assert_array_equal(back[:7], turns[[0, 1, 2, 3, 4, 0, 5]] * period)
+
+
 def test_columns_miss_samples_each_for_itself():
     times = np.arange(3.0)
     values = np.array([[0, 0], [np.nan, 1], [2, np.nan]], np.float32)

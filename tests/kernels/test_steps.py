@@ -66,6 +66,13 @@ def test_one_stamp_off_is_noticed_wherever_it_is(at, off):
     assert even_step(times) is None
 
 
+@pytest.mark.parametrize("at", [1, 70_000, 199_999])
+def test_a_lost_sample_makes_a_clock_uneven(at):
+    whole = np.arange(200_001) / 2500
+    assert even_step(whole) == pytest.approx(1 / 2500)
+    assert even_step(np.delete(whole, at)) is None
+
+
 @pytest.mark.parametrize("times", [[], [0.0], [1.0, 1.0], [1.0, 0.0], [0.0, np.nan]])
 def test_no_even_step_of_too_few_or_backward_stamps(times):
     assert even_step(np.array(times)) is None
