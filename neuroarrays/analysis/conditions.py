@@ -11,7 +11,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import NothingLeft, NotInTree, SchemaError, many, warn
 from neuroarrays.schema import given
-from neuroarrays.tree.breaks import step
+from neuroarrays.tree.breaks import bin_width
 from neuroarrays.tree.query import missing
 
 TRIALS = (schema.PRESENTATION, schema.UNIT, schema.TIME)
@@ -42,7 +42,13 @@ def dataset_of(area: Any, wanted: str = "trials") -> xr.Dataset:
             f"{given.instead(area, wanted)}"
         )
         raise SchemaError(msg)
-    return area.to_dataset() if isinstance(area, xr.DataTree) else area
+    if isinstance(area, xr.Dataset):
+        return area
+    table = area.children.get(schema.PRESENTATIONS)
+    node = area.to_dataset()  # columns that were added to its table since it was aligned are labels
+    return (
+        node if table is None else node.assign_coords(schema.trial_labels(node, table.to_dataset()))
+    )
 
 
 class Response(NamedTuple):
@@ -114,27 +120,6 @@ def _response(node: xr.Dataset, values: xr.DataArray) -> Response:
     return Response(values, 1.0, units | {"long_name": "response"})
 
 
-def bin_width(node: xr.Dataset) -> float:
-    """Width of the bins of a clock, s.
-
-    Raises
-    ------
-    SchemaError
-        If there is no clock, or one bin without an attribute for its width.
-    """
-    if schema.TIME not in node.coords:
-        msg = (
-            "the duration of a frame is not known; open the file with sampling_rate=, or "
-            "assign the coordinate time in s"
-        )
-        raise SchemaError(msg)
-    width = step(node[schema.TIME])
-    if np.isnan(width):
-        msg = "the width of the only bin is not known; give time the attribute bin_width (s)"
-        raise SchemaError(msg)
-    return width
-
-
 def counted(node: xr.Dataset, values: xr.DataArray, rows: slice = slice(None)) -> np.ndarray | None:
     """The mask of the responses of an area that count; None if all do.
 
@@ -204,11 +189,11 @@ def blocks_of(
 
 
 def parameters(node: xr.Dataset) -> list[str]:
-    """The names of the coordinates along presentations."""
+    """The names of the labels and variables with one value for each presentation."""
     return [
         str(name)
-        for name, coord in node.coords.items()
-        if coord.dims == (schema.PRESENTATION,) and name != schema.PRESENTATION
+        for name, variable in node.variables.items()
+        if variable.dims == (schema.PRESENTATION,) and name != schema.PRESENTATION
     ]
 
 
@@ -286,12 +271,17 @@ def _condition(node: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The number of the parameter's value in each presentation, -1 if missing, and the values."""
     if name not in parameters(node) and name != schema.PRESENTATION:
         raise NotInTree("column", name, parameters(node), where="the presentations")
-    labels = node.coords[name].values
+    labels = node[name].values
     unknown = missing(labels)
     if unknown.all():
         msg = f"the parameter {name!r} is missing in all of {many(unknown.size, 'presentation')}"
         raise NothingLeft(msg)
-    values, index = np.unique(labels[~unknown], return_inverse=True)
+    try:
+        values, index = np.unique(labels[~unknown], return_inverse=True)
+    except TypeError as error:  # numbers beside texts have no order
+        kinds = " and ".join(sorted({type(label).__name__ for label in labels[~unknown].tolist()}))
+        msg = f"the parameter {name!r} has {kinds}: make all of them numbers or texts"
+        raise ValueError(msg) from error
     codes = np.full(unknown.size, -1, np.int64)
     codes[~unknown] = index
     return codes, values

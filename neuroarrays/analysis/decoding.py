@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.analysis.conditions import bin_width, clock_of, counted
+from neuroarrays.analysis.conditions import clock_of, counted
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_names, feature_of
 from neuroarrays.errors import SchemaError
 from neuroarrays.schema.given import whole_number
-from neuroarrays.tree.breaks import unbroken_runs
+from neuroarrays.tree.breaks import bin_width, unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.columns import seconds as in_seconds
 

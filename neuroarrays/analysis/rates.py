@@ -10,13 +10,13 @@ import xarray as xr
 
 from neuroarrays import schema
 from neuroarrays.analysis import conditions as _conditions
-from neuroarrays.analysis.conditions import RATE, bin_width, dataset_of, kept
+from neuroarrays.analysis.conditions import RATE, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.traces import averaged
 from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.running import Moments
-from neuroarrays.tree.breaks import unbroken_runs
+from neuroarrays.tree.breaks import bin_width, unbroken_runs
 from neuroarrays.tree.columns import duration
 from neuroarrays.tree.counted import spikes_and_seconds
 from neuroarrays.tree.restriction import table_of_intervals

@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
-from neuroarrays.analysis.conditions import bin_width, clock_of, counted, dataset_of, kept
+from neuroarrays.analysis.conditions import clock_of, counted, dataset_of, kept
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import check_clock
 from neuroarrays.errors import NotInTree
 from neuroarrays.schema.given import check, whole_number
-from neuroarrays.tree.breaks import breaks
+from neuroarrays.tree.breaks import bin_width, breaks
 
 #: The most bytes of frames, in float32, that are in memory at once.
 _BLOCK = 64 << 20

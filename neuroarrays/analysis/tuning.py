@@ -12,7 +12,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.alignment.spikes import ClockCounts
 from neuroarrays.analysis import conditions as _conditions
-from neuroarrays.analysis.conditions import Response, bin_width, clock_of, dataset_of, kept
+from neuroarrays.analysis.conditions import Response, clock_of, dataset_of, kept
 from neuroarrays.analysis.events import as_area, by_name
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import Feature, binned, bins_of, feature_names, feature_of
@@ -20,6 +20,7 @@ from neuroarrays.errors import NotInTree
 from neuroarrays.lazy.arrays import array_of
 from neuroarrays.schema.given import described
 from neuroarrays.schema.labels import FEATURE
+from neuroarrays.tree.breaks import bin_width
 from neuroarrays.tree.columns import seconds as in_seconds
 
 #: Number of resamplings for a confidence interval, and the probability that it covers.

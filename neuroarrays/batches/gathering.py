@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.batches.fields import Field, Lookup, field_of
 from neuroarrays.errors import NotInTree, SchemaError, shorten, warn
 from neuroarrays.schema import given
-from neuroarrays.tree.breaks import breaks
+from neuroarrays.tree.breaks import breaks, step
 from neuroarrays.tree.columns import seconds
 
 #: Dtypes that the variables of a batch may have; None keeps the stored dtype.
@@ -311,9 +311,10 @@ def clock(area: xr.DataTree, names: list[str]) -> tuple[np.ndarray, float, np.nd
             "lists where"
         )
         raise SchemaError(msg)
-    width = find(area, first).coords[schema.TIME].attrs.get("bin_width")
-    if width:
-        return time, float(width), time - width / 2
+    clock = find(area, first).coords[schema.TIME]
+    if "bin_width" in clock.attrs:
+        width = step(clock)
+        return time, width, time - width / 2
     return time, float(np.median(steps) if steps.size else 1.0), time
 
 

@@ -6,9 +6,12 @@ import numpy as np
 import xarray as xr
 
 from neuroarrays import schema
+from neuroarrays.errors import SchemaError
 from neuroarrays.kernels.steps import HOLE, even_step
 from neuroarrays.tree.columns import seconds
 
+#: How many bins are looked at to tell whether a clock is regular.
+_FIRST = 1025
 Area = xr.DataTree | xr.Dataset | xr.DataArray
 
 
@@ -81,10 +84,46 @@ def step(clock: xr.DataArray) -> float:
     -------
     float, s
         NaN if neither is known.
+
+    Raises
+    ------
+    SchemaError
+        If bins are regular and their distance is not the attribute: they were added up, or left out.
     """
     if "bin_width" in clock.attrs:
-        return float(clock.attrs["bin_width"])
+        width = float(clock.attrs["bin_width"])
+        first = clock[:_FIRST]
+        apart = even_step(seconds(first, "the clock")) if first.size > 2 else None
+        if apart is not None and not width / HOLE <= apart <= width * HOLE:
+            msg = (
+                f"bins are {apart:g} s apart, and the attribute bin_width of time says {width:g} s. If "
+                "they were added up (coarsen), write assign_coords(time=area.time.assign_attrs("
+                f"bin_width={apart:g})); if some were left out, choose time with na.restrict"
+            )
+            raise SchemaError(msg)
+        return width
     return float(np.median(np.diff(seconds(clock, "the clock")))) if clock.size > 1 else np.nan
+
+
+def bin_width(node: xr.Dataset) -> float:
+    """Width of the bins of a clock, s.
+
+    Raises
+    ------
+    SchemaError
+        If there is no clock, or one bin without an attribute for its width.
+    """
+    if schema.TIME not in node.coords:
+        msg = (
+            "the duration of a frame is not known; open the file with sampling_rate=, or "
+            "assign the coordinate time in s"
+        )
+        raise SchemaError(msg)
+    width = step(node[schema.TIME])
+    if np.isnan(width):
+        msg = "the width of the only bin is not known; give time the attribute bin_width (s)"
+        raise SchemaError(msg)
+    return width
 
 
 def _labels(node: Area, name: str) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from neuroarrays.lazy.arrays import LazyArray, array_of, wrap
 from neuroarrays.lazy.indexes import dataset
 from neuroarrays.lazy.views import Segments
 from neuroarrays.tree import groups as _groups
+from neuroarrays.tree.breaks import step
 from neuroarrays.tree.columns import seconds
 from neuroarrays.tree.groups import Groups
 from neuroarrays.tree.intervals import merged
@@ -77,7 +78,7 @@ def restrict(tree: xr.DataTree, intervals: Any) -> xr.DataTree:
         if session not in sessions:
             table = intervals
             if isinstance(intervals, str):
-                table = table_of_intervals(tree.root[session], intervals)
+                table = table_of_intervals(tree.root.children[session], intervals)
             sessions[session] = merged(table)
         return sessions[session]
 
@@ -259,7 +260,7 @@ def _cut_clocks(groups: Groups, within: Callable[[str], Any]) -> Groups:
     masks: dict[str, np.ndarray] = {}
     for owner in clocks:
         time = groups[owner][schema.TIME]
-        half = float(time.attrs.get("bin_width", 0.0)) / 2
+        half = step(time) / 2 if "bin_width" in time.attrs else 0.0
         slack = 2 * half * _ROUNDING
         starts, stops = within(owner)
         whole = stops - starts >= 2 * half - 2 * slack

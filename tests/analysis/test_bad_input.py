@@ -169,3 +169,14 @@ def test_an_area_on_one_clock_is_not_said_to_have_no_units(recording):
     clock = na.align(recording, bin_width=0.1)["s/x"]
     with pytest.raises(na.SchemaError, match="cut into presentations|align its recording"):
         na.psth(clock)
+
+
+def test_columns_that_are_added_later_are_parameters(recording):
+    tree = na.align(recording, [0.0, 2.0, 4.0, 6.0], 0.5, (0, 1))
+    area = tree["s/x"].to_dataset()
+    tree["s/x/presentations/day"] = xr.DataArray(list("aabb"), dims="presentation_id")
+    for given in (tree["s/x"], area.assign(day=("presentation_id", list("aabb")))):
+        assert na.psth(given, "day")["day"].values.tolist() == ["a", "b"]
+    mixed = area.assign(day=("presentation_id", np.array([1, "a", 2, "a"], object)))
+    with pytest.raises(ValueError, match="'day' has int and str: make all of them numbers or texts"):
+        na.psth(mixed, "day")

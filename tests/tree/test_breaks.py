@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuroarrays as na
-from neuroarrays.analysis.conditions import bin_width
 from neuroarrays.tree import breaks
+from neuroarrays.tree.breaks import bin_width
 
 
 @given(
@@ -103,3 +103,22 @@ def test_clips_stay_within_a_block_of_the_session():
     starts = np.round(np.array([clips[i]["time"] for i in range(len(clips))]) * 10).astype(int)
     assert (block[starts] == block[starts + 19]).all()
     assert len(clips) == 62
+
+
+def test_bins_that_were_added_up_need_their_new_width():
+    time = ("time", 0.05 + 0.1 * np.arange(40), {"bin_width": 0.1})
+    counts = {"spike_data": (("time", "unit_id"), np.ones((40, 1), "u1"))}
+    area = xr.Dataset(counts, {"time": time, "unit_id": [0]})
+    summed = area.coarsen(time=4).sum()
+    feature = xr.DataArray(np.arange(10.0), dims="time", name="x")
+    for use in (
+        lambda: na.firing_rate(summed),
+        lambda: na.tuning_curve(summed, feature, bins=2),
+        lambda: na.batches.ClipSamples(summed, ["spike_data"], 0.8),
+    ):
+        with pytest.raises(na.SchemaError, match=r"0\.4 s apart, and .* says 0\.1 s.*coarsen"):
+            use()
+    stated = summed.assign_coords(time=summed.time.assign_attrs(bin_width=0.4))
+    assert na.firing_rate(stated).item() == pytest.approx(10.0)
+    some = area.isel(time=[1, 2, 8, 20, 21, 37])  # of a mask: each bin is as wide as it was
+    assert na.firing_rate(some).item() == pytest.approx(10.0)
