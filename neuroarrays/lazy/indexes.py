@@ -211,14 +211,13 @@ class UnitIndex(PandasIndex, metaclass=_Aligned):
         starts, sizes = self.starts[order], self.sizes[order]
         return type(self)(self.index[order], self.dim, starts=starts, sizes=sizes)
 
-    def fits(self, row_size: np.ndarray) -> bool:
-        """Whether the spikes of these units lie one after another, as `row_size` (unit_id,) says.
+    @property
+    def in_turn(self) -> bool:
+        """Whether the spikes of the units lie one after another, as they do in a spikes node.
 
         They do not where ``isel``, ``sortby`` or ``roll`` moved the units and left the spikes.
         """
-        sizes = np.asarray(row_size, np.int64)
-        in_turn = np.array_equal(self.starts, np.cumsum(sizes) - sizes)
-        return in_turn and np.array_equal(self.sizes, sizes)
+        return np.array_equal(self.starts, np.cumsum(self.sizes) - self.sizes)
 
     def equals(self, other: Index, **kwargs: Any) -> bool:
         same = not isinstance(other, UnitIndex) or np.array_equal(self.sizes, other.sizes)

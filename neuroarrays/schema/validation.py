@@ -116,8 +116,7 @@ def _faults(kind: str, role: str, node: xr.DataTree) -> Iterator[str]:
         if required not in data.data_vars:
             yield f"{required} is missing"
     # The index of units of na.open_datatree knows where their spikes lie.
-    fits = getattr(node.xindexes.get(schema.UNIT), "fits", None)
-    if fits is not None and schema.ROW_SIZE in data and not fits(data[schema.ROW_SIZE].values):
+    if schema.ROW_SIZE in data and not getattr(node.xindexes.get(schema.UNIT), "in_turn", True):
         yield (
             "units were selected or put in another order without their spikes (by isel or sortby); "
             "select by label, spikes.sel(unit_id=[...])"

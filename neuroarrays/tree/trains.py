@@ -194,7 +194,7 @@ def check_order(spikes: xr.Dataset) -> np.ndarray:
             f"{spikes.sizes[schema.SPIKE]}: units were selected without their spikes. {select}"
         )
         raise SchemaError(msg)
-    if isinstance(index, UnitIndex) and not index.fits(sizes):
+    if isinstance(index, UnitIndex) and not index.in_turn:
         msg = (
             "units were put in another order without their spikes (isel, sortby and roll move units "
             f"only). {select}, in the order of the labels"

@@ -178,5 +178,7 @@ def test_columns_that_are_added_later_are_parameters(recording):
     for given in (tree["s/x"], area.assign(day=("presentation_id", list("aabb")))):
         assert na.psth(given, "day")["day"].values.tolist() == ["a", "b"]
     mixed = area.assign(day=("presentation_id", np.array([1, "a", 2, "a"], object)))
-    with pytest.raises(ValueError, match="'day' has int and str: make all of them numbers or texts"):
+    with pytest.raises(
+        ValueError, match="'day' has int and str: make all of them numbers or texts"
+    ):
         na.psth(mixed, "day")

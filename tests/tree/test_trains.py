@@ -170,3 +170,8 @@ def test_units_without_an_index_of_ours_are_told_another_way_to_select(three):
     relabelled = three.assign_coords(unit_id=[1, 2, 3]).sel(unit_id=[2])
     with pytest.raises(na.SchemaError, match="na.select_units"):
         trains_of(relabelled)
+
+
+def test_spikes_that_were_left_out_by_hand_with_their_numbers_are_accepted(three):
+    fewer = three.isel(spike=[0, 2, 3, 4, 5]).assign(row_size=("unit_id", [2, 1, 2]))
+    assert trains_of(fewer).last.tolist() == [2, 3, 5]
