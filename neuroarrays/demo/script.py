@@ -16,7 +16,8 @@ from neuroarrays.files.writing import written
 AREA = "A2929-200711/adn"
 #: Wake, in seconds: the first part trains, the last is held out, the gap keeps them apart.
 TRAIN, HELD_OUT = (671.0, 1000.0), (1010.0, 1199.0)
-SECONDS_OF_TRAINING = 6.0
+#: Training ends with whichever comes first.
+SECONDS_OF_TRAINING, EPOCHS = 6.0, 30
 
 
 def main(out: str | Path = "demo-output", say: Callable[[str], Any] = print) -> list[Path]:
@@ -112,7 +113,7 @@ def decode(archive: xr.DataTree, say: Callable[[str], Any] = print) -> tuple[flo
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(50 * n_units, 2))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-3)
     begun, batches, epoch = time.monotonic(), 0, 0
-    while time.monotonic() - begun < SECONDS_OF_TRAINING and epoch < 30:
+    while time.monotonic() - begun < SECONDS_OF_TRAINING and epoch < EPOCHS:
         for batch in loader:
             loss = torch.nn.functional.mse_loss(model(batch[names[0]]), _aim(batch[names[1]]))
             optimiser.zero_grad()

@@ -84,6 +84,14 @@ def inside(image: tuple[int, int], centres: np.ndarray, screen: tuple[int, int])
     return visible
 
 
+@compiled(inner=True)
+def _repeat(frame, out):
+    """Write a frame a second time. ``out[:] = frame`` takes three seconds to compile."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = frame[i, j]
+
+
 @compiled
 def _render(image, centres, screen, limits, line, out, wrap_edge):
     """Draw the screen around each gaze position, at the size of the output."""
@@ -92,9 +100,7 @@ def _render(image, centres, screen, limits, line, out, wrap_edge):
     rows, by_row, columns, by_column = limits
     for k in range(centres.shape[0]):
         if k > 0 and centres[k, 0] == centres[k - 1, 0] and centres[k, 1] == centres[k - 1, 1]:
-            for i in range(out.shape[1]):  # `out[k] = out[k - 1]` takes three seconds to compile
-                for j in range(out.shape[2]):
-                    out[k, i, j] = out[k - 1, i, j]
+            _repeat(out[k - 1], out[k])
             continue
         # Screen position of the image's first pixel; what of the screen it covers.
         left = screen[1] // 2 - centres[k, 0]

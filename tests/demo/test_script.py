@@ -13,7 +13,8 @@ mpl.use("Agg")
 def test_the_demo_does_the_main_job(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="the extra `torch` is not installed")
     pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
-    monkeypatch.setattr(demo, "SECONDS_OF_TRAINING", 2.0)
+    monkeypatch.setattr(demo, "SECONDS_OF_TRAINING", 600.0)
+    monkeypatch.setattr(demo, "EPOCHS", 2)
     lines = []
     written = demo.main(tmp_path / "out", say=lines.append)
     assert [p.name for p in written][-1] == "figure.png"
@@ -27,7 +28,8 @@ def test_the_demo_does_the_main_job(tmp_path, monkeypatch):
     )
     assert error < 0.7 * chance
     assert lines[-1].strip() == str(written[-1])
-    monkeypatch.setattr(demo, "SECONDS_OF_TRAINING", 0.1)
+    monkeypatch.setattr(demo, "decode", lambda archive, say: (1.0, 2.0))
+    monkeypatch.setattr(demo, "draw", lambda *trees_and_path: None)
     assert demo.main(tmp_path / "out", say=lines.append) == written  # it may be run again
 
 
