@@ -48,7 +48,7 @@ BUT = ("history", "stimulus", "event_clock")
 
 
 def test_units_areas_events_and_dtype_are_those_of_align(folder, tmp_path):
-    options = {"bin_width": 0.1, "event": "cue_time", "dtype": "int16", "clip": False}
+    options = {"bin_width": 0.1, "event": "cue_time", "dtype": "uint16", "clip": False}
     report = na.build(
         folder, tmp_path / "archive", units="unit_id < 40", areas="VISp", **HERE | options
     )
@@ -57,7 +57,7 @@ def test_units_areas_events_and_dtype_are_those_of_align(folder, tmp_path):
     expected = na.align(few, "trials", **options)
     tree = na.open_datatree(tmp_path / "archive" / "trials.h5")
     assert_same_trees(tree, expected, but=BUT)
-    assert tree["a/VISp/spike_data"].dtype == np.int16
+    assert tree["a/VISp/spike_data"].dtype == np.uint16
 
 
 def test_rows_of_a_table_are_built(folder, tmp_path):

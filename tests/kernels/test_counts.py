@@ -303,7 +303,11 @@ def test_many_presentations_pass_over_blocks():
         np.testing.assert_array_equal(counts.count_trials(*args, threads=2), got)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "i8", "u8"])
+# For each type the kernels are compiled, which takes a second.
+@pytest.mark.parametrize(
+    "dtype",
+    ["u1", "i1", "u2", "i8", *(pytest.param(t, marks=pytest.mark.slow) for t in ("i4", "u8"))],
+)
 def test_integer_types_and_given_output(dtype):
     spikes = pack([[0.0, 0.01, 0.03]])
     out = np.full((2, 1, 2), 7, dtype)

@@ -807,7 +807,8 @@ def test_torchs_loader_as_every_tutorial_has_it(workers):
     data = TrialDataset(tree()[PLACE], ["spike_data"], ["speed"], labels=True)
     clips = ClipDataset(clock_tree()["s/retina"], ["responses"], 1.0)
     first = random_split(data, [30, 10], torch.Generator().manual_seed(0))[0]
-    for parts in (data, clips, Subset(data, [3, 1, 2]), first, ConcatDataset([data, data])):
+    every = (clips, ConcatDataset([data, data]), data, Subset(data, [3, 1, 2]), first)
+    for parts in every[:2] if workers else every:  # each loader starts workers of its own
         loader = DataLoader(parts, batch_size=8, num_workers=workers)
         batch, want = next(iter(loader)), [parts[i] for i in range(min(8, len(parts)))]
         assert batch.keys() == want[0].keys()
