@@ -45,11 +45,12 @@ def write_karamanlis(folder: str | os.PathLike[str], seed: int = 0) -> Path:
             gaze = np.concatenate([1 + which[..., None], centres], axis=2).astype("f8")
             drive = []
             for row in range(rows):
-                shown = [
-                    fixations.render(pictures[k], c[None], screen, (12, 16))[0]
-                    for k, c in zip(which[row], centres[row], strict=True)
-                ]
-                drive.append(rates(np.array(shown), units, np.random.default_rng([seed, 9])).T)
+                shown = np.empty((FRAMES, 12, 16), "f4")
+                for image in np.unique(which[row]):
+                    frames = which[row] == image
+                    gazes = centres[row, frames]
+                    shown[frames] = fixations.render(pictures[image], gazes, screen, (12, 16))
+                drive.append(rates(shown, units, np.random.default_rng([seed, 9])).T)
             repeated = np.repeat(drive, 6, axis=0) if prefix == "frozen" else np.array(drive)
             file[f"{prefix}Images"] = pictures
             file[f"{prefix}fixations"] = gaze[0] if prefix == "frozen" else gaze

@@ -114,8 +114,9 @@ def _behaviour(pieces: NWBPieces, onset: np.ndarray, angle: np.ndarray, stop: fl
     times = np.arange(round(stop * RATE)) / RATE
     velocity = np.zeros((times.size, 2))
     for begin, direction in zip(onset, angle, strict=True):
-        speed = np.exp(-(((times - begin - 0.25) / 0.08) ** 2))
-        velocity += speed[:, None] * [np.cos(direction), np.sin(direction)]
+        near = slice(*np.searchsorted(times, [begin - 0.75, begin + 1.25]))  # still all else
+        speed = np.exp(-(((times[near] - begin - 0.25) / 0.08) ** 2))
+        velocity[near] += speed[:, None] * [np.cos(direction), np.sin(direction)]
     position = np.cumsum(velocity, axis=0) / RATE
     for name, values in {
         "hand_vel": velocity,

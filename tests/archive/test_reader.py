@@ -298,15 +298,6 @@ def test_links_out_of_the_file_are_refused(tmp_path):
         na.open_datatree(path)
 
 
-def test_importing_loads_nothing_heavy():
-    code = (
-        "import sys, neuroarrays.archive.reader\n"
-        "heavy = {'h5py', 'zarr', 'dask', 'zstandard', 'hdf5plugin', 'numba'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 # ---------------------------------------------------------------------- folders of archives
 
 
