@@ -69,7 +69,7 @@ def test_chunks_of_fill_values_that_xarray_leaves_out_are_read(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*[Zz]arr")
 def test_the_sample_through_zarr_of_xarray(tmp_path):
     pytest.importorskip("zarr", reason="the extra `zarr` is not installed")
-    tree = na.load_sample()
+    tree = na.load_sample(areas="ca1")
     tree.to_zarr(tmp_path / "plain.zarr")
     xr.testing.assert_equal(na.open_datatree(tmp_path / "plain.zarr"), tree)
 
@@ -79,7 +79,7 @@ def test_ours_through_plain_xarray_and_back(tmp_path, engine):
     """An archive that xarray opens, and writes again, is the tree that was saved."""
     if importlib.util.find_spec({"netcdf4": "netCDF4"}.get(engine, engine)) is None:
         pytest.skip(f"{engine} is not installed")
-    tree = na.load_sample()
+    tree = na.load_sample(areas="ca1")
     with xr.open_datatree(
         na.save(tree, tmp_path / "ours.nc", compression="portable"), engine=engine
     ) as plain:
