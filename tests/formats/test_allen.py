@@ -12,6 +12,7 @@ import neuroarrays as na
 from neuroarrays.errors import FormatError, NotInTree
 from neuroarrays.formats.allen import AllenReader, stimuli
 from neuroarrays.formats.allen_binned.pipeline import published
+from neuroarrays.formats.nwb.units import ELECTRODES
 from neuroarrays.synthetic.allen import (
     BRAIN_OBSERVATORY,
     FUNCTIONAL_CONNECTIVITY,
@@ -458,6 +459,31 @@ def test_running_is_stamped_at_the_middle_and_gaze_is_y_before_x(tmp_path):
     np.testing.assert_array_equal(width, 2 * truth["gaze"]["eye_ellipse"]["width"])
     pulses = tree[NODE]["presentations/optogenetic_stimulation"]
     np.testing.assert_array_equal(pulses["level"], truth["optotagging"]["level"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "note"),
+    [
+        (f"{ELECTRODES}/location", "short", f"{ELECTRODES}/location: expected "),
+        ("units/quality", "short", "units/quality: expected "),
+        ("units/quality", "row", ""),
+        (f"{ELECTRODES}/id", "row", ""),
+    ],
+)
+def test_a_column_of_another_length_is_named(tmp_path, name, shape, note):
+    path = tmp_path / "s.nwb"
+    write_allen(path, **UNITS)
+    before = areas_of(na.open_datatree(path))
+    close_all()
+    with h5py.File(path, "a") as file:
+        values = file[name][()]
+        del file[name]
+        file[name] = values[:-1] if shape == "short" else values[None]
+    tree = na.open_datatree(path)
+    if note:
+        assert any(note in said for said in tree[NODE].attrs["notes"])
+    else:
+        assert areas_of(tree) == before
 
 
 @pytest.mark.parametrize(("part", "note"), [("eye", "no eye tracking"), ("running", "no running")])

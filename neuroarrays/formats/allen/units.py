@@ -16,6 +16,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import FormatError, NotInTree, option
 from neuroarrays.files.source import Source
+from neuroarrays.formats.nwb import vectors
 from neuroarrays.formats.nwb.units import ELECTRODES
 
 #: Values of `location` for a channel outside the brain. "grey" is not one: it is unlabelled grey matter.
@@ -86,7 +87,7 @@ def read_units(source: Source, filters: dict[str, Any]) -> Units:
         If units and electrodes do not belong together.
     """
     channel = _channels(source)
-    ids = source.read("units/peak_channel_id")
+    ids = vectors.read_list(source, "units/peak_channel_id")
     row_of = {int(channel_id): row for row, channel_id in enumerate(channel["id"].tolist())}
     rows = np.array([row_of.get(int(channel_id), -1) for channel_id in ids], np.int64)
     columns = {name: _of_units(values, rows) for name, values in channel.items() if name != "id"}
@@ -184,28 +185,39 @@ def check_electrodes(source: Source) -> None:
         )
 
 
+def _column(source: Source, path: str, size: int) -> np.ndarray:
+    """Return a column of a table, (size,).
+
+    Raises
+    ------
+    FormatError
+        If it has another number of values.
+    """
+    values = vectors.read_list(source, path)
+    if values.shape != (size,):
+        raise FormatError(source.path, f"/{path}", f"{size} rows", f"shape {values.shape}")
+    return values
+
+
 def _channels(source: Source) -> dict[str, np.ndarray]:
     """Return the columns of the electrodes, with a value per channel."""
     names = source.names(ELECTRODES)
-    ids = source.read(f"{ELECTRODES}/id")
+    ids = vectors.read_list(source, f"{ELECTRODES}/id")
     size = ids.size
 
     def column(name: str, default: Any) -> np.ndarray:
-        return (
-            np.array(source.read(f"{ELECTRODES}/{name}"))
-            if name in names
-            else np.full(size, default)
-        )
+        is_there = name in names
+        return _column(source, f"{ELECTRODES}/{name}", size) if is_there else np.full(size, default)
 
     return {
         "id": ids,
         "structure": column("location", default="").astype(object),
         "probe": column("group_name", default="").astype(object),
         "valid_data": column("valid_data", default=True),
-    } | _places(source, names)
+    } | _places(source, names, size)
 
 
-def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
+def _places(source: Source, names: list[str], size: int) -> dict[str, np.ndarray]:
     """Return the position of each channel on its probe and in the brain, as far as the file has it.
 
     These are the number of the channel, the id of its probe, and positions in um. A coordinate of -1 in
@@ -214,13 +226,13 @@ def _places(source: Source, names: list[str]) -> dict[str, np.ndarray]:
     number = "local_index" if "local_index" in names else "probe_channel_number"
     stored = {name: name for name in (*_ON_PROBE, "probe_id")} | {"channel": number}
     columns = {
-        name: np.array(source.read(f"{ELECTRODES}/{column}"))
+        name: _column(source, f"{ELECTRODES}/{column}", size)
         for name, column in stored.items()
         if column in names
     }
     for name, axis in CCF.items():
         if axis in names:
-            at = source.read(f"{ELECTRODES}/{axis}").astype(float)
+            at = _column(source, f"{ELECTRODES}/{axis}", size).astype(float)
             columns[name] = np.where(at < 0, np.nan, at)
     return columns
 
@@ -244,10 +256,11 @@ def _passing(
             notes.append(f"units: the file has no {name}; that filter was not applied")
             continue
         elif name == "quality":
-            passes = source.read("units/quality") == wanted
+            passes = _column(source, "units/quality", inside.size) == wanted
         else:
             side = _SIDE[name]
-            passes = side * source.read(f"units/{name}") >= side * float(wanted)
+            values = _column(source, f"units/{name}", inside.size)
+            passes = side * values >= side * float(wanted)
         count = int((keep & ~passes).sum())
         if count:
             value = "" if wanted is True else f"={wanted}"

@@ -160,7 +160,9 @@ class _SensoriumSession:
         shown = {"stimulus": self._stimulus()} if "stimulus" in self.arrays else {}
         nodes = {"": dataset(shown, coords, {k: v for k, v in attrs.items() if v})}
         table, pupil = self._table(), self._pupil()
-        sizes = self.sizes | {axis: int(n) for v in shown.values() for axis, n in v.sizes.items()}
+        sizes = self.sizes | {
+            str(axis): int(n) for v in shown.values() for axis, n in v.sizes.items()
+        }
         stored = statistics_of(self.listing, self.files, sizes, self.movies, self.trials.notes)
         for area in areas:
             path = area
