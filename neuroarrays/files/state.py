@@ -116,8 +116,7 @@ class Cache(Generic[V]):
         self.any_session = any_session
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._nbytes = 0
-        #: The newest key and its value: most lookups are for it, and keys are slow to compare.
-        self._newest: tuple[Hashable, V] | None = None
+        self._newest: tuple[Any, V | None] = None, None  # most lookups; keys are slow to compare
         _CACHES.append(self)
 
     def __len__(self) -> int:
@@ -135,16 +134,15 @@ class Cache(Generic[V]):
 
     def get(self, key: Hashable) -> V | None:
         """The value of a key; None if there is none."""
-        newest = self._newest
-        if newest is not None and newest[0] is key:
-            return newest[1]
+        newest, value = self._newest
+        if newest is key:
+            return value
         with _tables:
             entry = self._kept.get(key)
-            if entry is None:
-                return None
-            self._kept.move_to_end(key)
-            self._newest = key, entry[0]
-            return entry[0]
+            if entry is not None:
+                self._kept.move_to_end(key)
+                self._newest = key, entry[0]
+        return None if entry is None else entry[0]
 
     def put(self, key: Hashable, value: V) -> V:
         """Add a value and return it; if another thread has added one first, return that one."""
@@ -175,14 +173,11 @@ class Cache(Generic[V]):
 
     def drop(self, which: Callable[[Any], bool] = lambda _: True) -> None:
         """Drop the values whose keys are chosen; all by default."""
-        values: list[V] = []
         with _tables:
-            self._newest = None
-            for key in [key for key in self._kept if which(key)]:
-                value, weight = self._kept.pop(key)
-                self._nbytes -= weight
-                values.append(value)
-        self._let_go(values)
+            self._newest = None, None
+            dropped = [self._kept.pop(key) for key in [key for key in self._kept if which(key)]]
+            self._nbytes -= sum(weight for _, weight in dropped)
+        self._let_go([value for value, _ in dropped])
 
     def release(self) -> None:
         """Drop all values."""
@@ -198,7 +193,7 @@ class Cache(Generic[V]):
         """In a child process: set aside what is open, as it belongs to the parent."""
         if self._close is not None and self._kept:
             _INHERITED.append(self._kept)
-            self._kept, self._nbytes, self._newest = OrderedDict(), 0, None
+            self._kept, self._nbytes, self._newest = OrderedDict(), 0, (None, None)
 
 
 class Shared(Generic[V]):
@@ -248,10 +243,9 @@ def entries(table: Sized) -> int:
 def pool(name: str, threads: int) -> ThreadPoolExecutor:
     """The thread pool of that name in this process; a forked child makes its own."""
     with _tables:
-        executor = _POOLS.get(name)
-        if executor is None:
-            executor = _POOLS[name] = ThreadPoolExecutor(threads, f"neuroarrays-{name}")
-        return executor
+        if name not in _POOLS:
+            _POOLS[name] = ThreadPoolExecutor(threads, f"neuroarrays-{name}")
+        return _POOLS[name]
 
 
 def queue(name: str, threads: int, serve: Callable[[SimpleQueue[Any]], None]) -> SimpleQueue[Any]:
@@ -290,7 +284,6 @@ def close(paths: Sequence[str]) -> None:
     tops = [path if "://" in path else os.path.abspath(path) for path in paths]
 
     def inside(key: Any) -> bool:
-        """Whether the key of a cache is of one of these files."""
         first = key[0] if isinstance(key, tuple) and key else key
         path = getattr(first, "path", first)
         return isinstance(path, str) and any(
@@ -315,7 +308,6 @@ def passing(keep: Callable[[int], bool] = lambda nbytes: False) -> Iterator[None
     weights: list[int] = []
 
     def note(cache: Cache[Any], key: Any, weight: int) -> None:
-        """Note a value that this thread has added."""
         noted.setdefault(cache, set()).add(key)
         weights.append(weight)
 
