@@ -24,6 +24,7 @@ from neuroarrays.errors import NeuroArraysError, NotInTree
 from neuroarrays.formats import registry
 from neuroarrays.formats.reader import Reader
 from neuroarrays.lazy.arrays import LazyArray, array_of, data_of
+from neuroarrays.lazy.trees import tree_of
 from neuroarrays.schema.validation import validate
 from neuroarrays.testing.comparing import (
     assert_same_trees,
@@ -162,9 +163,9 @@ class ReaderTests(Golden):
                 along = set(variable.dims) & set(SAMPLES)
                 assert not along, f"{path} was read into memory, along {along}"
 
-    def test_no_file_stays_open(self, engine: Reader, golden: Path) -> None:
+    def test_no_file_stays_open(self, tree: xr.DataTree, golden: Path) -> None:
         """No descriptor of the file is left after `close_all`."""
-        load(opened(engine, golden))
+        load(tree)
         close_all()
         folder = Path("/proc/self/fd")
         if not folder.is_dir():
@@ -205,7 +206,7 @@ class ReaderTests(Golden):
         paths, nodes = zip(*opened(engine, golden, chunks={}).subtree_with_keys, strict=True)
         with dask.config.set(scheduler="synchronous"):  # arrays as small as these need no threads
             values = dask.compute(*(node.to_dataset(inherit=False) for node in nodes))
-        chunked = xr.DataTree.from_dict(dict(zip(["/", *paths[1:]], values, strict=True)))
+        chunked = tree_of(dict(zip(paths, values, strict=True)))
         assert_same_trees(chunked, read)
 
     # --------------------------------------------------------------------------- the same twice

@@ -230,7 +230,7 @@ def test_units_pass_the_default_filter_in_order(tmp_path, layout):
 @pytest.fixture(scope="module")
 def filtered(tmp_path_factory):
     path = tmp_path_factory.mktemp("filtered") / "s.nwb"
-    return path, write_allen(path, channels=40, **FEW)
+    return path, write_allen(path, channels=40, **UNITS)
 
 
 @pytest.mark.parametrize("reason", [*REASONS, "everything"])
@@ -252,7 +252,7 @@ def test_each_filter_can_be_lifted(filtered, reason):
 
 def test_a_threshold_may_be_set_and_zero_is_one(tmp_path):
     path = tmp_path / "s.nwb"
-    truth = write_allen(path, **FEW)
+    truth = write_allen(path, **UNITS)
     tree = na.open_datatree(path, presence_ratio=0.98)
     keep = (np.array(truth["units"]["why"]) == "") & (truth["units"]["presence_ratio"] >= 0.98)
     assert areas_of(tree) == expected_units(truth, keep)
@@ -323,7 +323,7 @@ def test_a_position_that_the_file_lacks_is_no_zero(tmp_path):
 
 def test_a_missing_metric_is_no_filter(tmp_path):
     path = tmp_path / "s.nwb"
-    write_allen(path, **FEW)
+    write_allen(path, **UNITS)
     with h5py.File(path, "r+") as file:
         del file["units/isi_violations"]
     assert any("no isi_violations" in note for note in na.open_datatree(path)[NODE].attrs["notes"])
@@ -592,7 +592,7 @@ def test_files_from_before_june_2020_are_refused(tmp_path):
 
 def test_a_folder_of_sessions_passes_over_other_files(tmp_path):
     for number in (715093703, 719161530):
-        write_allen(tmp_path / f"s{number}.nwb", session_id=number, **FEW)
+        write_allen(tmp_path / f"s{number}.nwb", session_id=number, **UNITS)
     with h5py.File(tmp_path / "probe_lfp.nwb", "w") as file:
         file.attrs["nwb_version"] = "2.2.2"
         file["general/stimulus"] = "brain_observatory_1.1"
@@ -643,8 +643,8 @@ def test_a_threshold_that_is_none_is_refused_by_name(option, error, message):
 
 
 def test_two_files_of_one_session(tmp_path):
-    write_allen(tmp_path / "a.nwb", **FEW)
-    write_allen(tmp_path / "b.nwb", session_id=ID, seed=1, **FEW)
+    write_allen(tmp_path / "a.nwb", **UNITS)
+    write_allen(tmp_path / "b.nwb", session_id=ID, seed=1, **UNITS)
     with pytest.raises(FormatError, match=r"b\.nwb.*session_715093703, as in .*a\.nwb"):
         na.open_datatree(tmp_path)
 
@@ -684,7 +684,7 @@ def test_a_link_into_an_annex_that_has_nothing(tmp_path):
 )
 def test_the_id_of_a_session(tmp_path, stored, name, expected):
     path = tmp_path / name
-    write_allen(path, **FEW)
+    write_allen(path, **UNITS)
     with h5py.File(path, "r+") as file:
         for place in ("general/session_id", "identifier"):
             del file[place]

@@ -123,12 +123,13 @@ def test_dims_in_any_order(tmp_path, order, sizes):
     )
     spikes.to_netcdf(path, group="session_1/VISp/spike_data", engine="h5netcdf")
     rows.to_netcdf(path, mode="a", group="session_1/VISp/presentations", engine="h5netcdf")
-    found = na.open_datatree(path)["session_1/VISp/spike_data"]
+    tree = na.open_datatree(path)
+    found = tree["session_1/VISp/spike_data"]
     expected = spikes["spike_data"].transpose("presentation_id", "unit_id", "time")
     assert found.dims == expected.dims
     assert same_values(found.values, expected.values)
     assert same_values(found.transpose(*dims).values, values)
-    assert "speed" not in na.open_datatree(path)["session_1/VISp"]
+    assert "speed" not in tree["session_1/VISp"]
 
 
 def test_a_folder_and_a_list_open_as_blocks(archive):
