@@ -16,6 +16,7 @@ from neuroarrays.lazy.computed import (
     OfVariable,
     RegularClock,
     as_dtype,
+    missing,
 )
 from neuroarrays.lazy.views import InMemory
 from neuroarrays.testing import indexers, outer, same_values
@@ -38,6 +39,15 @@ def test_what_a_function_computes_from_positions(shape):
         assert same_values(found, outer(values, key)), key
         assert isinstance(found, np.ndarray), key
     assert same_values(pickle.loads(pickle.dumps(array)).load(), values)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (0, 2), ()])
+def test_what_a_file_does_not_have_is_nan(shape):
+    values = np.full(shape, np.nan, "f4")
+    for key in indexers(shape):
+        found = missing(shape).variable(["a", "b"][: len(shape)])[key].values
+        assert same_values(found, outer(values, key)), key
+        assert found.dtype == values.dtype
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (0, 4), (2, 3, 4)])

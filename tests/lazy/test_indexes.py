@@ -247,11 +247,14 @@ def test_a_unit_selects_its_spikes(spikes, unit):
         (np.array([30, 10]), [30, 10]),
         (np.array([True, False, True, False]), [10, 30]),
         (xr.DataArray([5, 30], dims="unit_id"), [5, 30]),
+        (xr.DataArray([5, 30], dims="pair"), [5, 30]),  # a ragged array keeps its own dimension
+        (xr.Variable("pair", [30, 10]), [30, 10]),
     ],
 )
 def test_units_select_their_spikes(spikes, label, units):
     some = spikes.sel(unit_id=label)
     assert some.unit_id.values.tolist() == units
+    assert some.row_size.dims == ("unit_id",)
     assert some.spike_times.values.tolist() == [t for unit in units for t in train(unit)]
     assert isinstance(some.xindexes["unit_id"], UnitIndex)
     for unit in set(units):

@@ -6,6 +6,9 @@ import xarray as xr
 
 import neuroarrays as na
 from neuroarrays import schema
+from neuroarrays.lazy.arrays import wrap
+from neuroarrays.lazy.indexes import dataset
+from neuroarrays.lazy.views import InMemory
 from neuroarrays.tree.groups import parameters
 from neuroarrays.tree.restriction import _positions
 
@@ -24,6 +27,32 @@ def test_events_are_cut_with_their_values():
     assert cut["event_time"].values.tolist() == [2, 4]  # half-open
     assert cut["value"].values.tolist() == [20, 40]
     assert cut["of"].values.tolist() == ["lick"]
+
+
+@pytest.mark.parametrize("wrapped", [wrap, lambda array: array.values])
+def test_spikes_are_cut_with_what_is_known_of_each(wrapped):
+    """In memory or in a file: values, attributes and labels stay with their spikes."""
+    times, sizes = [0.5, 1.0, 2.0, 3.0, 1.5, 2.9, 0.1], [4, 2, 0, 1]
+    spikes = {
+        "spike_times": xr.Variable("spike", wrapped(InMemory(np.array(times))), {"units": "s"}),
+        "row_size": xr.Variable("unit_id", sizes, {"sample_dimension": "spike"}),
+        "amplitude": xr.Variable("spike", wrapped(InMemory(np.arange(7))), {"units": "uV"}),
+        "depth": xr.Variable("unit_id", [5, 6, 7, 8], {"units": "um"}),
+    }
+    node = dataset(spikes, {"unit_id": xr.Variable("unit_id", [3, 1, 4, 9])}, {"note": "mine"})
+    root = xr.Dataset(attrs=schema.root_attrs(schema.RECORDING))
+    tree = xr.DataTree.from_dict({"/": root, "s/V1/spikes": node})
+    cut = na.restrict(tree, [(1.0, 2.0), (2.5, 3.0)])["s/V1/spikes"].to_dataset()
+    assert cut["spike_times"].values.tolist() == [1.0, 1.5, 2.9]
+    assert cut["amplitude"].values.tolist() == [1, 4, 5]
+    assert cut["row_size"].values.tolist() == [1, 2, 0, 0]
+    assert cut["unit_id"].values.tolist() == [3, 1, 4, 9]
+    assert cut.sel(unit_id=1)["amplitude"].values.tolist() == [4, 5]
+    assert cut.attrs == {"note": "mine"}
+    assert {name: cut[name].attrs for name in spikes} == {
+        name: variable.attrs for name, variable in spikes.items()
+    }
+    assert tree["s/V1/spikes/row_size"].values.tolist() == sizes
 
 
 def test_each_clock_has_a_mask_where_its_units_stand():
