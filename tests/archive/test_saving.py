@@ -494,6 +494,9 @@ def test_paths_that_cannot_be(tmp_path):
         store.save(aligned(), tmp_path / "x.mat")
     with pytest.raises(ValueError, match="compression"):
         store.save(aligned(), tmp_path / "x.h5", compression="lz4")
+    for name, layout in (("x.h5", "other"), ("x.zarr", next(iter(store.LAYOUTS)))):
+        with pytest.raises(ValueError, match=f"layout='{layout}': expected None or one of"):
+            store.save(aligned(), tmp_path / name, layout=layout)
     (tmp_path / "mine.zarr").mkdir()
     (tmp_path / "mine.zarr" / "notes.txt").write_text("mine")
     with pytest.raises(PathExists, match="not a Zarr store"):
