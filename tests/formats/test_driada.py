@@ -208,6 +208,14 @@ def test_components_in_either_order(tmp_path):
     np.testing.assert_array_equal(found["maps"].values, np.moveaxis(maps, -1, 0))
 
 
+def test_a_signal_may_be_a_row_or_a_column(tmp_path):
+    speed = np.arange(20.0)
+    found = area(write(tmp_path / "s.npz", calcium=MATRIX, speed=speed[None], b=speed[:, None]))
+    for name in ("speed", "b"):
+        assert found[name].dims == ("time",)
+        np.testing.assert_array_equal(found[name].values, speed)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

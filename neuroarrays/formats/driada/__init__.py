@@ -50,7 +50,7 @@ from neuroarrays.formats.sessions import Sessions
 from neuroarrays.lazy.arrays import FileArray, LazyArray, wrap
 from neuroarrays.lazy.computed import Computed, RegularClock
 from neuroarrays.lazy.indexes import dataset
-from neuroarrays.lazy.views import Arranged, transposed
+from neuroarrays.lazy.views import Arranged, Taken, transposed
 
 #: The most characters of an attribute.
 _LONGEST = 1 << 16
@@ -219,12 +219,13 @@ def _area(
     for name, first in content.features.items():
         array: LazyArray = _array(file, name)
         label = _label(name, array.dtype, variables)
+        array = array if first else _time_first(array)
+        if array.shape[1:] == (1,):  # one row or column, as MATLAB has signals
+            array = Taken(array, 0, 1)
         more = tuple(
             f"{label}_{'component' if i == 0 else f'axis{i + 1}'}"
             for i in range(len(array.shape) - 1)
         )
-        if not first:
-            array = _time_first(array)
         variables[label] = xr.Variable(
             (schema.TIME, *more),
             wrap(array),
