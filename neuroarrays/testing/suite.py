@@ -306,8 +306,9 @@ class ReaderTests(Golden):
                 with pytest.raises(AssertionError):
                     assert_same_trees(changed, read)
             elif name in ("sessions", "areas"):
+                wanted: dict[str, Any] = {name: "no such thing"}
                 with pytest.raises(NotInTree, match="no such thing"):
-                    opened(engine, golden, **{name: "no such thing"})
+                    opened(engine, golden, **wanted)
             else:
                 pytest.fail(f"state a value for {name} in `options`, or why not in `inert_options`")
 
