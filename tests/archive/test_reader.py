@@ -262,6 +262,17 @@ def test_damaged_values_are_noticed(tmp_path):
         close_all()
 
 
+def test_a_damaged_entry_of_a_session_is_named_and_does_no_harm_to_others(tmp_path):
+    path = store.save(small(), tmp_path / "x.h5")
+    content = bytearray(path.read_bytes())
+    content[index.load(probe_of(path)).entries["s1"][0] + 9] ^= 1
+    path.write_bytes(content)
+    close_all()
+    assert na.open_datatree(path, sessions=["s0"])["s0/VISp"].sizes["unit_id"] == 12
+    with pytest.raises(FormatError, match=r"x\.h5:s1: expected the session's entry in the index"):
+        na.open_datatree(path)
+
+
 def test_a_missing_mark(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.attrs["title"] = "no archive"
