@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def read_csv(content: bytes, missing: tuple[str, ...] = (), **options: Any) -> p
     -------
     pandas.DataFrame
         Columns of numbers with NaN for missing ones, or of text with NaN for empty cells. A number
-        is the float64 nearest to what is written.
+        is the float64 nearest to what is written; whole numbers that it would round are Int64.
     """
     import pandas as pd
 
@@ -60,6 +61,10 @@ def read_csv(content: bytes, missing: tuple[str, ...] = (), **options: Any) -> p
 
     content = as_utf8(content)
     table = parsed()
+    for i in range(table.shape[1]):
+        if _may_be_rounded(table.iloc[:, i]):
+            with contextlib.suppress(ValueError, OverflowError):  # not all are whole numbers
+                table.isetitem(i, parsed(dtype={table.columns[i]: "Int64"}).iloc[:, i])
     doubtful = [i for i in range(table.shape[1]) if _may_have_lost_words(table.iloc[:, i])]
     if not doubtful:
         return table
@@ -74,6 +79,13 @@ def read_csv(content: bytes, missing: tuple[str, ...] = (), **options: Any) -> p
             empty = [word for word, text in plain.items() if text in ("", *missing)]
             table.isetitem(i, words.mask(words.isin(empty)))
     return table
+
+
+def _may_be_rounded(column: pd.Series) -> bool:
+    """Whether large whole numbers of a column were rounded, because others are missing."""
+    if column.dtype.kind != "f" or not column.isna().any():
+        return False
+    return bool((column.abs() >= 1 << 53).any() and (column.dropna() % 1 == 0).all())
 
 
 def _may_have_lost_words(column: pd.Series) -> bool:

@@ -13,6 +13,8 @@ from neuroarrays.errors import option
 
 #: The units that a clock in seconds may state. A clock without a unit is in seconds.
 _SECONDS = ("", "s", "sec", "secs", "second", "seconds")
+#: The largest whole number up to which float64 holds all whole numbers exactly.
+_EXACT = float(1 << 53)
 
 
 def check_seconds(times: Any, what: str) -> None:
@@ -156,7 +158,7 @@ def plain_column(column: Any) -> np.ndarray:
     -------
     (n,) array
         Durations become seconds. Whole numbers and bool with missing values become float64 with
-        NaN. Values of any other type keep their unit.
+        NaN, or text where float64 does not hold the numbers exactly. Values of any other type keep their unit.
     """
     if isinstance(column, xr.DataArray | xr.Variable):
         data = column.data
@@ -171,13 +173,23 @@ def plain_column(column: Any) -> np.ndarray:
     dtype = series.dtype
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if series.isna().any():
-            return np.asarray(series.to_numpy(np.float64, na_value=np.nan))
+            numbers = np.asarray(series.to_numpy(np.float64, na_value=np.nan))
+            if pd.api.types.is_integer_dtype(dtype) and (np.abs(numbers) >= _EXACT).any():
+                return _as_text(series)
+            return numbers
         return np.asarray(series.to_numpy(getattr(dtype, "numpy_dtype", dtype)))
     if dtype.kind == "m":
         return seconds(series.to_numpy())
     if dtype.kind != "O" and not pd.api.types.is_string_dtype(dtype):
         return np.asarray(series.to_numpy())
     return _from_objects(np.asarray(series, object), np.asarray(series.isna()))
+
+
+def _as_text(series: pd.Series) -> np.ndarray:
+    """Return whole numbers as text, (n,) object, with None where one is missing."""
+    texts = np.empty(len(series), object)
+    texts[:] = [None if value is pd.NA else str(value) for value in series.astype(object)]
+    return texts
 
 
 def _from_objects(values: np.ndarray, missing: np.ndarray) -> np.ndarray:

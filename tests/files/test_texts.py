@@ -6,6 +6,7 @@ import pytest
 
 from neuroarrays.files.source import decoded
 from neuroarrays.files.texts import read_csv
+from neuroarrays.tree.columns import plain_column
 
 TABLE = "id,area,rate,none,flag,nothing\n1,NA,2.5,NA,True,\n2,,NA,,,nan\n3,None,nan,NA,False,\n"
 
@@ -55,3 +56,11 @@ def test_a_table_may_be_in_any_usual_encoding(encoding):
 )
 def test_labels_that_are_no_utf8_keep_their_letters(raw, text):
     assert decoded(raw) == text
+
+
+def test_large_whole_numbers_beside_missing_ones_are_exact():
+    table = read_csv(b"id,x\n9007199254740993,1e18\n,\n5,2.5\n")
+    assert table["id"].tolist() == [9007199254740993, pd.NA, 5]
+    assert table["x"].dtype.kind == "f"
+    assert plain_column(table["id"]).tolist() == ["9007199254740993", None, "5"]
+    assert plain_column(pd.Series([5, None], dtype="Int64")).tolist()[0] == 5.0
