@@ -228,6 +228,15 @@ def peers_of(item):
     return {name for mark in item.iter_markers("peers") for name in mark.args}
 
 
+@pytest.fixture
+def collect_cycles():
+    """Collect what this test left in cycles, and nothing older: a walk through all else takes a second."""
+    gc.collect(0)
+    gc.disable()  # so that what the test makes stays in the youngest generation
+    yield lambda: gc.collect(0)
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real recordings beside the checkout, or skip: they are never committed."""

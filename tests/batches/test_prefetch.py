@@ -1,7 +1,6 @@
 """Batches that a thread gathers ahead: the same ones, in order, and the thread always ends."""
 
 import ctypes
-import gc
 import itertools
 import os
 import threading
@@ -152,7 +151,7 @@ def test_a_forked_child_is_told_that_its_thread_is_not_there(make):
     assert len(list(running)) == 8
 
 
-def test_the_thread_ends_with_the_loop_and_with_the_collection_of_garbage(make):
+def test_the_thread_ends_with_the_loop_and_with_the_collection_of_garbage(make, collect_cycles):
     for _batch in make(2):
         assert len(threads()) == 1
         break
@@ -162,7 +161,7 @@ def test_the_thread_ends_with_the_loop_and_with_the_collection_of_garbage(make):
     cycle = [running]
     cycle.append(cycle)
     del running, cycle
-    gc.collect()
+    collect_cycles()
     assert not threads()
 
     def interrupted():
@@ -230,7 +229,7 @@ def test_how_many_ahead_is_a_whole_number(make, prefetch):
         make(prefetch)
 
 
-def test_many_loaders_at_once_start_few_threads(make, monkeypatch):
+def test_many_loaders_at_once_start_few_threads(make, monkeypatch, collect_cycles):
     monkeypatch.setattr(prefetch, "MOST", 3)
     running = [iter(make(2)) for _ in range(12)]
     want = ids(make(0))
@@ -239,5 +238,5 @@ def test_many_loaders_at_once_start_few_threads(make, monkeypatch):
         assert batches == [want[place]] * 12
         assert len(threads()) == 3
     del running
-    gc.collect()
+    collect_cycles()
     assert not threads()

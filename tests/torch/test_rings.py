@@ -1,6 +1,5 @@
 """Memory of workers that is used again: values, what is held stays as it is, nothing is left behind."""
 
-import gc
 import multiprocessing
 import os
 import pickle
@@ -85,11 +84,11 @@ def more(batch):
     }
 
 
-def test_values_of_two_epochs_are_those_without_workers_and_blocks_are_used_again():
+def test_values_of_two_epochs_are_those_without_workers_and_blocks_are_used_again(collect_cycles):
     run, plain = loader(workers=2, persistent_workers=True, prefetch_factor=3), loader(workers=0)
     for _ in range(3):
         same(list(run), list(plain))
-    gc.collect()
+    collect_cycles()
     assert marks(run) == 0
     batches = list(run)
     tensors = [value for batch in batches for value in batch.values() if torch.is_tensor(value)]
@@ -188,11 +187,10 @@ def test_a_batch_that_cannot_be_sent_is_named_in_the_loop():
         list(loader(lambda batch: batch | {"f": lambda: 0}))
 
 
-def test_a_killed_worker_is_named_and_its_memory_goes():
+def test_a_killed_worker_is_named_and_its_memory_goes(collect_cycles):
     def mapped():
         return Path("/proc/self/maps").read_text().count("memfd:neuroarrays-batches")
 
-    gc.collect()
     before, others = mapped(), set(multiprocessing.active_children())
     run = iter(loader(batch_size=1, prefetch_factor=1, timeout=2))
     held = next(run)
@@ -206,11 +204,11 @@ def test_a_killed_worker_is_named_and_its_memory_goes():
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
         go_on(run)
     del run
-    gc.collect()
+    collect_cycles()
     assert mapped() == before + 1
     assert held["spike_data"].sum() >= 0
     del held
-    gc.collect()
+    collect_cycles()
     assert mapped() == before
 
 
