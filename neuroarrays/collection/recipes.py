@@ -70,9 +70,6 @@ class Recipe:
             if getattr(self, name) not in (None, *values):
                 msg = f"{name}={getattr(self, name)!r}: expected {values[0]!r} or None"
                 raise ValueError(msg)
-        if self.blanks not in ("drop", "keep"):
-            msg = f"blanks={self.blanks!r}: expected 'drop' or 'keep'"
-            raise ValueError(msg)
         self._check_compat()
 
     def _check_compat(self) -> None:
