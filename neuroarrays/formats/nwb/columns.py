@@ -5,7 +5,7 @@ The type of a dataset (`neurodata_type`) tells what it is; in a file without typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +47,12 @@ class Table:
 def read_table(account: Account, path: str) -> Table:
     """Return the columns of a table, by the types and names of its datasets."""
     source = account.source
-    names = source.names(path)
+    names = dict.fromkeys(source.names(path))  # asked for many names
     stated = source.attr(path, "colnames")
     # MATLAB pads names of one matrix of characters with blanks.
-    stated = [str(name).rstrip() for name in stated] if isinstance(stated, list) else []
+    stated = dict.fromkeys(
+        str(name).rstrip() for name in (stated if isinstance(stated, list) else ())
+    )
     for name in stated:
         if name not in names:
             account.leave(f"{path}/{name}", "named in colnames, not in the file")
@@ -79,7 +81,7 @@ def read_table(account: Account, path: str) -> Table:
 
 
 def _is_index(
-    source: Source, path: str, name: str, names: Iterable[str], stated: list[str]
+    source: Source, path: str, name: str, names: Container[str], stated: Container[str]
 ) -> bool:
     """Whether a dataset is the index of a ragged column.
 
@@ -98,7 +100,7 @@ def _is_index(
     return name not in stated or vectors.length(source, column) != info.shape[0]
 
 
-def _elements_of(source: Source, path: str, name: str, names: Iterable[str]) -> str:
+def _elements_of(source: Source, path: str, name: str, names: Container[str]) -> str:
     """Return the path of the labels of an enumerated column, or ""."""
     target = source.attr(f"{path}/{name}", "elements")
     if isinstance(target, str) and target:
@@ -182,6 +184,7 @@ def read_columns(
 ) -> dict[str, xr.Variable]:
     """Read the columns of a table along `dim`; columns that do not fit are left, each with its reason."""
     columns: dict[str, xr.Variable] = {}
+    names = set(table.names)
     for name in table.names:
         path = f"{table.path}/{name}"
         if name in skip or account.is_left(path):
@@ -190,7 +193,8 @@ def read_columns(
             column = read_column(account, table, name, size, dim)
             if column is not None:
                 columns[free(name)] = column
-                columns |= _meanings(account, table, name, column)
+                if f"{name}_meanings" in names:
+                    columns |= _meanings(account, table, name, column)
                 account.take(path, *table.indexes.get(name, ()))
                 account.take(*filter(None, [table.elements.get(name)]))
         if account.is_left(path):
@@ -201,9 +205,9 @@ def read_columns(
 def _meanings(
     account: Account, table: Table, name: str, column: xr.Variable
 ) -> dict[str, xr.Variable]:
-    """Return what the values of a column mean, by the table `<column>_meanings`; {} if it has none."""
+    """Return what the values of a column mean, by the table `<column>_meanings`; {} of a column that has none."""
     source, path = account.source, f"{table.path}/{name}_meanings"
-    if f"{name}_meanings" not in table.names or column.ndim != 1 or column.dtype.kind not in "iubO":
+    if column.ndim != 1 or column.dtype.kind not in "iubO":
         return {}
     with account.step(path):
         values, texts = (
