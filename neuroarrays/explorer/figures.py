@@ -16,6 +16,7 @@ from bokeh.models import (
     HoverTool,
     Legend,
     LinearColorMapper,
+    Model,
     NoOverlap,
     Plot,
     PrintfTickFormatter,
@@ -237,7 +238,7 @@ class Figures:
         self._shades.palette = list(ramp)
 
 
-def _colors(ink: str, paper: str, faint: str, **_: str) -> dict[type, dict[str, Any]]:
+def _colors(ink: str, paper: str, faint: str, **_: str) -> dict[type[Model], dict[str, Any]]:
     """How the parts of a figure look, by their kind."""
     return {
         Plot: {"background_fill_color": paper, "border_fill_color": paper, "outline_line_color": faint},

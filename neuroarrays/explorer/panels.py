@@ -178,7 +178,7 @@ def units(recording: Recording, state: State, tree: Call) -> View:
         if not has(tree.value, path[0]):
             raise Nothing(f"0 of {whole.sizes[schema.UNIT]:,} units fit {state.query!r}")
     node = tree[path[0]].then("to_dataset").then("reset_coords")
-    columns = [name for name in groups.columns(node.value, schema.UNIT) if name != schema.UNIT]
+    columns = [n for n in groups.names_along(node.value, schema.UNIT) if n != schema.UNIT]
     first = [n for n in (schema.ROW_SIZE, "quality", "firing_rate", "snr", "depth") if n in columns]
     listed = list(dict.fromkeys([*first, *columns]))[:UNIT_COLUMNS]
     shown = node[listed or [schema.UNIT]].then("to_dataframe")

@@ -119,7 +119,7 @@ class Recording:
         elif path:
             # `align` leaves blank presentations out, and their column
             taken.update(map(str, self.node(path[0]).variables), ["blank"])
-        names = groups.columns(table, schema.PRESENTATION)
+        names = groups.names_along(table, schema.PRESENTATION)
         return [name for name in names if name not in taken][:MOST_COLUMNS]
 
     def onsets(self, state: State) -> list[str]:

@@ -93,7 +93,12 @@ def _is_dropped(path: str, dropped: set[str]) -> bool:
 
 def columns(node: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
     """The variables and coordinates with one value per entry of a dimension."""
-    return {str(name): node[name] for name, v in node.variables.items() if v.dims == (dim,)}
+    return {name: node[name] for name in names_along(node, dim)}
+
+
+def names_along(node: xr.Dataset, dim: str) -> list[str]:
+    """Names of the variables and coordinates with one value per entry of a dimension."""
+    return [str(name) for name, v in node.variables.items() if v.dims == (dim,)]
 
 
 def owners(groups: Mapping[str, xr.Dataset], dim: str) -> list[str]:

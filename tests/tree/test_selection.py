@@ -637,7 +637,7 @@ def test_invalid_times_stay_when_a_recording_is_cut(sample):
         rate = na.firing_rate(part[f"{SESSION}/adn"], (100.0, 400.0))
         np.testing.assert_allclose(rate, np.array(good) / 280)
     with pytest.raises(SchemaError, match="found 'epochs'"):
-        na.firing_rate(tree[f"{SESSION}/adn"], "epochs")
+        na.firing_rate(tree[f"{SESSION}/adn/spikes"].to_dataset(), "epochs")  # without its session
 
 
 def test_a_table_of_the_session_may_be_named(sample):
