@@ -17,6 +17,7 @@ from neuroarrays.files.source import Info, Source, plain
 from neuroarrays.formats.nwb import external, vectors
 from neuroarrays.formats.nwb.account import Account, printable, unreadable
 from neuroarrays.lazy.arrays import LazyArray
+from neuroarrays.schema.labels import FULL_TURNS
 
 #: Small datasets beside the values of a series become attributes, up to this many values.
 _SMALL = 32
@@ -30,16 +31,6 @@ _EVENT_TYPES = {
     "LabeledEvents",
     "TTLs",
     "BehavioralEvents",
-}
-#: Unit of an angle -> a full turn; interpolation takes the shorter arc.
-_FULL_TURN = {
-    "rad": 2 * np.pi,
-    "radian": 2 * np.pi,
-    "radians": 2 * np.pi,
-    "deg": 360.0,
-    "degree": 360.0,
-    "degrees": 360.0,
-    "\N{DEGREE SIGN}": 360.0,
 }
 #: Unit of a speed -> how many cm/s it is.
 _SPEEDS = {
@@ -121,7 +112,7 @@ class Series:
     @property
     def period(self) -> float | None:
         """A full turn in the unit of the series if it is an angle, by unit, type and name; else None."""
-        turn = _FULL_TURN.get(self.unit.strip().lower())
+        turn = FULL_TURNS.get(self.unit.strip().lower())
         if turn is None or _UNWRAPPED.search(self.path):
             return None
         is_angle = "CompassDirection" in self.kinds or _DIRECTION.search(self.path)
