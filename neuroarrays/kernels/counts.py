@@ -20,8 +20,9 @@ from neuroarrays.kernels.sharing import in_threads
 
 #: Number of spikes plus counts above which threads are started.
 _MANY = 1 << 20
-#: Bytes of a block of output, which stays in a core's second-level cache while all units are counted.
-_BLOCK_BYTES = 1 << 19
+#: Bytes of a block of output, which stays in the cache while all units are counted: in that of a core where
+#: neighbouring bins of a unit lie apart, in the shared one where those of a presentation lie together.
+_CLOCK_BYTES, _TRIALS_BYTES = 1 << 19, 1 << 22
 
 
 def is_sorted(times: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -117,15 +118,15 @@ def count_trials(
     out = _output(out, (len(origins), len(spikes[1]), checked_number(n_bins)), dtype)
     out[...] = 0
     numbers = grid_numbers(origins, bin_width)
-    starts, ends = times_of(origins, np.array([0, n_bins]), bin_width, numbers).T
-    stops = np.minimum(ends, limits)
+    starts, stops = times_of(origins, np.array([0, n_bins]), bin_width, numbers).T
+    stops = np.minimum(stops, limits)
     order = np.flatnonzero(stops > starts)  # False for NaN and for infinite origins too
     if not len(spikes[1]):
         return out
     order = order[np.argsort(starts[order], kind="stable")]
     stops = stops[order]
     index, row_size = np.arange(n_bins + 1), len(spikes[1]) * n_bins
-    block = max(1, _BLOCK_BYTES // (row_size * out.itemsize + 8 * (n_bins + 1)))
+    block = max(1, _TRIALS_BYTES // (row_size * out.itemsize + 8 * (n_bins + 1)))
     per_second, units = 1 / float(bin_width), largest_and_one(out.dtype)
 
     def count(begin: int, end: int) -> bool:
@@ -134,8 +135,9 @@ def count_trials(
         for low in range(begin, end, block):
             rows = order[low : min(low + block, end)]
             edges = times_of(origins[rows], index, bin_width, numbers[rows])
-            until = stops[low : low + len(rows)]
-            fits &= loops.trials(spikes[0], spans, rows, until, edges, per_second, units, out)
+            following = np.append(edges[1:, 0], edges[-1, 0])
+            ends = np.stack([stops[low : low + len(rows)], following])
+            fits &= loops.trials(spikes[0], spans, rows, ends, edges, per_second, units, out)
         return fits
 
     if not _run(count, len(order), spikes[0].size + out.size, threads):
@@ -206,7 +208,7 @@ def count_clock(
     bin_rate(bin_width)  # refuses what is no width
     out = _output(out, (checked_number(n_bins), len(spikes[1])), dtype)
     # In short blocks each unit starts too often; in long ones the edges do not fit into the cache.
-    block = max(64, _BLOCK_BYTES // (out[:1].nbytes + 32))
+    block = max(64, _CLOCK_BYTES // (out[:1].nbytes + 32))
     per_second, units = 1 / float(bin_width), largest_and_one(out.dtype)
 
     def count(begin: int, end: int) -> bool:

@@ -29,12 +29,13 @@ def seek(times, begin, end, when):
 
 
 @compiled
-def trials(times, spans, rows, stops, edges, per_second, units, out):
+def trials(times, spans, rows, ends, edges, per_second, units, out):
     """Count the spikes of every unit into rows of bins; return whether all counts fit.
 
-    The bins of row q lie between ``edges[q]``, end at ``stops[q]`` and are counted in
-    ``out[rows[q]]``. Rows come in order of their first edge, and may overlap. ``spans[0]``, where
-    the spikes of each unit begin, is moved on to those of the last row.
+    The bins of row q lie between ``edges[q]``, end at ``ends[0, q]`` and are counted in
+    ``out[rows[q]]``. Rows come in order of their first edge, and may overlap: row q + 1 begins at
+    ``ends[1, q]``. ``spans[0]``, where the spikes of each unit begin, is moved on to those of the
+    last row.
     """
     # The search is written out here, because a function for it would take longer to compile.
     top, increment = units
@@ -46,7 +47,10 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
         last = spans[1, unit]
         for q in range(n_rows):
             start = edges[q, 0]
-            # Steps that double find the first spike quickly, as it is mostly near.
+            # The first spike is mostly near; further away, steps that double find it quickly.
+            near = min(i + 16, last)
+            while i < near and times[i] < start:
+                i += 1
             step = 1
             high = i
             while high < last and times[high] < start:
@@ -60,15 +64,14 @@ def trials(times, spans, rows, stops, edges, per_second, units, out):
                     i = middle + 1
                 else:
                     high = middle
-            stop = stops[q]
-            following = edges[q + 1, 0] if q + 1 < n_rows else start
+            stop = ends[0, q]
+            following = ends[1, q]
             row = rows[q]
             j = i
             while j < last and times[j] < stop:
                 time = times[j]
                 j += 1
-                if time < following:  # the search for the next row begins after it
-                    i = j
+                i = j if time < following else i  # the search for the next row begins after it
                 if time < start:  # only where the times are not sorted
                     continue
                 # The product is a guess of the bin; the loops correct it, and end at the outer edges.
