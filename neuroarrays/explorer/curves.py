@@ -13,7 +13,7 @@ from neuroarrays import schema
 from neuroarrays.explorer.calls import View
 from neuroarrays.explorer.figures import COLORS, Figures, shortened
 from neuroarrays.explorer.state import State
-from neuroarrays.schema.labels import is_in_radians, label_of, time_label
+from neuroarrays.schema.labels import is_in_radians, label_of, name_of, time_label
 
 #: Dashes of groups, of which units have the colours; the later ones in lengths of marks and gaps, pixels.
 _DASHES = ("solid", "dashed", "dotted", "dotdash", "10 2", "2 8", "8 2 2 2 2 2", "1 2")
@@ -74,7 +74,7 @@ class Curves(Figures):
         x = along.values.astype(float) if is_number else np.arange(along.size, dtype=float)
         sems = curve.coords["sem"].values if "sem" in curve.coords else None
         if is_in_radians(along):
-            x, name = np.degrees(x), f"{along.name} (degrees)"
+            x, name = np.degrees(x), f"{name_of(along)} (degrees)"
             tick(axis, list(range(-360, 721, 90)))
         elif is_number:
             axis.ticker = BasicTicker() if isinstance(axis.ticker, FixedTicker) else axis.ticker
