@@ -107,8 +107,10 @@ def main(argv=None):
         ", ".join(f"{key}={value}" for key, value in size.items()),
         f"torch {torch.__version__}, one thread of torch; {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}; median of {ROUNDS} rounds in turn",
-        f"A step is a sleep of {1e3 * STEP:.0f} ms, as of a loop that waits for a GPU.",
-        f"{'':<18}{'CPU ms/batch':>14}{'prefetch=2':>12}{'ratio':>8}{'waits, none':>13}{'prefetch=2':>12}",
+        f"A step is a sleep of {1e3 * STEP:.0f} ms, as of a loop that waits for a GPU. CPU is in ms of a batch: in a",
+        "loop that does nothing, where each batch is handed over to a loop that waits, and in one with steps.",
+        f"{'':<18}{'CPU':>6}{'prefetch=2':>12}{'ratio':>7}{'CPU, steps':>12}{'prefetch=2':>12}{'ratio':>7}"
+        f"{'waits, none':>13}{'prefetch=2':>12}",
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = na.save(aligned(size), Path(folder) / "archive.h5")
@@ -119,12 +121,13 @@ def main(argv=None):
                 for _ in range(ROUNDS)
             ]
             none, none_step, ahead, ahead_step = zip(*rounds, strict=True)
-            cpu = [statistics.median(x[0] for x in row) for row in (none, ahead)]
-            ratio = statistics.median(b[0] / a[0] for a, b in zip(none, ahead, strict=True))
+            line = f"{name:<18}"
+            for width, pair in ((6, (none, ahead)), (12, (none_step, ahead_step))):
+                cpu = [statistics.median(x[0] for x in row) for row in pair]
+                ratio = statistics.median(b[0] / a[0] for a, b in zip(*pair, strict=True))
+                line += f"{cpu[0]:>{width}.2f}{cpu[1]:>12.2f}{ratio:>7.2f}"
             waits = [statistics.median(x[1] for x in row) for row in (none_step, ahead_step)]
-            lines.append(
-                f"{name:<18}{cpu[0]:>14.2f}{cpu[1]:>12.2f}{ratio:>8.2f}{waits[0]:>13.1%}{waits[1]:>12.1%}"
-            )
+            lines.append(f"{line}{waits[0]:>13.1%}{waits[1]:>12.1%}")
     print("\n".join(lines))
     if not args.small:
         result = Path(__file__).parent / "results" / "bench_torch_prefetch.txt"
