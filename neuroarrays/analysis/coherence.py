@@ -12,6 +12,7 @@ from neuroarrays.analysis.conditions import dataset_of
 from neuroarrays.analysis.over import Over, over_areas
 from neuroarrays.analysis.signals import series_of
 from neuroarrays.files import outer
+from neuroarrays.schema.given import choice
 from neuroarrays.signals.sampled import Sampled, sampled, scipy_signal
 from neuroarrays.signals.spectra import Periodograms, windows_of
 from neuroarrays.tree.columns import seconds
@@ -95,9 +96,7 @@ def coherence(
     array([1.])
     """
     scipy_signal("na.coherence")
-    if method not in ("multitaper", "welch"):
-        msg = f"method={method!r}: expected 'multitaper' or 'welch'"
-        raise ValueError(msg)
+    choice(method, "method", ("multitaper", "welch"))
     signal = series_of(area, signal, "signal")
     known = sampled(signal, "na.coherence")
     taper, step = ("hann", None) if method == "welch" else (method, window)

@@ -264,12 +264,8 @@ over.__doc__ = _documented(over.__doc__ or "")
 
 
 def _check(missing: str | None, errors: str) -> None:
-    if missing not in (None, "skip", "raise"):
-        msg = f"missing={missing!r}: expected 'skip' or 'raise'"
-        raise ValueError(msg)
-    if errors not in ("raise", "skip"):
-        msg = f"errors={errors!r}: expected 'raise' or 'skip'"
-        raise ValueError(msg)
+    given.choice(missing or "skip", "missing", ("skip", "raise"))
+    given.choice(errors, "errors", ("raise", "skip"))
 
 
 def _is_area(tree: xr.DataTree, wanted: str | None) -> bool:

@@ -17,6 +17,7 @@ from neuroarrays.batches.base import Batch
 from neuroarrays.batches.recorded import RecordedSamples
 from neuroarrays.batches.target_checks import check_target
 from neuroarrays.lazy.arrays import LazyArray, array_of
+from neuroarrays.schema.given import choice
 from neuroarrays.tree.columns import duration
 
 
@@ -89,9 +90,7 @@ class SpikeWindowSamples(RecordedSamples):
         labels: bool = False,
         transform: Callable[[Batch], Batch] | None = None,
     ):
-        if dtype not in ("uint8", "float32", "float16"):
-            msg = f"dtype={dtype!r}: expected 'uint8', 'float32' or 'float16'"
-            raise ValueError(msg)
+        choice(dtype, "dtype", ("uint8", "float32", "float16"))
         self.dtype = np.dtype(dtype)
         length = duration(length, "length")
         step = length if stride is None else duration(stride, "stride")

@@ -12,6 +12,7 @@ from neuroarrays.files import outer
 from neuroarrays.kernels.running import Moments
 from neuroarrays.lazy.arrays import LazyArray, cached, exact_token
 from neuroarrays.lazy.computed import Computed
+from neuroarrays.schema.given import choice
 from neuroarrays.signals.overlap import Overlapped
 from neuroarrays.signals.sampled import Sampled, Signal, each, outside, sampled, scipy_signal
 from neuroarrays.tree.columns import duration
@@ -202,9 +203,7 @@ def normalize(
     >>> round(float(normalized.std()), 6)
     1.0
     """
-    if method not in ("zscore", "dff"):
-        msg = f"method={method!r}: expected 'zscore' or 'dff'"
-        raise ValueError(msg)
+    choice(method, "method", ("zscore", "dff"))
     window = duration(window, "window")
     if not 0 <= percentile <= 100:
         msg = f"percentile={percentile!r}: expected a number from 0 to 100"

@@ -14,6 +14,7 @@ from neuroarrays.errors import many
 from neuroarrays.files import outer
 from neuroarrays.files.outer import Key
 from neuroarrays.lazy.arrays import LazyArray, wrap
+from neuroarrays.schema.given import choice
 from neuroarrays.signals.sampled import Sampled, Signal, each, sampled, scipy_signal
 from neuroarrays.tree.columns import duration
 
@@ -251,9 +252,7 @@ def power(
     8.0
     """
     scipy_signal("na.power")
-    if method not in ("welch", "multitaper"):
-        msg = f"method={method!r}: expected 'welch' or 'multitaper'"
-        raise ValueError(msg)
+    choice(method, "method", ("welch", "multitaper"))
 
     def transform(array: xr.DataArray) -> xr.DataArray:
         known = sampled(array, "na.power")
@@ -328,9 +327,7 @@ def _tapers(n: int, rate: float, method: str, bandwidth: float | None) -> np.nda
             raise ValueError(msg)
         taper = windows.hann(n, sym=False)
         return np.asarray(taper / np.sqrt((taper**2).sum()))[None]
-    if method != "multitaper":
-        msg = f"method={method!r}: expected 'hann' or 'multitaper'"
-        raise ValueError(msg)
+    choice(method, "method", ("hann", "multitaper"))
     half = 2.0 if bandwidth is None else bandwidth * n / rate / 2
     number = int(2 * half) - 1
     if number < 1 or half >= n / 2:

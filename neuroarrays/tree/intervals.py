@@ -75,7 +75,8 @@ def spans(table: Any) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(bad))
         msg = (
             f"{int(bad.sum())} of {many(bad.size, 'interval')} with no valid extent: row {row} "
-            f"goes from {pair[0, row]} to {pair[1, row]} s"
+            f"goes from {pair[0, row]} to {pair[1, row]} s; expected a start in each row, and a stop "
+            "that is not before it"
         )
         raise ValueError(msg)
     return pair[0], pair[1]
