@@ -238,6 +238,20 @@ def collect_cycles():
 
 
 @pytest.fixture(scope="session")
+def ticking():
+    """A recording of one unit, which fires ten times a second for 20 s; not to be changed."""
+    import numpy as np
+    import xarray as xr
+
+    ticks = np.arange(0.05, 20, 0.1)
+    spikes = xr.Dataset(
+        {"spike_times": ("spike", ticks), "row_size": ("unit_id", [ticks.size])}, {"unit_id": [0]}
+    )
+    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
+    return xr.DataTree.from_dict({"/": root, "s": xr.Dataset(), "s/x/spikes": spikes})
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real recordings beside the checkout, or skip: they are never committed."""
     folder = REPOSITORY.parent / "shared" / "data"

@@ -13,16 +13,6 @@ from neuroarrays.alignment.given_tables import table_of
 TIMES = {"start_time": [0.0, 10.0], "stop_time": [1.0, 11.0]}
 
 
-@pytest.fixture(scope="module")
-def recording():
-    ticks = np.arange(0.05, 20, 0.1)
-    spikes = xr.Dataset(
-        {"spike_times": ("spike", ticks), "row_size": ("unit_id", [ticks.size])}, {"unit_id": [0]}
-    )
-    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
-    return xr.DataTree.from_dict({"/": root, "s": xr.Dataset(), "s/x/spikes": spikes})
-
-
 def frame(**columns):
     return pd.DataFrame(TIMES | columns)
 
@@ -31,16 +21,16 @@ def of(given):
     return table_of(given, "start_time")
 
 
-def test_starts_and_stops_side_by_side_are_presentations(recording):
+def test_starts_and_stops_side_by_side_are_presentations(ticking):
     pairs = np.transpose([TIMES["start_time"], TIMES["stop_time"]])
     for given in (pairs, pairs.tolist(), xr.DataArray(pairs), TIMES, frame()):
-        area = na.align(recording, given, 0.1)["s/x"]
+        area = na.align(ticking, given, 0.1)["s/x"]
         assert area["spike_data"].sum("time").values.ravel().tolist() == [10, 10]
         assert area["stop_time"].values.tolist() == [1.0, 11.0]
 
 
-def test_a_node_of_a_tree_and_its_frame_give_the_same_presentations(recording):
-    tree = recording.copy()
+def test_a_node_of_a_tree_and_its_frame_give_the_same_presentations(ticking):
+    tree = ticking.copy()
     table = of(frame(side=["l", "r"])).assign_coords(presentation_id=[7, 3])
     tree["s/presentations/bars"] = xr.DataTree(table)
     rows = tree["s/presentations/bars"].to_dataset().to_dataframe()
@@ -101,10 +91,10 @@ DAYS = pd.to_datetime(["2024-01-01 10:00", None])
     ],
     ids=["naive", "aware", "day", "month"],
 )
-def test_dates_are_text_and_are_saved(dates, text, recording, tmp_path):
+def test_dates_are_text_and_are_saved(dates, text, ticking, tmp_path):
     tables = (frame(when=dates), of(frame()).assign(when=("presentation_id", dates)))
     for i, given in enumerate(tables[: 1 + isinstance(dates, pd.DatetimeIndex)]):
-        aligned = na.align(recording, given, 0.5)
+        aligned = na.align(ticking, given, 0.5)
         opened = na.open_datatree(na.save(aligned, tmp_path / f"{i}.h5"))
         found = opened["s/x/presentations"]["when"].values
         assert str(found[0]).startswith(text)
@@ -126,13 +116,13 @@ def test_dates_are_text_and_are_saved(dates, text, recording, tmp_path):
     ],
     ids=[*"abcdef", "twice", "number", "fraction"],
 )
-def test_what_is_no_table_is_named(given, said, recording):
+def test_what_is_no_table_is_named(given, said, ticking):
     with pytest.raises(na.SchemaError, match=said):
-        na.align(recording, given, 0.1, (0, 1))
+        na.align(ticking, given, 0.1, (0, 1))
 
 
-def test_point_events_are_presentations_as_by_their_name(recording):
-    tree = recording.copy()
+def test_point_events_are_presentations_as_by_their_name(ticking):
+    tree = ticking.copy()
     licks = xr.Dataset({"event_time": ("event", [1.0, 10.0]), "side": ("event", ["l", "r"])})
     tree["s/events/lick"] = xr.DataTree(licks)
     by_name = na.align(tree, "lick", 0.1, (0, 1))["s/x"]

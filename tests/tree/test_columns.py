@@ -92,43 +92,33 @@ def test_xarray_columns_of_pandas_dtypes_too():
     np.testing.assert_array_equal(found, [1.0, np.nan])
 
 
-@pytest.fixture
-def recording():
-    ticks = np.arange(0.05, 20, 0.1)
-    spikes = xr.Dataset(
-        {"spike_times": ("spike", ticks), "row_size": ("unit_id", [ticks.size])}, {"unit_id": [0]}
-    )
-    root = xr.Dataset(attrs={"neuroarrays_schema": "recording/1"})
-    return xr.DataTree.from_dict({"/": root, "s": xr.Dataset(), "s/x/spikes": spikes})
-
-
 ONSETS = pd.to_timedelta([0.0, 10.0], unit="s")
 
 
 @pytest.mark.parametrize(
     "table", [ONSETS, pd.DataFrame({"start_time": ONSETS}), {"start_time": ONSETS}], ids=type
 )
-def test_spikes_are_aligned_to_durations(recording, table):
-    counts = na.align(recording, table, 0.1, (0, 1))["s/x"].spike_data
+def test_spikes_are_aligned_to_durations(ticking, table):
+    counts = na.align(ticking, table, 0.1, (0, 1))["s/x"].spike_data
     assert counts.sum("time").values.ravel().tolist() == [10, 10]
 
 
-def test_windows_bins_and_intervals_may_be_durations(recording):
+def test_windows_bins_and_intervals_may_be_durations(ticking):
     second = pd.Timedelta(seconds=1)
     asked = (0 * second, second)
-    counts = na.bin_spikes(recording["s/x"], ONSETS, np.timedelta64(100, "ms"), asked)
+    counts = na.bin_spikes(ticking["s/x"], ONSETS, np.timedelta64(100, "ms"), asked)
     assert counts.values.sum(axis=2).ravel().tolist() == [10, 10]
     table = pd.DataFrame({"start_time": ONSETS, "stop_time": ONSETS + second})
     assert intervals.merged(table)[1].tolist() == [1.0, 11.0]
-    assert na.restrict(recording, table)["s/x/spikes"].sizes["spike"] == 20
+    assert na.restrict(ticking, table)["s/x/spikes"].sizes["spike"] == 20
 
 
-def test_dates_are_refused_in_words(recording):
+def test_dates_are_refused_in_words(ticking):
     dates = pd.to_datetime(["2024-01-01", "2024-01-02"])
     for call in (
-        lambda: na.align(recording, dates, 0.1, (0, 1)),
-        lambda: na.bin_spikes(recording["s/x"], dates, 0.1, (0, 1)),
-        lambda: na.restrict(recording, pd.DataFrame({"start_time": dates, "stop_time": dates})),
+        lambda: na.align(ticking, dates, 0.1, (0, 1)),
+        lambda: na.bin_spikes(ticking["s/x"], dates, 0.1, (0, 1)),
+        lambda: na.restrict(ticking, pd.DataFrame({"start_time": dates, "stop_time": dates})),
         lambda: na.interpolate(xr.DataArray([0.0, 1.0], {"time": dates}, "time"), [0.5]),
     ):
         with pytest.raises(ValueError, match="expected seconds on the session clock"):
@@ -142,7 +132,7 @@ def test_a_series_on_a_clock_of_durations_is_interpolated_in_seconds():
     assert float(na.interpolate(series, at)[0]) == 5.0
 
 
-def test_a_nullable_bool_of_trials_is_saved(recording, tmp_path):
+def test_a_nullable_bool_of_trials_is_saved(ticking, tmp_path):
     table = pd.DataFrame(
         {
             "start_time": [0.0, 10.0],
@@ -151,15 +141,15 @@ def test_a_nullable_bool_of_trials_is_saved(recording, tmp_path):
             "late": pd.to_timedelta([1, 2], unit="s"),
         }
     )
-    aligned = na.align(recording, table, 0.1, (0, 1))
+    aligned = na.align(ticking, table, 0.1, (0, 1))
     opened = na.open_datatree(na.save(aligned, tmp_path / "o.h5"))
     assert opened["s/x/presentations"]["correct"].values[0] == 1.0
     assert opened["s/x/presentations"]["side"].values.tolist() == ["l", "r"]
     assert opened["s/x/presentations"]["late"].values.tolist() == [1.0, 2.0]
 
 
-def test_times_in_nanoseconds_are_refused_in_words(recording):
-    spikes = recording["s/x/spikes"].to_dataset()
+def test_times_in_nanoseconds_are_refused_in_words(ticking):
+    spikes = ticking["s/x/spikes"].to_dataset()
     spikes["spike_times"] = spikes["spike_times"] + 1.7e18
     with pytest.raises(ValueError, match=r"multiply nanoseconds by 1e-9"):
         na.bin_spikes(spikes, None, 0.1)
