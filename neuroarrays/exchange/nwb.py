@@ -19,6 +19,7 @@ import xarray as xr
 from neuroarrays import schema
 from neuroarrays.errors import SchemaError, required
 from neuroarrays.exchange.one_session import one_session
+from neuroarrays.files.source import decoded
 from neuroarrays.files.writing import new_hdf5, written
 from neuroarrays.formats.nwb import layout
 
@@ -187,7 +188,7 @@ def _plain(value: Any) -> Any:
     """A value that JSON can hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return decoded(value) if isinstance(value, bytes) else str(value)
 
 
 def _add_nodes(file: NWBFile, session: xr.DataTree) -> tuple[dict[str, Any], list[str]]:

@@ -10,6 +10,7 @@ import xarray as xr
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 
+from neuroarrays.files.source import decoded
 from neuroarrays.tree.query import missing
 
 #: Bytes of a chunk of a dataset.
@@ -89,6 +90,6 @@ def stored(*parts: xr.Variable, dtype: Any = None) -> Any:
 def _texts(values: np.ndarray) -> list[str]:
     """Values (n,) as text; "" where one is missing (None or NaN), for which NWB has no other sign."""
     return [
-        "" if gap else value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        "" if gap else decoded(value) if isinstance(value, bytes) else str(value)
         for value, gap in zip(values.tolist(), missing(values), strict=True)
     ]

@@ -220,6 +220,7 @@ def test_columns_that_nwb_needs_for_itself_and_missing_texts(tmp_path):
     columns = {
         "description": np.array(["a", None], object),
         "colnames": np.array(["b", np.nan], object),
+        "place": np.array([b"caf\xe9", b"caf\xe8"]),  # as older programs write text
         "object_id": [1, 2],
         "neurodata_type": [3, 4],
         "id": [5, 6],
@@ -232,6 +233,7 @@ def test_columns_that_nwb_needs_for_itself_and_missing_texts(tmp_path):
     again = na.open_datatree(path)["s/presentations/bars"]
     assert again["description"].values.tolist() == ["a", ""]
     assert again["colnames"].values.tolist() == ["b", ""]
+    assert again["place"].values.tolist() == ["caf\xe9", "caf\xe8"]
     assert again["id"].values.tolist() == [5, 6]
     assert {"object_id", "neurodata_type"} <= set(again.data_vars)
 
